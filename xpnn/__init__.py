@@ -1,0 +1,1 @@
+"""Neural networks on any array library that speaks the Array API standard."""

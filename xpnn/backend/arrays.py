@@ -1,0 +1,198 @@
+"""Making, moving and asking about raw arrays."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from xpnn.backend.errors import DTypeError
+from xpnn.backend.namespace import backend_of, is_array, is_tensor, namespace
+from xpnn.backend.registry import Array, Backend, get_backend, get_device
+
+
+def asarray(obj: Any, dtype: Any = None, device: Any = None, *, copy: bool | None = None) -> Array:
+    """A raw array of the current backend that holds `obj`.
+
+    Args:
+        obj: a number, nested sequences of numbers, a NumPy array, or an array of any backend (which is
+            moved). A Tensor gives its raw array.
+        dtype: the element type (of any library, or its name); None keeps an array's own, and makes
+            Python floats float32 and Python integers int64.
+        device: the device; None is the current backend's.
+        copy: True always copies, False never does, None copies where needed.
+
+    >>> asarray([1.0, 2.0]).dtype.name
+    'float32'
+    """
+    backend = get_backend()
+    if is_tensor(obj):
+        obj = obj.data
+    if is_array(obj):
+        if backend_of(obj) is not backend:
+            obj = to_numpy(obj)
+    else:
+        obj = _from_python(obj)
+    device = get_device() if device is None else backend.parse_device(device)
+    return _to_backend(obj, backend, dtype, device, copy)
+
+
+def move(array: Array, backend: Backend, device: Any = None, dtype: Any = None) -> Array:
+    """A raw array as an array of `backend` on `device`; the same object if it is that already."""
+    if backend_of(array) is not backend:
+        array = to_numpy(array)
+    return _to_backend(array, backend, dtype, device, None)
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """The values on the host as a NumPy array; shares memory with the original where it can.
+
+    >>> to_numpy(asarray([1.0, 2.0])).tolist()
+    [1.0, 2.0]
+    """
+    if is_tensor(array):
+        array = array.data
+    if not is_array(array):
+        return np.asarray(_from_python(array))
+    return backend_of(array).to_numpy(array)
+
+
+def device_of(array: Array) -> Any:
+    """The device of a raw array or Tensor, in the form that creation functions take (`device=`)."""
+    if is_tensor(array):
+        array = array.data
+    if type(array) is np.ndarray:
+        return "cpu"
+    return array_api_compat.device(array)
+
+
+def default_dtype(xp: Any = None) -> Any:
+    """The element type of new arrays: float32 of the namespace `xp` (the current backend's if None)."""
+    return (get_backend().xp if xp is None else xp).float32
+
+
+def dtype_named(name: Any, xp: Any) -> Any:
+    """The element type of namespace `xp` with the name of `name` (a string or a dtype of any library)."""
+    return getattr(xp, dtype_name(name))
+
+
+def dtype_name(dtype: Any) -> str:
+    """The standard's name of an element type of any library.
+
+    >>> dtype_name(np.float32), dtype_name("float64")
+    ('float32', 'float64')
+    """
+    if isinstance(dtype, str):
+        return dtype
+    if isinstance(dtype, np.dtype):
+        return dtype.name
+    text = str(dtype)
+    for name in _DTYPE_NAMES:
+        if text.rpartition(".")[2].strip("'> ") == name:
+            return name
+    try:
+        return np.dtype(dtype).name
+    except TypeError:
+        raise DTypeError(f"expected a dtype, got {dtype!r}", hint="For example 'float32'") from None
+
+
+def is_floating(array: Any) -> bool:
+    """Whether the elements are real floating-point numbers.
+
+    >>> is_floating(asarray([1.0])), is_floating(asarray([1]))
+    (True, False)
+    """
+    dtype = array.dtype
+    if type(dtype) is np.dtype:
+        return dtype.kind == "f"
+    xp = namespace(array)
+    return xp.isdtype(dtype, "real floating")
+
+
+def python_scalar(value: Any) -> Any:
+    """NumPy's scalars as Python's, so that they never widen a float32 array; anything else as it is.
+
+    `np.float64` is a subclass of `float`, and yet promotes float32 arrays; so `np.generic` is asked for
+    first.
+    """
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def item(array: Array) -> Any:
+    """The single element of a raw array as a Python number."""
+    return to_numpy(array).item()
+
+
+def concrete(array: Array) -> bool:
+    """Whether the values can be read: False for the placeholders that `jax.jit` traces with."""
+    jax = sys.modules.get("jax")  # never imported for this question alone
+    return jax is None or not isinstance(array, jax.core.Tracer)
+
+
+def cheap_to_read(array: Array) -> bool:
+    """Whether reading a value stalls no accelerator: False for arrays on a GPU or TPU.
+
+    >>> cheap_to_read(np.ones(3))
+    True
+    """
+    if type(array) is np.ndarray:
+        return True
+    device = str(device_of(array)).lower()
+    return not any(name in device for name in _ACCELERATORS)
+
+
+def size_of(shape: tuple[int, ...]) -> int:
+    """The number of elements of an array of that shape."""
+    return math.prod(shape)
+
+
+_ACCELERATORS = ("cuda", "gpu", "rocm", "tpu", "mps", "xpu", "metal")
+_DTYPE_NAMES = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
+)
+
+
+def _from_python(obj: Any) -> np.ndarray:
+    """Python data as a host array: floats become float32, the library-independent default."""
+    if isinstance(obj, list | tuple) and any(is_array(leaf) for leaf in _leaves(obj)):
+        return np.asarray(_to_lists(obj))
+    try:
+        array = np.asarray(obj)
+    except ValueError as error:
+        raise DTypeError(f"expected numbers in a regular nesting, got {obj!r:.80} ({error})") from None
+    if array.dtype.kind not in "bifuc":
+        raise DTypeError(f"expected numbers, got {type(obj).__name__}: {obj!r:.80}")
+    if array.dtype == np.float64 and not isinstance(obj, np.generic):
+        return array.astype(np.float32)
+    return array
+
+
+def _leaves(obj: Any) -> Iterator[Any]:
+    if isinstance(obj, list | tuple):
+        for element in obj:
+            yield from _leaves(element)
+    else:
+        yield obj
+
+
+def _to_lists(obj: Any) -> Any:
+    return [_to_lists(e) for e in obj] if isinstance(obj, list | tuple) else to_numpy(obj)
+
+
+def _to_backend(array: Array, backend: Backend, dtype: Any, device: Any, copy: bool | None) -> Array:
+    xp = backend.xp
+    if isinstance(array, np.ndarray) and backend.name == "torch" and copy is None:
+        copy = not (array.flags.writeable and all(step >= 0 for step in array.strides)) or None
+        if copy:
+            array, copy = array.copy(), None
+    options: dict[str, Any] = {} if dtype is None else {"dtype": dtype_named(dtype, xp)}
+    if device is not None:
+        options["device"] = device
+    if copy is not None:
+        options["copy"] = copy
+    return xp.asarray(array, **options)

@@ -1,0 +1,93 @@
+"""The errors of xpnn: each says what was expected, what came, where, and what to do.
+
+Every class derives from `XpnnError` and from the builtin that PyTorch or NumPy would raise, so that
+`except ValueError` written for those libraries catches it too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class XpnnError(Exception):
+    """An error that reads `<subject> <problem>. <hint>`.
+
+    Args:
+        problem: what was expected and what came, a clause whose grammatical subject is `subject`.
+        subject: the function or module that was called. `nn.Module` replaces it by the module's class
+            and path (`Conv2d 'features.3'`) as the error passes through.
+        hint: what to do about it, a full sentence.
+
+    >>> str(ShapeError("expects 3 channels, got 4", subject="conv2d", hint="Did you mean groups=2?"))
+    'conv2d expects 3 channels, got 4. Did you mean groups=2?'
+    """
+
+    def __init__(self, problem: str, *, subject: str = "", hint: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.subject = subject
+        self.hint = hint
+        self.module_class = ""
+        self.module_path: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        subject = self.subject
+        if self.module_class:
+            subject = self.module_class
+            if self.module_path:
+                subject += f" '{'.'.join(self.module_path)}'"
+        text = f"{subject} {self.problem}" if subject else self.problem
+        return f"{text}. {self.hint}" if self.hint else text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self)._rebuild, (type(self), self.problem, self.__dict__)
+
+    @staticmethod
+    def _rebuild(cls: type[XpnnError], problem: str, state: dict[str, Any]) -> XpnnError:
+        error = cls(problem)
+        error.__dict__.update(state)
+        return error
+
+
+class ShapeError(XpnnError, ValueError):
+    """Sizes or ranks that do not fit together."""
+
+
+class DTypeError(XpnnError, TypeError):
+    """A value of the wrong type: integers where floats are needed, a list where an array is."""
+
+
+class ArgumentError(XpnnError, ValueError):
+    """An argument outside of its domain: a negative stride, an unknown reduction, a label out of range."""
+
+
+class IndexOutOfRangeError(XpnnError, IndexError):
+    """A label or an index outside of the range that it points into."""
+
+
+class BackendError(XpnnError, RuntimeError):
+    """An array library that is unknown, not installed, or without a usable device."""
+
+
+class BackendMismatchError(XpnnError, TypeError):
+    """Arrays of two libraries or two devices in one operation."""
+
+
+class GradientError(XpnnError, RuntimeError):
+    """A gradient that was asked for and cannot be had: no rule, a freed graph, an output without a tape."""
+
+
+class AnomalyError(XpnnError, FloatingPointError):
+    """The first NaN or infinity, found by `detect_anomaly`."""
+
+
+class MissingDependencyError(XpnnError, ImportError):
+    """An optional package that is not installed; the message names the extra that brings it."""
+
+
+class DataError(XpnnError, ValueError):
+    """A data file that is missing, cut short or not what its name says."""
+
+
+class CheckpointError(XpnnError, ValueError):
+    """A checkpoint that is damaged or belongs to another model."""

@@ -1,0 +1,88 @@
+"""One portable idiom for each gap in the Array API standard.
+
+The standard has no pad, no scatter-add and no in-place write that immutable arrays could follow. Each
+function here spells one of them with what every library has. They take raw arrays only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from xpnn.backend.arrays import device_of
+from xpnn.backend.namespace import backend_of, namespace
+from xpnn.backend.registry import Array
+
+
+def zeros_like_shape(x: Array, shape: tuple[int, ...]) -> Array:
+    """Zeros of `shape` with the element type and device of `x`."""
+    return namespace(x).zeros(shape, dtype=x.dtype, device=device_of(x))
+
+
+def set_at(array: Array, index: Any, value: Any) -> Array:
+    """`array[index] = value`; returns the array written, a new one where arrays are immutable."""
+    if backend_of(array).mutable:
+        array[index] = value
+        return array
+    return array.at[index].set(value)
+
+
+def add_at_slices(array: Array, index: Any, value: Any) -> Array:
+    """`array[index] += value` for an index of slices; returns the array written (see `set_at`)."""
+    if backend_of(array).mutable:
+        array[index] += value
+        return array
+    return array.at[index].add(value)
+
+
+def pad(x: Array, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Array:
+    """`x` with `widths[i] = (before, after)` cells of `value` around axis i: a constant, then one write.
+
+    >>> import numpy as np
+    >>> pad(np.ones((1, 2)), [(1, 0), (0, 1)]).tolist()
+    [[0.0, 0.0, 0.0], [1.0, 1.0, 0.0]]
+    """
+    if not any(before or after for before, after in widths):
+        return x
+    shape = tuple(size + before + after for size, (before, after) in zip(x.shape, widths, strict=True))
+    canvas = namespace(x).full(shape, value, dtype=x.dtype, device=device_of(x))
+    window = tuple(slice(before, before + size) for size, (before, _) in zip(x.shape, widths, strict=True))
+    return set_at(canvas, window, x)
+
+
+def one_hot(indices: Array, count: int, dtype: Any) -> Array:
+    """Rows of the identity matrix: (...) integers to (..., count) of `dtype`.
+
+    >>> import numpy as np
+    >>> one_hot(np.asarray([1, 0]), 3, np.float32).tolist()
+    [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
+    """
+    xp = namespace(indices)
+    classes = xp.arange(count, dtype=indices.dtype, device=device_of(indices))
+    return xp.astype(indices[..., None] == classes, dtype)
+
+
+def index_add(values: Array, indices: Array, count: int) -> Array:
+    """`out[indices[k]] += values[k]` along the first axis, where indices may repeat.
+
+    Args:
+        values: (n, ...). indices: (n,) integers in [0, count). count: the length of the result.
+
+    Returns: (count, ...) of the values' element type.
+
+    The portable form is a product with a one-hot matrix; where a library has a scatter-add of its own,
+    it is used, because the product costs `n * count` multiplications.
+
+    >>> import numpy as np
+    >>> index_add(np.asarray([[1.0], [2.0], [4.0]]), np.asarray([0, 2, 0]), 3).tolist()
+    [[5.0], [0.0], [2.0]]
+    """
+    native = backend_of(values).extra.get("index_add")
+    if native is not None:
+        return native(values, indices, count)
+    xp = namespace(values)
+    selector = one_hot(indices, count, values.dtype)
+    rows = xp.reshape(values, (values.shape[0], -1)) if values.shape[0] else None
+    if rows is None:
+        return zeros_like_shape(values, (count, *values.shape[1:]))
+    return xp.reshape(xp.matmul(selector.mT, rows), (count, *values.shape[1:]))

@@ -1,0 +1,141 @@
+"""From an array to its library: `namespace`, cached by the array's type.
+
+Asking `array_api_compat.array_namespace` costs 1 to 3 us, a dictionary keyed by type 0.06 us, and every
+primitive asks once per call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xpnn.backend.errors import BackendMismatchError, DTypeError
+from xpnn.backend.registry import Array, Backend, registered_backends
+
+_SCALARS = (bool, int, float, complex, type(None))
+
+# type of an array -> its Array API namespace, and -> its backend. A type of scalars maps to None; a type
+# of `_TENSOR_TYPES` wraps arrays of any library, so that its instances are asked.
+_NAMESPACES: dict[type, Any] = dict.fromkeys(_SCALARS)
+_BACKEND_OF_TYPE: dict[type, Backend] = {}
+_TENSOR_TYPES: set[type] = set()
+
+
+def namespace(*arrays: Any) -> Any:
+    """The Array API namespace of the arrays; numbers and None are passed over.
+
+    For Tensors it is the differentiable namespace of their library, so that a formula written against
+    it is recorded on the tape.
+
+    Raises: BackendMismatchError if two arrays come from different libraries; DTypeError for anything
+    that is not an array.
+
+    >>> import numpy as np
+    >>> namespace(np.ones(3), None, 2.0).__name__
+    'array_api_compat.numpy'
+    """
+    found = None
+    for array in arrays:
+        try:
+            xp = _NAMESPACES[type(array)]
+        except KeyError:
+            xp = _resolve_namespace(array)
+        if xp is found or xp is None:
+            continue
+        if found is None:
+            found = xp
+        else:
+            found = _join(found, xp, arrays)
+    if found is None:
+        raise DTypeError(f"expected an array, got {', '.join(type(a).__name__ for a in arrays) or 'nothing'}")
+    return found
+
+
+def backend_of(array: Array) -> Backend:
+    """The backend that a raw array belongs to. Raises: DTypeError for anything that is not an array.
+
+    >>> import numpy as np
+    >>> backend_of(np.ones(3)).name
+    'numpy'
+    """
+    try:
+        return _BACKEND_OF_TYPE[type(array)]
+    except KeyError:
+        return _resolve_backend(array)
+
+
+def is_array(value: Any) -> bool:
+    """Whether `value` is a raw array of a registered library, or a Tensor.
+
+    >>> import numpy as np
+    >>> is_array(np.ones(3)), is_array([1.0]), is_array(1.0)
+    (True, False, False)
+    """
+    kind = type(value)
+    if kind in _SCALARS or kind in (list, tuple, dict, str):
+        return False
+    if kind in _BACKEND_OF_TYPE or kind in _TENSOR_TYPES:
+        return True
+    try:
+        _resolve_backend(value)
+    except DTypeError:
+        return False
+    return True
+
+
+def register_tensor_type(kind: type) -> None:
+    """Say that instances of `kind` wrap arrays of any library and are to be asked for their namespace."""
+    _TENSOR_TYPES.add(kind)
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether `value` wraps an array (an `autograd.Tensor`) rather than being one."""
+    return type(value) in _TENSOR_TYPES
+
+
+def raise_mismatch(first: Array, second: Array) -> None:
+    """Raise the BackendMismatchError that names the library and device of both raw arrays."""
+    one, other = _describe(first), _describe(second)
+    raise BackendMismatchError(
+        f"arrays of {one} and {other} meet in one operation",
+        hint="Move one of them on purpose: xpnn.asarray(x) for data, model.to(...) for a model",
+    )
+
+
+def _resolve_namespace(array: Any) -> Any:
+    if type(array) in _TENSOR_TYPES:
+        return array.__array_namespace__()
+    return _resolve_backend(array).xp
+
+
+def _resolve_backend(array: Any) -> Backend:
+    """Find the backend by the package that the array's type, or a base class of it, was defined in."""
+    kind = type(array)
+    if kind in _TENSOR_TYPES:
+        return backend_of(array.data)
+    for base in kind.__mro__:
+        package = base.__module__.partition(".")[0]
+        for backend in registered_backends():
+            if package in backend.packages and hasattr(array, "shape") and hasattr(array, "dtype"):
+                _BACKEND_OF_TYPE[kind] = backend
+                _NAMESPACES[kind] = backend.xp
+                return backend
+    raise DTypeError(
+        f"expected an array, got {kind.__name__}: {array!r:.80}", hint="Convert it with xpnn.asarray(...)"
+    )
+
+
+def _join(first: Any, second: Any, arrays: tuple[Any, ...]) -> Any:
+    """A Tensor meets a raw array of the same library: the differentiable namespace serves both."""
+    if getattr(first, "raw_namespace", None) is second:
+        return first
+    if getattr(second, "raw_namespace", None) is first:
+        return second
+    raws = [getattr(a, "data", a) if is_tensor(a) else a for a in arrays if type(a) not in _SCALARS]
+    others = [raw for raw in raws if backend_of(raw) is not backend_of(raws[0])]
+    raise_mismatch(raws[0], others[0])
+
+
+def _describe(array: Array) -> str:
+    backend = backend_of(array)
+    device = getattr(array, "device", "cpu")
+    return f"'{backend.name}' on {device}" if backend.several_devices else f"'{backend.name}'"

@@ -1,0 +1,198 @@
+"""Random numbers: the same bits on every backend.
+
+Two sources. Initial weights and the order of data come from a NumPy generator on the host. Dropout masks
+and other noise that is drawn where the arrays live come from a counter-based stream: Threefry-2x32,
+written in int32 additions, shifts and xors, which every array library has.
+
+See: Salmon, Moraes, Dror & Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3".
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from xpnn.backend.arrays import device_of
+from xpnn.backend.errors import ArgumentError
+from xpnn.backend.namespace import backend_of, namespace
+from xpnn.backend.registry import Array
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA  # the constant of Threefry's key schedule
+
+
+def manual_seed(seed: int) -> None:
+    """Start all random numbers of xpnn anew: initial weights, order of data, dropout masks.
+
+    >>> manual_seed(0)
+    >>> first = host_generator().random()
+    >>> manual_seed(0)
+    >>> first == host_generator().random()
+    True
+    """
+    if not 0 <= seed < 2**63:
+        raise ArgumentError(f"expects a seed in [0, 2**63), got {seed}", subject="manual_seed")
+    _state.seed = seed
+    _state.host = np.random.default_rng(seed)
+    _state.stream.reset(seed)
+
+
+def initial_seed() -> int:
+    """The seed that `manual_seed` was last called with (0 at the start)."""
+    return _state.seed
+
+
+def host_generator() -> np.random.Generator:
+    """The generator on the host that initial weights and the order of data are drawn from."""
+    return _state.host
+
+
+def default_stream() -> RandomStream:
+    """The stream that dropout draws its masks from: this thread's `use_stream`, else the global one."""
+    return _local.streams[-1] if _local.streams else _state.stream
+
+
+@contextmanager
+def use_stream(stream: RandomStream) -> Iterator[RandomStream]:
+    """Draw masks from `stream` inside of the block, in this thread only."""
+    _local.streams.append(stream)
+    try:
+        yield stream
+    finally:
+        _local.streams.pop()
+
+
+class RandomStream:
+    """A stream of uniform random numbers that is a pure function of (seed, counter, element).
+
+    Args:
+        seed: a non-negative 63-bit integer.
+        rng: `"threefry"` gives the same bits on every backend; `"native"` uses the library's own
+            generator where it has one (NumPy, PyTorch, CuPy): faster, and different from library to library.
+
+    The counter of draws is a Python integer, or a 0-d int32 array while a step is compiled.
+
+    >>> x = np.zeros(1, dtype=np.float32)
+    >>> stream = RandomStream(0)
+    >>> float(stream.uniform((2, 3), x).max()) < 1.0, stream.counter
+    (True, 1)
+    """
+
+    def __init__(self, seed: int, rng: str = "threefry") -> None:
+        self.rng = "threefry"
+        self.set_rng(rng)
+        self.reset(seed)
+
+    def reset(self, seed: int) -> None:
+        """Go back to the first number of `seed`'s stream."""
+        self.seed = seed
+        self.counter: Any = 0
+        self._native: dict[Any, Any] = {}
+
+    def set_rng(self, rng: str) -> None:
+        """Choose `"threefry"` or `"native"` (see the class)."""
+        if rng not in ("threefry", "native"):
+            raise ArgumentError(f"expects rng='threefry' or 'native', got {rng!r}", subject="RandomStream")
+        self.rng = rng
+
+    def uniform(self, shape: tuple[int, ...], like: Array) -> Array:
+        """float32 numbers in [0, 1), multiples of 2**-24, on the device of `like`."""
+        xp = namespace(like)
+        native = backend_of(like).extra.get("uniform") if self.rng == "native" else None
+        counter, self.counter = self.counter, self.counter + 1
+        if native is not None:
+            return native(shape, like, self.seed, counter, self._native)
+        size = int(np.prod(shape))
+        words = _random_words(xp, self.seed, counter, size, device_of(like))
+        mantissa = xp.bitwise_and(
+            xp.bitwise_right_shift(words, _int32(xp, 8, words)), _int32(xp, 0xFFFFFF, words)
+        )
+        scaled = xp.astype(mantissa, xp.float32) * (1.0 / 16777216.0)
+        return xp.reshape(scaled, shape)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs to go on with the same numbers."""
+        return {"seed": self.seed, "counter": int(self.counter), "rng": self.rng}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was taken."""
+        self.reset(int(state["seed"]))
+        self.set_rng(state["rng"])
+        self.counter = int(state["counter"])
+
+
+def set_rng(rng: str) -> None:
+    """Choose the source of dropout masks: `"threefry"` (same bits everywhere) or `"native"` (fastest)."""
+    default_stream().set_rng(rng)
+
+
+def state_dict() -> dict[str, Any]:
+    """The state of both sources, JSON-ready."""
+    return {
+        "seed": _state.seed,
+        "host": _state.host.bit_generator.state,
+        "stream": _state.stream.state_dict(),
+    }
+
+
+def load_state_dict(state: dict[str, Any]) -> None:
+    """Go on with both sources from where `state_dict` was taken."""
+    _state.seed = state["seed"]
+    _state.host.bit_generator.state = state["host"]
+    _state.stream.load_state_dict(state["stream"])
+
+
+def _random_words(xp: Any, seed: int, counter: Any, size: int, device: Any) -> Array:
+    """`size` int32 words: block i of draw `counter` is threefry2x32(key=seed, message=(counter, i))."""
+    blocks = (size + 1) // 2
+    key = [_signed(seed & 0xFFFFFFFF), _signed(seed >> 32)]
+    key.append(_signed(key[0] ^ key[1] ^ _PARITY))
+    zeros = xp.zeros((blocks,), dtype=xp.int32, device=device)
+    x0 = zeros + counter + key[0]
+    x1 = xp.arange(blocks, dtype=xp.int32, device=device) + key[1]
+    for group in range(5):
+        for rotation in _ROTATIONS[group % 2]:
+            x0 = x0 + x1
+            x1 = xp.bitwise_xor(_rotate_left(xp, x1, rotation), x0)
+        x0 = x0 + key[(group + 1) % 3]
+        x1 = x1 + _signed(key[(group + 2) % 3] + group + 1)
+    return xp.concat([x0, x1])[:size]
+
+
+def _rotate_left(xp: Any, x: Array, bits: int) -> Array:
+    """Rotate signed 32-bit words; the arithmetic right shift drags the sign in, so it is masked off."""
+    high = xp.bitwise_left_shift(x, _int32(xp, bits, x))
+    low = xp.bitwise_and(xp.bitwise_right_shift(x, _int32(xp, 32 - bits, x)), _int32(xp, (1 << bits) - 1, x))
+    return xp.bitwise_or(high, low)
+
+
+def _int32(xp: Any, value: int, like: Array) -> Array:
+    return xp.asarray(value, dtype=xp.int32, device=device_of(like))
+
+
+def _signed(value: int) -> int:
+    """The low 32 bits of `value`, read as a signed number."""
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value >> 31 else value
+
+
+class _State:
+    """The process-wide sources."""
+
+    def __init__(self) -> None:
+        self.seed = 0
+        self.host = np.random.default_rng(0)
+        self.stream = RandomStream(0)
+
+
+class _Local(threading.local):
+    def __init__(self) -> None:
+        self.streams: list[RandomStream] = []
+
+
+_state = _State()
+_local = _Local()

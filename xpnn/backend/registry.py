@@ -1,0 +1,224 @@
+"""Which array libraries there are, and which one new arrays are made with.
+
+Computation dispatches on the arrays that it is given; the *current* backend only decides where new
+arrays are made. `set_backend` sets the default of the whole process, `use_backend` overrides it for a
+block of one thread.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from xpnn.backend.errors import ArgumentError, BackendError
+
+Array = Any  # an array of any library that speaks the Array API standard
+
+
+@dataclass(frozen=True, eq=False)
+class Backend:
+    """An array library, and the few things that the Array API standard leaves open.
+
+    Args:
+        name: what `set_backend` is given.
+        packages: the packages that must be importable; an array belongs to this backend when its type
+            comes from one of them.
+        load: imports the library and returns its Array API namespace.
+        install: the command that installs it.
+        to_numpy: copies one of its arrays to the host, where `numpy.asarray` alone would not.
+        parse_device: turns a user's word (`"cpu"`, `"cuda:1"`, `0`, `None`) into the library's device.
+        probe: raises BackendError if the library is there but cannot compute (no GPU); else returns a
+            word on the device.
+        kernels: the module that registers the library's kernels, imported at its first use.
+        as_array: turns a 0-d result into an array, where the library returns scalars instead (NumPy).
+        mutable: whether an array can be written in place.
+        several_devices: whether two of its arrays can live on different devices.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    load: Callable[[], ModuleType]
+    install: str
+    to_numpy: Callable[[Array], Any]
+    parse_device: Callable[[Any], Any] = lambda device: device
+    probe: Callable[[], str] = lambda: "cpu"
+    kernels: str | None = None
+    as_array: Callable[[Any], Array] | None = None
+    mutable: bool = True
+    several_devices: bool = False
+    extra: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def xp(self) -> ModuleType:
+        """The Array API namespace; the library is imported the first time that it is asked for."""
+        missing = [package for package in self.packages if importlib.util.find_spec(package) is None]
+        if missing:
+            raise BackendError(
+                f"backend '{self.name}' needs the package {' and '.join(missing)}, which is not installed",
+                hint=f"Install it with: {self.install}. Available now: {_installed()}",
+            )
+        try:
+            return self.load()
+        except ImportError as error:
+            raise BackendError(
+                f"backend '{self.name}' is installed, but cannot be imported: {error}",
+                hint=f"Reinstall it with: {self.install}",
+            ) from error
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class BackendStatus(NamedTuple):
+    """Whether a backend can be used, and its version and device, or the reason why not."""
+
+    available: bool
+    detail: str
+
+    def __str__(self) -> str:
+        return ("available: " if self.available else "not available: ") + self.detail
+
+
+class _Local(threading.local):
+    """The stack of `use_backend` blocks of one thread."""
+
+    def __init__(self) -> None:
+        self.stack: list[tuple[Backend, Any]] = []
+
+
+_BACKENDS: dict[str, Backend] = {}
+_process_default: list[tuple[Backend, Any]] = []
+_local = _Local()
+
+
+def register_backend(backend: Backend) -> None:
+    """Make an array library known by `backend.name`; a later registration replaces an earlier one.
+
+    >>> register_backend(Backend("mine", ("numpy",), lambda: __import__("numpy"), "pip install numpy", list))
+    >>> "mine" in available_backends()
+    True
+    >>> _ = _BACKENDS.pop("mine")
+    """
+    _BACKENDS[backend.name] = backend
+
+
+def set_backend(name: str, device: Any = None) -> None:
+    """Make new arrays with the library `name` (on `device`) from now on, in the whole process.
+
+    Args:
+        name: `"numpy"`, `"cupy"`, `"torch"`, `"jax"`, `"array_api_strict"`, or a registered one.
+        device: the library's word for a device (`"cuda:1"`, `1`, a device object); None is its default.
+
+    Raises: BackendError if the library is unknown, not installed, or finds no device.
+
+    >>> set_backend("numpy")
+    >>> get_backend().name
+    'numpy'
+    """
+    _process_default[:] = [_open(name, device)]
+
+
+@contextmanager
+def use_backend(name: str, device: Any = None) -> Iterator[Backend]:
+    """Make new arrays with the library `name` inside of a `with` block, in this thread only.
+
+    >>> with use_backend("numpy", device="cpu") as backend:
+    ...     backend.name
+    'numpy'
+    """
+    _local.stack.append(_open(name, device))
+    try:
+        yield _local.stack[-1][0]
+    finally:
+        _local.stack.pop()
+
+
+def get_backend() -> Backend:
+    """The backend that new arrays are made with. `str()` of it is its name."""
+    return _current()[0]
+
+
+def get_device() -> Any:
+    """The device that new arrays are made on; None is the library's own default."""
+    return _current()[1]
+
+
+def find_backend(name: str) -> Backend:
+    """The registered backend of that name. Raises: BackendError, with the names that there are."""
+    if name not in _BACKENDS:
+        known = ", ".join(repr(known) for known in _BACKENDS)
+        raise BackendError(
+            f"backend {name!r} is unknown; there are {known}",
+            hint="A library of your own can be added with xpnn.register_backend(...)",
+        )
+    return _BACKENDS[name]
+
+
+def registered_backends() -> tuple[Backend, ...]:
+    """All registered backends, installed or not."""
+    return tuple(_BACKENDS.values())
+
+
+def available_backends() -> dict[str, BackendStatus]:
+    """The registered backends, each with its version and device, or why it cannot be used.
+
+    Libraries are looked up without importing them; only a GPU library is imported, because nothing
+    less tells whether a device answers.
+
+    >>> available_backends()["numpy"].available
+    True
+    """
+    return {name: _status(backend) for name, backend in _BACKENDS.items()}
+
+
+def _current() -> tuple[Backend, Any]:
+    if _local.stack:
+        return _local.stack[-1]
+    if not _process_default:
+        _process_default.append(_open("numpy", None))
+    return _process_default[0]
+
+
+def _open(name: str, device: Any) -> tuple[Backend, Any]:
+    backend = find_backend(name)
+    _ = backend.xp  # import it now: a missing library is reported where it was asked for
+    backend.probe()
+    try:
+        return backend, backend.parse_device(device)
+    except BackendError:
+        raise
+    except Exception as error:
+        raise ArgumentError(f"backend '{name}' has no device {device!r}: {error}") from error
+
+
+def _status(backend: Backend) -> BackendStatus:
+    missing = [package for package in backend.packages if importlib.util.find_spec(package) is None]
+    if missing:
+        return BackendStatus(False, f"{', '.join(missing)} not installed ({backend.install})")
+    try:
+        return BackendStatus(True, f"{_version(backend.packages[0])}, {backend.probe()}")
+    except BackendError as error:
+        return BackendStatus(False, str(error))
+
+
+def _installed() -> str:
+    return ", ".join(
+        backend.name
+        for backend in _BACKENDS.values()
+        if all(importlib.util.find_spec(package) for package in backend.packages)
+    )
+
+
+def _version(package: str) -> str:
+    distributions = importlib.metadata.packages_distributions().get(package, [package])
+    try:
+        return f"{package} {importlib.metadata.version(distributions[0])}"
+    except importlib.metadata.PackageNotFoundError:
+        return package
