@@ -1,0 +1,85 @@
+"""What all tests share: the choice of backends, a clean state, the slow tests left out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_ENABLE_X64", "1")  # the oracles compare in float64
+
+import pytest
+from targets import TARGETS, Target, missing
+
+import xpnn
+from xpnn.autograd import set_grad_enabled
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--backend",
+        action="append",
+        metavar="NAME",
+        help="run the tests that go over all backends on this one only; may be given several times",
+    )
+    parser.addoption(
+        "--slow", action="store_true", help="run the slow tests too, and every check on every backend"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    names = config.getoption("--backend")
+    known = {target.backend for target in TARGETS}
+    for name in names or ():
+        if name not in known:
+            raise pytest.UsageError(f"--backend {name}: there are {', '.join(sorted(known))}")
+    chosen = [target for target in TARGETS if not names or target.backend in names]
+    config.stash[CHOSEN] = [target for target in chosen if not missing(target)]
+    if not config.stash[CHOSEN]:
+        raise pytest.UsageError("; ".join(f"--backend {t.backend}: {missing(t)}" for t in chosen))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"backends: {', '.join(target.name for target in config.stash[CHOSEN])}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with an argument `backend` runs once on each target."""
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", metafunc.config.stash[CHOSEN], ids=str, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow"):
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> Iterator[Target]:
+    """One of the targets, made the current backend for the time of the test.
+
+    `backend.array(values)` makes an array of it, `backend.numpy(array)` goes back.
+    """
+    with request.param.active():
+        yield request.param
+
+
+@pytest.fixture(autouse=True)
+def clean_state() -> None:
+    """Every test starts with the same random numbers, on NumPy, recording."""
+    xpnn.manual_seed(0)
+    xpnn.set_backend("numpy")
+    set_grad_enabled(True)
+
+
+@pytest.fixture
+def slow(request: pytest.FixtureRequest) -> bool:
+    """Whether `--slow` was given."""
+    return request.config.getoption("--slow")
+
+
+CHOSEN = pytest.StashKey[list[Target]]()

@@ -1,0 +1,80 @@
+"""The array libraries that the tests run on, each in the form that is hardest on the code under test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xpnn.backend import available_backends, find_backend, move, to_numpy, use_backend
+
+
+@dataclass(frozen=True)
+class Target:
+    """A backend on a device.
+
+    Args:
+        name: what the tests call it; of several targets on one backend, the option `--backend` takes all.
+        backend: the name of the backend.
+        device: the device that arrays are made on.
+        read_only: whether arrays cannot be written to, so that a function that writes into its arguments
+            is found out.
+    """
+
+    name: str
+    backend: str
+    device: Any = None
+    read_only: bool = False
+
+    def array(self, values: Any) -> Any:
+        """A NumPy array (or nested lists, or None) as an array of this target."""
+        if values is None:
+            return None
+        values = np.array(values)
+        backend = find_backend(self.backend)
+        array = move(values, backend, backend.parse_device(self.device))
+        if self.read_only:
+            array.flags.writeable = False
+        return array
+
+    def numpy(self, array: Any) -> np.ndarray:
+        """An array or Tensor of this target as a NumPy array."""
+        return to_numpy(array)
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Make it the current backend inside of the block."""
+        with ExitStack() as stack:
+            if self.backend == "array_api_strict":
+                stack.enter_context(_bare_standard())
+            stack.enter_context(use_backend(self.backend, self.device))
+            yield
+
+    def __str__(self) -> str:
+        return self.name
+
+
+TARGETS = (
+    Target("numpy", "numpy"),
+    Target("read_only", "numpy", read_only=True),
+    Target("strict", "array_api_strict", device="device1"),
+    Target("torch", "torch"),
+    Target("jax", "jax"),
+    Target("cupy", "cupy"),
+)
+
+
+def missing(target: Target) -> str:
+    """Why a target cannot be tested here; empty if it can."""
+    status = available_backends()[target.backend]
+    return "" if status.available else status.detail
+
+
+def _bare_standard() -> Any:
+    """The standard without what libraries that compile, such as JAX, leave out."""
+    from array_api_strict import ArrayAPIStrictFlags
+
+    return ArrayAPIStrictFlags(boolean_indexing=False, data_dependent_shapes=False)
