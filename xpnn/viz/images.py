@@ -1,0 +1,106 @@
+"""Images as arrays: sheets of many in one, and PNG files."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xpnn.backend import ArgumentError, ShapeError, optional_import, to_numpy
+
+
+def make_grid(
+    tensor: Any,
+    nrow: int = 8,
+    padding: int = 2,
+    normalize: bool = False,
+    value_range: tuple[float, float] | None = None,
+    scale_each: bool = False,
+    pad_value: float = 0.0,
+) -> np.ndarray:
+    """Lay images out in rows, as one image.
+
+    Args:
+        tensor: images (N, C, H, W), a list of images (C, H, W), one image (C, H, W) or (H, W); arrays of any
+            library, or Tensors. One channel is repeated to three.
+        nrow: images in a row.
+        padding: cells between the images and around them.
+        normalize: bring `value_range`, or else the smallest and largest value, to 0 and 1.
+        scale_each: take that smallest and largest value from each image by itself.
+        pad_value: the value of the cells between.
+
+    Returns: (3, rows * (H + padding) + padding, columns * (W + padding) + padding) on the host.
+
+    Raises: ShapeError for anything else than images; ArgumentError for nrow < 1 or padding < 0.
+
+    >>> make_grid(np.ones((5, 1, 8, 8)), nrow=3).shape
+    (3, 22, 32)
+    """
+    if nrow < 1 or padding < 0:
+        raise ArgumentError(
+            f"expects nrow >= 1 and padding >= 0, got nrow={nrow} and padding={padding}", subject="make_grid"
+        )
+    images = _batch(tensor)
+    if normalize:
+        images = normalized(images, value_range, scale_each)
+    n, _, h, w = images.shape
+    columns = min(nrow, n)
+    rows = math.ceil(n / columns)
+    grid = np.full(
+        (3, rows * (h + padding) + padding, columns * (w + padding) + padding), pad_value, images.dtype
+    )
+    for number, image in enumerate(images):
+        top = padding + number // columns * (h + padding)
+        left = padding + number % columns * (w + padding)
+        grid[:, top : top + h, left : left + w] = image
+    return grid
+
+
+def save_image(tensor: Any, fp: str | Path, **grid: Any) -> Path:
+    """Write images as one picture, in the format that the file's name ends with.
+
+    Args:
+        tensor: as for `make_grid`; floats in [0, 1] (what lies outside is clipped) or uint8.
+        fp: the file.
+        **grid: the options of `make_grid`.
+
+    Returns: the file's path. Raises: what `make_grid` raises; MissingDependencyError without Pillow.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_image(np.ones((4, 1, 8, 8)), f"{folder}/ones.png").name
+    'ones.png'
+    """
+    pillow = optional_import("PIL.Image", extra="train")
+    pixels = make_grid(tensor, **grid)
+    if pixels.dtype != np.uint8:
+        pixels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    pillow.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))).save(fp)
+    return Path(fp)
+
+
+def _batch(tensor: Any) -> np.ndarray:
+    """Images as (N, 3, H, W)."""
+    images = np.stack([to_numpy(image) for image in tensor]) if isinstance(tensor, list) else to_numpy(tensor)
+    if images.ndim == 2:
+        images = images[None]
+    if images.ndim == 3:
+        images = images[None]
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or not len(images):
+        raise ShapeError(
+            f"expects images (N, C, H, W) of one or three channels, got shape {images.shape}",
+            subject="make_grid",
+        )
+    return np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
+
+
+def normalized(
+    images: np.ndarray, value_range: tuple[float, float] | None = None, each: bool = False
+) -> np.ndarray:
+    """Images (N, C, H, W) stretched linearly to float32 in [0, 1], together or each by itself."""
+    axes = (1, 2, 3) if each else (0, 1, 2, 3)
+    low, high = value_range or (images.min(axes, keepdims=True), images.max(axes, keepdims=True))
+    scaled = (np.clip(images, low, high) - low) / np.maximum(high - low, 1e-5)
+    return scaled.astype(np.float32)
