@@ -1,0 +1,224 @@
+"""The Array API namespaces of Tensors: every function of a library, with gradients where there is a rule.
+
+`tensor_namespace(xp)` mirrors the raw namespace `xp` name by name:
+
+- a function with a rule in `ops` is that function; it serves raw arrays too, and gives raw arrays back;
+- a function that creates arrays gives Tensors, float32 unless asked otherwise, on the current device;
+- any other function of the library is lifted (see `ops.lifting`): called on the raw arrays, its results
+  wrapped, and a gradient through it is an error and never silently wrong;
+- element types and constants are passed through.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from xpnn.autograd import core, ops
+from xpnn.autograd.core import TensorBase, new_tensor
+from xpnn.autograd.ops.lifting import lift, unwrap
+from xpnn.backend import Backend, get_backend, get_device, is_array, move, registered_backends, to_numpy
+
+_API_VERSION = "2024.12"
+
+# The functions of the extension `linalg`, and those that are in the main namespace as well.
+_LINALG_ALONE = frozenset(
+    [
+        *("cholesky", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "matrix_norm", "matrix_power"),
+        *("outer", "pinv", "qr", "slogdet", "solve", "svd", "svdvals", "trace", "vector_norm"),
+    ]
+)
+_LINALG = _LINALG_ALONE | {"matmul", "matrix_transpose", "tensordot", "vecdot"}
+
+# Everything in `ops` but what is no function of the standard.
+_MAIN = frozenset(ops.__all__) - _LINALG_ALONE - {"getitem", "lift", "setitem", "to_device"}
+
+# What creates arrays: of floating-point numbers, of the type of the numbers given, of that of an array.
+_FLOATING = frozenset(["empty", "eye", "linspace", "ones", "zeros"])
+_BY_VALUE = frozenset(["arange", "full"])
+_LIKE = frozenset(["empty_like", "full_like", "ones_like", "zeros_like"])
+
+# Classes in some libraries, functions in others; a Tensor can stand for its element type in both.
+_TYPE_INFO = frozenset(["finfo", "iinfo"])
+
+
+class CurrentNamespace:
+    """The object behind `xpnn.xp`: the namespace of the current backend, asked for at each access.
+
+    >>> xp.sum(xp.ones(3))
+    tensor(3.)
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(tensor_namespace(get_backend().xp), name)
+
+    def __array_namespace_info__(self) -> Any:
+        return tensor_namespace(get_backend().xp).__array_namespace_info__()
+
+    def __dir__(self) -> list[str]:
+        return dir(tensor_namespace(get_backend().xp))
+
+    def __repr__(self) -> str:
+        return repr(tensor_namespace(get_backend().xp))
+
+
+def tensor_namespace(xp: Any) -> TensorNamespace:
+    """The differentiable namespace of the Tensors that hold arrays of the raw namespace `xp`.
+
+    >>> tensor_namespace(get_backend().xp).ones(2)
+    tensor([1., 1.])
+    """
+    try:
+        return _namespaces[xp]
+    except KeyError:
+        return _namespaces.setdefault(xp, TensorNamespace(xp))
+
+
+class TensorNamespace:
+    """A raw namespace as Tensors see it; names are resolved at their first use.
+
+    Attributes:
+        raw_namespace: the namespace of the raw arrays.
+        linalg: the extension for linear algebra.
+    """
+
+    def __init__(self, raw_namespace: Any) -> None:
+        self.raw_namespace = raw_namespace
+        self.linalg = Extension(raw_namespace.linalg, _LINALG)
+        self.__array_api_version__ = getattr(raw_namespace, "__array_api_version__", _API_VERSION)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _FLOATING or name in _BY_VALUE or name in _LIKE:
+            value = _creator(self.raw_namespace, name)
+        else:
+            value = _resolve(self.raw_namespace, name, _MAIN)
+        setattr(self, name, value)
+        return value
+
+    def asarray(self, obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Any:
+        """A Tensor of numbers, nested lists, or an array; what is on the tape stays on it.
+
+        >>> xp.asarray([1.0, 2.0])
+        tensor([1., 2.])
+        """
+        if isinstance(obj, list | tuple) and any(isinstance(part, TensorBase) for part in obj):
+            return ops.stack([self.asarray(part, dtype=dtype, device=device) for part in obj])
+        if isinstance(obj, TensorBase) and obj.__array_namespace__() is self:
+            if dtype is not None and dtype != obj.dtype:
+                obj = ops.astype(obj, dtype)
+            elif copy:
+                obj = ops.positive(obj)
+            return obj if device is None else ops.to_device(obj, device)
+        if not is_array(obj):
+            obj, device = to_numpy(obj), _default_device(self.raw_namespace, device)
+        raw = move(unwrap(obj), _backend_with(self.raw_namespace), device, dtype)
+        return new_tensor(self.raw_namespace.asarray(raw, copy=True) if copy else raw)
+
+    def from_dlpack(self, x: Any, /, **options: Any) -> Any:
+        """A Tensor of the array that another library exports, without a copy where that can be.
+
+        >>> import numpy as np
+        >>> xp.from_dlpack(np.ones(2))
+        tensor([1., 1.], dtype=float64)
+        """
+        return new_tensor(self.raw_namespace.from_dlpack(x, **options))
+
+    def __array_namespace_info__(self) -> NamespaceInfo:
+        return NamespaceInfo(self.raw_namespace)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*object.__dir__(self), *dir(self.raw_namespace), *_MAIN})
+
+    def __repr__(self) -> str:
+        return f"<namespace of Tensors over '{self.raw_namespace.__name__}'>"
+
+
+class Extension:
+    """A sub-namespace as Tensors see it, such as `linalg` and `fft`."""
+
+    def __init__(self, raw_namespace: Any, with_rule: frozenset[str]) -> None:
+        self.raw_namespace = raw_namespace
+        self._with_rule = with_rule
+
+    def __getattr__(self, name: str) -> Any:
+        value = _resolve(self.raw_namespace, name, self._with_rule)
+        setattr(self, name, value)
+        return value
+
+    def __dir__(self) -> list[str]:
+        return sorted({*dir(self.raw_namespace), *self._with_rule})
+
+    def __repr__(self) -> str:
+        return f"<namespace of Tensors over '{self.raw_namespace.__name__}'>"
+
+
+class NamespaceInfo:
+    """What the standard lets a program ask of a library: its own answers, with float32 as the default."""
+
+    def __init__(self, raw_namespace: Any) -> None:
+        self._raw_namespace = raw_namespace
+        self._info = raw_namespace.__array_namespace_info__()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._info, name)
+
+    def default_dtypes(self, *, device: Any = None) -> dict[str, Any]:
+        """The element types that are chosen where none is asked for, by kind."""
+        raw = self._raw_namespace
+        own = self._info.default_dtypes(device=device)
+        return {**own, "real floating": raw.float32, "complex floating": raw.complex64}
+
+
+def _resolve(raw_namespace: Any, name: str, with_rule: frozenset[str]) -> Any:
+    """What `name` of a raw namespace is to Tensors."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    if name in with_rule:
+        return getattr(ops, name)
+    value = getattr(raw_namespace, name)
+    if isinstance(value, ModuleType):
+        return Extension(value, frozenset())
+    if name in _TYPE_INFO or (callable(value) and not isinstance(value, type)):
+        return lift(value, name)
+    return value
+
+
+def _creator(raw_namespace: Any, name: str) -> Callable[..., Any]:
+    """A creation function of the library that gives Tensors, with float32 and the current device."""
+    function = getattr(raw_namespace, name)
+    lifted = lift(function, name)
+
+    @functools.wraps(function, updated=())
+    def create(*args: Any, **options: Any) -> Any:
+        if name in _LIKE:  # only the shape and element type of the Tensor count, not its values
+            args = (unwrap(args[0]), *args[1:])
+        else:
+            numbers = (*args, *options.values())
+            if name in _FLOATING or any(isinstance(number, float) for number in numbers):
+                options["dtype"] = options.get("dtype") or raw_namespace.float32
+            device = _default_device(raw_namespace, options.pop("device", None))
+            if device is not None:
+                options["device"] = device
+        result = lifted(*args, **options)
+        return result if isinstance(result, TensorBase) else new_tensor(result)
+
+    return create
+
+
+def _default_device(raw_namespace: Any, device: Any) -> Any:
+    """The device of new arrays: the current one if this is the current backend."""
+    return get_device() if device is None and get_backend().xp is raw_namespace else device
+
+
+def _backend_with(raw_namespace: Any) -> Backend:
+    """The backend of a raw namespace; it is loaded, because arrays of it are at hand."""
+    return next(b for b in registered_backends() if vars(b).get("xp") is raw_namespace)
+
+
+_namespaces: dict[Any, TensorNamespace] = {}
+
+xp = CurrentNamespace()
+
+core._namespace_hook.append(tensor_namespace)

@@ -1,0 +1,180 @@
+"""Elementwise functions: the derivative of each on its line.
+
+A derivative gives the gradient of the input from `g`, the gradient of the output, and from what else it
+names: the input `x` (or `x1`, `x2`) and the output `y`. What it names is what the tape keeps.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from xpnn.autograd.ops.broadcasting import NUMBERS, kind_of, unbroadcast
+from xpnn.autograd.ops.rules import as_operand, binary, unary
+from xpnn.autograd.primitive import primitive
+from xpnn.backend import Array, namespace
+
+_LN2 = math.log(2)
+_LN10 = math.log(10)
+
+
+def where(condition: Array, x1: Array | float, x2: Array | float, /) -> Array:
+    """`x1` where the condition holds, `x2` elsewhere.
+
+    The gradient goes to the operand that was chosen; the other one gets an exact zero.
+
+    >>> import numpy as np
+    >>> where(np.asarray([True, False]), 1.0, np.asarray([5.0, 6.0])).tolist()
+    [1.0, 6.0]
+    """
+    return _where(condition, x1, x2)
+
+
+@primitive
+def _where(condition: Array, x1: Any, x2: Any) -> tuple[Array, tuple]:
+    y = namespace(condition).where(condition, as_operand(x1, like=x2), as_operand(x2, like=x1))
+    return y, (condition, kind_of(x1), kind_of(x2))
+
+
+@_where.backward
+def _where_backward(g: Array, saved: tuple, needs: tuple[bool, ...]) -> tuple:
+    condition, kind1, kind2 = saved
+    g1 = unbroadcast(where(condition, g, 0.0), *kind1) if needs[1] else None
+    g2 = unbroadcast(where(condition, 0.0, g), *kind2) if needs[2] else None
+    return None, g1, g2
+
+
+def clip(x: Array, /, min: Array | float | None = None, max: Array | float | None = None) -> Array:
+    """Each element limited to [min, max]; a bound of None is none.
+
+    The gradient goes to `x` where it lies within the bounds (or on one), else to the bound in its place.
+
+    >>> import numpy as np
+    >>> clip(np.asarray([-1.0, 0.5, 2.0]), 0.0, 1.0).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    return _clip(x, min, max)
+
+
+@primitive
+def _clip(x: Array, low: Any, high: Any) -> tuple[Array, tuple]:
+    return namespace(x).clip(x, low, high), (x, low, high)
+
+
+@_clip.backward
+def _clip_backward(g: Array, saved: tuple, needs: tuple[bool, ...]) -> tuple:
+    x, low, high = saved
+    below = None if low is None else x < low
+    above = None if high is None else x > high
+    gx = g_low = g_high = None
+    if needs[0]:
+        gx = g if below is None else where(below, 0.0, g)
+        gx = unbroadcast(gx if above is None else where(above, 0.0, gx), *kind_of(x))
+    if needs[1]:  # where the bounds cross, the upper one wins
+        g_low = where(below, g, 0.0) if high is None else where(below & (low < high), g, 0.0)
+        g_low = unbroadcast(g_low, *kind_of(low))
+    if needs[2]:
+        g_high = where(above if low is None else above | (high < low), g, 0.0)
+        g_high = unbroadcast(g_high, *kind_of(high))
+    return gx, g_low, g_high
+
+
+def _zero(g: Array) -> Array:
+    return namespace(g).zeros_like(g)
+
+
+def _share(winner: Any, loser: Any, g: Array) -> Array:
+    """The part of `g` for the operand that wins where `winner > loser`: 1, or 1/2 of a tie."""
+    xp = namespace(g)
+    return g * (0.5 * (xp.astype(winner > loser, g.dtype) + xp.astype(winner >= loser, g.dtype)))
+
+
+def _pow_dx1(g: Array, x1: Array, x2: Any) -> Array:
+    """g x2 x1^(x2 - 1), which at x2 = 0 is 0, also where x1^(-1) is infinite."""
+    if type(x2) in NUMBERS:
+        return g * (x2 * x1 ** (x2 - 1)) if x2 else _zero(g)
+    return g * (x2 * x1 ** where((x1 == 0) & (x2 == 0), 1, x2 - 1))
+
+
+def _pow_dx2(g: Array, x1: Any, x2: Array, y: Array) -> Array:
+    """g y log(x1), which at x1 = 0 and x2 >= 0 is 0."""
+    x1 = as_operand(x1, like=y)
+    return g * (y * log(where((x1 == 0) & (x2 >= 0), 1, x1)))
+
+
+def _is_complex(x: Array) -> bool:
+    return namespace(x).isdtype(x.dtype, "complex floating")
+
+
+def _real(x: Array) -> Array:
+    return namespace(x).real(x) if _is_complex(x) else x
+
+
+def _imag(x: Array) -> Array:
+    return namespace(x).imag(x) if _is_complex(x) else namespace(x).zeros_like(x)
+
+
+def _conj(x: Array) -> Array:
+    return namespace(x).conj(x) if _is_complex(x) else x
+
+
+# Signs and powers
+abs = unary("abs", lambda g, x: g * sign(x))
+negative = unary("negative", lambda g: -g)
+positive = unary("positive", lambda g: g)
+reciprocal = unary("reciprocal", lambda g, y: -g * y * y)
+sign = unary("sign", lambda g: _zero(g))
+sqrt = unary("sqrt", lambda g, y: g / (2 * y))
+square = unary("square", lambda g, x: g * (2 * x))
+
+# Exponentials and logarithms
+exp = unary("exp", lambda g, y: g * y)
+expm1 = unary("expm1", lambda g, y: g * (y + 1))
+log = unary("log", lambda g, x: g / x)
+log1p = unary("log1p", lambda g, x: g / (x + 1))
+log2 = unary("log2", lambda g, x: g / (x * _LN2))
+log10 = unary("log10", lambda g, x: g / (x * _LN10))
+
+# Trigonometric and hyperbolic functions
+cos = unary("cos", lambda g, x: -g * sin(x))
+sin = unary("sin", lambda g, x: g * cos(x))
+tan = unary("tan", lambda g, y: g * (1 + y * y))
+acos = unary("acos", lambda g, x: -g / sqrt(1 - x * x))
+asin = unary("asin", lambda g, x: g / sqrt(1 - x * x))
+atan = unary("atan", lambda g, x: g / (1 + x * x))
+cosh = unary("cosh", lambda g, x: g * sinh(x))
+sinh = unary("sinh", lambda g, x: g * cosh(x))
+tanh = unary("tanh", lambda g, y: g * (1 - y * y))
+acosh = unary("acosh", lambda g, x: g / sqrt(x * x - 1))
+asinh = unary("asinh", lambda g, x: g / sqrt(x * x + 1))
+atanh = unary("atanh", lambda g, x: g / (1 - x * x))
+
+# Rounding: flat between the steps
+ceil = unary("ceil", lambda g: _zero(g))
+floor = unary("floor", lambda g: _zero(g))
+round = unary("round", lambda g: _zero(g))
+trunc = unary("trunc", lambda g: _zero(g))
+
+# The parts of a complex number, of which only real ones carry a gradient
+real = unary("real", lambda g: g, forward=_real)
+imag = unary("imag", lambda g: _zero(g), forward=_imag)
+conj = unary("conj", lambda g: g, forward=_conj)
+
+# Two operands
+add = binary("add", dx1=lambda g: g, dx2=lambda g: g)
+subtract = binary("subtract", dx1=lambda g: g, dx2=lambda g: -g)
+multiply = binary("multiply", dx1=lambda g, x2: g * x2, dx2=lambda g, x1: g * x1)
+divide = binary("divide", dx1=lambda g, x2: g / x2, dx2=lambda g, x2, y: -g * y / x2)
+floor_divide = binary("floor_divide", dx1=lambda g: _zero(g), dx2=lambda g: _zero(g))
+remainder = binary("remainder", dx1=lambda g: g, dx2=lambda g, x1, x2: -g * floor_divide(x1, x2))
+pow = binary("pow", dx1=_pow_dx1, dx2=_pow_dx2)
+maximum = binary("maximum", dx1=lambda g, x1, x2: _share(x1, x2, g), dx2=lambda g, x1, x2: _share(x2, x1, g))
+minimum = binary("minimum", dx1=lambda g, x1, x2: _share(x2, x1, g), dx2=lambda g, x1, x2: _share(x1, x2, g))
+hypot = binary("hypot", dx1=lambda g, x1, y: g * x1 / y, dx2=lambda g, x2, y: g * x2 / y)
+logaddexp = binary("logaddexp", dx1=lambda g, x1, y: g * exp(x1 - y), dx2=lambda g, x2, y: g * exp(x2 - y))
+atan2 = binary(
+    "atan2",
+    dx1=lambda g, x1, x2: g * x2 / (x1 * x1 + x2 * x2),
+    dx2=lambda g, x1, x2: -g * x1 / (x1 * x1 + x2 * x2),
+)
+copysign = binary("copysign", dx1=lambda g, x1, y: g * sign(x1) * sign(y), dx2=lambda g: _zero(g))

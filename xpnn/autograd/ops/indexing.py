@@ -1,0 +1,250 @@
+"""Reading and writing at an index, each with its adjoint so that every order of derivative works."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from xpnn.autograd.core import TensorBase
+from xpnn.autograd.ops.broadcasting import NUMBERS, broadcast_shapes, kind_of, unbroadcast
+from xpnn.autograd.ops.manipulation import broadcast_to, moveaxis, reshape
+from xpnn.autograd.primitive import primitive
+from xpnn.backend import Array, ShapeError, device_of, idioms, is_array, namespace
+
+# -- any index
+
+
+def getitem(x: Array, index: Any) -> Array:
+    """`x[index]`.
+
+    Args:
+        index: integers, slices (with any step), `...`, None, integer arrays or lists, boolean masks, or a
+            tuple of these.
+
+    Backward: the gradient, added up at the index in an array of zeros.
+
+    >>> import numpy as np
+    >>> getitem(np.asarray([1.0, 2.0, 3.0]), slice(1, None)).tolist()
+    [2.0, 3.0]
+    """
+    index = _plain(index, x)
+    gather = _gather_axis(index, x)
+    if gather is None:
+        return _getitem(x, index=index)
+    axis, positions = gather  # the standard has no mix of integer arrays and slices, but it has take
+    rows = take(x, namespace(positions).reshape(positions, (-1,)), axis=axis)
+    return reshape(rows, (*x.shape[:axis], *positions.shape, *x.shape[axis + 1 :]))
+
+
+@primitive
+def _getitem(x: Array, *, index: Any) -> tuple[Array, tuple]:
+    return x[index], (x.shape,)
+
+
+@_getitem.backward
+def _getitem_backward(g: Array, saved: tuple, needs: tuple, *, index: Any) -> tuple[Array]:
+    (shape,) = saved
+    return (_scatter(g, index=index, shape=tuple(shape)),)
+
+
+@primitive
+def _scatter(g: Array, *, index: Any, shape: tuple[int, ...]) -> tuple[Array, tuple]:
+    """Zeros of `shape` with `[index] += g`."""
+    if not any(_is_integer_array(part) for part in _parts(index)):  # then no element is named twice
+        return idioms.set_at(idioms.zeros_like_shape(g, shape), index, g), ()
+    xp, size = namespace(g), math.prod(shape)
+    places = xp.reshape(xp.arange(size, dtype=xp.int64, device=device_of(g)), shape)[index]
+    total = idioms.index_add(xp.reshape(g, (-1,)), xp.reshape(places, (-1,)), size)
+    return xp.reshape(total, shape), ()
+
+
+@_scatter.backward
+def _scatter_backward(gg: Array, saved: tuple, needs: tuple, *, index: Any, **_: Any) -> tuple[Array]:
+    return (_getitem(gg, index=index),)
+
+
+def setitem(x: Array, value: Array | float, index: Any) -> Array:
+    """A copy of `x` with `value`, broadcast, at `index` (see `getitem`).
+
+    Backward: gx is the gradient with 0 at the index; gvalue is the gradient at the index.
+
+    >>> import numpy as np
+    >>> setitem(np.zeros(3), 5.0, 1).tolist()
+    [0.0, 5.0, 0.0]
+    """
+    return _setitem(x, value, index=_plain(index, x))
+
+
+@primitive
+def _setitem(x: Array, value: Any, *, index: Any) -> tuple[Array, tuple]:
+    xp, saved = namespace(x), (kind_of(value),)
+    if type(value) not in NUMBERS:
+        value = xp.astype(value, x.dtype, copy=False)
+    if _is_mask_of(x, index) and (type(value) in NUMBERS or value.ndim == 0):
+        if type(value) in NUMBERS:
+            value = xp.asarray(value, dtype=x.dtype, device=device_of(x))
+        return xp.where(index, value, x), saved
+    return idioms.set_at(xp.asarray(x, copy=True), index, value), saved
+
+
+@_setitem.backward
+def _setitem_backward(g: Array, saved: tuple, needs: tuple[bool, ...], *, index: Any) -> tuple:
+    (kind,) = saved
+    gx = _setitem(g, 0.0, index=index) if needs[0] else None
+    g_value = None
+    if needs[1]:
+        mask_of_number = _is_mask_of(g, index) and kind[0] == ()
+        part = namespace(g).where(index, g, 0.0) if mask_of_number else _getitem(g, index=index)
+        g_value = unbroadcast(part, *kind)
+    return gx, g_value
+
+
+# -- along one axis
+
+
+def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
+    """The slices of `x` at `indices`, (n,) integers, along `axis`. Negative ones count from the end.
+
+    Args:
+        axis: may be left out for arrays of one axis.
+
+    Backward: the gradient's slices, added up where they were taken from.
+
+    >>> import numpy as np
+    >>> take(np.asarray([1.0, 2.0, 3.0]), np.asarray([2, 0, 2])).tolist()
+    [3.0, 1.0, 3.0]
+    """
+    if axis is None:
+        if x.ndim != 1:
+            raise ShapeError(f"needs an axis for an array of shape {tuple(x.shape)}", subject="take")
+        axis = 0
+    return _take(x, _from_start(indices, x.shape[axis]), axis=axis % x.ndim)
+
+
+@primitive
+def _take(x: Array, indices: Array, *, axis: int) -> tuple[Array, tuple]:
+    return namespace(x).take(x, indices, axis=axis), (indices, (x.shape[axis],))
+
+
+@_take.backward
+def _take_backward(g: Array, saved: tuple, needs: tuple, *, axis: int) -> tuple[Array, None]:
+    indices, (count,) = saved
+    return moveaxis(_index_add(moveaxis(g, axis, 0), indices, count=count), 0, axis), None
+
+
+@primitive
+def _index_add(values: Array, indices: Array, *, count: int) -> tuple[Array, tuple]:
+    """Zeros of (count, ...) with `[indices[k]] += values[k]`: the adjoint of `take` along axis 0."""
+    return idioms.index_add(values, indices, count), (indices,)
+
+
+@_index_add.backward
+def _index_add_backward(g: Array, saved: tuple, needs: tuple, *, count: int) -> tuple[Array, None]:
+    (indices,) = saved
+    return _take(g, indices, axis=0), None
+
+
+def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
+    """y[i, k] = x[i, indices[i, k]]: an index for each result, along `axis`.
+
+    Args:
+        indices: integers; as many axes as `x`, which broadcast against it except along `axis`.
+
+    Backward: the gradient, added up where its elements were taken from.
+
+    >>> import numpy as np
+    >>> take_along_axis(np.asarray([[1.0, 2.0], [3.0, 4.0]]), np.asarray([[1], [0]])).tolist()
+    [[2.0], [3.0]]
+    """
+    axis = axis % x.ndim
+    indices = _from_start(indices, x.shape[axis])
+    if x.shape[:axis] != indices.shape[:axis] or x.shape[axis + 1 :] != indices.shape[axis + 1 :]:
+        rows = broadcast_shapes(_with_one(x.shape, axis), _with_one(indices.shape, axis))
+        x = broadcast_to(x, (*rows[:axis], x.shape[axis], *rows[axis + 1 :]))
+        indices = broadcast_to(indices, (*rows[:axis], indices.shape[axis], *rows[axis + 1 :]))
+    return _take_along_axis(x, indices, axis=axis)
+
+
+@primitive
+def _take_along_axis(x: Array, indices: Array, *, axis: int) -> tuple[Array, tuple]:
+    return namespace(x).take_along_axis(x, indices, axis=axis), (indices, (x.shape[axis],))
+
+
+@_take_along_axis.backward
+def _take_along_axis_backward(g: Array, saved: tuple, needs: tuple, *, axis: int) -> tuple[Array, None]:
+    indices, (count,) = saved
+    return _add_along_axis(g, indices, axis=axis, count=count), None
+
+
+@primitive
+def _add_along_axis(values: Array, indices: Array, *, axis: int, count: int) -> tuple[Array, tuple]:
+    """Zeros, `count` long along `axis`, with `[i, indices[i, k]] += values[i, k]`."""
+    xp = namespace(values)
+    rows, positions = xp.moveaxis(values, axis, -1), xp.moveaxis(indices, axis, -1)
+    leading = rows.shape[:-1]
+    n_rows = math.prod(leading)
+    starts = xp.arange(n_rows, dtype=indices.dtype, device=device_of(indices)) * count
+    targets = positions + xp.reshape(starts, (*leading, 1))
+    total = idioms.index_add(xp.reshape(rows, (-1,)), xp.reshape(targets, (-1,)), n_rows * count)
+    return xp.moveaxis(xp.reshape(total, (*leading, count)), -1, axis), (indices,)
+
+
+@_add_along_axis.backward
+def _add_along_axis_backward(g: Array, saved: tuple, needs: tuple, *, axis: int, **_: Any) -> tuple:
+    (indices,) = saved
+    return _take_along_axis(g, indices, axis=axis), None
+
+
+# -- reading an index
+
+
+def _plain(index: Any, x: Array) -> Any:
+    """The index with raw arrays in place of Tensors and lists."""
+    if isinstance(index, tuple):
+        return tuple([_plain(part, x) for part in index])
+    if isinstance(index, TensorBase):
+        return index.data
+    if isinstance(index, list):
+        raw = x.data if isinstance(x, TensorBase) else x
+        return namespace(raw).asarray(index, device=device_of(raw))
+    return index
+
+
+def _parts(index: Any) -> tuple[Any, ...]:
+    return index if isinstance(index, tuple) else (index,)
+
+
+def _is_integer_array(part: Any) -> bool:
+    return is_array(part) and namespace(part).isdtype(part.dtype, "integral")
+
+
+def _is_mask_of(x: Array, index: Any) -> bool:
+    """Whether the index is one mask for all of `x`."""
+    return is_array(index) and index.ndim == x.ndim and namespace(index).isdtype(index.dtype, "bool")
+
+
+def _gather_axis(index: Any, x: Array) -> tuple[int, Array] | None:
+    """The axis and the positions, if the index is one integer array and leaves the other axes whole."""
+    parts = _parts(index)
+    arrays = [i for i, part in enumerate(parts) if is_array(part)]
+    if len(arrays) != 1 or not _is_integer_array(parts[arrays[0]]):
+        return None
+    (place,) = arrays
+    others = [part for i, part in enumerate(parts) if i != place]
+    if any(part is not Ellipsis and part != slice(None) for part in others):
+        return None
+    behind_ellipsis = Ellipsis in parts[:place]
+    axis = place - len(parts) + x.ndim if behind_ellipsis else place
+    return (axis, parts[place]) if axis < x.ndim else None
+
+
+def _from_start(indices: Array, count: int) -> Array:
+    """Indices from the end as indices from the start."""
+    xp = namespace(indices)
+    if not xp.isdtype(indices.dtype, "signed integer"):
+        return indices
+    return xp.where(indices < 0, indices + count, indices)
+
+
+def _with_one(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return (*shape[:axis], 1, *shape[axis + 1 :])

@@ -1,0 +1,76 @@
+"""Functions of the backend that have no gradient rule here, made to take and return Tensors."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from xpnn.autograd.core import TensorBase
+from xpnn.autograd.mode import switches
+from xpnn.autograd.primitive import primitive
+from xpnn.backend import Array, GradientError, is_array, namespace
+
+
+def lift(function: Callable, name: str) -> Callable:
+    """`function` of raw arrays as one of Tensors: unwrap, call, wrap.
+
+    Results of integers and booleans need no gradient. A floating one becomes an operation without a rule:
+    whoever asks for a gradient through it gets a GradientError that names the function.
+
+    >>> import numpy as np
+    >>> lift(np.argmax, "argmax")(np.asarray([1.0, 3.0, 2.0])).item()
+    1
+    """
+
+    @primitive
+    def without_rule(*tensors: Array, result: Any) -> tuple[Any, tuple]:
+        return result, ()
+
+    without_rule.name = name
+
+    @functools.wraps(function, updated=())
+    def lifted(*args: Any, **options: Any) -> Any:
+        tensors = list(_tensors_in((args, options)))
+        result = function(*unwrap(args), **{key: unwrap(value) for key, value in options.items()})
+        if not tensors:
+            return result
+        if isinstance(result, list | tuple) and all(map(is_array, result)):
+            _refuse_complex(result, tensors, name)
+            wrapped = without_rule(*tensors, result=tuple(result))
+            return type(result)(*wrapped) if hasattr(result, "_fields") else wrapped
+        if is_array(result):
+            _refuse_complex([result], tensors, name)
+            return without_rule(*tensors, result=result)
+        return result
+
+    return lifted
+
+
+def unwrap(value: Any) -> Any:
+    """`value` with raw arrays in place of the Tensors in it."""
+    if isinstance(value, TensorBase):
+        return value.data
+    if type(value) in (list, tuple):
+        return type(value)([unwrap(part) for part in value])
+    return value
+
+
+def _tensors_in(value: Any) -> Iterator[TensorBase]:
+    if isinstance(value, TensorBase):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _tensors_in(part)
+
+
+def _refuse_complex(results: Any, tensors: list[TensorBase], name: str) -> None:
+    """A complex result would drop the gradient in silence, because only real ones are followed."""
+    if not switches.grad or not any(tensor.requires_grad for tensor in tensors):
+        return
+    if any(namespace(result).isdtype(result.dtype, "complex floating") for result in results):
+        raise GradientError(
+            "makes complex numbers, through which no gradient is followed",
+            subject=name,
+            hint="Call detach() on its input",
+        )

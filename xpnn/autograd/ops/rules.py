@@ -1,0 +1,106 @@
+"""How a line of the table in `elementwise.py` becomes a primitive."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from xpnn.autograd.ops.broadcasting import NUMBERS, kind_of, unbroadcast
+from xpnn.autograd.primitive import Primitive, primitive
+from xpnn.backend import Array, device_of, namespace
+
+_SPECIFICATION = "https://data-apis.org/array-api/2024.12/API_specification/generated/array_api."
+
+# Operators take Python numbers as they are and never let them widen an array's element type.
+_OPERATORS: dict[str, Callable[[Any, Any], Array]] = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "floor_divide": operator.floordiv,
+    "remainder": operator.mod,
+    "pow": operator.pow,
+}
+
+
+def unary(name: str, derivative: Callable[..., Array], forward: Callable | None = None) -> Primitive:
+    """The function `name` of the standard as a primitive.
+
+    Args:
+        derivative: the gradient of the input from `g`, that of the output, and from what its other
+            parameters name: the input `x`, the output `y`. The tape keeps what is named.
+        forward: computes the function, where it is not simply the library's own.
+    """
+    uses = [("x", "y").index(parameter) for parameter in _parameters(derivative)]
+
+    def compute(x: Array) -> tuple[Array, tuple]:
+        y = forward(x) if forward else getattr(namespace(x), name)(x)
+        return y, tuple([(x, y)[i] for i in uses])
+
+    def pull_back(g: Array, saved: tuple, needs: tuple[bool, ...]) -> tuple[Array]:
+        return (derivative(g, *saved),)
+
+    return _named(name, compute, pull_back)
+
+
+def binary(name: str, dx1: Callable[..., Array], dx2: Callable[..., Array]) -> Primitive:
+    """The function `name` of the standard as a primitive; either operand may be a Python number.
+
+    Args:
+        dx1, dx2: the gradients of the operands, before broadcasting is undone, from `g` and from what
+            their other parameters name: the operands `x1` and `x2`, the output `y`. An operand that is
+            a number has no gradient, and nothing is kept for it.
+    """
+    uses1, uses2 = [
+        [("x1", "x2", "y").index(parameter) for parameter in _parameters(derivative)]
+        for derivative in (dx1, dx2)
+    ]
+    evaluate = _OPERATORS.get(name) or _promoting(name)
+
+    def compute(x1: Any, x2: Any) -> tuple[Array, tuple]:
+        y = evaluate(x1, x2)
+        values, kind1, kind2 = (x1, x2, y), kind_of(x1), kind_of(x2)
+        kept1 = [values[i] if kind1 else None for i in uses1]
+        kept2 = [values[i] if kind2 else None for i in uses2]
+        return y, (kind1, kind2, *kept1, *kept2)
+
+    middle = 2 + len(uses1)
+
+    def pull_back(g: Array, saved: tuple, needs: tuple[bool, ...]) -> tuple[Array | None, Array | None]:
+        return (
+            unbroadcast(dx1(g, *saved[2:middle]), *saved[0]) if needs[0] else None,
+            unbroadcast(dx2(g, *saved[middle:]), *saved[1]) if needs[1] else None,
+        )
+
+    return _named(name, compute, pull_back)
+
+
+def as_operand(value: Any, like: Array) -> Array:
+    """A Python number as a 0-d array that does not change the element type of `like`."""
+    if type(value) not in NUMBERS:
+        return value
+    return namespace(like).asarray(value, dtype=like.dtype, device=device_of(like))
+
+
+def _promoting(name: str) -> Callable[[Any, Any], Array]:
+    """A function of two arrays as one that takes a number for either of them."""
+
+    def evaluate(x1: Any, x2: Any) -> Array:
+        return getattr(namespace(x1, x2), name)(as_operand(x1, like=x2), as_operand(x2, like=x1))
+
+    return evaluate
+
+
+def _parameters(derivative: Callable[..., Array]) -> tuple[str, ...]:
+    """The names of the parameters after `g`."""
+    code = derivative.__code__
+    return code.co_varnames[1 : code.co_argcount]
+
+
+def _named(name: str, compute: Callable, pull_back: Callable) -> Primitive:
+    compute.__name__ = compute.__qualname__ = name
+    compute.__doc__ = f"The standard's `{name}` of each element.\n\nSee: {_SPECIFICATION}{name}.html"
+    result = primitive(compute)
+    result.backward(pull_back)
+    return result
