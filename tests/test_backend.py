@@ -1,0 +1,360 @@
+"""The registry: which library is current, what happens when one is missing, what mixes."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from targets import TARGETS, Target, missing
+
+import xpnn
+from xpnn.backend import (
+    ArgumentError,
+    Backend,
+    BackendError,
+    BackendMismatchError,
+    DTypeError,
+    MissingDependencyError,
+    XpnnError,
+    available_backends,
+    backend_of,
+    default_dtype,
+    device_of,
+    dtype_name,
+    find_backend,
+    get_backend,
+    get_device,
+    is_array,
+    is_floating,
+    move,
+    namespace,
+    optional_import,
+    register_backend,
+    registry,
+    set_backend,
+    show_versions,
+    to_numpy,
+    use_backend,
+)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+def test_target_is_covered(target: Target) -> None:
+    """Says in the summary which backends could not be tested here, and why."""
+    if missing(target):
+        pytest.skip(missing(target))
+
+
+# Which backend is current
+
+
+def test_numpy_is_the_default() -> None:
+    script = "import xpnn; print(xpnn.get_backend(), xpnn.asarray(1.0).dtype)"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["numpy", "float32"]
+
+
+def test_set_backend_holds_in_every_thread(strict: Backend) -> None:
+    set_backend("array_api_strict", "device1")
+    assert in_thread(get_backend) is strict
+    assert in_thread(get_device) == strict.parse_device("device1")
+
+
+def test_use_backend_holds_in_its_block_and_thread(strict: Backend) -> None:
+    with use_backend("array_api_strict", "device1") as active:
+        assert active is strict
+        assert get_backend() is strict
+        assert in_thread(get_backend).name == "numpy"
+        with use_backend("numpy"):
+            assert get_backend().name == "numpy"
+            assert get_device() is None
+        assert get_device() == strict.parse_device("device1")
+    assert get_backend().name == "numpy"
+
+
+def test_use_backend_ends_with_an_error(strict: Backend) -> None:
+    with pytest.raises(KeyError), use_backend("array_api_strict"):
+        raise KeyError
+    assert get_backend().name == "numpy"
+
+
+def test_new_arrays_follow_the_current_backend(backend: Target) -> None:
+    array = xpnn.asarray([1.0, 2.0])
+    assert backend_of(array) is find_backend(backend.backend)
+    assert str(device_of(array)) == str(device_of(backend.array(np.zeros(1))))
+
+
+def test_str_is_the_name() -> None:
+    assert str(get_backend()) == "numpy"
+
+
+# Backends that cannot be had
+
+
+def test_unknown_backend_lists_the_known() -> None:
+    with pytest.raises(
+        BackendError, match=r"'torhc' is unknown; there are 'numpy', .*'torch'.*register_backend"
+    ):
+        set_backend("torhc")
+    assert get_backend().name == "numpy"
+
+
+def test_missing_backend_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_missing(monkeypatch, "torch")
+    monkeypatch.delitem(find_backend("torch").__dict__, "xp", raising=False)
+    message = (
+        r"needs the package torch, which is not installed\. Install it with: pip install 'xpnn\[torch\]'"
+    )
+    with pytest.raises(BackendError, match=message + r"\. Available now: .*numpy"):
+        set_backend("torch")
+    status = available_backends()["torch"]
+    assert not status.available
+    assert "pip install 'xpnn[torch]'" in str(status)
+
+
+def test_broken_backend_is_reported(fresh: Backend) -> None:
+    def load() -> None:
+        raise ImportError("libfoo.so: no such file")
+
+    register_backend(copy_of(fresh, load=load))
+    with pytest.raises(
+        BackendError, match=r"cannot be imported: libfoo\.so.*Reinstall it with: pip install fresh"
+    ):
+        set_backend("fresh")
+
+
+def test_cupy_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`import cupy` succeeds there, so a device is asked for."""
+    cupy = SimpleNamespace(__version__="14.0", cuda=SimpleNamespace(is_available=lambda: False))
+    pretend_cupy(monkeypatch, cupy)
+    with pytest.raises(BackendError, match=r"finds no CUDA device \(CuPy 14\.0 is installed\).*nvidia-smi"):
+        set_backend("cupy")
+    assert not available_backends()["cupy"].available
+
+
+def test_cupy_with_a_driver_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of the first kernel is passed on with advice, not left to the first layer."""
+
+    def arange(n: int) -> None:
+        raise OSError("CUDA driver version is insufficient")
+
+    cupy = SimpleNamespace(__version__="14.0", cuda=SimpleNamespace(is_available=lambda: True), arange=arange)
+    pretend_cupy(monkeypatch, cupy)
+    with pytest.raises(
+        BackendError, match=r"cannot compute here: OSError: CUDA driver version is insufficient"
+    ):
+        set_backend("cupy")
+
+
+def test_unknown_devices() -> None:
+    with pytest.raises(ArgumentError, match="backend 'numpy' has no device 'cuda'"):
+        set_backend("numpy", device="cuda")
+
+
+def test_torch_device_that_is_not_there() -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(BackendError, match="'torch' has no device 'cuda'"):
+        set_backend("torch", device="cuda")
+
+
+def test_available_backends_gives_reasons() -> None:
+    status = available_backends()
+    assert status["numpy"].available
+    assert np.__version__ in status["numpy"].detail
+    assert {"numpy", "cupy", "torch", "jax", "array_api_strict"} <= set(status)
+
+
+def test_show_versions(capsys: pytest.CaptureFixture[str]) -> None:
+    show_versions()
+    text = capsys.readouterr().out
+    assert xpnn.__version__ in text
+    assert np.__version__ in text
+    assert "array_api_strict" in text
+
+
+# Backends of others
+
+
+def test_a_third_party_registers_a_backend(fresh: Backend) -> None:
+    register_backend(fresh)
+    with use_backend("fresh") as active:
+        assert active is fresh
+        assert xpnn.asarray([1.0, 2.0]).dtype == np.float32
+    assert "fresh" in available_backends()
+
+
+# What mixes and what does not
+
+
+def test_namespace_passes_over_numbers_and_none(backend: Target) -> None:
+    x = backend.array(np.ones(2))
+    assert namespace(None, x, 2.0, 1, True) is find_backend(backend.backend).xp
+
+
+def test_namespace_of_no_array() -> None:
+    with pytest.raises(DTypeError, match="expected an array, got float, NoneType"):
+        namespace(1.0, None)
+    with pytest.raises(
+        DTypeError, match=r"expected an array, got list: \[1\]\. Convert it with xpnn\.asarray"
+    ):
+        namespace([1])
+
+
+def test_two_libraries_do_not_mix(strict: Backend) -> None:
+    other = move(np.ones(2), strict, strict.parse_device("device1"))
+    with pytest.raises(
+        BackendMismatchError, match=r"'numpy' and 'array_api_strict' on .*device1.*xpnn\.asarray"
+    ):
+        namespace(np.ones(2), other)
+    with pytest.raises(BackendMismatchError, match=r"'numpy' and 'array_api_strict'"):
+        xpnn.Tensor(np.ones(2)) + xpnn.Tensor(other)
+    with pytest.raises(BackendMismatchError, match=r"'array_api_strict' on .* and 'numpy'"):
+        xpnn.functional.linear(xpnn.Tensor(other), np.ones((3, 2)))
+
+
+def test_two_devices_do_not_mix(strict: Backend) -> None:
+    one, other = (move(np.ones(2), strict, strict.parse_device(name)) for name in ("device1", "cpu"))
+    message = r"'array_api_strict' on .*device1.* and 'array_api_strict' on .*CPU_DEVICE.*model\.to"
+    with pytest.raises(BackendMismatchError, match=message):
+        xpnn.Tensor(one) + xpnn.Tensor(other)
+    with pytest.raises(BackendMismatchError, match=message):
+        xpnn.functional.linear(one, move(np.ones((3, 2)), strict))
+
+
+# Making and moving arrays
+
+
+def test_asarray_of_python_numbers(backend: Target) -> None:
+    assert dtype_name(xpnn.asarray(1.5).dtype) == "float32"
+    assert dtype_name(xpnn.asarray([[1.0], [2]]).dtype) == "float32"
+    assert dtype_name(xpnn.asarray([1, 2]).dtype) == "int64"
+    assert dtype_name(xpnn.asarray([True]).dtype) == "bool"
+    assert dtype_name(xpnn.asarray([1, 2], dtype="float64").dtype) == "float64"
+    assert dtype_name(xpnn.asarray([1.0], dtype=np.float64).dtype) == "float64"
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "int32", "uint8", "bool"])
+def test_asarray_keeps_an_arrays_own_type(backend: Target, dtype: str) -> None:
+    values = np.asarray([[0, 1], [1, 0]]).astype(dtype)
+    array = xpnn.asarray(values)
+    assert dtype_name(array.dtype) == dtype
+    assert np.array_equal(to_numpy(array), values)
+    assert to_numpy(array).dtype == values.dtype
+
+
+def test_asarray_moves_from_any_library(backend: Target) -> None:
+    x = backend.array([[1.0, 2.0]])
+    for other in TARGETS:
+        if not missing(other):
+            with other.active():
+                moved = xpnn.asarray(x)
+                assert backend_of(moved).name == other.backend
+                assert to_numpy(moved).tolist() == [[1.0, 2.0]]
+
+
+def test_asarray_of_a_tensor_and_of_nested_arrays(backend: Target) -> None:
+    x = backend.array([1.0, 2.0])
+    assert not xpnn.backend.is_tensor(xpnn.asarray(xpnn.Tensor(x)))
+    assert to_numpy(xpnn.asarray([x, x])).tolist() == [[1.0, 2.0], [1.0, 2.0]]
+
+
+def test_asarray_copies_when_told(backend: Target) -> None:
+    x = backend.array([1.0, 2.0])
+    if not find_backend(backend.backend).mutable or backend.read_only:
+        pytest.skip("its arrays cannot be written to")
+    copy = xpnn.asarray(x, copy=True)
+    copy[0] = 5.0
+    assert to_numpy(x).tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("nonsense", ["text", [[1.0], [1.0, 2.0]], object(), {"a": 1}])
+def test_asarray_of_nonsense(nonsense: object) -> None:
+    with pytest.raises(DTypeError, match="expected numbers"):
+        xpnn.asarray(nonsense)
+
+
+def test_questions_about_arrays(backend: Target) -> None:
+    x = backend.array(np.ones((2, 3), dtype=np.float32))
+    assert is_array(x)
+    assert is_array(xpnn.Tensor(x))
+    assert is_floating(x)
+    assert not is_floating(backend.array([1]))
+    assert default_dtype(namespace(x)) == x.dtype
+    assert not any(is_array(value) for value in (1.0, None, [x], "x", {}))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.dtype("float32"), "float32"])
+def test_dtypes_are_known_by_any_name(dtype: object) -> None:
+    assert dtype_name(dtype) == "float32"
+    with pytest.raises(DTypeError, match="expected a dtype"):
+        dtype_name(object())
+
+
+def test_optional_import_names_the_extra() -> None:
+    with pytest.raises(
+        MissingDependencyError, match=r"'no_such_package' is needed.*pip install 'xpnn\[train\]'"
+    ):
+        optional_import("no_such_package.part", extra="train")
+
+
+def test_errors_derive_from_what_others_raise() -> None:
+    pairs = [
+        ("ShapeError", ValueError), ("DTypeError", TypeError), ("ArgumentError", ValueError),
+        ("IndexOutOfRangeError", IndexError), ("BackendError", RuntimeError), ("GradientError", RuntimeError),
+        ("BackendMismatchError", TypeError), ("MissingDependencyError", ImportError),
+        ("AnomalyError", FloatingPointError), ("DataError", ValueError), ("CheckpointError", ValueError),
+    ]  # fmt: skip
+    for name, builtin in pairs:
+        error = getattr(xpnn.backend.errors, name)
+        assert issubclass(error, XpnnError)
+        assert issubclass(error, builtin)
+
+
+@pytest.fixture
+def strict() -> Backend:
+    pytest.importorskip("array_api_strict")
+    return find_backend("array_api_strict")
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Backend:
+    """A backend that nobody has registered; what the test registers is forgotten afterwards."""
+    monkeypatch.setattr(registry, "_BACKENDS", dict(registry._BACKENDS))
+    return Backend("fresh", ("numpy",), lambda: find_backend("numpy").xp, "pip install fresh", np.asarray)
+
+
+def copy_of(backend: Backend, **changes: object) -> Backend:
+    fields = {name: getattr(backend, name) for name in backend.__dataclass_fields__}
+    return Backend(**{**fields, **changes})
+
+
+def pretend_missing(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == package else find_spec(name, *rest)
+    )
+
+
+def pretend_cupy(monkeypatch: pytest.MonkeyPatch, cupy: SimpleNamespace) -> None:
+    """A CuPy that can be imported, and does what the test says."""
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: find_spec("numpy" if name == "cupy" else name, *rest)
+    )
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setitem(find_backend("cupy").__dict__, "xp", cupy)
+
+
+def in_thread(function: object) -> object:
+    results: list[object] = []
+    thread = threading.Thread(target=lambda: results.append(function()))
+    thread.start()
+    thread.join()
+    return results[0]

@@ -1,0 +1,292 @@
+"""Every public function of `functional`, on every backend, against oracles that are not this code.
+
+What is done with a case is said at `Case` (tests/cases/case.py).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from cases.case import Bad, Case, all_cases, describe
+from targets import Target
+
+from xpnn.autograd import Tensor, grad
+from xpnn.backend import (
+    device_of,
+    dtype_name,
+    find_backend,
+    find_kernels,
+    namespace,
+    reference_only,
+    registered_kernels,
+)
+from xpnn.testing import assert_close, gradcheck, gradgradcheck
+
+CASES = list(all_cases())
+RUNS = [
+    pytest.param(case, options, id=f"{case}-{describe(options)}")
+    for case in CASES
+    for options in case.options
+]
+FIRST_RUNS = [pytest.param(case, case.options[0], id=f"{case}-{describe(case.options[0])}") for case in CASES]
+ERRORS = [
+    pytest.param(case, refusal, id=f"{case}-{i}") for case in CASES for i, refusal in enumerate(case.errors)
+]
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+
+# A library that compiles every shape anew, or checks every call, takes most of the time; they run the same
+# backward code as the others, so that of the second derivatives a sample will do unless `--slow` is given.
+SAMPLED = ("jax", "strict", "read_only")
+
+
+@pytest.mark.parametrize(("case", "options"), RUNS)
+def test_forward(case: Case, options: dict[str, Any], backend: Target) -> None:
+    """float64 results equal the oracles', of PyTorch and of the formula; the inputs stay as they were."""
+    inputs = case.arrays(**options)
+    oracles = oracles_of(case, options, inputs)
+    assert oracles, f"{case} has no oracle here"
+    arrays = [backend.array(x) for x in inputs]
+    results = as_tuple(case.function(*arrays, **options))
+    for oracle in oracles:
+        assert len(results) == len(oracle)
+        for y, expected in zip(results, oracle, strict=True):
+            assert type(y) is not Tensor, "raw arrays in, raw arrays out"
+            assert_on(backend, y)
+            assert_close(y, expected, rtol=case.rtol, atol=case.atol, equal_nan=True, check_dtype=False)
+    for x, array in zip(inputs, arrays, strict=True):
+        assert x is None or np.array_equal(backend.numpy(array), x), "an input was written to"
+
+
+@pytest.mark.parametrize(("case", "options"), RUNS)
+def test_gradient(case: Case, options: dict[str, Any], backend: Target) -> None:
+    """First derivatives equal PyTorch's and those by finite differences, for every subset of the inputs."""
+    inputs = case.arrays(**options)
+    if not case.gradient_positions(inputs):
+        pytest.skip("has no differentiable input")
+    if case.torch is not None and HAS_TORCH:
+        for gradient, expected in zip(
+            gradients_of(case, options, inputs, backend), torch_gradients(case, options, inputs), strict=True
+        ):
+            assert_on(backend, gradient)
+            assert_close(gradient, expected, rtol=10 * case.rtol, atol=10 * case.atol)
+    function, arrays = checkable(case, options, inputs, backend)
+    gradcheck(function, arrays, atol=1e-6, rtol=1e-5, fast_mode=True)
+
+
+@pytest.mark.parametrize(("case", "options"), RUNS)
+def test_second_derivative(case: Case, options: dict[str, Any], backend: Target, slow: bool) -> None:
+    """The gradient's gradient, which comes from the same backward code run on Tensors."""
+    inputs = case.arrays(**options)
+    if not case.second_order or not case.gradient_positions(inputs):
+        pytest.skip("has no second derivative")
+    if backend.name in SAMPLED and options is not case.options[0] and not slow:
+        pytest.skip(f"sampled on {backend}: run with --slow")
+    function, arrays = checkable(case, options, inputs, backend)
+    gradgradcheck(function, arrays, atol=1e-5, rtol=1e-4, fast_mode=True)
+
+
+@pytest.mark.parametrize(("case", "options"), RUNS)
+def test_float32(case: Case, options: dict[str, Any], backend: Target) -> None:
+    """float32 in, float32 out and float32 gradients, on the device of the inputs, near the float64 ones."""
+    wide = case.arrays(**options)
+    narrow = tuple(x.astype(np.float32) if is_float(x) else x for x in wide)
+    exact = as_tuple(case.function(*wide, **options))
+    results = as_tuple(case.function(*[backend.array(x) for x in narrow], **options))
+    rtol, atol = case.float32
+    for y, expected in zip(results, exact, strict=True):
+        assert_on(backend, y)
+        if case.keeps_dtype and is_float(expected):
+            assert dtype_name(y.dtype) == "float32"
+        assert_close(y, expected, rtol=rtol, atol=atol, equal_nan=True, check_dtype=False)
+    if case.gradient_positions(wide):
+        for gradient in gradients_of(case, options, narrow, backend):
+            assert_on(backend, gradient)
+            assert dtype_name(gradient.dtype) == "float32"
+
+
+@pytest.mark.parametrize(("case", "options"), RUNS)
+def test_strides(case: Case, options: dict[str, Any], backend: Target) -> None:
+    """Transposed and gapped arrays give what contiguous ones give, gradients too."""
+    if backend.backend in ("jax", "array_api_strict"):
+        pytest.skip("arrays have no strides")
+    inputs = case.arrays(**options)
+    expected = as_tuple(case.function(*inputs, **options))
+    for view in (gapped, transposed):
+        results = case.function(*[None if x is None else view(backend, x) for x in inputs], **options)
+        assert_close(as_tuple(results), expected, rtol=1e-9, atol=1e-11, equal_nan=True, check_dtype=False)
+    if case.gradient_positions(inputs):
+        straight = gradients_of(case, options, inputs, backend)
+        for gradient, other in zip(
+            gradients_of(case, options, inputs, backend, view=transposed), straight, strict=True
+        ):
+            assert_close(gradient, other, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(("case", "options"), FIRST_RUNS)
+def test_empty_batch(case: Case, options: dict[str, Any], backend: Target) -> None:
+    """A batch of none gives what the oracles give, and gradients of the right shapes."""
+    inputs = list(case.arrays(**options))
+    if not case.batched:
+        pytest.skip("has no batch axis")
+    for i in case.batched:
+        if inputs[i] is None or inputs[i].ndim == 0:
+            pytest.skip("has no batch axis")
+        inputs[i] = inputs[i][:0]
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            oracles = oracles_of(case, options, inputs)
+    except Exception:
+        pytest.skip("the oracle refuses an empty batch")
+    with warnings.catch_warnings(action="ignore"):  # the mean of nothing
+        results = as_tuple(case.function(*[backend.array(x) for x in inputs], **options))
+        gradients = gradients_of(case, options, inputs, backend) if case.gradient_positions(inputs) else ()
+    for y, expected in zip(results, oracles[0], strict=True):
+        assert_close(y, expected, rtol=case.rtol, atol=case.atol, equal_nan=True, check_dtype=False)
+    for gradient, i in zip(gradients, case.gradient_positions(inputs), strict=False):
+        assert gradient.shape == inputs[i].shape
+
+
+@pytest.mark.parametrize(("case", "options"), RUNS)
+def test_kernel(case: Case, options: dict[str, Any], backend: Target) -> None:
+    """A backend's kernels give what the reference gives, forward and backward, in both precisions."""
+    if not has_kernels(backend):
+        pytest.skip(f"{backend} has no kernels")
+    wide = case.arrays(**options)
+    narrow = tuple(x.astype(np.float32) if is_float(x) else x for x in wide)
+    for inputs, (rtol, atol) in ((wide, (1e-9, 1e-11)), (narrow, case.float32)):
+
+        def run(inputs: Sequence[Any] = inputs) -> tuple[Any, ...]:
+            results = as_tuple(case.function(*[backend.array(x) for x in inputs], **options))
+            if not case.gradient_positions(inputs):
+                return results
+            return *results, *(g.data for g in gradients_of(case, options, inputs, backend))
+
+        fast = run()
+        with reference_only():
+            reference = run()
+        assert_close(fast, reference, rtol=rtol, atol=atol, equal_nan=True)
+
+
+@pytest.mark.parametrize(("case", "refusal"), ERRORS)
+def test_refusal(case: Case, refusal: Bad, backend: Target) -> None:
+    """Wrong arguments raise the error that says so, for raw arrays and for Tensors."""
+    options = {**case.options[0], **refusal.options}
+    if refusal.inputs is None:
+        inputs = case.arrays(**case.options[0])
+    else:
+        inputs = refusal.inputs(np.random.default_rng(0))
+    arrays = [backend.array(x) if isinstance(x, np.ndarray) else x for x in inputs]
+    with pytest.raises(refusal.error, match=refusal.match):
+        case.function(*arrays, **options)
+    tensors = [Tensor(a) if isinstance(x, np.ndarray) else a for x, a in zip(inputs, arrays, strict=True)]
+    with pytest.raises(refusal.error, match=refusal.match):
+        case.function(*tensors, **options)
+
+
+def oracles_of(case: Case, options: dict[str, Any], inputs: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """What the oracles that are at hand answer, on the host."""
+    answers = []
+    if case.torch is not None and HAS_TORCH:
+        import torch
+
+        answers.append(case.torch(torch, *[to_torch(x) for x in inputs], **options))
+    if case.naive is not None:
+        answers.append(case.naive(*inputs, **options))
+    return [tuple(np.asarray(y) for y in as_tuple(answer)) for answer in answers]
+
+
+def gradients_of(
+    case: Case,
+    options: dict[str, Any],
+    inputs: Sequence[Any],
+    backend: Target,
+    view: Callable[[Target, np.ndarray], Any] = Target.array,
+) -> list[Tensor]:
+    """The gradients of all differentiable inputs, for `seeds` from above."""
+    places = case.gradient_positions(inputs)
+    args = [None if x is None else view(backend, x) for x in inputs]
+    for i, array in enumerate(args):
+        if array is not None:
+            args[i] = Tensor(array, requires_grad=i in places)
+    outputs = [y for y in as_tuple(case.function(*args, **options)) if y.requires_grad]
+    above = [Tensor(backend.array(seed)) for seed in seeds(y.shape for y in outputs)]
+    above = [seed.to(dtype=y.dtype) for seed, y in zip(above, outputs, strict=True)]
+    found = grad(outputs, [args[i] for i in places], above, allow_unused=True)
+    return [
+        Tensor(backend.array(np.zeros_like(inputs[i]))) if g is None else g
+        for i, g in zip(places, found, strict=True)
+    ]
+
+
+def torch_gradients(case: Case, options: dict[str, Any], inputs: Sequence[Any]) -> list[np.ndarray]:
+    """PyTorch's gradients for the same `seeds`."""
+    import torch
+
+    assert case.torch is not None
+    places = case.gradient_positions(inputs)
+    args = [to_torch(x) for x in inputs]
+    for i in places:
+        args[i].requires_grad_()
+    outputs = [y for y in as_tuple(case.torch(torch, *args, **options)) if y.requires_grad]
+    above = [torch.as_tensor(seed) for seed in seeds(tuple(y.shape) for y in outputs)]
+    found = torch.autograd.grad(outputs, [args[i] for i in places], above, allow_unused=True)
+    return [np.zeros_like(inputs[i]) if g is None else g.numpy() for i, g in zip(places, found, strict=True)]
+
+
+def seeds(shapes: Any) -> list[np.ndarray]:
+    """Fixed gradients from above for outputs of these shapes."""
+    rng = np.random.default_rng(1)
+    return [np.asarray(rng.standard_normal(shape)) for shape in shapes]
+
+
+def gapped(backend: Target, x: np.ndarray) -> Any:
+    """The same values in every other cell of a larger array."""
+    if x.ndim == 0:
+        return backend.array(x)
+    doubled = backend.array(np.repeat(x, 2, axis=-1))
+    return doubled[..., ::2]
+
+
+def transposed(backend: Target, x: np.ndarray) -> Any:
+    """The same values, laid out with the first axis running fastest."""
+    array = backend.array(np.ascontiguousarray(x.T))
+    return namespace(array).permute_dims(array, tuple(reversed(range(x.ndim))))
+
+
+def has_kernels(backend: Target) -> bool:
+    find_kernels(find_backend(backend.backend), "")  # imports them
+    return any(kernel.backend == backend.backend for kernel in registered_kernels())
+
+
+def assert_on(backend: Target, array: Any) -> None:
+    """The array lives where its inputs did."""
+    assert str(device_of(array)) == str(device_of(backend.array(np.zeros(())))), "the device changed"
+
+
+def checkable(
+    case: Case, options: dict[str, Any], inputs: Sequence[Any], backend: Target
+) -> tuple[Callable[..., Any], list[Any]]:
+    """The function and its arguments for `gradcheck`: what has no gradient is a Tensor that requires none."""
+    places = case.gradient_positions(inputs)
+    arrays = [backend.array(x) for x in inputs]
+    arrays = [Tensor(a) if is_float(a) and i not in places else a for i, a in enumerate(arrays)]
+    return lambda *args: case.function(*args, **options), arrays
+
+
+def to_torch(x: np.ndarray | None) -> Any:
+    import torch
+
+    return None if x is None else torch.tensor(x)
+
+
+def is_float(x: Any) -> bool:
+    return x is not None and "float" in str(x.dtype)
+
+
+def as_tuple(values: Any) -> tuple[Any, ...]:
+    return tuple(values) if isinstance(values, tuple | list) else (values,)
