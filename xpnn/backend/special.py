@@ -7,9 +7,9 @@ have erfc; elsewhere it is computed for z >= 0 as
 
 P is smooth and bounded on the whole half-line, so that one Chebyshev series serves it. The coefficients are
 not copied from a table: they are computed from `math.erfc` at the first use, as many as the element type
-can resolve (21 for float64, 9 for float32).
+can resolve (21 for float64, 10 for float32).
 
-The error of Phi against `math.erfc` at 200,001 points in [-12, 12] is below 8e-16 in float64 and 3e-7 in
+The error of Phi against `math.erfc` at 200,001 points in [-12, 12] is below 6e-16 in float64 and 3e-7 in
 float32; relative to Phi, far out in the lower tail, it is below 5e-14 and 2e-5.
 
 See: Press, Teukolsky, Vetterling & Flannery (2007), "Numerical Recipes", 3rd ed., section 6.2.2 (the form);
@@ -31,6 +31,8 @@ from xpnn.backend.registry import Array, find_backend
 
 _SCALE = 3.0  # c above; among 1, 1.5, ..., 5 the series is shortest here
 _FARTHEST = 26.0  # just before erfc underflows in float64
+_LONGEST = 21  # the coefficients after these are below 1e-16
+_NODES = 40
 _T_MIN = _SCALE / (_SCALE + _FARTHEST)
 
 
@@ -48,7 +50,8 @@ def normal_cdf(x: Array) -> Array:
         return 0.5 * native(x * -math.sqrt(0.5))
     xp = namespace(x)
     z = xp.abs(x) * math.sqrt(0.5)
-    t = _SCALE / (_SCALE + xp.minimum(z, xp.full_like(z, _FARTHEST)))
+    z = xp.minimum(z, xp.full_like(z, _FARTHEST))
+    t = _SCALE / (_SCALE + z)
     u = (2.0 * t - (1.0 + _T_MIN)) / (1.0 - _T_MIN)
     highest, *others = reversed(_coefficients(float(xp.finfo(x.dtype).eps)))
     series = xp.full_like(u, highest)
@@ -62,7 +65,10 @@ def normal_cdf(x: Array) -> Array:
 @cache
 def _coefficients(eps: float) -> tuple[float, ...]:
     """P as a polynomial in u, lowest power first, to a relative accuracy of `eps`."""
-    series = chebyshev.chebinterpolate(np.vectorize(_smooth_part), 40)
+    angles = (np.arange(_NODES) + 0.5) * (math.pi / _NODES)
+    values = [_smooth_part(u) for u in np.cos(angles)]
+    series = np.cos(np.outer(np.arange(_LONGEST), angles)) @ values * (2.0 / _NODES)
+    series[0] /= 2.0
     significant = np.flatnonzero(np.abs(series) > eps * np.abs(series).max())
     return tuple(chebyshev.cheb2poly(series[: significant[-1] + 1]).tolist())
 

@@ -1,0 +1,75 @@
+"""L2: the maths. Functions with PyTorch's names and arguments, on raw arrays and on Tensors alike."""
+
+from xpnn.functional.activation import (
+    celu,
+    elu,
+    gelu,
+    leaky_relu,
+    logsigmoid,
+    prelu,
+    relu,
+    selu,
+    sigmoid,
+    silu,
+    softplus,
+    tanh,
+)
+from xpnn.functional.conv import conv2d, conv_transpose2d
+from xpnn.functional.cross_entropy import cross_entropy, nll_loss
+from xpnn.functional.dropout import dropout, dropout1d, dropout2d, dropout3d
+from xpnn.functional.embedding import embedding
+from xpnn.functional.linear import linear
+from xpnn.functional.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
+)
+from xpnn.functional.norm import batch_norm, batch_norm_with_statistics, layer_norm, running_statistics
+from xpnn.functional.pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
+from xpnn.functional.softmax import log_softmax, softmax
+
+__all__ = [
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "avg_pool2d",
+    "batch_norm",
+    "batch_norm_with_statistics",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "celu",
+    "conv2d",
+    "conv_transpose2d",
+    "cross_entropy",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "elu",
+    "embedding",
+    "gelu",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "layer_norm",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "logsigmoid",
+    "max_pool2d",
+    "mse_loss",
+    "nll_loss",
+    "prelu",
+    "relu",
+    "running_statistics",
+    "selu",
+    "sigmoid",
+    "silu",
+    "smooth_l1_loss",
+    "softmax",
+    "softplus",
+    "tanh",
+]

@@ -1,0 +1,190 @@
+"""What the public functions do with their arguments before any arithmetic: spell them out, check them.
+
+Each check names the function that was called (`subject`), so that the error says where it was raised;
+a module puts its own class and path there as the error passes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from xpnn.backend import (
+    ArgumentError,
+    Array,
+    DTypeError,
+    IndexOutOfRangeError,
+    ShapeError,
+    cheap_to_read,
+    concrete,
+    dtype_name,
+    is_floating,
+    is_tensor,
+    namespace,
+    size_of,
+    to_numpy,
+)
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+def tuple_of(value: Any, count: int, name: str, subject: str, minimum: int = 0) -> tuple[int, ...]:
+    """`value` as a tuple of `count` integers, each at least `minimum`; one number stands for all of them.
+
+    >>> tuple_of(3, 2, "stride", "conv2d", minimum=1)
+    (3, 3)
+    >>> tuple_of((1, 2), 2, "stride", "conv2d")
+    (1, 2)
+    """
+    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * count
+    if len(values) == 1:
+        values *= count
+    if len(values) != count or not all(_is_integer(v) for v in values):
+        raise ArgumentError(
+            f"expects {name} as an integer or {count} integers, got {value!r}", subject=subject
+        )
+    if any(v < minimum for v in values):
+        raise ArgumentError(f"expects {name} of at least {minimum}, got {value!r}", subject=subject)
+    return tuple(int(v) for v in values)
+
+
+def pair(value: Any, name: str, subject: str, minimum: int = 0) -> tuple[int, int]:
+    """`value` as (height, width): a number stands for both (see `tuple_of`).
+
+    >>> pair(3, "kernel_size", "max_pool2d", minimum=1)
+    (3, 3)
+    """
+    height, width = tuple_of(value, 2, name, subject, minimum)
+    return height, width
+
+
+def axis_of(dim: int, ndim: int, subject: str, name: str = "dim") -> int:
+    """`dim` counted from the front.
+
+    Raises: IndexOutOfRangeError if there is no such axis.
+
+    >>> axis_of(-1, 4, "softmax")
+    3
+    """
+    if not _is_integer(dim):
+        raise ArgumentError(f"expects {name} as an integer, got {dim!r}", subject=subject)
+    if not -ndim <= dim < ndim:
+        raise IndexOutOfRangeError(
+            f"expects {name} between {-ndim} and {ndim - 1} for an input of {ndim} axes, got {dim}",
+            subject=subject,
+        )
+    return int(dim) % ndim
+
+
+def check_floating(x: Any, subject: str, name: str = "input") -> None:
+    """Raise a DTypeError unless `x` is an array of real floating-point numbers."""
+    if not is_floating(x):
+        raise DTypeError(
+            f"expects a floating-point {name}, got {dtype_name(x.dtype)} in an array of shape {shape_of(x)}",
+            subject=subject,
+            hint="Convert it: xpnn.asarray(x, dtype='float32')",
+        )
+
+
+def check_integer(x: Any, subject: str, name: str) -> None:
+    """Raise a DTypeError unless `x` is an array of integers."""
+    if not namespace(x).isdtype(x.dtype, "integral"):
+        raise DTypeError(
+            f"expects {name} as integers, got {dtype_name(x.dtype)} in an array of shape {shape_of(x)}",
+            subject=subject,
+            hint="Convert them: xpnn.asarray(x, dtype='int64')",
+        )
+
+
+def check_same_dtype(subject: str, x: Any, **others: Any) -> None:
+    """Raise a DTypeError unless each of `others` that is not None has the element type of the input `x`.
+
+    Mixed precisions would promote in silence, and a float32 network would go on in float64.
+    """
+    for name, other in others.items():
+        if other is not None and other.dtype != x.dtype:
+            mine, its = dtype_name(x.dtype), dtype_name(other.dtype)
+            wrong, right = ("input", its) if its == "float32" else (name, mine)
+            raise DTypeError(
+                f"expects input and {name} of one element type, got {mine} and {its}",
+                subject=subject,
+                hint=f"Convert the {wrong}: xpnn.asarray({wrong}, dtype='{right}')",
+            )
+
+
+def check_rank(x: Any, ranks: int | Sequence[int], subject: str, layout: str, name: str = "input") -> None:
+    """Raise a ShapeError unless `x` has one of `ranks` axes; `layout` is what they mean, such as "NCHW"."""
+    allowed = (ranks,) if isinstance(ranks, int) else tuple(ranks)
+    if x.ndim not in allowed:
+        raise ShapeError(
+            f"expects {name} of {' or '.join(map(str, allowed))} axes ({layout}), "
+            f"got {x.ndim} in the shape {shape_of(x)}",
+            subject=subject,
+        )
+
+
+def check_shape(x: Any, shape: tuple[int, ...], subject: str, name: str, hint: str = "") -> None:
+    """Raise a ShapeError unless `x` is None or has exactly that shape."""
+    if x is not None and tuple(x.shape) != tuple(shape):
+        raise ShapeError(
+            f"expects {name} of shape {tuple(shape)}, got {shape_of(x)}", subject=subject, hint=hint
+        )
+
+
+def check_reduction(reduction: str, subject: str, allowed: Sequence[str] = REDUCTIONS) -> None:
+    """Raise an ArgumentError unless `reduction` is one of "none", "mean" and "sum"."""
+    if reduction not in allowed:
+        raise ArgumentError(
+            f"expects reduction to be {', '.join(map(repr, allowed[:-1]))} or {allowed[-1]!r}, "
+            f"got {reduction!r}",
+            subject=subject,
+        )
+
+
+def check_probability(p: float, subject: str, name: str = "p") -> None:
+    """Raise an ArgumentError unless `p` is a number in [0, 1]."""
+    if not 0.0 <= p <= 1.0:
+        raise ArgumentError(f"expects {name} between 0 and 1, got {p!r}", subject=subject)
+
+
+def check_indices(
+    indices: Array, count: int, subject: str, name: str, hint: str = "", ignored: int | None = None
+) -> bool:
+    """Raise an IndexOutOfRangeError that names the first index outside of [0, count) and its position.
+
+    The values are read only where that stalls nothing: not while `jax.jit` traces, and not on a GPU,
+    which would have to finish all the work queued so far. `ignored` is an index that is let pass.
+
+    Returns: whether the values were read.
+    """
+    raw = raw_array(indices)
+    if size_of(raw.shape) == 0 or not concrete(raw) or not cheap_to_read(raw):
+        return size_of(raw.shape) == 0
+    xp = namespace(raw)
+    if int(xp.min(raw)) >= 0 and int(xp.max(raw)) < count:
+        return True
+    values = to_numpy(raw)
+    wrong = (values < 0) | (values >= count)
+    if ignored is not None:
+        wrong &= values != ignored
+    if not wrong.any():
+        return True
+    position = tuple(int(where[0]) for where in wrong.nonzero())
+    at = f" at position {position[0] if len(position) == 1 else position}" if position else ""
+    raise IndexOutOfRangeError(
+        f"expects {name} between 0 and {count - 1}, got {values[position]}{at}", subject=subject, hint=hint
+    )
+
+
+def raw_array(x: Any) -> Array:
+    """The raw array of a Tensor; a raw array itself."""
+    return x.data if is_tensor(x) else x
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape as a plain tuple, for messages."""
+    return tuple(x.shape)
+
+
+def _is_integer(value: Any) -> bool:
+    return hasattr(value, "__index__") and not isinstance(value, bool)

@@ -1,0 +1,106 @@
+"""Dropout: set a random part to zero, so that no unit can rely on another one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from xpnn.autograd import Tensor, primitive
+from xpnn.backend import Array, namespace, random
+from xpnn.functional.arguments import check_floating, check_probability, check_rank, raw_array
+
+_RESOLUTION = 1 << 24  # the stream's numbers are multiples of 2**-24
+
+
+def dropout(input: Array | Tensor, p: float = 0.5, training: bool = True) -> Any:
+    """Set each element to zero with probability p and scale up the rest: y = x m / (1 - p).
+
+    m is 1 with probability 1 - p, else 0. Because the scaling is done here ("inverted" dropout), the mean is
+    kept and nothing is to be done at test time. Backward: gx = gy m / (1 - p).
+
+    Args:
+        input: floating, any shape.
+        p: the probability of a zero.
+        training: whether to drop at all; False returns the input.
+
+    The mask is the next one of `xpnn.random.default_stream()`: the same on every backend.
+
+    Raises: ArgumentError unless 0 <= p <= 1.
+
+    See: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov (2014), "Dropout: a simple way to prevent
+    neural networks from overfitting".
+
+    >>> import numpy as np
+    >>> sorted(set(dropout(np.ones(100), p=0.75).tolist()))
+    [0.0, 4.0]
+    """
+    check_floating(input, "dropout")
+    return _drop(input, p, training, "dropout", tuple(input.shape))
+
+
+def dropout1d(input: Array | Tensor, p: float = 0.5, training: bool = True) -> Any:
+    """`dropout` of whole channels of sequences: input (N, C, L) or (C, L), each channel kept or dropped.
+
+    >>> import numpy as np
+    >>> len(set(dropout1d(np.ones((1, 1, 9))).ravel().tolist()))
+    1
+    """
+    return _drop_channels(input, p, training, "dropout1d", 1)
+
+
+def dropout2d(input: Array | Tensor, p: float = 0.5, training: bool = True) -> Any:
+    """`dropout` of whole channels of images: input (N, C, H, W) or (C, H, W).
+
+    Neighbouring pixels say nearly the same, so that dropping single ones would hide nothing.
+
+    See: Tompson, Goroshin, Jain, LeCun & Bregler (2015), "Efficient object localization using
+    convolutional networks".
+
+    >>> import numpy as np
+    >>> len(set(dropout2d(np.ones((1, 1, 3, 3))).ravel().tolist()))
+    1
+    """
+    return _drop_channels(input, p, training, "dropout2d", 2)
+
+
+def dropout3d(input: Array | Tensor, p: float = 0.5, training: bool = True) -> Any:
+    """`dropout` of whole channels of volumes: input (N, C, D, H, W) or (C, D, H, W).
+
+    >>> import numpy as np
+    >>> len(set(dropout3d(np.ones((1, 1, 2, 2, 2))).ravel().tolist()))
+    1
+    """
+    return _drop_channels(input, p, training, "dropout3d", 3)
+
+
+def _drop_channels(x: Any, p: float, training: bool, subject: str, spatial: int) -> Any:
+    check_floating(x, subject)
+    check_rank(x, (spatial + 1, spatial + 2), subject, "an optional batch, channels, then space")
+    return _drop(x, p, training, subject, (*x.shape[:-spatial], *(1,) * spatial))
+
+
+def _drop(x: Any, p: float, training: bool, subject: str, mask_shape: tuple[int, ...]) -> Any:
+    check_probability(p, subject)
+    if not training or p == 0.0:
+        return x
+    raw = raw_array(x)
+    uniform = random.default_stream().uniform(mask_shape, raw)
+    # p in the stream's own steps: a number that every backend compares alike.
+    keep = uniform >= math.ceil(p * _RESOLUTION) / _RESOLUTION
+    return _dropout(x, keep, scale=0.0 if p == 1.0 else 1.0 / (1.0 - p))
+
+
+@primitive
+def _dropout(x, keep, *, scale):
+    return x * _factors(keep, x, scale), (keep,)
+
+
+@_dropout.backward
+def _dropout_backward(gy, saved, needs, *, scale):
+    (keep,) = saved
+    return gy * _factors(keep, gy, scale), None
+
+
+def _factors(keep: Any, like: Any, scale: float) -> Any:
+    """What to multiply by; made anew in the backward, since booleans take a quarter of the memory."""
+    return namespace(keep).astype(keep, like.dtype) * scale
