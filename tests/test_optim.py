@@ -1,0 +1,339 @@
+"""Optimizers: PyTorch's numbers, float32 kept, state by name that follows the model, checkpoints."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn import nn, optim
+from xpnn.autograd import Tensor
+from xpnn.backend import AnomalyError, ArgumentError, CheckpointError, DTypeError, backend_of, dtype_name
+
+SHAPES = {"weight": (3, 4), "bias": (3,), "scale": ()}
+SGD_OPTIONS = [
+    {"lr": 0.1},
+    {"lr": 0.1, "weight_decay": 0.1},
+    {"lr": 0.1, "momentum": 0.9},
+    {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.01},
+    {"lr": 0.1, "momentum": 0.9, "nesterov": True},
+    {"lr": 0.01, "momentum": 0.5, "maximize": True, "weight_decay": 0.1},
+]
+ADAM_OPTIONS = [
+    {"lr": 0.1},
+    {"lr": 0.1, "betas": (0.0, 0.5)},
+    {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-3},
+    {"lr": 0.1, "weight_decay": 0.2},
+    {"lr": 0.1, "amsgrad": True},
+    {"lr": 0.1, "maximize": True, "weight_decay": 0.1, "amsgrad": True},
+]
+CASES = [
+    *(("SGD", options) for options in SGD_OPTIONS),
+    *(("Adam", options) for options in ADAM_OPTIONS),
+    *(("AdamW", options) for options in ADAM_OPTIONS),
+]
+
+
+def values(seed, shape):
+    return np.asarray(np.random.default_rng(seed).standard_normal(shape))
+
+
+def parameters(backend, dtype="float64"):
+    return {
+        name: Tensor(xpnn.asarray(backend.array(values(i, shape)), dtype=dtype), requires_grad=True)
+        for i, (name, shape) in enumerate(SHAPES.items())
+    }
+
+
+def train(params, optimizer, steps, start=0):
+    """Gradients depend on the parameters, so that a difference grows from step to step."""
+    for step in range(start, start + steps):
+        for i, param in enumerate(params.values()):
+            noise = xpnn.asarray(values((step, i), param.shape), dtype=param.dtype)
+            param.grad = Tensor(param.data * 0.5 + noise)
+        optimizer.step()
+
+
+def train_torch(torch, params, optimizer, steps):
+    for step in range(steps):
+        for i, param in enumerate(params):
+            param.grad = param.detach() * 0.5 + torch.tensor(values((step, i), tuple(param.shape)))
+        optimizer.step()
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_equal_to_pytorch(name, options, backend):
+    torch = pytest.importorskip("torch")
+    params = parameters(backend)
+    train(params, getattr(optim, name)(params.items(), **options), 20)
+    reference = [torch.tensor(values(i, s), requires_grad=True) for i, s in enumerate(SHAPES.values())]
+    train_torch(torch, reference, getattr(torch.optim, name)(reference, **options), 20)
+    for param, expected in zip(params.values(), reference):
+        np.testing.assert_allclose(backend.numpy(param), expected.detach(), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_float32_stays_float32(name, options, backend):
+    params = parameters(backend, "float32")
+    optimizer = getattr(optim, name)(params.items(), **options)
+    optimizer.param_groups[0]["lr"] = xpnn.asarray(np.asarray(0.1), dtype="float64")
+    train(params, optimizer, 2)
+    arrays = [p.data for p in params.values()]
+    arrays += [array for slots in optimizer.state.values() for array in slots.values()]
+    for array in arrays:
+        assert dtype_name(array.dtype) == "float32"
+        assert backend_of(array).name == backend.backend
+        assert array.ndim is not None
+
+
+def test_bias_correction_is_accurate_in_float32():
+    one = Tensor(np.zeros(1, np.float32), requires_grad=True)
+    optimizer = optim.Adam([one], lr=1.0, betas=(0.9, 0.999), eps=0.0)
+    for _ in range(10):
+        one.grad = Tensor(np.ones(1, np.float32))
+        optimizer.step()
+    np.testing.assert_allclose(one.data, -10, rtol=1e-6)  # a constant gradient makes steps of exactly lr
+
+
+def test_learning_rate_as_an_array():
+    for kind in (np.asarray, Tensor, lambda lr: np.float64(lr)):
+        x = Tensor(np.ones(2, np.float32), requires_grad=True)
+        x.grad = Tensor(np.ones(2, np.float32))
+        optim.SGD([x], lr=kind(0.25)).step()
+        assert x.tolist() == [0.75, 0.75]
+        assert x.dtype == np.float32
+
+
+def test_parameters_without_gradient_are_left_alone():
+    params = [Tensor(np.ones(2), requires_grad=True) for _ in range(2)]
+    optimizer = optim.AdamW(params)
+    params[1].grad = Tensor(np.ones(2))
+    optimizer.step()
+    assert params[0].tolist() == [1, 1]
+    assert list(optimizer.state) == ["1"]
+
+
+def test_gradients_are_not_written_to():
+    x = Tensor(np.ones(2), requires_grad=True)
+    x.grad = Tensor(np.ones(2))
+    for name, options in CASES:
+        getattr(optim, name)([x], **options).step()
+    assert x.grad.tolist() == [1, 1]
+
+
+def test_zero_grad():
+    x = Tensor(np.ones(2), requires_grad=True)
+    optimizer = optim.SGD([x])
+    x.grad = Tensor(np.ones(2))
+    optimizer.zero_grad(set_to_none=False)
+    assert x.grad.tolist() == [0, 0]
+    optimizer.zero_grad()
+    assert x.grad is None
+
+
+def test_closure_is_recorded_and_its_loss_returned():
+    x = Tensor(np.ones(1), requires_grad=True)
+    optimizer = optim.SGD([x], lr=0.25)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (x * x).sum()
+        loss.backward()
+        return loss
+
+    with xpnn.no_grad():
+        assert optimizer.step(closure).item() == 1
+    assert x.tolist() == [0.5]
+
+
+def test_momentum_switched_on_later():
+    x = Tensor(np.ones(1), requires_grad=True)
+    optimizer = optim.SGD([x], lr=1.0)
+    for momentum, expected in ((0.0, 0.0), (0.5, -1.0), (0.5, -2.5)):
+        optimizer.param_groups[0]["momentum"] = momentum
+        x.grad = Tensor(np.ones(1))
+        optimizer.step()
+        assert x.tolist() == [expected]
+
+
+# --- groups and names
+
+
+def test_names_come_from_the_module():
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    names = ["0.weight", "0.bias", "1.weight", "1.bias"]
+    assert optim.SGD(model.parameters()).param_groups[0]["param_names"] == names
+    assert optim.SGD(model.named_parameters()).param_groups[0]["param_names"] == names
+    assert optim.SGD(list(model.parameters())).param_groups[0]["param_names"] == ["0", "1", "2", "3"]
+
+
+def test_groups_with_options_of_their_own():
+    torch = pytest.importorskip("torch")
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1)).double()
+    groups = [{"params": model[0].parameters(), "lr": 0.5}, {"params": model[1].parameters()}]
+    optimizer = optim.SGD(groups, lr=0.1, momentum=0.9)
+    assert [g["param_names"] for g in optimizer.param_groups] == [["weight", "bias"], ["1.weight", "1.bias"]]
+    theirs = [torch.tensor(p.data.copy(), requires_grad=True) for p in model.parameters()]
+    groups = [{"params": theirs[:2], "lr": 0.5}, {"params": theirs[2:]}]
+    params = dict(model.named_parameters())
+    train(params, optimizer, 3)
+    train_torch(torch, theirs, torch.optim.SGD(groups, lr=0.1, momentum=0.9), 3)
+    for param, expected in zip(params.values(), theirs):
+        np.testing.assert_allclose(param.data, expected.detach(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "make"),
+    [
+        (DTypeError, r"model.parameters\(\)", lambda x: optim.SGD(x)),
+        (DTypeError, r"model.parameters\(\)", lambda x: optim.SGD(nn.Linear(1, 1))),
+        (DTypeError, "got ndarray", lambda x: optim.SGD([np.ones(2)])),
+        (DTypeError, "Either all entries are groups", lambda x: optim.SGD([{"params": [x]}, x])),
+        (ArgumentError, "at least one parameter", lambda x: optim.SGD([])),
+        (ArgumentError, "twice", lambda x: optim.SGD([x, x])),
+        (ArgumentError, "two parameters of the name 'w'", lambda x: optim.SGD([("w", x), ("w", x.detach())])),
+        (ArgumentError, "not a leaf", lambda x: optim.SGD([x * 2])),
+        (
+            ArgumentError,
+            "Did you mean 'weight_decay'",
+            lambda x: optim.SGD([{"params": x, "weigth_decay": 1}]),
+        ),
+        (ArgumentError, "lr >= 0, got lr=-1", lambda x: optim.SGD([x], lr=-1)),
+        (ArgumentError, "momentum > 0", lambda x: optim.SGD([x], nesterov=True)),
+        (ArgumentError, r"two betas in \[0, 1\)", lambda x: optim.Adam([x], betas=(0.9, 1.0))),
+        (ArgumentError, "weight_decay >= 0", lambda x: optim.AdamW([{"params": [x], "weight_decay": -1}])),
+    ],
+)
+def test_bad_arguments(error, message, make):
+    with pytest.raises(error, match=message):
+        make(Tensor(np.ones(2), requires_grad=True))
+
+
+# --- moving and saving
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_a_model_moved_after_the_optimizer_was_built(name, backend):
+    options = {"momentum": 0.9} if name == "SGD" else {}
+    xpnn.manual_seed(0)
+    with xpnn.use_backend("numpy"):
+        stays, moves = nn.Linear(3, 2), nn.Linear(3, 2)
+        moves.load_state_dict(stays.state_dict())
+        optimizers = [getattr(optim, name)(m.parameters(), lr=0.1, **options) for m in (stays, moves)]
+        train(dict(stays.named_parameters()), optimizers[0], 2)
+        train(dict(moves.named_parameters()), optimizers[1], 1)
+    moves.to(backend.backend, device=backend.device)
+    train(dict(moves.named_parameters()), optimizers[1], 1, start=1)
+    np.testing.assert_allclose(backend.numpy(moves.weight), stays.weight.data, rtol=1e-6)
+    moves.double()
+    train(dict(moves.named_parameters()), optimizers[1], 1, start=2)
+    for array in optimizers[1].state["weight"].values():
+        assert dtype_name(array.dtype) == "float64"
+        assert backend_of(array).name == backend.backend
+
+
+@pytest.mark.parametrize(("name", "options"), [CASES[3], CASES[10]])
+def test_state_goes_from_numpy_to_any_backend(name, options, backend):
+    with xpnn.use_backend("numpy"):
+        params = {n: Tensor(values(i, s), requires_grad=True) for i, (n, s) in enumerate(SHAPES.items())}
+        optimizer = getattr(optim, name)(params.items(), **options)
+        train(params, optimizer, 3)
+        state = optimizer.state_dict()
+    copies = {n: Tensor(backend.array(p.data), requires_grad=True) for n, p in params.items()}
+    resumed = getattr(optim, name)(copies.items(), **(options | {"lr": 99.0}))
+    resumed.load_state_dict(state)
+    train(copies, resumed, 3, start=3)
+    with xpnn.use_backend("numpy"):
+        train(params, optimizer, 3, start=3)
+    for param, copy in zip(params.values(), copies.values()):
+        np.testing.assert_allclose(backend.numpy(copy), param.data, rtol=1e-12)
+
+
+def test_state_dict_is_json_ready_but_for_its_arrays():
+    x = Tensor(np.ones(2, np.float32), requires_grad=True)
+    optimizer = optim.Adam([("x", x)], lr=0.5)
+    optimizer.param_groups[0]["lr"] = np.asarray(0.25, np.float32)
+    optimizer.param_groups[0]["betas"] = (np.asarray(0.5, np.float32), 0.999)
+    x.grad = Tensor(np.ones(2, np.float32))
+    optimizer.step()
+    state = optimizer.state_dict()
+    assert state["param_groups"][0]["lr"] == 0.25
+    assert state["param_groups"][0]["betas"] == (0.5, 0.999)
+    assert set(state["state"]["x"]) == {"step", "exp_avg", "exp_avg_sq"}
+    assert state["state"]["x"]["step"].shape == ()
+
+
+@pytest.mark.parametrize(
+    ("message", "make"),
+    [
+        ("it was saved by SGD", lambda x: optim.SGD([("x", x)])),
+        (
+            "it has 2 parameter groups, this optimizer 1",
+            lambda x: optim.Adam([{"params": x}, {"params": []}]),
+        ),
+        ("lacks 'x'; .* has '0', which", lambda x: optim.Adam([x])),
+        (r"exp_avg of 'x' has the shape \(3,\), expected \(2,\)", None),
+    ],
+)
+def test_state_that_does_not_fit_changes_nothing(message, make):
+    x, other = (Tensor(np.ones(2), requires_grad=True) for _ in range(2))
+    optimizer = optim.Adam([("x", x)], lr=0.5)
+    if make is None:
+        state = optimizer.state_dict() | {"state": {"x": {"exp_avg": np.zeros(3)}}}
+    else:
+        state = make(other).state_dict()
+    with pytest.raises(CheckpointError, match=message):
+        optimizer.load_state_dict(state)
+    assert optimizer.param_groups[0]["lr"] == 0.5
+    assert optimizer.state == {}
+
+
+# --- clipping
+
+
+@pytest.mark.parametrize("norm_type", [1, 2, 3, math.inf])
+@pytest.mark.parametrize("max_norm", [0.5, 100.0])
+def test_clip_grad_norm(norm_type, max_norm, backend):
+    torch = pytest.importorskip("torch")
+    params = list(parameters(backend).values())
+    theirs = [torch.tensor(values(i, s), requires_grad=True) for i, s in enumerate(SHAPES.values())]
+    for i, (param, other) in enumerate(zip(params[:2], theirs)):
+        param.grad = Tensor(backend.array(values((i, 5), param.shape)))
+        other.grad = torch.tensor(values((i, 5), param.shape))
+    norm = optim.clip_grad_norm_(iter(params), max_norm, norm_type)
+    expected = torch.nn.utils.clip_grad_norm_(theirs, max_norm, norm_type)
+    assert norm.shape == ()
+    np.testing.assert_allclose(norm.item(), expected, rtol=1e-12)
+    for param, other in zip(params[:2], theirs):
+        np.testing.assert_allclose(backend.numpy(param.grad), other.grad, rtol=1e-12)
+    assert params[2].grad is None
+
+
+def test_clip_scales_a_shared_gradient_once():
+    x, y = (Tensor(np.ones(1), requires_grad=True) for _ in range(2))
+    x.grad = y.grad = Tensor(np.full(1, 8.0))
+    optim.clip_grad_value_([x, y], 4.0)
+    optim.clip_grad_norm_([x, y], math.sqrt(8.0))
+    assert round(x.grad.item(), 5) == round(y.grad.item(), 5) == 2
+
+
+def test_clip_grad_value(backend):
+    x = Tensor(backend.array([0.0, 0.0, 0.0]), requires_grad=True)
+    x.grad = Tensor(backend.array([-3.0, 0.5, 3.0]))
+    optim.clip_grad_value_(x, 1.0)
+    assert backend.numpy(x.grad).tolist() == [-1, 0.5, 1]
+
+
+def test_clip_errors():
+    x = Tensor(np.ones(1, np.float32), requires_grad=True)
+    assert optim.clip_grad_norm_([x], 1.0).item() == 0
+    x.grad = Tensor(np.full(1, np.nan, np.float32))
+    assert math.isnan(optim.clip_grad_norm_([x], 1.0).item())
+    with pytest.raises(AnomalyError, match="gradient norm of nan"):
+        optim.clip_grad_norm_([x], 1.0, error_if_nonfinite=True)
+    with pytest.raises(ArgumentError, match="norm_type >= 1"):
+        optim.clip_grad_norm_([x], 1.0, norm_type=0)
+    with pytest.raises(ArgumentError, match="clip_value >= 0"):
+        optim.clip_grad_value_([x], -1.0)

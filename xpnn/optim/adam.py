@@ -1,0 +1,169 @@
+"""Adam, and AdamW with its decoupled weight decay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from xpnn.backend import Array, is_array, namespace
+from xpnn.optim.optimizer import Group, Optimizer, State
+
+
+class Adam(Optimizer):
+    r"""Adam: steps scaled by running means of the gradient and of its square.
+
+    Args:
+        params: parameters, named parameters or groups (see `Optimizer`).
+        lr: the learning rate $\eta$, a float or 0-d array.
+        betas: $\beta_1, \beta_2$, how much of each running mean is kept from step to step.
+        eps: $\epsilon$, added to the divisor.
+        weight_decay: $\lambda$ of an L2 penalty, added to the gradient (AdamW shrinks the parameter
+            itself instead).
+        amsgrad: divide by the largest second moment so far.
+        maximize: climb instead of descend.
+
+    $$m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
+    \theta \leftarrow \theta - \eta \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}$$
+
+    The count $t$ is an array, so that the step can be compiled, and $1 - \beta^t$ is computed as
+    $-\mathrm{expm1}(t \ln \beta)$, which is exact to rounding in float32, too.
+
+    Raises: ArgumentError for values outside of their domain.
+
+    See: Kingma & Ba (2015), "Adam: a method for stochastic optimization"; Reddi, Kale & Kumar (2018), "On
+    the convergence of Adam and beyond".
+
+    >>> from xpnn.autograd import tensor
+    >>> x = tensor([1.0], requires_grad=True)
+    >>> optimizer = Adam([x], lr=0.25)
+    >>> (x * x).sum().backward()
+    >>> optimizer.step()
+    >>> x.tolist()
+    [0.75]
+    """
+
+    decoupled = False
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float | Array = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": tuple(betas),
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+            },
+        )
+
+    def check_options(self, group: Group) -> None:
+        """Raise ArgumentError for an option that is outside of its domain."""
+        super().check_options(group)
+        self.expect(group, "betas", "two betas in [0, 1)", _are_betas)
+        self.expect(group, "eps", "eps >= 0", lambda eps: eps >= 0)
+        self.expect(group, "weight_decay", "weight_decay >= 0", lambda decay: decay >= 0)
+
+    def slots(self, group: Group) -> tuple[str, ...]:
+        """The count of steps and the running means of the gradient and its square."""
+        slots = ("step", "exp_avg", "exp_avg_sq")
+        return (*slots, "max_exp_avg_sq") if group["amsgrad"] else slots
+
+    def update(self, param: Array, grad: Array, state: State, options: dict[str, Any]) -> tuple[Array, State]:
+        """The formula of the class."""
+        xp = namespace(param)
+        lr, (beta1, beta2) = options["lr"], options["betas"]
+        if options["maximize"]:
+            grad = -grad
+        if options["weight_decay"] != 0:
+            if self.decoupled:
+                param = param * (1 - lr * options["weight_decay"])
+            else:
+                grad = grad + options["weight_decay"] * param
+
+        state = {
+            **state,
+            "exp_avg": _running_mean(state["exp_avg"], grad, beta1),
+            "exp_avg_sq": _running_mean(state["exp_avg_sq"], grad * grad, beta2),
+        }
+        second_moment = state["exp_avg_sq"]
+        if options["amsgrad"]:
+            second_moment = xp.maximum(state["max_exp_avg_sq"], second_moment)
+            state["max_exp_avg_sq"] = second_moment
+
+        bias1 = _bias(beta1, state["step"], param)
+        bias2 = _bias(beta2, state["step"], param)
+        divisor = xp.sqrt(second_moment)
+        divisor /= xp.sqrt(bias2)
+        divisor += options["eps"]
+        step = state["exp_avg"] / divisor
+        step *= lr / bias1
+        return param - step, state
+
+
+class AdamW(Adam):
+    r"""Adam with decoupled weight decay: the parameter shrinks by a factor, apart from the gradient.
+
+    $$\theta \leftarrow (1 - \eta\lambda)\,\theta$$
+
+    before each step of `Adam`, whose arguments it takes; `weight_decay` is 0.01 by default. It differs
+    from an L2 penalty, which Adam's divisor would scale as it scales the gradient.
+
+    See: Loshchilov & Hutter (2019), "Decoupled weight decay regularization".
+
+    >>> from xpnn.autograd import tensor
+    >>> x = tensor([1.0], requires_grad=True)
+    >>> optimizer = AdamW([x], lr=0.5, weight_decay=0.5)
+    >>> (x * 0).sum().backward()
+    >>> optimizer.step()
+    >>> x.tolist()
+    [0.75]
+    """
+
+    decoupled = True
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float | Array = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+
+
+def _running_mean(mean: Array, value: Array, beta: Any) -> Array:
+    """`beta mean + (1 - beta) value`; what is written in place is new here, so no argument changes."""
+    change = value - mean
+    change *= 1 - beta
+    change += mean
+    return change
+
+
+def _bias(beta: Any, step: Array, param: Array) -> Array:
+    """`1 - beta**step`, the share of a running mean that its zero start has left to the gradients."""
+    xp = namespace(param)
+    if is_array(beta):
+        log_beta = xp.log(xp.asarray(beta, dtype=step.dtype))
+    else:
+        log_beta = math.log(beta) if beta > 0 else -math.inf
+    return xp.asarray(-xp.expm1(step * log_beta), dtype=param.dtype)
+
+
+def _are_betas(betas: Any) -> bool:
+    return len(betas) == 2 and all(0 <= beta < 1 for beta in betas)

@@ -1,0 +1,106 @@
+"""Gradient clipping, by the norm of all gradients together and by value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from xpnn.autograd import Tensor
+from xpnn.backend import AnomalyError, ArgumentError, Array, asarray, backend_of, item, namespace
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> Tensor:
+    r"""Scale all gradients by one factor so that their norm, taken together, is at most `max_norm`.
+
+    Args:
+        parameters: Tensors; those without a gradient are passed over.
+        max_norm: the largest norm $c$ that is left as it is, a float or 0-d array.
+        norm_type: $p \ge 1$ or `math.inf`.
+        error_if_nonfinite: raise if the norm is NaN or infinite. This reads the norm on the host; nothing
+            else here does.
+
+    $$g_i \leftarrow g_i \min\!\left(1, \frac{c}{\|g\|_p + 10^{-6}}\right), \quad
+    \|g\|_p = \Big(\sum_{i,j} |g_{ij}|^p\Big)^{1/p}$$
+
+    Returns: the norm before clipping, a 0-d Tensor.
+
+    Raises: ArgumentError for a norm below 1; AnomalyError see `error_if_nonfinite`.
+
+    See: Pascanu, Mikolov & Bengio (2013), "On the difficulty of training recurrent neural networks".
+
+    >>> from xpnn.autograd import tensor
+    >>> x = tensor([3.0, 4.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> clip_grad_norm_([x], max_norm=1.0), x.grad
+    (tensor(10.), tensor([0.59999996, 0.79999995]))
+    """
+    if not norm_type >= 1:
+        raise ArgumentError(f"expects norm_type >= 1 or inf, got {norm_type}", subject="clip_grad_norm_")
+    params = _with_gradient(parameters)
+    if not params:
+        return Tensor(asarray(0.0))
+    norm = _total_norm([param.grad.data for param in params], norm_type)
+    if error_if_nonfinite and not math.isfinite(item(norm)):
+        raise AnomalyError(
+            f"finds a gradient norm of {item(norm)}",
+            subject="clip_grad_norm_",
+            hint="Look for its origin with xpnn.detect_anomaly(), or leave error_if_nonfinite=False",
+        )
+    xp = namespace(norm)
+    factor = xp.clip(max_norm / (norm + 1e-6), max=1.0)
+    for param in params:
+        gradient = param.grad.data
+        param.grad = Tensor(_array(gradient * xp.asarray(factor, dtype=gradient.dtype)))
+    return Tensor(norm)
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Limit each element of each gradient to [-clip_value, clip_value].
+
+    Raises: ArgumentError for a negative clip_value.
+
+    >>> from xpnn.autograd import tensor
+    >>> x = tensor([3.0, 0.125], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> clip_grad_value_([x], 1.0)
+    >>> x.grad
+    tensor([1.  , 0.25])
+    """
+    if not clip_value >= 0:
+        raise ArgumentError(f"expects clip_value >= 0, got {clip_value}", subject="clip_grad_value_")
+    for param in _with_gradient(parameters):
+        gradient = param.grad.data
+        param.grad = Tensor(_array(namespace(gradient).clip(gradient, -clip_value, clip_value)))
+
+
+def _with_gradient(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    if isinstance(parameters, Tensor):
+        parameters = [parameters]
+    return [param for param in parameters if param.grad is not None]
+
+
+def _total_norm(gradients: list[Array], order: float) -> Array:
+    """The norm of all elements of all arrays, in the element type of the first."""
+    xp = namespace(gradients[0])
+    if order == math.inf:
+        parts = [xp.max(xp.abs(g)) if 0 not in g.shape else xp.sum(g) for g in gradients]
+    elif order == 2:
+        parts = [xp.sum(g * g) for g in gradients]
+    else:
+        parts = [xp.sum(xp.abs(g) ** order) for g in gradients]
+    parts = xp.stack([xp.asarray(part, dtype=gradients[0].dtype) for part in parts])
+    if order == math.inf:
+        return _array(xp.max(parts))
+    total = xp.sum(parts)
+    return _array(xp.sqrt(total) if order == 2 else total ** (1 / order))
+
+
+def _array(value: Array) -> Array:
+    """A 0-d result as an array, where the library gives a scalar."""
+    as_array = backend_of(value).as_array
+    return value if as_array is None else as_array(value)

@@ -1,0 +1,392 @@
+"""The base of optimizers: parameter groups, state by parameter name, checkpoints of both.
+
+A subclass says which arrays it keeps for a parameter (`slots`) and gives one pure function on raw arrays
+(`update`). It reads no array on the host and writes none in place, so that the same lines run eagerly on
+every backend and inside of a compiled step.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from xpnn.autograd import Tensor, enable_grad
+from xpnn.backend import (
+    ArgumentError,
+    Array,
+    CheckpointError,
+    DTypeError,
+    backend_of,
+    concrete,
+    device_of,
+    dtype_name,
+    is_array,
+    item,
+    move,
+    namespace,
+    python_scalar,
+)
+
+Group = dict[str, Any]
+State = dict[str, Array]
+
+_STRUCTURE = ("params", "param_names")  # the keys of a group that are not options
+
+
+class Optimizer:
+    """What all optimizers share: PyTorch's interface, with the state kept by parameter *name*.
+
+    Args:
+        params: `model.parameters()`, `model.named_parameters()`, an iterable of Tensors or of
+            (name, Tensor) pairs, or a list of groups: dicts with such an iterable as `"params"` and
+            options of their own. Parameters without a name are called by their position, "0", "1" ...
+        defaults: the options of groups that do not bring their own.
+
+    Attributes:
+        param_groups: the groups, each a dict with `"params"`, `"param_names"` and the options.
+        state: what is kept for a parameter, arrays by slot: `state["conv1.weight"]["exp_avg"]`. It is
+            where its parameter is: when the model moves to another backend, device or element type, the
+            state follows at the next step.
+
+    `lr`, and what a schedule cycles (momentum, betas), may be Python floats or 0-d arrays; either way a
+    float32 parameter stays float32.
+
+    Raises: ArgumentError for options outside of their domain or misspelt, for no parameters, and for a
+    parameter that occurs twice; DTypeError for what is not a Tensor.
+    """
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.param_groups: list[Group] = []
+        self.state: dict[str, State] = {}
+        if is_array(params) or isinstance(params, dict | str) or not isinstance(params, Iterable):
+            raise self._error(
+                DTypeError,
+                f"expects an iterable of parameters or groups, got {type(params).__name__}",
+                "Did you mean model.parameters()?",
+            )
+        if not hasattr(params, "named"):
+            params = list(params)
+        if isinstance(params, list) and params and isinstance(params[0], dict):
+            for group in params:
+                self.add_param_group(group)
+        else:
+            self.add_param_group({"params": params})
+        if not any(group["params"] for group in self.param_groups):
+            raise self._error(
+                ArgumentError, "expects at least one parameter, got none", "Has the model any layers yet?"
+            )
+
+    # -- what a subclass defines
+
+    def slots(self, group: Group) -> tuple[str, ...]:
+        """The names of the arrays kept for each parameter of `group`; they start as zeros.
+
+        `"step"` is the 0-d count of updates; all others have the shape of the parameter.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define slots")
+
+    def update(self, param: Array, grad: Array, state: State, options: dict[str, Any]) -> tuple[Array, State]:
+        """One update, a pure function: the new parameter and the new slots.
+
+        Args:
+            param, grad: raw arrays of one backend, device, shape and element type.
+            state: its slots; `"step"` counts this update already.
+            options: those of the group: Python numbers, or 0-d arrays beside `param`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define update")
+
+    def check_options(self, group: Group) -> None:
+        """Raise ArgumentError for an option that is outside of its domain."""
+        self.expect(group, "lr", "lr >= 0", lambda lr: lr >= 0)
+
+    # -- what a user calls
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update each parameter that has a gradient.
+
+        Args:
+            closure: computes the loss anew, with its gradients, and returns it.
+
+        Returns: what the closure returned, or None.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for name, param in zip(group["param_names"], group["params"]):
+                if param.grad is not None:
+                    self._update(name, param, group)
+        return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or with `set_to_none=False` make them zeros."""
+        for _, param in self.named_parameters():
+            if set_to_none or param.grad is None:
+                param.grad = None
+            else:
+                param.grad = Tensor(_zeros(param.data))
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a group: a dict with `"params"` and any options that differ from the defaults."""
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise self._error(
+                DTypeError,
+                f"expects a group as a dict with the key 'params', got {param_group!r:.80}",
+                "Either all entries are groups, or all are parameters",
+            )
+        options = {name: value for name, value in param_group.items() if name not in _STRUCTURE}
+        self._refuse_misspelt(options)
+        names, params = self._named(param_group["params"], param_group.get("param_names"))
+        group = {"params": params, "param_names": names, **self.defaults, **options}
+        self.check_options(group)
+        self.param_groups.append(group)
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """The parameters of all groups, each with the name that its state goes by."""
+        for group in self.param_groups:
+            yield from zip(group["param_names"], group["params"])
+
+    def initialize_state(self) -> None:
+        """Make the state of all parameters now, rather than each at its first update.
+
+        A compiled step needs this, because the structure of what it is given must not change.
+        """
+        for group in self.param_groups:
+            for name, param in zip(group["param_names"], group["params"]):
+                if param.requires_grad:
+                    self.state[name] = self._state_beside(name, param.data, group)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state and the options: arrays in a JSON-ready structure (see `xpnn.io`).
+
+        `{"optimizer": class name, "state": {name: {slot: array}}, "param_groups": [options, with the
+        names as "params"]}`. Options that a compiled step keeps as arrays come back as Python floats.
+        """
+        return {
+            "optimizer": type(self).__name__,
+            "state": {name: dict(slots) for name, slots in self.state.items()},
+            "param_groups": [
+                {
+                    "params": list(group["param_names"]),
+                    **{name: as_python(value) for name, value in group.items() if name not in _STRUCTURE},
+                }
+                for group in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned, on whatever backend the parameters are now.
+
+        Raises: CheckpointError with a list of all that does not fit; then nothing was changed.
+        """
+        self.check_state_dict(state_dict)
+        params = dict(self.named_parameters())
+        self.state = {
+            name: {slot: _copied(array, slot, params[name].data) for slot, array in slots.items()}
+            for name, slots in state_dict["state"].items()
+        }
+        for group, saved in zip(self.param_groups, state_dict["param_groups"]):
+            for name, value in saved.items():
+                if name not in _STRUCTURE:
+                    group[name] = tuple(value) if isinstance(value, list) else value
+
+    def check_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Raise CheckpointError, with a list of all that does not fit, if `load_state_dict` would."""
+        problems = list(self._misfits(state_dict))
+        if problems:
+            raise self._error(
+                CheckpointError,
+                "cannot take this state: " + "; ".join(problems),
+                "Build the optimizer as it was when the state was saved, for the same model",
+            )
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for index, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {index}")
+            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name not in _STRUCTURE]
+        return "\n".join([*lines, ")"])
+
+    # -- for subclasses
+
+    def expect(self, group: Group, name: str, domain: str, test: Callable[[Any], bool]) -> None:
+        """Raise ArgumentError unless the option passes the test; arrays are not read."""
+        value = group[name]
+        if is_array(value) or (isinstance(value, tuple) and any(is_array(v) for v in value)):
+            return
+        if not test(value):
+            raise self._error(ArgumentError, f"expects {domain}, got {name}={value!r}")
+
+    # -- helpers
+
+    def _update(self, name: str, param: Tensor, group: Group) -> None:
+        data = param.data
+        state = self._state_beside(name, data, group)
+        if "step" in state:
+            state["step"] = state["step"] + 1
+        options = {key: _beside(value, data) for key, value in group.items() if key not in _STRUCTURE}
+        data, state = self.update(data, param.grad.data, state, options)
+        as_array = backend_of(data).as_array
+        if as_array is not None:
+            data, state = as_array(data), {slot: as_array(array) for slot, array in state.items()}
+        param.data = data
+        self.state[name] = state
+
+    def _state_beside(self, name: str, param: Array, group: Group) -> State:
+        """The slots of a parameter, made or moved so that they are where it is."""
+        kept = self.state.get(name, {})
+        state = {}
+        for slot in self.slots(group):
+            dtype = _slot_dtype(slot, param)
+            if slot not in kept:
+                state[slot] = _zeros(param, () if slot == "step" else None, dtype)
+            elif _together(kept[slot], param, dtype):
+                state[slot] = kept[slot]
+            else:
+                state[slot] = move(kept[slot], backend_of(param), device_of(param), dtype)
+        return state
+
+    def _named(self, params: Any, given: Iterable[str] | None) -> tuple[list[str], list[Tensor]]:
+        """The names and Tensors of a new group.
+
+        Names that the user gave must differ from all others. Those that `module.parameters()` brings are
+        relative to that module, so two groups may bring the same one, which then gets the group's number
+        in front.
+        """
+        relative = hasattr(params, "named")
+        entries = [params] if isinstance(params, Tensor) else list(params.named if relative else params)
+        if given is not None:
+            entries = list(zip(given, [_tensor_of(entry) for entry in entries]))
+        taken = dict(self.named_parameters())
+        owned = {id(param) for param in taken.values()}
+        names: list[str] = []
+        for entry in entries:
+            param = _tensor_of(entry)
+            name = entry[0] if isinstance(entry, tuple) else str(len(taken))
+            if relative and name in taken:
+                name = f"{len(self.param_groups)}.{name}"
+            self._check_parameter(name, param)
+            if id(param) in owned:
+                raise self._error(ArgumentError, f"got the parameter '{name}' twice")
+            if name in taken:
+                raise self._error(
+                    ArgumentError,
+                    f"got two parameters of the name '{name}'",
+                    "Give them names that differ, such as f'generator.{name}'",
+                )
+            owned.add(id(param))
+            taken[name] = param
+            names.append(name)
+        return names, [taken[name] for name in names]
+
+    def _check_parameter(self, name: str, param: Any) -> None:
+        if not isinstance(param, Tensor):
+            raise self._error(
+                DTypeError,
+                f"expects Tensors to train, got {type(param).__name__}",
+                "Did you mean model.parameters()?",
+            )
+        if not param.is_leaf:
+            raise self._error(
+                ArgumentError,
+                f"cannot train '{name}': it is the result of a recorded operation, not a leaf",
+                "Give it the parameters themselves",
+            )
+
+    def _refuse_misspelt(self, options: dict[str, Any]) -> None:
+        for name in options.keys() - self.defaults.keys() - {"initial_lr"}:
+            likely = difflib.get_close_matches(name, self.defaults, n=1)
+            if likely:
+                raise self._error(ArgumentError, f"has no option '{name}'", f"Did you mean '{likely[0]}'?")
+
+    def _misfits(self, state_dict: dict[str, Any]) -> Iterator[str]:
+        if state_dict.get("optimizer", type(self).__name__) != type(self).__name__:
+            yield f"it was saved by {state_dict['optimizer']}"
+            return
+        groups = state_dict["param_groups"]
+        if len(groups) != len(self.param_groups):
+            yield f"it has {len(groups)} parameter groups, this optimizer {len(self.param_groups)}"
+            return
+        for index, (group, saved) in enumerate(zip(self.param_groups, groups)):
+            mine, theirs = group["param_names"], saved["params"]
+            missing = [name for name in mine if name not in set(theirs)]
+            unexpected = [name for name in theirs if name not in set(mine)]
+            if missing:
+                yield f"group {index} lacks {_listing(missing)}"
+            if unexpected:
+                yield f"group {index} has {_listing(unexpected)}, which this optimizer does not train"
+        shapes = {name: param.shape for name, param in self.named_parameters()}
+        for name, slots in state_dict["state"].items():
+            if name not in shapes:
+                yield f"it has state for '{name}', which this optimizer does not train"
+                continue
+            for slot, array in slots.items():
+                expected = () if slot == "step" else shapes[name]
+                if tuple(array.shape) != expected:
+                    yield f"{slot} of '{name}' has the shape {tuple(array.shape)}, expected {expected}"
+
+    def _error(self, kind: type, problem: str, hint: str = "") -> Exception:
+        return kind(problem, subject=type(self).__name__, hint=hint)
+
+
+def as_python(value: Any) -> Any:
+    """An option as Python numbers: 0-d arrays are read on the host, tuples element by element."""
+    if isinstance(value, tuple | list):
+        return type(value)(as_python(element) for element in value)
+    if is_array(value):
+        return item(value.data if isinstance(value, Tensor) else value)
+    return value
+
+
+def _tensor_of(entry: Any) -> Any:
+    return entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
+
+
+def _zeros(like: Array, shape: tuple[int, ...] | None = None, dtype: Any = None) -> Array:
+    return namespace(like).zeros(
+        like.shape if shape is None else shape, dtype=dtype or like.dtype, device=device_of(like)
+    )
+
+
+def _slot_dtype(slot: str, param: Array) -> Any:
+    """The parameter's element type; a counter in half precision would stop at 2048, so it has float32."""
+    if slot == "step" and dtype_name(param.dtype) in ("float16", "bfloat16"):
+        return namespace(param).float32
+    return param.dtype
+
+
+def _together(array: Array, param: Array, dtype: Any) -> bool:
+    """Whether `array` is of `dtype` and can be combined with `param` as it is."""
+    if backend_of(array) is not backend_of(param) or array.dtype != dtype:
+        return False
+    if not backend_of(param).several_devices or not (concrete(array) and concrete(param)):
+        return True
+    return device_of(array) == device_of(param)
+
+
+def _copied(array: Array, slot: str, param: Array) -> Array:
+    """A copy beside `param`: a compiled step gives its arrays away, so two owners must not share one."""
+    moved = move(array, backend_of(param), device_of(param), _slot_dtype(slot, param))
+    return namespace(param).asarray(moved, copy=True)
+
+
+def _beside(value: Any, param: Array) -> Any:
+    """An option as the update takes it: a Python scalar, or a 0-d array of the type and place of `param`."""
+    if isinstance(value, tuple):
+        return tuple(_beside(element, param) for element in value)
+    if isinstance(value, Tensor):
+        value = value.data
+    value = python_scalar(value)
+    if not is_array(value):
+        return value
+    if concrete(value) and concrete(param):
+        return move(value, backend_of(param), device_of(param), param.dtype)
+    return namespace(param).astype(value, param.dtype)
+
+
+def _listing(names: list[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
