@@ -36,7 +36,7 @@ def asarray(obj: Any, dtype: Any = None, device: Any = None, *, copy: bool | Non
         if backend_of(obj) is not backend:
             obj = to_numpy(obj)
     else:
-        obj = _from_python(obj)
+        obj = _from_python(obj, dtype)
     device = get_device() if device is None else backend.parse_device(device)
     return _to_backend(obj, backend, dtype, device, copy)
 
@@ -157,8 +157,8 @@ _DTYPE_NAMES = (
 )
 
 
-def _from_python(obj: Any) -> np.ndarray:
-    """Python data as a host array: floats become float32, the library-independent default."""
+def _from_python(obj: Any, dtype: Any = None) -> np.ndarray:
+    """Python data as a host array; unless `dtype` says otherwise, floats become float32."""
     if isinstance(obj, list | tuple) and any(is_array(leaf) for leaf in _leaves(obj)):
         return np.asarray(_to_lists(obj))
     try:
@@ -167,7 +167,7 @@ def _from_python(obj: Any) -> np.ndarray:
         raise DTypeError(f"expected numbers in a regular nesting, got {obj!r:.80} ({error})") from None
     if array.dtype.kind not in "bifuc":
         raise DTypeError(f"expected numbers, got {type(obj).__name__}: {obj!r:.80}")
-    if array.dtype == np.float64 and not isinstance(obj, np.generic):
+    if array.dtype == np.float64 and dtype is None and not isinstance(obj, np.generic):
         return array.astype(np.float32)
     return array
 
@@ -186,13 +186,14 @@ def _to_lists(obj: Any) -> Any:
 
 def _to_backend(array: Array, backend: Backend, dtype: Any, device: Any, copy: bool | None) -> Array:
     xp = backend.xp
-    if isinstance(array, np.ndarray) and backend.name == "torch" and copy is None:
-        copy = not (array.flags.writeable and all(step >= 0 for step in array.strides)) or None
-        if copy:
-            array, copy = array.copy(), None
-    options: dict[str, Any] = {} if dtype is None else {"dtype": dtype_named(dtype, xp)}
-    if device is not None:
-        options["device"] = device
+    options: dict[str, Any] = {} if device is None else {"device": device}
+    if isinstance(array, np.ndarray) and backend.name != "numpy":
+        if dtype is not None and hasattr(np, dtype_name(dtype)):  # converted on the host, where it is exact
+            array = array.astype(dtype_name(dtype), copy=False)
+        if copy or not array.flags.writeable or any(step < 0 for step in array.strides):
+            array, copy = array.copy(), None  # PyTorch would share the memory, or refuse it
+    if dtype is not None:
+        options["dtype"] = dtype_named(dtype, xp)
     if copy is not None:
         options["copy"] = copy
     return xp.asarray(array, **options)

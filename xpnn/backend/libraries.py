@@ -43,7 +43,7 @@ def _torch_device(device: Any) -> Any:
     device = torch.device(device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise BackendError(
-            f"backend 'torch' has no device '{device}': this build of PyTorch ({torch.__version__}) sees no GPU"
+            f"backend 'torch' has no device '{device}': PyTorch {torch.__version__} sees no GPU here"
         )
     return device
 

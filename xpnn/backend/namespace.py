@@ -6,7 +6,7 @@ primitive asks once per call.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from xpnn.backend.errors import BackendMismatchError, DTypeError
 from xpnn.backend.registry import Array, Backend, registered_backends
@@ -92,7 +92,7 @@ def is_tensor(value: Any) -> bool:
     return type(value) in _TENSOR_TYPES
 
 
-def raise_mismatch(first: Array, second: Array) -> None:
+def raise_mismatch(first: Array, second: Array) -> NoReturn:
     """Raise the BackendMismatchError that names the library and device of both raw arrays."""
     one, other = _describe(first), _describe(second)
     raise BackendMismatchError(
@@ -132,7 +132,7 @@ def _join(first: Any, second: Any, arrays: tuple[Any, ...]) -> Any:
         return second
     raws = [getattr(a, "data", a) if is_tensor(a) else a for a in arrays if type(a) not in _SCALARS]
     others = [raw for raw in raws if backend_of(raw) is not backend_of(raws[0])]
-    raise_mismatch(raws[0], others[0])
+    return raise_mismatch(raws[0], others[0])
 
 
 def _describe(array: Array) -> str:

@@ -1,0 +1,42 @@
+"""L1: the Tensor, the tape, primitives, and the differentiable Array API namespace."""
+
+from xpnn.autograd import ops
+from xpnn.autograd.checkpoint import checkpoint
+from xpnn.autograd.gradients import backward, grad, hessian, jacobian, jvp, vjp
+from xpnn.autograd.mode import (
+    detect_anomaly,
+    enable_grad,
+    is_grad_enabled,
+    no_grad,
+    recomputing,
+    scope,
+    set_grad_enabled,
+)
+from xpnn.autograd.namespace import CurrentNamespace, tensor_namespace, xp
+from xpnn.autograd.primitive import Primitive, primitive
+from xpnn.autograd.tensor import Tensor, tensor
+
+__all__ = [
+    "CurrentNamespace",
+    "Primitive",
+    "Tensor",
+    "backward",
+    "checkpoint",
+    "detect_anomaly",
+    "enable_grad",
+    "grad",
+    "hessian",
+    "is_grad_enabled",
+    "jacobian",
+    "jvp",
+    "no_grad",
+    "ops",
+    "primitive",
+    "recomputing",
+    "scope",
+    "set_grad_enabled",
+    "tensor",
+    "tensor_namespace",
+    "vjp",
+    "xp",
+]

@@ -1,0 +1,310 @@
+"""First and higher derivatives: `backward`, `grad`, and what is built of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from xpnn.autograd.core import TensorBase, carries_gradient, new_tensor
+from xpnn.autograd.mode import enable_grad
+from xpnn.autograd.tape import edge_key, edge_of, sweep
+from xpnn.backend import ArgumentError, DTypeError, GradientError, ShapeError, device_of, is_array, namespace
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+) -> None:
+    """Add the gradients of `tensors` to the `.grad` of every leaf that they were computed from.
+
+    Args:
+        tensors: one Tensor or a sequence of them.
+        grad_tensors: the gradients that come from above, of the same shapes; None stands for 1 and needs
+            a Tensor of one element.
+        retain_graph: keep what the forward saved, for another sweep; default: the value of create_graph.
+        create_graph: record the sweep itself, so that the gradients can be differentiated again.
+
+    Raises: GradientError if a Tensor requires no gradient, or if the graph was freed.
+    """
+    outputs, seeds = _roots(tensors, grad_tensors, create_graph, "backward")
+    leaves: dict[int, Any] = {}
+    found = sweep(
+        list(zip(map(edge_of, outputs), seeds)),
+        create_graph=create_graph,
+        retain_graph=create_graph if retain_graph is None else retain_graph,
+        leaves=leaves,
+    )
+    for key, leaf in leaves.items():
+        _accumulate(leaf, found[key])
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Any, ...]:
+    """The gradients of the sum of `outputs` with respect to `inputs`; no `.grad` is touched.
+
+    Args:
+        outputs, inputs: one Tensor or a sequence of them; inputs may be leaves or intermediate results.
+        grad_outputs: the gradients that come from above (see `backward`).
+        retain_graph, create_graph: see `backward`.
+        allow_unused: give None for an input that the outputs do not depend on, instead of raising.
+
+    Returns: a tuple of Tensors, one for each input.
+
+    >>> from xpnn.autograd import tensor
+    >>> x = tensor(3.0, requires_grad=True)
+    >>> (first,) = grad(x**3, x, create_graph=True)
+    >>> (second,) = grad(first, x)
+    >>> first.item(), second.item()
+    (27.0, 18.0)
+    """
+    outputs, seeds = _roots(outputs, grad_outputs, create_graph, "grad")
+    inputs = [inputs] if isinstance(inputs, TensorBase) else list(inputs)
+    for i, x in enumerate(inputs):
+        if not isinstance(x, TensorBase) or not x.requires_grad:
+            raise GradientError(f"needs inputs that require a gradient, input {i} does not", subject="grad")
+    edges = [edge_of(x) for x in inputs]
+    found = sweep(
+        list(zip(map(edge_of, outputs), seeds)),
+        create_graph=create_graph,
+        retain_graph=create_graph if retain_graph is None else retain_graph,
+        targets=edges,
+    )
+    results = []
+    for i, edge in enumerate(edges):
+        gradient = found.get(edge_key(edge))
+        if gradient is None and not allow_unused:
+            raise GradientError(
+                f"found no path from the outputs to input {i}",
+                subject="grad",
+                hint="Pass allow_unused=True to get None for it",
+            )
+        results.append(_as_tensor(gradient))
+    return tuple(results)
+
+
+def vjp(function: Callable, inputs: Any, v: Any = None, create_graph: bool = False) -> tuple[Any, Any]:
+    """Reverse mode: `(outputs, v^T J)` of `function` at `inputs`, as torch.autograd.functional.vjp.
+
+    Args:
+        function: takes the inputs, returns one Tensor or a tuple of them.
+        inputs: a Tensor or a tuple of them.
+        v: of the outputs' shapes; may be left out for a single output of one element.
+
+    Returns: the outputs, and one product for each input (a tuple if the inputs are one).
+
+    >>> from xpnn.autograd import tensor
+    >>> vjp(lambda x: x * x, tensor([1.0, 2.0]), tensor([1.0, 1.0]))[1].tolist()
+    [2.0, 4.0]
+    """
+    with enable_grad():
+        leaves = _fresh(inputs, create_graph)
+        outputs = function(*leaves)
+        tracked = _tuple(outputs)
+        gradients = grad(tracked, leaves, v, create_graph=create_graph, allow_unused=True)
+    products = tuple(_zeros(x) if g is None else g for g, x in zip(gradients, leaves))
+    return _detached(outputs, create_graph), products if isinstance(inputs, tuple | list) else products[0]
+
+
+def jvp(function: Callable, inputs: Any, v: Any = None, create_graph: bool = False) -> tuple[Any, Any]:
+    """Forward mode: `(outputs, J v)` of `function` at `inputs`, as torch.autograd.functional.jvp.
+
+    The vector-Jacobian product `u -> u^T J` is linear in u; its own derivative is `J v`. So two reverse
+    sweeps give the forward-mode product ("double backward").
+
+    >>> from xpnn.autograd import tensor
+    >>> jvp(lambda x: x * x, tensor([1.0, 2.0]), tensor([1.0, 0.0]))[1].tolist()
+    [2.0, 0.0]
+    """
+    with enable_grad():
+        leaves = _fresh(inputs, create_graph)
+        outputs = function(*leaves)
+        tracked = _tuple(outputs)
+        dummies = [_zeros(y) for y in tracked]
+        for dummy in dummies:
+            dummy.requires_grad = True
+        pulled = grad(tracked, leaves, dummies, create_graph=True, allow_unused=True)
+        if v is None and any(x.size != 1 for x in leaves):
+            raise ArgumentError("needs v, because the inputs have more than one element", subject="jvp")
+        vectors = [_ones(x) for x in leaves] if v is None else list(_tuple(v))
+        _check_shapes(vectors, leaves, "jvp", "v")
+        live = [(p, u) for p, u in zip(pulled, vectors) if p is not None and p.requires_grad]
+        if live:
+            products = grad(
+                [p for p, _ in live],
+                dummies,
+                [u for _, u in live],
+                create_graph=create_graph,
+                allow_unused=True,
+            )
+        else:
+            products = (None,) * len(dummies)
+    pushed = tuple(_zeros(y) if p is None else p for p, y in zip(products, tracked))
+    return _detached(outputs, create_graph), pushed if isinstance(outputs, tuple | list) else pushed[0]
+
+
+def jacobian(function: Callable, inputs: Any, create_graph: bool = False) -> Any:
+    """All first derivatives: `J[i..., j...] = d outputs[i...] / d inputs[j...]`.
+
+    Args:
+        function: takes the inputs, returns one Tensor or a tuple of them.
+        inputs: a Tensor or a tuple of them.
+
+    Returns: a Tensor of shape (*output.shape, *input.shape); nested in tuples (outputs, then inputs) as
+    the outputs and inputs are.
+
+    >>> from xpnn.autograd import tensor
+    >>> jacobian(lambda x: x * x, tensor([1.0, 2.0])).tolist()
+    [[2.0, 0.0], [0.0, 4.0]]
+    """
+    with enable_grad():
+        leaves = _fresh(inputs, create_graph)
+        outputs = function(*leaves)
+        rows = tuple(_jacobian_rows(y, leaves, create_graph) for y in _tuple(outputs))
+    if not isinstance(inputs, tuple | list):
+        rows = tuple(row[0] for row in rows)
+    return rows if isinstance(outputs, tuple | list) else rows[0]
+
+
+def hessian(function: Callable, inputs: Any, create_graph: bool = False) -> Any:
+    """All second derivatives of a scalar function: the Jacobian of its gradient.
+
+    Returns: a Tensor of shape (*input.shape, *input.shape); nested in tuples if the inputs are a tuple.
+
+    >>> from xpnn.autograd import tensor
+    >>> hessian(lambda x: (x**3).sum(), tensor([1.0, 2.0])).tolist()
+    [[6.0, 0.0], [0.0, 12.0]]
+    """
+
+    def gradient(*xs: Any) -> Any:
+        output = function(*xs)
+        if not isinstance(output, TensorBase) or output.size != 1:
+            raise ShapeError("needs a function with one scalar output", subject="hessian")
+        if not output.requires_grad:
+            return tuple(_zeros(x) for x in xs)
+        found = grad(output, xs, create_graph=True, allow_unused=True)
+        return tuple(_zeros(x) if g is None else g for g, x in zip(found, xs))
+
+    if isinstance(inputs, tuple | list):
+        return jacobian(gradient, tuple(inputs), create_graph)
+    return jacobian(lambda x: gradient(x)[0], inputs, create_graph)
+
+
+def _jacobian_rows(output: Any, leaves: Sequence[Any], create_graph: bool) -> tuple[Any, ...]:
+    """One reverse sweep for each element of the output."""
+    xp = output.__array_namespace__()
+    basis = namespace(output.data).eye(output.size, dtype=output.dtype, device=device_of(output))
+    columns: list[list[Any]] = [[] for _ in leaves]
+    for i in range(output.size):
+        if output.requires_grad:
+            seed = new_tensor(namespace(output.data).reshape(basis[i, :], output.shape))
+            found = grad(
+                output, leaves, seed, retain_graph=True, create_graph=create_graph, allow_unused=True
+            )
+        else:
+            found = (None,) * len(leaves)
+        for column, g, x in zip(columns, found, leaves):
+            column.append(_zeros(x) if g is None else g)
+    return tuple(
+        xp.reshape(xp.stack(column), (*output.shape, *x.shape)) for column, x in zip(columns, leaves)
+    )
+
+
+def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tuple[list[Any], list[Any]]:
+    """The outputs, and a raw array (a Tensor under create_graph) to start each of them with."""
+    outputs = [tensors] if isinstance(tensors, TensorBase) else list(tensors)
+    if gradients is None or isinstance(gradients, TensorBase) or is_array(gradients):
+        gradients = [gradients] * len(outputs) if gradients is None else [gradients]
+    if len(gradients) != len(outputs):
+        raise ArgumentError(f"got {len(gradients)} gradients for {len(outputs)} outputs", subject=subject)
+    tracked, seeds = [], []
+    for i, (output, gradient) in enumerate(zip(outputs, gradients)):
+        if not isinstance(output, TensorBase):
+            raise DTypeError(f"expects Tensors, got {type(output).__name__}", subject=subject)
+        if not output.requires_grad:
+            raise GradientError(
+                f"was called on a Tensor (number {i}) that requires no gradient",
+                subject=subject,
+                hint="Set requires_grad=True on what it is computed from, and look for a no_grad() block",
+            )
+        if gradient is None and output.size != 1:
+            raise GradientError(
+                f"needs a gradient from above for an output of shape {output.shape}",
+                subject=subject,
+                hint="Reduce it to a scalar with .sum() or .mean(), or pass the gradient",
+            )
+        seed = _ones(output) if gradient is None else gradient
+        _check_shapes([seed], [output], subject, "the gradient")
+        if not isinstance(seed, TensorBase):
+            seed = new_tensor(seed)
+        tracked.append(output)
+        seeds.append(seed if create_graph else seed.data)
+    return tracked, seeds
+
+
+def _accumulate(leaf: TensorBase, gradient: Any) -> None:
+    """`leaf.grad += gradient`, in the element type of the leaf; a new array each time."""
+    gradient = _as_tensor(gradient)
+    if gradient.dtype != leaf.data.dtype:
+        gradient = gradient.__array_namespace__().astype(gradient, leaf.data.dtype)
+    if leaf.grad is None:
+        leaf.grad = gradient
+    elif gradient.requires_grad or leaf.grad.requires_grad:
+        leaf.grad = leaf.grad + gradient
+    else:
+        leaf.grad = new_tensor(leaf.grad.data + gradient.data)
+
+
+def _as_tensor(value: Any) -> Any:
+    return value if value is None or isinstance(value, TensorBase) else new_tensor(value)
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
+
+
+def _fresh(inputs: Any, create_graph: bool) -> list[Any]:
+    """Leaves with the values of the inputs; the inputs themselves where they are to stay on the tape."""
+    leaves = []
+    for x in _tuple(inputs):
+        if not (create_graph and isinstance(x, TensorBase) and x.requires_grad):
+            raw = x.data if isinstance(x, TensorBase) else x
+            if not is_array(raw) or not carries_gradient(raw):
+                raise DTypeError(f"expects floating-point Tensors as inputs, got {x!r:.80}")
+            x = new_tensor(raw)
+            x.requires_grad = True
+        leaves.append(x)
+    return leaves
+
+
+def _detached(outputs: Any, keep: bool) -> Any:
+    if keep:
+        return outputs
+    detached = tuple(new_tensor(y.data) for y in _tuple(outputs))
+    return detached if isinstance(outputs, tuple | list) else detached[0]
+
+
+def _zeros(like: TensorBase) -> Any:
+    return new_tensor(namespace(like.data).zeros_like(like.data))
+
+
+def _ones(like: TensorBase) -> Any:
+    return new_tensor(namespace(like.data).ones_like(like.data))
+
+
+def _check_shapes(given: Sequence[Any], expected: Sequence[Any], subject: str, name: str) -> None:
+    if len(given) != len(expected):
+        raise ArgumentError(f"expects {len(expected)} entries in {name}, got {len(given)}", subject=subject)
+    for one, other in zip(given, expected):
+        if tuple(one.shape) != tuple(other.data.shape):
+            raise ShapeError(
+                f"expects {name} to have shape {tuple(other.data.shape)}, got {tuple(one.shape)}",
+                subject=subject,
+            )

@@ -1,0 +1,404 @@
+"""PyTorch's common Tensor methods, each a line of Array API functions.
+
+`dim` arguments may be negative; reductions without one go over all elements. As in PyTorch, `var` and
+`std` divide by N - 1 unless told otherwise (the standard's functions divide by N).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from xpnn.autograd import ops
+from xpnn.autograd.core import new_tensor
+from xpnn.backend import (
+    ArgumentError,
+    ShapeError,
+    backend_of,
+    dtype_named,
+    find_backend,
+    move,
+    namespace,
+    registered_backends,
+    size_of,
+)
+
+Tensor = Any  # the class that these methods become part of
+
+
+class ValuesAndIndices(NamedTuple):
+    """What `max(dim)`, `min(dim)` and `sort(dim)` return."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class Methods:
+    """The methods of `Tensor` that compute."""
+
+    __slots__ = ()
+
+    data: Any
+    shape: tuple[int, ...]
+    ndim: int
+    dtype: Any
+    edge: Any
+
+    # -- shape
+
+    def dim(self) -> int:
+        """The number of axes."""
+        return self.ndim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return size_of(self.shape)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same elements in another shape; one size may be -1."""
+        return ops.reshape(self, _sizes(shape))
+
+    def view(self, *shape: Any) -> Tensor:
+        """As `reshape`: Tensors are values, so there is nothing for a view to share."""
+        return ops.reshape(self, _sizes(shape))
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        """Join the axes from start_dim to end_dim."""
+        if not self.shape:
+            return ops.reshape(self, (1,))
+        first, last = start_dim % self.ndim, end_dim % self.ndim
+        if first > last:
+            raise ArgumentError(
+                f"expects start_dim <= end_dim, got {start_dim}, {end_dim}", subject="flatten"
+            )
+        joined = size_of(self.shape[first : last + 1])
+        return ops.reshape(self, (*self.shape[:first], joined, *self.shape[last + 1 :]))
+
+    def unflatten(self, dim: int, sizes: Sequence[int]) -> Tensor:
+        """Split one axis into several; one size may be -1."""
+        dim %= self.ndim
+        sizes = list(sizes)
+        if -1 in sizes:
+            known = -size_of(tuple(sizes))
+            sizes[sizes.index(-1)] = self.shape[dim] // max(known, 1)
+        return ops.reshape(self, (*self.shape[:dim], *sizes, *self.shape[dim + 1 :]))
+
+    def permute(self, *dims: Any) -> Tensor:
+        """The axes in another order."""
+        return ops.permute_dims(self, tuple(d % self.ndim for d in _sizes(dims)))
+
+    def transpose(self, dim0: int, dim1: int) -> Tensor:
+        """Exchange two axes."""
+        order = list(range(self.ndim))
+        order[dim0], order[dim1] = order[dim1], order[dim0]
+        return ops.permute_dims(self, tuple(order))
+
+    def t(self) -> Tensor:
+        """The transpose of a matrix; a vector stays as it is."""
+        return ops.matrix_transpose(self) if self.ndim == 2 else ops.positive(self)
+
+    def squeeze(self, dim: int | tuple[int, ...] | None = None) -> Tensor:
+        """Drop axes of size 1: all of them, or those of `dim` that have it."""
+        dims = range(self.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
+        gone = {d % self.ndim for d in dims if self.shape[d] == 1} if self.shape else set()
+        return ops.reshape(self, tuple(n for i, n in enumerate(self.shape) if i not in gone))
+
+    def unsqueeze(self, dim: int) -> Tensor:
+        """Insert an axis of size 1 before axis `dim`."""
+        return ops.expand_dims(self, axis=dim)
+
+    def expand(self, *sizes: Any) -> Tensor:
+        """Repeat axes of size 1 without copying; -1 keeps a size."""
+        sizes = _sizes(sizes)
+        kept = (1,) * (len(sizes) - self.ndim) + self.shape
+        return ops.broadcast_to(self, tuple(k if n == -1 else n for n, k in zip(sizes, kept)))
+
+    def repeat(self, *repeats: Any) -> Tensor:
+        """Copies of the whole, side by side along each axis (the standard's `tile`)."""
+        return ops.tile(self, _sizes(repeats))
+
+    def unbind(self, dim: int = 0) -> tuple[Tensor, ...]:
+        """The slices along an axis."""
+        return ops.unstack(self, axis=dim)
+
+    def split(self, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+        """Pieces of the given size (the last may be smaller) or sizes along an axis."""
+        length = self.shape[dim]
+        if isinstance(split_size, int):
+            if split_size <= 0:
+                raise ArgumentError(f"expects a positive split_size, got {split_size}", subject="split")
+            sizes = [min(split_size, length - i) for i in range(0, length, split_size)] or [0]
+        else:
+            sizes = list(split_size)
+        if sum(sizes) != length:
+            raise ShapeError(f"expects sizes that sum to {length}, got {sizes}", subject="split")
+        dim %= self.ndim
+        pieces, start = [], 0
+        for size in sizes:
+            index = (slice(None),) * dim + (slice(start, start + size),)
+            pieces.append(ops.getitem(self, index=(*index, ...)))
+            start += size
+        return tuple(pieces)
+
+    def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+        """At most `chunks` pieces of equal size (the last may be smaller) along an axis."""
+        return self.split(max(1, -(-self.shape[dim] // chunks)), dim)
+
+    def flip(self, *dims: Any) -> Tensor:
+        """Reverse the order along axes."""
+        return ops.flip(self, axis=_sizes(dims))
+
+    def roll(self, shifts: Any, dims: Any = None) -> Tensor:
+        """Shift cyclically along axes."""
+        return ops.roll(self, shifts, axis=dims)
+
+    # -- reductions
+
+    def sum(self, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
+        """The sum of the elements."""
+        return ops.sum(self, axis=_axis(dim), keepdims=keepdim, dtype=_dtype(dtype, self.data))
+
+    def mean(self, dim: Any = None, keepdim: bool = False) -> Tensor:
+        """The mean of the elements."""
+        return ops.mean(self, axis=_axis(dim), keepdims=keepdim)
+
+    def prod(self, dim: Any = None, keepdim: bool = False) -> Tensor:
+        """The product of the elements."""
+        return ops.prod(self, axis=_axis(dim), keepdims=keepdim)
+
+    def var(self, dim: Any = None, correction: float = 1.0, keepdim: bool = False) -> Tensor:
+        """The variance; divides by N - correction."""
+        return ops.var(self, axis=_axis(dim), correction=float(correction), keepdims=keepdim)
+
+    def std(self, dim: Any = None, correction: float = 1.0, keepdim: bool = False) -> Tensor:
+        """The standard deviation; divides by N - correction."""
+        return ops.std(self, axis=_axis(dim), correction=float(correction), keepdims=keepdim)
+
+    def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The largest element; with `dim`, the largest along it and their indices."""
+        return ops.max(self) if dim is None else _extremum(self, ops.argmax, dim, keepdim)
+
+    def min(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The smallest element; with `dim`, the smallest along it and their indices."""
+        return ops.min(self) if dim is None else _extremum(self, ops.argmin, dim, keepdim)
+
+    def amax(self, dim: Any = None, keepdim: bool = False) -> Tensor:
+        """The largest element; equal ones share the gradient."""
+        return ops.max(self, axis=_axis(dim), keepdims=keepdim)
+
+    def amin(self, dim: Any = None, keepdim: bool = False) -> Tensor:
+        """The smallest element; equal ones share the gradient."""
+        return ops.min(self, axis=_axis(dim), keepdims=keepdim)
+
+    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        """The index of the first largest element."""
+        return ops.argmax(self, axis=dim, keepdims=keepdim)
+
+    def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        """The index of the first smallest element."""
+        return ops.argmin(self, axis=dim, keepdims=keepdim)
+
+    def any(self, dim: Any = None, keepdim: bool = False) -> Tensor:
+        """Whether any element is true."""
+        return ops.any(self, axis=_axis(dim), keepdims=keepdim)
+
+    def all(self, dim: Any = None, keepdim: bool = False) -> Tensor:
+        """Whether all elements are true."""
+        return ops.all(self, axis=_axis(dim), keepdims=keepdim)
+
+    def cumsum(self, dim: int) -> Tensor:
+        """The running sums along an axis."""
+        return ops.cumulative_sum(self, axis=dim)
+
+    def norm(self, p: float = 2.0, dim: Any = None, keepdim: bool = False) -> Tensor:
+        """The p-norm of the elements, taken as one long vector or along `dim`."""
+        return ops.vector_norm(self, axis=_axis(dim), keepdims=keepdim, ord=p)
+
+    def softmax(self, dim: int) -> Tensor:
+        """exp(x) over its sum along `dim`, shifted by the maximum so that it cannot overflow."""
+        shifted = ops.exp(self - ops.max(self.detach(), axis=dim, keepdims=True))
+        return shifted / ops.sum(shifted, axis=dim, keepdims=True)
+
+    # -- elementwise
+
+    def abs(self) -> Tensor:
+        """The absolute value."""
+        return ops.abs(self)
+
+    def exp(self) -> Tensor:
+        """The exponential."""
+        return ops.exp(self)
+
+    def log(self) -> Tensor:
+        """The natural logarithm."""
+        return ops.log(self)
+
+    def sqrt(self) -> Tensor:
+        """The square root."""
+        return ops.sqrt(self)
+
+    def square(self) -> Tensor:
+        """The square."""
+        return ops.square(self)
+
+    def pow(self, exponent: Any) -> Tensor:
+        """The power."""
+        return self**exponent  # type: ignore[operator]
+
+    def sin(self) -> Tensor:
+        """The sine."""
+        return ops.sin(self)
+
+    def cos(self) -> Tensor:
+        """The cosine."""
+        return ops.cos(self)
+
+    def tanh(self) -> Tensor:
+        """The hyperbolic tangent."""
+        return ops.tanh(self)
+
+    def sigmoid(self) -> Tensor:
+        """1 / (1 + exp(-x)), by way of tanh, which cannot overflow."""
+        return ops.tanh(self * 0.5) * 0.5 + 0.5  # type: ignore[operator]
+
+    def clamp(self, min: Any = None, max: Any = None) -> Tensor:
+        """The elements, moved into [min, max]."""
+        return ops.clip(self, min, max)
+
+    clip = clamp
+
+    def matmul(self, other: Any) -> Tensor:
+        """The matrix product."""
+        return ops.matmul(self, other)
+
+    mm = bmm = matmul
+
+    # -- indexing and order
+
+    def gather(self, dim: int, index: Any) -> Tensor:
+        """`out[i][j] = self[i][index[i][j]]` along `dim` (the standard's take_along_axis)."""
+        return ops.take_along_axis(self, index, axis=dim)
+
+    def index_select(self, dim: int, index: Any) -> Tensor:
+        """The slices at the positions `index` along `dim`."""
+        return ops.take(self, index, axis=dim)
+
+    def masked_fill(self, mask: Any, value: float) -> Tensor:
+        """`value` where the mask is true."""
+        return ops.where(mask, value, self)
+
+    def sort(self, dim: int = -1, descending: bool = False) -> ValuesAndIndices:
+        """The elements in order, and where they were."""
+        indices = ops.argsort(self, axis=dim, descending=descending)
+        return ValuesAndIndices(ops.take_along_axis(self, indices, axis=dim), indices)
+
+
+class Conversions:
+    """The methods of `Tensor` that copy and convert; apart, because they are named like types."""
+
+    __slots__ = ()
+
+    data: Any
+    dtype: Any
+
+    def clone(self) -> Tensor:
+        """A copy, on the tape."""
+        return ops.astype(self, self.dtype, copy=True)
+
+    def contiguous(self) -> Tensor:
+        """Itself: the memory layout is the backend's affair."""
+        return self
+
+    def to(self, *targets: Any, dtype: Any = None, device: Any = None) -> Tensor:
+        """Another element type, backend or device; itself if it is that already.
+
+        Args:
+            targets: any of a dtype (`"float64"`), a backend (`"torch"`) and a device (`"cuda:0"`).
+
+        A change of dtype or of device within one library is recorded; a change of library is not, and is
+        refused for a Tensor on the tape.
+        """
+        backend = backend_of(self.data)
+        names = {known.name for known in registered_backends()}
+        for target in targets:
+            if isinstance(target, str) and target in names:
+                backend = find_backend(target)
+            elif _is_dtype(target):
+                dtype = target
+            else:
+                device = target
+        moved: Any = self
+        if dtype is not None:
+            moved = ops.astype(moved, dtype_named(dtype, namespace(self.data)), copy=False)
+        if backend is backend_of(self.data) and device is not None:
+            moved = ops.to_device(moved, backend.parse_device(device))
+        elif backend is not backend_of(self.data):
+            moved._refuse_if_taped(f"moving to backend '{backend.name}'")
+            moved = new_tensor(move(moved.data, backend, backend.parse_device(device)))
+        return moved
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Tensor:
+        """The standard's way to another device of the same library."""
+        return ops.to_device(self, backend_of(self.data).parse_device(device))
+
+    def cpu(self) -> Tensor:
+        """On the host, in the same library."""
+        return self.to(device="cpu")
+
+    def float(self) -> Tensor:
+        """As float32."""
+        return self.to("float32")
+
+    def double(self) -> Tensor:
+        """As float64."""
+        return self.to("float64")
+
+    def half(self) -> Tensor:
+        """As float16."""
+        return self.to("float16")
+
+    def int(self) -> Tensor:
+        """As int32."""
+        return self.to("int32")
+
+    def long(self) -> Tensor:
+        """As int64."""
+        return self.to("int64")
+
+    def bool(self) -> Tensor:
+        """As booleans."""
+        return self.to("bool")
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """In the element type of another Tensor."""
+        return self.to(dtype=other.dtype)
+
+
+def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """`f(2, 3)` and `f((2, 3))` mean the same."""
+    if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
+        return tuple(sizes[0])
+    return tuple(sizes)
+
+
+def _axis(dim: Any) -> Any:
+    return tuple(dim) if isinstance(dim, list) else dim
+
+
+def _dtype(dtype: Any, like: Any) -> Any:
+    return None if dtype is None else dtype_named(dtype, namespace(like))
+
+
+def _is_dtype(target: Any) -> bool:
+    if isinstance(target, str):
+        return target.rstrip("0123456789") in ("float", "int", "uint", "bool", "bfloat", "complex")
+    return "dtype" in type(target).__name__.lower() or isinstance(target, type)
+
+
+def _extremum(x: Any, index_of: Any, dim: int, keepdim: bool) -> ValuesAndIndices:
+    """The first extremum along `dim`; it alone gets the gradient, as in PyTorch."""
+    indices = index_of(x, axis=dim, keepdims=True)
+    values = ops.take_along_axis(x, indices, axis=dim)
+    if keepdim:
+        return ValuesAndIndices(values, indices)
+    return ValuesAndIndices(values.squeeze(dim), indices.squeeze(dim))

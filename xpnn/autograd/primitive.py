@@ -1,0 +1,217 @@
+"""Primitives: forward/backward pairs on raw arrays, and what happens when one is called.
+
+    @primitive
+    def _square(x):
+        return x * x, (x,)                       # the output, and what the backward needs
+
+    @_square.backward
+    def _square_backward(gy, saved, needs):
+        (x,) = saved
+        return (2 * gy * x,)                     # one gradient per array argument
+
+Called on raw arrays a primitive returns raw arrays and records nothing. Called with a Tensor among its
+arguments it returns Tensors, and records a node if a gradient may be asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from xpnn.autograd.core import TensorBase, carries_gradient, new_tensor
+from xpnn.autograd.mode import switches
+from xpnn.autograd.tape import Node, check_finite, classify
+from xpnn.backend import (
+    Backend,
+    DTypeError,
+    backend_of,
+    device_of,
+    find_kernels,
+    is_array,
+    kernels_enabled,
+    python_scalar,
+    raise_mismatch,
+)
+
+_NUMBERS = frozenset((int, float, bool, complex, type(None)))
+
+
+class Primitive:
+    """A differentiable operation; made by the decorator `primitive`.
+
+    Attributes:
+        name: the forward's name without leading underscores; kernels are registered under it.
+        forward: the reference forward, `forward(*arrays, **options) -> (output or tuple, saved)`.
+        backward_function: `backward(gy, saved, needs, **options) -> gradients`, or None where there is
+            no rule.
+    """
+
+    def __init__(self, forward: Callable) -> None:
+        functools.update_wrapper(self, forward)
+        self.forward = forward
+        self.name = forward.__name__.strip("_")
+        self.backward_function: Callable | None = None
+        self._table: dict[type, tuple[Backend, list]] = {}
+
+    def backward(self, function: Callable) -> Callable:
+        """Decorate the backward: `function(gy, saved, needs, **options)` returns the gradients."""
+        self.backward_function = function
+        return function
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        raws = []
+        wrapped = track = plain = False
+        kind = None
+        for arg in args:
+            if isinstance(arg, TensorBase):
+                wrapped = True
+                if arg._requires_grad:
+                    track = True
+                arg = arg.data
+            raws.append(arg)
+            if kind is None:
+                kind = type(arg)
+                entry = self._table.get(kind)
+                plain = entry is not None and not entry[0].several_devices
+            elif plain and type(arg) is not kind and type(arg) not in _NUMBERS:
+                plain = False
+        if not plain:
+            entry = self._dispatch(raws, wrapped)
+        backend, kernels = entry
+
+        forward, own_backward = self.forward, None
+        if kernels and kernels_enabled():
+            for kernel in kernels:
+                if kernel.when is None or kernel.when(*raws, **options):
+                    forward, own_backward = kernel.forward, kernel.backward_function
+                    break
+        output, saved = forward(*raws, **options)
+        if not wrapped:
+            return output
+
+        several = type(output) is tuple
+        as_array = backend.as_array
+        if as_array is None:
+            outputs = output if several else (output,)
+        else:
+            outputs = tuple([as_array(y) for y in output]) if several else (as_array(output),)
+        if switches.anomaly:
+            check_finite(outputs, self.name, "output")
+        node = None
+        if track and switches.grad:
+            node = self._record(args, raws, options, outputs, saved, own_backward, several)
+        if not several:
+            return new_tensor(outputs[0], None if node is None else (node, 0))
+        return tuple(
+            [
+                new_tensor(y, (node, i) if node is not None and carries_gradient(y) else None)
+                for i, y in enumerate(outputs)
+            ]
+        )
+
+    def _dispatch(self, raws: list, wrapped: bool) -> tuple[Backend, list]:
+        """The backend of the arrays and its kernels for this primitive; checks that the arrays match.
+
+        NumPy's scalars in `raws` become Python's where a Tensor takes part.
+        """
+        first = entry = None
+        for i, raw in enumerate(raws):
+            if wrapped:
+                raws[i] = raw = python_scalar(raw)
+            if type(raw) in _NUMBERS:
+                continue
+            if entry is None:
+                first = raw
+                entry = self._table.get(type(raw)) or self._fill_table(raw)
+                continue
+            if type(raw) is not type(first) and self._fill_table(raw)[0] is not entry[0]:
+                raise_mismatch(first, raw)
+            if entry[0].several_devices and _other_device(first, raw):
+                raise_mismatch(first, raw)
+        if entry is None:
+            raise DTypeError(f"expects an array, got {raws!r:.80}", subject=self.name)
+        return entry
+
+    def _fill_table(self, raw: Any) -> tuple[Backend, list]:
+        if not is_array(raw):
+            raise DTypeError(
+                f"expects an array, got {type(raw).__name__}: {raw!r:.80}",
+                subject=self.name,
+                hint="Convert it with xpnn.asarray(...)",
+            )
+        backend = backend_of(raw)
+        entry = (backend, find_kernels(backend, self.name))
+        self._table[type(raw)] = entry
+        return entry
+
+    def _record(
+        self,
+        args: tuple,
+        raws: list,
+        options: dict,
+        outputs: tuple,
+        saved: tuple,
+        own_backward: Callable | None,
+        several: bool,
+    ) -> Node | None:
+        """Put the call on the tape; None if no output can carry a gradient."""
+        for y in outputs:
+            if carries_gradient(y):
+                break
+        else:
+            return None
+        edges = tuple([_edge(arg) for arg in args])
+        kinds, residual = classify(saved, raws, outputs)
+        node = Node(self, options, edges, saved, kinds, len(outputs) if several else 0)
+        if own_backward is not None or residual:
+            node.own_backward = own_backward
+            node.inputs = tuple(raws)
+        if switches.anomaly:
+            node.scope = tuple(switches.scopes)
+        if switches.recorder is not None:
+            switches.recorder.record(node, raws)
+        return node
+
+
+def primitive(forward: Callable) -> Primitive:
+    """Make a differentiable operation of a forward on raw arrays.
+
+    Args:
+        forward: takes arrays (None for one that is left out) and keyword-only options; returns the output
+            (or a tuple of outputs) and a tuple of what the backward needs. It must be pure: no random
+            numbers, no writing into its arguments, no reading of configuration.
+
+    Returns: a callable with a `.backward` decorator for the gradient rule.
+
+    >>> from xpnn.autograd import tensor
+    >>> @primitive
+    ... def _cube(x):
+    ...     return x**3, (x,)
+    >>> @_cube.backward
+    ... def _cube_backward(gy, saved, needs):
+    ...     (x,) = saved
+    ...     return (3 * gy * x**2,)
+    >>> x = tensor([2.0], requires_grad=True)
+    >>> _cube(x).sum().backward()
+    >>> x.grad.tolist()
+    [12.0]
+    """
+    return Primitive(forward)
+
+
+def _edge(arg: Any) -> Any:
+    """Where the gradient of an argument goes to: a leaf, `(node, index)`, or nowhere."""
+    if isinstance(arg, TensorBase) and arg._requires_grad:
+        return arg.edge or arg
+    return None
+
+
+def _other_device(first: Any, other: Any) -> bool:
+    try:
+        return device_of(first) != device_of(other)
+    except Exception:  # JAX's placeholders under jit have no device
+        return False

@@ -1,0 +1,465 @@
+"""The Tensor: an array with a place on the tape.
+
+A Tensor is an Array API array (attributes, operators, `__array_namespace__`), and has PyTorch's common
+methods (in `methods.py`). Where the two disagree, the standard wins: `x.size` is a number, `x.T` needs
+two dimensions.
+
+Tensors are values: `y = x[0]` never shares memory that a later `x[0] = 1` could be seen through. What
+looks like writing in place (`x[i] = v`, `x += v`) makes a new array and rebinds `x` to it, on every
+backend alike, so that nothing that the tape saved can change under it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from xpnn.autograd import gradients, ops
+from xpnn.autograd.core import TensorBase, new_tensor
+from xpnn.autograd.methods import Conversions, Methods
+from xpnn.autograd.mode import switches
+from xpnn.backend import (
+    Array,
+    GradientError,
+    ShapeError,
+    asarray,
+    backend_of,
+    device_of,
+    dtype_name,
+    is_array,
+    item,
+    namespace,
+    python_scalar,
+    to_numpy,
+)
+
+# Exact types: `np.float64` is a subclass of `float`, and yet widens float32 arrays.
+_NUMBERS = frozenset((int, float, bool))
+
+
+def tensor(obj: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new Tensor on the current backend from numbers, nested lists, or an array of any library.
+
+    Args:
+        obj: is copied. Floats become float32; an array keeps its element type.
+        dtype: the element type, e.g. `"float64"`. device: default is the current backend's.
+
+    >>> tensor([1.0, 2.0])
+    tensor([1., 2.])
+    """
+    return Tensor(asarray(obj, dtype, device, copy=True), requires_grad)
+
+
+class Tensor(Methods, Conversions, TensorBase):
+    """One array of any backend, and its place on the tape.
+
+    Args:
+        data: a raw array, which is wrapped and not copied; anything else is converted by `asarray`.
+        requires_grad: record what is computed from it, so that a gradient can be asked for.
+
+    Attributes:
+        data: the raw array. May be assigned, with an array of the same shape.
+        grad: the Tensor that `backward()` adds gradients to, or None.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    __slots__ = ()
+    __array_ufunc__ = None  # NumPy's operators defer to the reflected ones here
+    __array_priority__ = 1000
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        if isinstance(data, TensorBase):
+            data = data.data
+        self.data = _as_array(data) if is_array(data) else asarray(data)
+        self.grad = None
+        self.edge = None
+        self.hooks = None
+        self._requires_grad = False
+        if requires_grad:
+            self.requires_grad = True
+
+    # -- the attributes of an Array API array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the axes."""
+        return tuple(self.data.shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        count = 1
+        for length in self.data.shape:
+            count *= length
+        return count
+
+    @property
+    def dtype(self) -> Any:
+        """The element type, as the backend names it."""
+        return self.data.dtype
+
+    @property
+    def device(self) -> Any:
+        """The device, as the backend names it."""
+        return device_of(self.data)
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802 - the standard's name
+        """The transpose of a matrix."""
+        if self.ndim != 2:
+            raise ShapeError(
+                f"is for matrices, got shape {self.shape}", subject="Tensor.T", hint="Use .mT or .permute()"
+            )
+        return ops.matrix_transpose(self)
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802 - the standard's name
+        """The transpose of the last two axes."""
+        return ops.matrix_transpose(self)
+
+    # -- the place on the tape
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user rather than by a recorded operation."""
+        return self.edge is None
+
+    @property
+    def grad_fn(self) -> Any:
+        """The node that recorded the operation it is the result of; None for a leaf."""
+        return None if self.edge is None else self.edge[0]
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set `requires_grad`; returns itself."""
+        self.requires_grad = requires_grad
+        return self
+
+    def backward(
+        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
+    ) -> None:
+        """Add the gradient of this Tensor to the `.grad` of each leaf (see `xpnn.autograd.backward`)."""
+        gradients.backward(self, gradient, retain_graph, create_graph)
+
+    def detach(self) -> Tensor:
+        """The same array, off the tape."""
+        return new_tensor(self.data)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
+        """Call `hook(gradient)` when the gradient of this Tensor is known; a result replaces it.
+
+        Returns: a function that removes the hook.
+        """
+        if not self.requires_grad:
+            raise GradientError("has no gradient to hook on to", subject="a Tensor without requires_grad")
+        hooks = self._hook_table()
+        key = max(hooks, default=-1) + 1
+        hooks[key] = hook
+        return lambda: hooks.pop(key, None)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this intermediate result in `.grad`, as leaves do."""
+        if self.edge is None:
+            return
+
+        def keep(gradient: Tensor) -> None:
+            self.grad = gradient if self.grad is None else self.grad + gradient
+
+        self.register_hook(keep)
+
+    def _hook_table(self) -> dict[int, Callable]:
+        if self.edge is None:
+            if self.hooks is None:
+                self.hooks = {}
+            return self.hooks
+        node, index = self.edge
+        if node.hooks is None:
+            node.hooks = []
+        for at, hooks in node.hooks:
+            if at == index:
+                return hooks
+        node.hooks.append((index, {}))
+        return node.hooks[-1][1]
+
+    # -- operators
+
+    def __add__(self, other: Any) -> Tensor:
+        return _binary(ops.add, self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return _binary(ops.add, other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return _binary(ops.subtract, self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return _binary(ops.subtract, other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return _binary(ops.multiply, self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return _binary(ops.multiply, other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return _binary(ops.divide, self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return _binary(ops.divide, other, self)
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return _binary(ops.floor_divide, self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return _binary(ops.floor_divide, other, self)
+
+    def __mod__(self, other: Any) -> Tensor:
+        return _binary(ops.remainder, self, other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return _binary(ops.remainder, other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return _binary(ops.pow, self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return _binary(ops.pow, other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return _binary(ops.matmul, self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return _binary(ops.matmul, other, self)
+
+    def __neg__(self) -> Tensor:
+        return ops.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return ops.positive(self)
+
+    def __abs__(self) -> Tensor:
+        return ops.abs(self)
+
+    def __invert__(self) -> Tensor:
+        return new_tensor(_as_array(~self.data))
+
+    def __eq__(self, other: object) -> Any:
+        return _compare(self, other, lambda a, b: a == b)
+
+    def __ne__(self, other: object) -> Any:
+        return _compare(self, other, lambda a, b: a != b)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return _compare(self, other, lambda a, b: a < b)
+
+    def __le__(self, other: Any) -> Tensor:
+        return _compare(self, other, lambda a, b: a <= b)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return _compare(self, other, lambda a, b: a > b)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return _compare(self, other, lambda a, b: a >= b)
+
+    def __and__(self, other: Any) -> Tensor:
+        return _compare(self, other, lambda a, b: a & b)
+
+    def __or__(self, other: Any) -> Tensor:
+        return _compare(self, other, lambda a, b: a | b)
+
+    def __xor__(self, other: Any) -> Tensor:
+        return _compare(self, other, lambda a, b: a ^ b)
+
+    def __lshift__(self, other: Any) -> Tensor:
+        return _compare(self, other, lambda a, b: a << b)
+
+    def __rshift__(self, other: Any) -> Tensor:
+        return _compare(self, other, lambda a, b: a >> b)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+    __hash__ = object.__hash__
+
+    # -- what looks like writing in place
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return self._rebind(self + other, "+=")
+
+    def __isub__(self, other: Any) -> Tensor:
+        return self._rebind(self - other, "-=")
+
+    def __imul__(self, other: Any) -> Tensor:
+        return self._rebind(self * other, "*=")
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return self._rebind(self / other, "/=")
+
+    def __ipow__(self, other: Any) -> Tensor:
+        return self._rebind(self**other, "**=")
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        value = python_scalar(value)
+        if not isinstance(value, int | float) and not is_array(value):
+            value = asarray(value, self.dtype)
+        self._rebind(ops.setitem(self, value, index=index), "[...] =")
+
+    def _rebind(self, result: Tensor, operation: str) -> Tensor:
+        """Become `result`: this handle now names the new array and its place on the tape."""
+        if self.edge is None and self._requires_grad and switches.grad:
+            raise GradientError(
+                f"a leaf that requires a gradient cannot be changed by `{operation}` while recording",
+                hint="Do it inside of a `with xpnn.no_grad():` block",
+            )
+        if result.shape != self.shape or result.dtype != self.dtype:
+            raise ShapeError(
+                f"`{operation}` cannot change {self.shape} {dtype_name(self.dtype)} "
+                f"to {result.shape} {dtype_name(result.dtype)}",
+                hint="Write x = x + ... instead",
+            )
+        self.data = result.data
+        if result.edge is not None:
+            self.edge, self._requires_grad = result.edge, True
+        return self
+
+    # -- leaving the tape
+
+    def item(self) -> Any:
+        """The value of a Tensor of one element, as a Python number."""
+        return item(self.data)
+
+    def numpy(self) -> Any:
+        """The values as a NumPy array on the host. Raises: GradientError while on the tape."""
+        self._refuse_if_taped("numpy()")
+        return to_numpy(self.data)
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return to_numpy(self.data).tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        self._refuse_if_taped("conversion to NumPy")
+        values = to_numpy(self.data)
+        if dtype is not None and dtype != values.dtype:
+            return values.astype(dtype)
+        return values.copy() if copy else values
+
+    def _refuse_if_taped(self, what: str) -> None:
+        if self._requires_grad:
+            raise GradientError(
+                f"{what} would leave the tape silently", hint="Call detach() first: t.detach().numpy()"
+            )
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __int__(self) -> int:
+        return int(self.data)
+
+    def __float__(self) -> float:
+        return float(self.data)
+
+    def __complex__(self) -> complex:
+        return complex(self.data)
+
+    def __index__(self) -> int:
+        return self.data.__index__()
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a 0-d Tensor")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:
+            raise TypeError("iteration over a 0-d Tensor")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return ops.getitem(self, index=index)
+
+    def __contains__(self, value: Any) -> bool:
+        xp = namespace(self.data)
+        return bool(xp.any(self.data == (value.data if isinstance(value, TensorBase) else value)))
+
+    def __dlpack__(self, **options: Any) -> Any:
+        self._refuse_if_taped("DLPack export")
+        return self.data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.data.__dlpack_device__()
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and not self.shape else object.__format__(self, spec)
+
+    def __repr__(self) -> str:
+        return f"tensor({self._describe()})"
+
+    def _describe(self) -> str:
+        values = str(to_numpy(self.data)) if not self.shape else _array_text(self.data)
+        notes = []
+        if backend_of(self.data).name != "numpy":
+            notes.append(f"backend='{backend_of(self.data).name}'")
+        if dtype_name(self.dtype) not in ("float32", "int64", "bool"):
+            notes.append(f"dtype={dtype_name(self.dtype)}")
+        if self.edge is not None:
+            notes.append(f"grad_fn=<{self.edge[0].primitive.name}>")
+        elif self._requires_grad:
+            notes.append("requires_grad=True")
+        return ", ".join([values, *notes])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.edge is not None:
+            raise GradientError("only leaf Tensors can be copied or pickled", hint="Call detach() first")
+        return _rebuild, (type(self), self.data, self._requires_grad, self.grad)
+
+
+def _rebuild(kind: type[Tensor], data: Array, requires_grad: bool, gradient: Tensor | None) -> Tensor:
+    copy = kind.__new__(kind)
+    Tensor.__init__(copy, data, requires_grad)
+    copy.grad = gradient
+    return copy
+
+
+def _binary(operation: Callable, left: Any, right: Any) -> Any:
+    """Apply a binary primitive; NumPy scalars count as Python's, so that they never widen float32."""
+    other = right if isinstance(left, Tensor) else left
+    if type(other) not in _NUMBERS and not isinstance(other, TensorBase):
+        scalar = python_scalar(other)
+        if scalar is other and not is_array(other):
+            return NotImplemented
+        if left is other:
+            left = scalar
+        else:
+            right = scalar
+    return operation(left, right)
+
+
+def _compare(left: Tensor, right: Any, operation: Callable) -> Any:
+    """Apply an operator whose result carries no gradient."""
+    if isinstance(right, TensorBase):
+        right = right.data
+    elif type(right) not in _NUMBERS:
+        right = python_scalar(right)
+        if type(right) not in _NUMBERS and not is_array(right):
+            return NotImplemented
+    return new_tensor(_as_array(operation(left.data, right)))
+
+
+def _as_array(array: Array) -> Array:
+    """A 0-d result as an array, where the library gives scalars."""
+    convert = backend_of(array).as_array
+    return array if convert is None else convert(array)
+
+
+def _array_text(array: Array) -> str:
+    """NumPy's text of the values, with the rows of a matrix aligned under `tensor(`."""
+    text = repr(to_numpy(array))
+    inner = text[text.index("(") + 1 : text.rindex("]") + 1] if "]" in text else text
+    return inner.replace("\n      ", "\n       ")
