@@ -27,20 +27,23 @@ class XpnnError(Exception):
         self.problem = problem
         self.subject = subject
         self.hint = hint
+        self.module: Any = None  # the innermost nn.Module that it passed through, its class and its path
         self.module_class = ""
         self.module_path: tuple[str, ...] = ()
 
+    @property
+    def place(self) -> str:
+        """The module it was raised in, as `Conv2d 'features.3'`; empty outside of modules."""
+        path = f" '{'.'.join(self.module_path)}'" if self.module_path else ""
+        return f"{self.module_class}{path}"
+
     def __str__(self) -> str:
-        subject = self.subject
-        if self.module_class:
-            subject = self.module_class
-            if self.module_path:
-                subject += f" '{'.'.join(self.module_path)}'"
+        subject = self.place or self.subject
         text = f"{subject} {self.problem}" if subject else self.problem
         return f"{text}. {self.hint}" if self.hint else text
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self)._rebuild, (type(self), self.problem, self.__dict__)
+        return type(self)._rebuild, (type(self), self.problem, {**self.__dict__, "module": None})
 
     @staticmethod
     def _rebuild(cls: type[XpnnError], problem: str, state: dict[str, Any]) -> XpnnError:
@@ -78,7 +81,12 @@ class GradientError(XpnnError, RuntimeError):
 
 
 class AnomalyError(XpnnError, FloatingPointError):
-    """The first NaN or infinity, found by `detect_anomaly`."""
+    """The first NaN or infinity, found by `detect_anomaly`; names the operation and the module."""
+
+    @property
+    def place(self) -> str:
+        """The operation and the module it ran in, as `conv2d in Conv2d 'features.3'`."""
+        return f"{self.subject} in {super().place}" if self.module_class else ""
 
 
 class MissingDependencyError(XpnnError, ImportError):

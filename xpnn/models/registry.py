@@ -1,0 +1,95 @@
+"""Networks by name, for the command line and for anything else that reads a name from its user."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from xpnn.backend import ArgumentError
+from xpnn.nn import Module
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered network: what makes it, and the (channels, rows, columns) that it takes by default."""
+
+    factory: Callable[..., Module]
+    input_shape: tuple[int, int, int]
+
+
+_ENTRIES: dict[str, Entry] = {}
+
+
+def register(input_shape: tuple[int, int, int]) -> Callable[[Callable], Callable]:
+    """Decorate a function that makes a network, to register it under its own name.
+
+    Args:
+        input_shape: (channels, rows, columns) of the images that it is made for when not told otherwise.
+
+    The function takes `num_classes`, `in_channels`, and `image_size` if the network is made for one size.
+    """
+
+    def decorate(factory: Callable[..., Module]) -> Callable[..., Module]:
+        _ENTRIES[factory.__name__] = Entry(factory, input_shape)
+        return factory
+
+    return decorate
+
+
+def names() -> tuple[str, ...]:
+    """The names that `create` knows.
+
+    >>> "resnet18" in names()
+    True
+    """
+    return tuple(_ENTRIES)
+
+
+def input_shape(name: str) -> tuple[int, int, int]:
+    """(channels, rows, columns) of the images that a network takes by default.
+
+    >>> input_shape("resnet18")
+    (3, 224, 224)
+    """
+    return _find(name).input_shape
+
+
+def create(name: str, **options: Any) -> Module:
+    """Make a network.
+
+    Args:
+        name: one of `names()`.
+        options: for all networks `num_classes` and `in_channels`, and `image_size`, the side of the images,
+            which networks that take any size ignore; then whatever the function of that name takes.
+
+    Raises: ArgumentError for a name or an option that there is not.
+
+    >>> from xpnn.nn import summary
+    >>> summary(create("lenet", num_classes=10, in_channels=1), (1, 1, 28, 28)).parameters
+    61706
+    """
+    factory = _find(name).factory
+    accepted = inspect.signature(factory).parameters
+    if "image_size" not in accepted:
+        options.pop("image_size", None)
+    unknown = [option for option in options if option not in accepted]
+    if unknown and all(p.kind is not p.VAR_KEYWORD for p in accepted.values()):
+        raise ArgumentError(
+            f"takes no option '{unknown[0]}'",
+            subject=f"model '{name}'",
+            hint=f"Its options are: {', '.join(accepted)}",
+        )
+    return factory(**options)
+
+
+def _find(name: str) -> Entry:
+    if name not in _ENTRIES:
+        close = difflib.get_close_matches(name, _ENTRIES, n=1)
+        raise ArgumentError(
+            f"there is no model '{name}'",
+            hint=(f"Did you mean '{close[0]}'? " if close else "") + f"There are: {', '.join(_ENTRIES)}",
+        )
+    return _ENTRIES[name]

@@ -1,0 +1,240 @@
+"""Containers: modules that hold others, or Parameters, in a chain, a list or a dictionary."""
+
+from __future__ import annotations
+
+import operator
+from collections import OrderedDict
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from xpnn.backend import IndexOutOfRangeError
+from xpnn.nn.module import Module, format_module, indent
+from xpnn.nn.parameter import Parameter
+
+T = TypeVar("T")
+
+
+class _Container(Module, Generic[T]):
+    """Holds attributes of one kind, in the order of their names' first setting."""
+
+    kind: ClassVar[type]
+
+    def _members(self) -> dict[str, T]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, self.kind)}
+
+    def _add(self, name: str, value: T | None) -> None:
+        self._register(name, value, self.kind)
+
+    def __len__(self) -> int:
+        return len(self._members())
+
+
+class _List(_Container[T]):
+    """What `Sequential`, `ModuleList` and `ParameterList` share: members named "0", "1", ..."""
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._members().values())
+
+    def __getitem__(self, index: Any) -> Any:
+        """A member, or a new container with those of a slice."""
+        if isinstance(index, slice):
+            return type(self)(list(self)[index])  # type: ignore[call-arg]
+        return getattr(self, self._name_at(index))
+
+    def __setitem__(self, index: int, value: T) -> None:
+        setattr(self, self._name_at(index), value)
+
+    def __delitem__(self, index: int | slice) -> None:
+        """Take members out; the others close ranks."""
+        names = list(self._members())
+        gone = names[index] if isinstance(index, slice) else [self._name_at(index)]
+        self._arrange({name: value for name, value in self._members().items() if name not in gone})
+
+    def append(self, value: T) -> Self:
+        """Add a member at the end."""
+        self._add(str(len(self)), value)
+        return self
+
+    def extend(self, values: Iterable[T]) -> Self:
+        """Add members at the end."""
+        for value in values:
+            self.append(value)
+        return self
+
+    def insert(self, index: int, value: T) -> Self:
+        """Add a member in front of the one at `index`."""
+        members = list(self._members().items())
+        members.insert(index, (str(len(members)), value))
+        self._arrange(dict(members))
+        return self
+
+    def _name_at(self, index: int) -> str:
+        names = list(self._members())
+        try:
+            return names[operator.index(index)]
+        except IndexError:
+            raise IndexOutOfRangeError(
+                f"has {len(names)} members, there is no number {index}", subject=type(self).__name__
+            ) from None
+
+    def _arrange(self, members: dict[str, T]) -> None:
+        """Make these the members; where all names are numbers, they are dealt out anew from 0."""
+        for name in self._members():
+            delattr(self, name)
+        numbered = all(name.isdecimal() for name in members)
+        for i, (name, value) in enumerate(members.items()):
+            setattr(self, str(i) if numbered else name, value)
+
+
+class _Dict(_Container[T]):
+    """What `ModuleDict` and `ParameterDict` share: members under names of their own."""
+
+    def __init__(self, members: Mapping[str, T] | Iterable[tuple[str, T]] | None = None) -> None:
+        self.update(members or {})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members())
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._members()
+
+    def __getitem__(self, key: str) -> T:
+        return self._members()[key]
+
+    def __setitem__(self, key: str, value: T) -> None:
+        self._add(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        self.pop(key)
+
+    def keys(self) -> KeysView[str]:
+        """The names."""
+        return self._members().keys()
+
+    def values(self) -> ValuesView[T]:
+        """The members."""
+        return self._members().values()
+
+    def items(self) -> ItemsView[str, T]:
+        """Names and members."""
+        return self._members().items()
+
+    def pop(self, key: str) -> T:
+        """Take a member out and return it."""
+        value = self._members()[key]
+        delattr(self, key)
+        return value
+
+    def clear(self) -> None:
+        """Take all members out."""
+        for key in self._members():
+            delattr(self, key)
+
+    def update(self, members: Mapping[str, T] | Iterable[tuple[str, T]]) -> None:
+        """Set members under their names."""
+        for key, value in dict(members).items():
+            self[key] = value
+
+
+class Sequential(_List[Module]):
+    """Calls its modules one after the other, each on the output of the one before.
+
+    Args:
+        args: the modules, which are named "0", "1", ...; or one OrderedDict of names and modules.
+
+    >>> from xpnn import nn
+    >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+    >>> net.append(nn.Linear(3, 2))[0]
+    Linear(in_features=4, out_features=3, bias=True)
+    """
+
+    kind = Module
+
+    def __init__(self, *args: Any) -> None:
+        named = args[0].items() if len(args) == 1 and isinstance(args[0], OrderedDict) else enumerate(args)
+        for name, module in named:
+            self._add(str(name), module)
+
+    def __getitem__(self, index: Any) -> Any:
+        """A module, or a new Sequential with those of a slice under their old names."""
+        if isinstance(index, slice):
+            return type(self)(OrderedDict(list(self._members().items())[index]))
+        return super().__getitem__(index)
+
+    def forward(self, input: Any) -> Any:
+        """The output of the last module."""
+        for module in self:
+            input = module(input)
+        return input
+
+
+class ModuleList(_List[Module]):
+    """A list of modules, named "0", "1", ...; it has no forward of its own.
+
+    >>> from xpnn import nn
+    >>> nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
+    ModuleList(
+      (0-1): 2 x Linear(in_features=4, out_features=4, bias=True)
+    )
+    """
+
+    kind = Module
+
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        self.extend(modules or ())
+
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList([*self, *other])
+
+    def __repr__(self) -> str:
+        """As PyTorch's: equal neighbours share a line."""
+        runs: list[list[Any]] = []
+        for i, text in enumerate(map(repr, self)):
+            if runs and runs[-1][2] == text:
+                runs[-1][1] = i
+            else:
+                runs.append([i, i, text])
+        lines = [
+            f"({first}): {indent(text)}"
+            if first == last
+            else f"({first}-{last}): {last - first + 1} x {indent(text)}"
+            for first, last, text in runs
+        ]
+        return format_module(type(self).__name__, [], lines)
+
+
+class ModuleDict(_Dict[Module]):
+    """A dictionary of modules; it has no forward of its own.
+
+    >>> from xpnn import nn
+    >>> heads = nn.ModuleDict({"digit": nn.Linear(8, 10), "parity": nn.Linear(8, 2)})
+    >>> list(heads), "digit" in heads, list(heads.state_dict())[0]
+    (['digit', 'parity'], True, 'digit.weight')
+    """
+
+    kind = Module
+
+
+class ParameterList(_List[Parameter]):
+    """A list of Parameters, named "0", "1", ...
+
+    >>> from xpnn import nn
+    >>> [name for name, _ in nn.ParameterList([nn.Parameter([1.0]), nn.Parameter([2.0])]).named_parameters()]
+    ['0', '1']
+    """
+
+    kind = Parameter
+
+    def __init__(self, values: Iterable[Parameter] | None = None) -> None:
+        self.extend(values or ())
+
+
+class ParameterDict(_Dict[Parameter]):
+    """A dictionary of Parameters.
+
+    >>> from xpnn import nn
+    >>> list(nn.ParameterDict({"scale": nn.Parameter([1.0])}).state_dict())
+    ['scale']
+    """
+
+    kind = Parameter

@@ -1,0 +1,385 @@
+"""Module: a part of a network, which owns its parameters and knows its parts.
+
+A module's state is its attributes. A Parameter, Buffer or Module that is set on it belongs to it under the
+attribute's name, in the order in which the names were first set; there are no other books to keep. A
+subclass therefore needs no `super().__init__()`, though it does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self, TypeVar
+
+from xpnn.autograd import Tensor
+from xpnn.autograd.mode import switches
+from xpnn.backend import ArgumentError, DTypeError, XpnnError, is_array, namespace
+from xpnn.nn.hooks import Hooks, RemovableHandle, add_hook, call_with_hooks
+from xpnn.nn.location import locate, running
+from xpnn.nn.parameter import Buffer, Parameter, raw_array
+from xpnn.nn.state import IncompatibleKeys, load_state, parse_target, relocate, state_of
+
+_T = TypeVar("_T")
+_OWNED = (Parameter, Buffer)
+
+
+class ParameterIterator(Iterator[Parameter]):
+    """What `Module.parameters()` returns: the parameters, one after the other, and their names.
+
+    Attributes:
+        named: the same iteration as pairs (name, parameter), for an optimizer, which files its state
+            under the names.
+    """
+
+    def __init__(self, named: Iterator[tuple[str, Parameter]]) -> None:
+        self.named = named
+
+    def __next__(self) -> Parameter:
+        return next(self.named)[1]
+
+
+class Module:
+    """Base class of all layers, losses and networks.
+
+    A subclass sets its parameters and parts as attributes and defines `forward`; calling the module runs
+    it, with the hooks. Names, arguments and state dicts are PyTorch's.
+
+    Attributes:
+        training: True in training mode, False after `eval()`.
+
+    An XpnnError that leaves `forward` names the innermost module, by class and path.
+
+    >>> class Affine(Module):
+    ...     def __init__(self):
+    ...         self.scale, self.shift = Parameter([2.0]), Parameter([1.0])
+    ...     def forward(self, x):
+    ...         return x * self.scale + self.shift
+    >>> affine = Affine()
+    >>> affine(Tensor(raw_array([3.0]))).tolist(), list(affine.state_dict())
+    ([7.0], ['scale', 'shift'])
+    """
+
+    training: bool = True
+    _hooks: Hooks | None = None
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; defined by each subclass."""
+        raise NotImplementedError(f"{type(self).__name__} defines no forward()")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run `forward` with the hooks around it."""
+        try:
+            if switches.anomaly:
+                with running(self):
+                    return call_with_hooks(self, self._hooks or Hooks(), args, kwargs)
+            if self._hooks is not None:
+                return call_with_hooks(self, self._hooks, args, kwargs)
+            return self.forward(*args, **kwargs)
+        except XpnnError as error:
+            locate(error, self)
+            raise
+
+    def extra_repr(self) -> str:
+        """What stands between the brackets of the module's repr."""
+        return ""
+
+    # --- what belongs to it ---
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        held = self.__dict__.get(name)
+        if isinstance(held, _OWNED) and value is not None and not isinstance(value, type(held)):
+            value = self._assigned(name, held, value)
+        object.__setattr__(self, name, value)
+
+    def _assigned(self, name: str, held: Tensor, value: Any) -> Tensor:
+        """What takes the place of `held` when something that is not of its kind is assigned."""
+        if isinstance(held, Buffer) and is_array(value):
+            held.data = raw_array(value)
+            return held
+        raise DTypeError(
+            f"cannot take a {type(value).__name__} in place of its {type(held).__name__} '{name}'",
+            subject=type(self).__name__,
+            hint=f"Assign a {type(held).__name__}, or None",
+        )
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Set a Parameter, or None for one that is left out, under a name that is not taken."""
+        self._register(name, param, Parameter)
+
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+        """Set a Buffer made of an array, Tensor or numbers, or None for one that is left out."""
+        if tensor is not None and not isinstance(tensor, Buffer):
+            tensor = Buffer(tensor, persistent)
+        self._register(name, tensor, Buffer)
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """Set a part under a name that is not taken; also called `add_module`."""
+        self._register(name, module, Module)
+
+    add_module = register_module
+
+    def _register(self, name: str, value: Any, kind: type) -> None:
+        subject = type(self).__name__
+        if value is not None and not isinstance(value, kind):
+            raise DTypeError(
+                f"expects a {kind.__name__} or None as '{name}', got {type(value).__name__}", subject=subject
+            )
+        if not name or "." in name:
+            raise ArgumentError(f"expects a name without dots, got {name!r}", subject=subject)
+        if hasattr(self, name) and not isinstance(getattr(self, name), kind | None):
+            raise ArgumentError(f"has an attribute {name!r} already", subject=subject)
+        setattr(self, name, value)
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The parts that are set on this module itself, with their names; shared ones once."""
+        seen: set[int] = set()
+        for name, child in _owned(self, Module):
+            if id(child) not in seen:
+                seen.add(id(child))
+                yield name, child
+
+    def children(self) -> Iterator[Module]:
+        """The parts that are set on this module itself."""
+        return (child for _, child in self.named_children())
+
+    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+        """This module and all below it with their dotted names, each before its parts; shared ones once."""
+        return _walk(self, prefix, set() if remove_duplicate else None)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it."""
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """The Parameters with their dotted names; shared ones once.
+
+        >>> from xpnn import nn
+        >>> [name for name, _ in nn.Sequential(nn.Linear(2, 3), nn.ReLU()).named_parameters()]
+        ['0.weight', '0.bias']
+        """
+        return self._named(Parameter, prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> ParameterIterator:
+        """The Parameters; an optimizer finds their names in the iterator's `named`."""
+        return ParameterIterator(self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Buffer]]:
+        """The Buffers with their dotted names; shared ones once."""
+        return self._named(Buffer, prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
+        """The Buffers."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def _named(
+        self, kind: type[_T], prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, _T]]:
+        seen: set[int] = set()
+        modules = self.named_modules(prefix, remove_duplicate) if recurse else [(prefix, self)]
+        for path, module in modules:
+            for name, value in _owned(module, kind):
+                if remove_duplicate and id(value) in seen:
+                    continue
+                seen.add(id(value))
+                yield _join(path, name), value
+
+    def get_submodule(self, target: str) -> Module:
+        """The part with a dotted name; `""` is the module itself. Raises: ArgumentError if there is none.
+
+        >>> from xpnn import nn
+        >>> nn.Sequential(nn.Sequential(nn.ReLU())).get_submodule("0.0")
+        ReLU()
+        """
+        module = self
+        for name in target.split(".") if target else ():
+            part = vars(module).get(name)
+            if not isinstance(part, Module):
+                names = ", ".join(name for name, _ in module.named_children()) or "none"
+                raise ArgumentError(
+                    f"has no part '{target}': there is no '{name}' in {type(module).__name__}",
+                    subject=type(self).__name__,
+                    hint=f"Its parts are: {names}",
+                )
+            module = part
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The Parameter with a dotted name. Raises: ArgumentError if there is none."""
+        return self._get(target, Parameter)
+
+    def get_buffer(self, target: str) -> Buffer:
+        """The Buffer with a dotted name. Raises: ArgumentError if there is none."""
+        return self._get(target, Buffer)
+
+    def _get(self, target: str, kind: type[_T]) -> _T:
+        path, _, name = target.rpartition(".")
+        value = vars(self.get_submodule(path)).get(name)
+        if not isinstance(value, kind):
+            raise ArgumentError(f"has no {kind.__name__} '{target}'", subject=type(self).__name__)
+        return value
+
+    # --- what is done to all of it ---
+
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call `fn` on every module below this one, then on this one; for a weight initialisation, say."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the training mode of this module and all below it: dropout drops, batch norm learns."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Set the evaluation mode: the same as `train(False)`."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Thaw all parameters of this module, or freeze them with False."""
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients of all parameters, or fill them with zeros."""
+        for parameter in self.parameters():
+            if set_to_none or parameter.grad is None:
+                parameter.grad = None
+            else:
+                parameter.grad = Tensor(namespace(parameter.grad.data).zeros_like(parameter.grad.data))
+
+    def to(self, *args: Any, backend: Any = None, device: Any = None, dtype: Any = None) -> Self:
+        """Move all parameters, gradients and buffers to a backend, device or element type.
+
+        Args:
+            args: any of the three by position, told apart by what they are.
+            backend: a backend's name, `"cupy"`.
+            device: the library's word for a device, `"cuda:0"`.
+            dtype: a floating-point type or its name; integer buffers keep theirs.
+
+        The Parameter objects stay the same, so that an optimizer that was made earlier still trains them.
+
+        >>> from xpnn import nn
+        >>> str(nn.Linear(2, 3).to("numpy", dtype="float64").weight.dtype)
+        'float64'
+        """
+        target = parse_target(args, backend, device, dtype)
+        for tensor in (*self.parameters(), *self.buffers()):
+            relocate(tensor, target)
+        return self
+
+    def float(self) -> Self:
+        """Make all parameters and floating-point buffers float32."""
+        return self.to(dtype="float32")
+
+    def double(self) -> Self:
+        """Make all parameters and floating-point buffers float64."""
+        return self.to(dtype="float64")
+
+    def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
+        """The values of all parameters and persistent buffers by dotted name, as detached copies.
+
+        >>> from xpnn import nn
+        >>> [(name, t.shape) for name, t in nn.Linear(2, 3).state_dict(prefix="fc.").items()]
+        [('fc.weight', (3, 2)), ('fc.bias', (3,))]
+        """
+        return state_of(self, prefix)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Take over the values of a `state_dict()`, whichever backend, device and dtype they come in.
+
+        Args:
+            state_dict: Tensors or arrays by dotted name.
+            strict: whether a missing or unexpected name is an error. A wrong shape always is.
+
+        Returns: the named tuple (missing_keys, unexpected_keys).
+
+        Raises: CheckpointError that lists every entry that does not fit; nothing is loaded then.
+        """
+        return load_state(self, state_dict, strict)
+
+    # --- hooks ---
+
+    def register_forward_pre_hook(
+        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, args)` before the forward; what it returns, if not None, replaces the arguments.
+
+        Args:
+            prepend: call it before the hooks that are there.
+            with_kwargs: call `hook(module, args, kwargs)`, which returns None or both.
+        """
+        return add_hook(self._own_hooks().before, (hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, args, output)` after the forward; a result that is not None replaces the output.
+
+        Args:
+            prepend: call it before the hooks that are there.
+            with_kwargs: call `hook(module, args, kwargs, output)`.
+
+        >>> from xpnn import nn
+        >>> layer = nn.Identity()
+        >>> with layer.register_forward_hook(lambda module, args, output: output + 1):
+        ...     layer(2)
+        3
+        """
+        return add_hook(self._own_hooks().after, (hook, with_kwargs), prepend)
+
+    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs are known.
+
+        Both are tuples with one gradient per positional argument or output, None where there is none. A
+        result that is not None replaces grad_input.
+        """
+        return add_hook(self._own_hooks().backward, hook, prepend)
+
+    def _own_hooks(self) -> Hooks:
+        if self._hooks is None:
+            self._hooks = Hooks()
+        return self._hooks
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr().split("\n") if self.extra_repr() else []
+        lines = [f"({name}): {indent(repr(child))}" for name, child in _owned(self, Module)]
+        return format_module(type(self).__name__, extra, lines)
+
+
+def format_module(name: str, extra: list[str], lines: list[str]) -> str:
+    """The text of a module: on one line where it has no parts, else a line for each of them."""
+    if not lines and len(extra) <= 1:
+        return f"{name}({''.join(extra)})"
+    body = "\n".join(f"  {line}" for line in (*extra, *lines))
+    return f"{name}(\n{body}\n)"
+
+
+def _owned(module: Module, kind: type[_T]) -> list[tuple[str, _T]]:
+    """The attributes of a kind; a list, because a forward may set attributes in the meantime."""
+    return [(name, value) for name, value in vars(module).items() if isinstance(value, kind)]
+
+
+def _walk(module: Module, path: str, seen: set[int] | None) -> Iterator[tuple[str, Module]]:
+    if seen is not None:
+        if id(module) in seen:
+            return
+        seen.add(id(module))
+    yield path, module
+    for name, child in _owned(module, Module):
+        yield from _walk(child, _join(path, name), seen)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def indent(text: str) -> str:
+    """The text with all lines but the first two columns to the right."""
+    return text.replace("\n", "\n  ")

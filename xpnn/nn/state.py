@@ -1,0 +1,153 @@
+"""What `Module.state_dict`, `load_state_dict` and `to` do: state out, state in, and elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xpnn.autograd import Tensor
+from xpnn.backend import (
+    Array,
+    Backend,
+    CheckpointError,
+    DTypeError,
+    backend_of,
+    dtype_name,
+    find_backend,
+    get_backend,
+    get_device,
+    is_array,
+    is_floating,
+    move,
+    registered_backends,
+)
+from xpnn.nn.parameter import Buffer, Parameter, copy_like, raw_array
+
+if TYPE_CHECKING:
+    from xpnn.nn.module import Module
+
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+_LISTED = 8  # entries of one kind that an error names, before it only counts the rest
+
+
+class IncompatibleKeys(NamedTuple):
+    """The names that a state dict lacked, and those that it had too many."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+
+
+class Target(NamedTuple):
+    """Where `Module.to` moves to; None leaves what there is."""
+
+    backend: Backend | None
+    device: Any
+    dtype: str | None
+
+
+def state_of(module: Module, prefix: str) -> dict[str, Tensor]:
+    """Detached copies of the parameters and persistent buffers by dotted name."""
+    return {
+        prefix + name: Tensor(copy_like(tensor.data, tensor.data)) for name, tensor in _persistent(module)
+    }
+
+
+def load_state(module: Module, state: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
+    """Check every entry of `state` against the module, then copy all of them or none."""
+    own = dict(_persistent(module))
+    # Statistics written before PyTorch 0.4.1 lack the count of batches; it only matters for momentum=None.
+    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in state if name not in own]
+    problems = _listed("missing", missing) + _listed("unexpected", unexpected) if strict else []
+    problems += _listed("mismatched", [text for name in own if (text := _mismatch(name, own[name], state))])
+    if problems:
+        raise CheckpointError(
+            "\n    ".join(["cannot load this state dict, nothing was changed:", *problems]),
+            subject=type(module).__name__,
+        )
+    for name, tensor in own.items():
+        if name in state:
+            tensor.data = copy_like(raw_array(state[name]), tensor.data)
+    return IncompatibleKeys(missing, unexpected)
+
+
+def parse_target(args: tuple, backend: Any, device: Any, dtype: Any) -> Target:
+    """Tell the positional arguments of `Module.to` apart: a backend's name, an element type, a device."""
+    names = {known.name for known in registered_backends()}
+    for arg in args:
+        if isinstance(arg, str) and arg in names:
+            backend = arg
+        elif _is_dtype(arg):
+            dtype = arg
+        else:
+            device = arg
+    if dtype is not None:
+        dtype = dtype_name(dtype)
+        if dtype not in _FLOATS:
+            raise DTypeError(f"expects a floating-point dtype, got {dtype}", subject="Module.to")
+    if backend is None:
+        return Target(None, device, dtype)
+    found = find_backend(str(backend))
+    found.probe()
+    if device is None and found is get_backend():
+        return Target(found, get_device(), dtype)
+    return Target(found, found.parse_device(device), dtype)
+
+
+def relocate(tensor: Tensor, target: Target) -> None:
+    """Move a Tensor and its gradient, leaving the objects what they are."""
+    tensor.data = _moved(tensor.data, target)
+    if tensor.grad is not None:
+        relocate(tensor.grad, target)
+
+
+def _moved(array: Array, target: Target) -> Array:
+    backend = target.backend or backend_of(array)
+    device = target.device
+    if target.backend is None and device is not None:
+        device = backend.parse_device(device)
+    return move(array, backend, device, target.dtype if is_floating(array) else None)
+
+
+def _is_dtype(arg: Any) -> bool:
+    if isinstance(arg, str):
+        return arg in _FLOATS
+    try:
+        return arg is not None and bool(dtype_name(arg))
+    except DTypeError:
+        return False
+
+
+def _persistent(module: Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and persistent buffers in the order of PyTorch's state dicts: module by module."""
+    for path, part in module.named_modules(remove_duplicate=False):
+        prefix = f"{path}." if path else ""
+        yield from part.named_parameters(prefix=path, recurse=False, remove_duplicate=False)
+        for name, buffer in vars(part).items():
+            if isinstance(buffer, Buffer) and buffer.persistent:
+                yield prefix + name, buffer
+
+
+def _mismatch(name: str, own: Parameter | Buffer | Tensor, state: Mapping[str, Any]) -> str:
+    """What is wrong with the entry for `own`; empty if it fits or is not there."""
+    if name not in state:
+        return ""
+    value = state[name]
+    if not is_array(value):
+        return f"'{name}' expects an array, got {type(value).__name__}"
+    if tuple(value.shape) != own.shape:
+        return f"'{name}' expects the shape {own.shape}, got {tuple(value.shape)}"
+    return ""
+
+
+def _listed(kind: str, entries: list[str]) -> list[str]:
+    """A line of a report; long lists are cut."""
+    if not entries:
+        return []
+    rest = f" and {len(entries) - _LISTED} more" if len(entries) > _LISTED else ""
+    return [f"{kind} ({len(entries)}): {', '.join(entries[:_LISTED])}{rest}"]
