@@ -115,7 +115,8 @@ class DataLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader is: JSON-ready; a batch counts from the moment that it was given out."""
-        state = {"seed": self.seed, "epoch": self.epoch, "position": self.position, "batches": len(self)}
+        state: dict[str, Any] = {"seed": self.seed, "epoch": self.epoch, "position": self.position}
+        state["batches"] = len(self)
         if isinstance(self.batch_sampler, Sampler):
             state["sampler"] = self.batch_sampler.state_dict()
         return state

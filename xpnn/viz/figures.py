@@ -87,7 +87,8 @@ def save_curve(
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(True)
             if len(names) > 1:
-                axes.legend()
+                falls = history[names[0]][0] > history[names[0]][-1]
+                axes.legend(loc="upper right" if falls else "lower right")
         return _save(figure, path, title)
 
 
