@@ -363,6 +363,7 @@ def test_state_of_another_loader_is_refused() -> None:
 def test_samplers_and_collate_fn_of_ones_own() -> None:
     loader = DataLoader(images(), sampler=[3, 1, 2], batch_size=2)
     assert order(loader) == [3, 1, 2]
+    assert len(DataLoader(images(), batch_size=np.int64(5))) == 5
     loader = DataLoader(images(), batch_sampler=[[5, 6], [0]])
     assert [y.tolist() for _, y in loader] == [[5, 6], [0]]
     loader = DataLoader(images(), batch_size=3, collate_fn=lambda samples: [int(y) for _, y in samples])

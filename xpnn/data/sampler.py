@@ -124,7 +124,7 @@ class BatchSampler(Sampler):
     """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
-        if not isinstance(batch_size, int) or batch_size < 1:
+        if not hasattr(batch_size, "__index__") or batch_size < 1:
             raise ArgumentError(f"expects a batch_size >= 1, got {batch_size!r}", subject="BatchSampler")
         self.sampler = sampler
         self.batch_size = batch_size
