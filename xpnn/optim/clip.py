@@ -37,7 +37,7 @@ def clip_grad_norm_(
     >>> x = tensor([3.0, 4.0], requires_grad=True)
     >>> (x * x).sum().backward()
     >>> clip_grad_norm_([x], max_norm=1.0), x.grad
-    (tensor(10.), tensor([0.59999996, 0.79999995]))
+    (tensor(10.0), tensor([0.59999996, 0.79999995]))
     """
     if not norm_type >= 1:
         raise ArgumentError(f"expects norm_type >= 1 or inf, got {norm_type}", subject="clip_grad_norm_")

@@ -1,0 +1,180 @@
+"""Checkpoints: a run goes on elsewhere; what does not fit or is damaged changes nothing."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn import nn, optim
+from xpnn.backend import CheckpointError, DTypeError, backend_of, random
+from xpnn.data import DataLoader, TensorDataset
+from xpnn.io import load_checkpoint, read_checkpoint, save_checkpoint, save_file
+from xpnn.io import load_file as load_arrays
+
+RNG = np.random.default_rng(0)
+INPUTS = RNG.standard_normal((12, 3)).astype(np.float32)
+TARGETS = RNG.standard_normal((12, 2)).astype(np.float32)
+
+
+class Run:
+    """A small training run with everything that a checkpoint keeps."""
+
+    def __init__(self, seed=0, width=4):
+        xpnn.manual_seed(seed)
+        self.model = nn.Sequential(
+            nn.Linear(3, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.3), nn.Linear(width, 2)
+        )
+        self.optimizer = optim.Adam(self.model.parameters(), lr=0.05)
+        self.scheduler = optim.CosineAnnealingLR(self.optimizer, 20)
+        self.loader = DataLoader(TensorDataset(INPUTS, TARGETS), batch_size=3, shuffle=True)
+        self.batches = self.epochs()
+
+    @property
+    def objects(self):
+        return {name: getattr(self, name) for name in ("model", "optimizer", "scheduler", "loader")}
+
+    def train(self, batches):
+        return [self.step(*next(self.batches)) for _ in range(batches)]
+
+    def step(self, x, y):
+        loss = ((self.model(x) - y) ** 2).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.scheduler.step()
+        return loss.item()
+
+    def epochs(self):
+        while True:
+            yield from self.loader
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "folder" / "last.safetensors"
+
+
+def test_a_run_goes_on_bit_for_bit(path):
+    run = Run()
+    run.train(6)  # in the middle of the second epoch
+    save_checkpoint(path, config={"model": "mlp"}, extra={"epoch": 1}, **run.objects)
+    expected = run.train(7)
+    resumed = Run(seed=1)
+    checkpoint = load_checkpoint(path, random=True, **resumed.objects)
+    assert (checkpoint.config, checkpoint.extra) == ({"model": "mlp"}, {"epoch": 1})
+    assert resumed.train(7) == expected
+    for name, tensor in run.model.state_dict().items():
+        assert np.array_equal(tensor.data, resumed.model.state_dict()[name].data)
+
+
+def test_a_run_goes_on_on_another_backend(path, backend):
+    with xpnn.use_backend("numpy"):
+        run = Run()
+        run.train(6)
+        save_checkpoint(path, **run.objects)
+        expected = run.train(4)
+    resumed = Run(seed=1)
+    load_checkpoint(path, random=True, **resumed.objects)
+    np.testing.assert_allclose(resumed.train(4), expected, rtol=1e-4)
+    assert backend_of(resumed.model[0].weight.data).name == backend.backend
+    save_checkpoint(path, **resumed.objects)  # and back
+    with xpnn.use_backend("numpy"):
+        load_checkpoint(path, **Run().objects)
+
+
+def test_the_weights_have_readable_names(path):
+    run = Run()
+    run.train(1)
+    save_checkpoint(path, **run.objects)
+    names = set(load_arrays(path))
+    assert {"model.0.weight", "model.1.running_mean", "optimizer.state.0.weight.exp_avg"} <= names
+
+
+def test_extra_holds_arrays_and_json(path):
+    extra = {
+        "best": {"w": np.arange(3)},
+        "a.b": [1, 2.5, None, {"c": np.ones(2)}],
+        "a": {"b.1": "x"},
+        "n": np.nan,
+    }
+    save_checkpoint(path, extra=extra)
+    found = read_checkpoint(path).extra
+    assert found["best"]["w"].tolist() == [0, 1, 2]
+    assert found["a.b"][:3] == [1, 2.5, None]
+    assert found["a.b"][3]["c"].tolist() == [1, 1]
+    assert found["a"] == {"b.1": "x"}
+    assert np.isnan(found["n"])
+
+
+def test_names_that_would_collide(path):
+    save_checkpoint(path, extra={"a.b": {"c": np.zeros(1)}, "a": {"b.c": np.ones(1)}})
+    found = read_checkpoint(path).extra
+    assert found["a.b"]["c"].tolist() == [0]
+    assert found["a"]["b.c"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [({1: 2}, "keys of a dict"), ({"x": {"y": object()}}, "'extra.x.y'")]
+)
+def test_what_cannot_be_saved(path, value, message):
+    with pytest.raises(DTypeError, match=message):
+        save_checkpoint(path, extra=value)
+    assert not path.exists()
+
+
+def test_weights_of_other_programs(path):
+    model = nn.Linear(2, 1)
+    path.parent.mkdir()
+    save_file({"weight": np.ones((1, 2)), "bias": np.zeros(1)}, path)
+    load_checkpoint(path, model=model)
+    assert model.weight.tolist() == [[1, 1]]
+    with pytest.raises(CheckpointError, match="no state of 'optimizer', 'random', only of 'model'"):
+        load_checkpoint(path, model=model, random=True, optimizer=optim.SGD(model.parameters()))
+
+
+def test_a_checkpoint_of_another_model_changes_nothing(path):
+    save_checkpoint(path, config={"model": "wide"}, **Run(width=5).objects)
+    run = Run(seed=3)
+    before = [p.tolist() for p in run.model.parameters()], random.state_dict()
+    with pytest.raises(
+        CheckpointError, match=r"does not fit the model: (.|\n)*0.weight(.|\n)*made with .*wide"
+    ):
+        load_checkpoint(path, random=True, **run.objects)
+    assert before == ([p.tolist() for p in run.model.parameters()], random.state_dict())
+
+
+def test_another_optimizer_or_loader_changes_nothing(path):
+    save_checkpoint(path, **Run().objects)
+    run = Run(seed=3)
+    before = [p.tolist() for p in run.model.parameters()]
+    others = {
+        "optimizer": optim.SGD(run.model.parameters()),
+        "scheduler": optim.StepLR(run.optimizer, 3),
+        "loader": DataLoader(TensorDataset(INPUTS, TARGETS), batch_size=2),
+    }
+    for name, other in others.items():
+        with pytest.raises(CheckpointError, match=f"does not fit the {name}"):
+            load_checkpoint(path, **(run.objects | {name: other}))
+        assert before == [p.tolist() for p in run.model.parameters()]
+        assert run.loader.state_dict()["epoch"] == 0
+
+
+def test_a_checkpoint_cut_in_half(path):
+    save_checkpoint(path, **Run().objects)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(CheckpointError, match=r"last.safetensors' is cut short: it has \d+ bytes, expected"):
+        load_checkpoint(path, model=Run().model)
+
+
+def test_a_later_version(path):
+    path.parent.mkdir()
+    save_file({}, path, metadata={"xpnn_checkpoint": json.dumps({"version": 99})})
+    with pytest.raises(CheckpointError, match="version 99"):
+        read_checkpoint(path)
+    save_file({}, path, metadata={"xpnn_checkpoint": "{"})
+    with pytest.raises(CheckpointError, match="metadata is not JSON"):
+        read_checkpoint(path)

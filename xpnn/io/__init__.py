@@ -1,0 +1,16 @@
+"""Files: arrays in the safetensors format, and checkpoints of whole runs."""
+
+from xpnn.io.checkpoint import Checkpoint, load_checkpoint, read_checkpoint, save_checkpoint
+from xpnn.io.files import atomic_write
+from xpnn.io.safetensors import load_file, read_safetensors, save_file
+
+__all__ = [
+    "Checkpoint",
+    "atomic_write",
+    "load_checkpoint",
+    "load_file",
+    "read_checkpoint",
+    "read_safetensors",
+    "save_checkpoint",
+    "save_file",
+]
