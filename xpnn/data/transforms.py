@@ -122,7 +122,9 @@ class Rescale(Transform):
         """Transform an array of any shape."""
         a, b = self.source or (0, np.iinfo(x.dtype).max if x.dtype.kind in "iu" else 1)
         scale = (self.high - self.low) / (b - a)
-        return _floats(x) * scale + (self.low - a * scale)
+        rescaled = np.multiply(x, scale, dtype=_float_type(x))
+        rescaled += self.low - a * scale
+        return rescaled
 
 
 class Standardize(Transform):
@@ -170,15 +172,16 @@ class Standardize(Transform):
 
     def batch(self, x: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         """Transform samples (N, C, ...)."""
-        x = _floats(x)
-        shape = (-1, *(1,) * (x.ndim - 2))
+        dtype, shape = _float_type(x), (-1, *(1,) * (x.ndim - 2))
         channels = max(self.mean.size, self.std.size)
         if channels > 1 and (x.ndim < 2 or x.shape[1] != channels):
             raise ShapeError(
                 f"expects {channels} channels, got samples of shape {x.shape[1:]}", subject="Standardize"
             )
-        mean, std = (value.astype(x.dtype).reshape(shape) for value in (self.mean, self.std))
-        return (x - mean) / std
+        mean, std = (value.astype(dtype).reshape(shape) for value in (self.mean, self.std))
+        centred = np.subtract(x, mean, dtype=dtype)
+        centred /= std
+        return centred
 
 
 class OneHot(Transform):
@@ -347,7 +350,7 @@ class Resize(Transform):
             h, w = self.size
         if (h, w) == (height, width):
             return x
-        values = _floats(x)
+        values = x.astype(_float_type(x), copy=False)
         rows, columns = (_resampling(*sizes).astype(values.dtype) for sizes in ((height, h), (width, w)))
         resized = rows @ values @ columns.T
         if x.dtype.kind in "iu":
@@ -375,8 +378,9 @@ def _inputs(dataset: Any, indices: range) -> np.ndarray:
     return np.stack([to_numpy(sample[0] if isinstance(sample, tuple) else sample) for sample in samples])
 
 
-def _floats(x: np.ndarray) -> np.ndarray:
-    return x if x.dtype.kind == "f" else x.astype(np.float32)
+def _float_type(x: np.ndarray) -> Any:
+    """The element type of the result: floats keep theirs, integers become float32."""
+    return x.dtype if x.dtype.kind == "f" else np.float32
 
 
 def _images(x: np.ndarray, transform: Transform) -> np.ndarray:
