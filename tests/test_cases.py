@@ -254,6 +254,8 @@ def gapped(backend: Target, x: np.ndarray) -> Any:
 
 def transposed(backend: Target, x: np.ndarray) -> Any:
     """The same values, laid out with the first axis running fastest."""
+    if x.ndim < 2:
+        return backend.array(x)
     array = backend.array(np.ascontiguousarray(x.T))
     return namespace(array).permute_dims(array, tuple(reversed(range(x.ndim))))
 

@@ -212,7 +212,7 @@ def _kept(x: Any, labels: Any, axis: int, ignore_index: int, subject: str) -> Ar
     labels = raw_array(labels)
     xp = namespace(labels)
     dtype = raw_array(x).dtype
-    kept = xp.astype(labels != ignore_index, dtype)
+    kept = xp.astype(xp.asarray(labels != ignore_index), dtype)  # NumPy makes a scalar of a 0-d comparison
     if not checked:
         wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
         kept = xp.where(wrong, xp.full_like(kept, nan), kept)

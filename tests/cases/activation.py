@@ -1,0 +1,146 @@
+"""Activations, softmax and log-softmax."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+import xpnn.functional as F
+from cases.case import Case, bad, grid
+from xpnn.backend import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
+
+
+def spread(rng, **options):
+    """Numbers on both sides of every bend, none on one."""
+    x = rng.uniform(0.1, 3.0, (3, 4)) * np.where(rng.random((3, 4)) < 0.5, -1, 1)
+    return (x,)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def normal_cdf(x):
+    return np.vectorize(lambda v: math.erfc(-v / math.sqrt(2)) / 2)(x) if x.size else x
+
+
+def naive_gelu(x, approximate):
+    if approximate == "none":
+        return x * normal_cdf(x)
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def naive_softplus(x, beta=1.0, threshold=20.0):
+    return np.where(beta * x > threshold, x, np.log(1 + np.exp(beta * x)) / beta)
+
+
+def naive_softmax(x, dim):
+    e = np.exp(x)
+    return e / e.sum(axis=dim, keepdims=True)
+
+
+def naive_prelu(x, w):
+    slopes = w.reshape(1, -1, *(1,) * (x.ndim - 2)) if x.ndim > 1 else w
+    return np.where(x > 0, x, slopes * x)
+
+
+def selu(x):
+    return 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x))
+
+
+def elementwise(name, naive, options=None, errors=(), torch=None):
+    """The case of a function of single elements that PyTorch has under the same name."""
+    integers = bad(
+        DTypeError,
+        rf"{name} expects a floating-point input, got int64",
+        inputs=lambda rng: (np.ones(3, dtype=np.int64),),
+    )
+    return Case(
+        name,
+        getattr(F, name),
+        inputs=spread,
+        options=options or [{}],
+        torch=torch or (lambda torch, x, **more: getattr(torch.nn.functional, name)(x, **more)),
+        naive=naive,
+        errors=[integers, *errors],
+    )
+
+
+def prelu_case(name, shape, slopes):
+    return Case(
+        name,
+        F.prelu,
+        inputs=lambda rng: (rng.standard_normal(shape), rng.uniform(0.1, 0.5, slopes)),
+        torch=lambda torch, x, w: torch.nn.functional.prelu(x, w),
+        naive=naive_prelu,
+        errors=[
+            bad(
+                ShapeError,
+                r"prelu expects 1 or 4 slopes for an input of shape \(2, 4\), got 3",
+                inputs=lambda rng: (np.ones((2, 4)), np.ones(3)),
+            )
+        ],
+    )
+
+
+def softmax_case(name, naive):
+    return Case(
+        name,
+        getattr(F, name),
+        inputs=lambda rng, dim: (rng.standard_normal((2, 3, 4)),),
+        options=grid(dim=[-1, 0, 1]),
+        torch=lambda torch, x, dim: getattr(torch.nn.functional, name)(x, dim=dim),
+        naive=naive,
+        batched=(),
+        errors=[
+            bad(IndexOutOfRangeError, rf"{name} expects dim between -3 and 2 .* got 3", dim=3),
+            bad(ArgumentError, rf"{name} expects dim as an integer", dim=None),
+            bad(
+                DTypeError,
+                rf"{name} expects a floating-point input, got int64",
+                inputs=lambda rng: (np.ones((2, 3), dtype=np.int64),),
+                dim=0,
+            ),
+        ],
+    )
+
+
+CASES = [
+    elementwise("relu", lambda x: np.where(x > 0, x, 0)),
+    elementwise(
+        "leaky_relu",
+        lambda x, negative_slope: np.where(x > 0, x, negative_slope * x),
+        grid(negative_slope=[0.01, 1.5]),
+    ),
+    prelu_case("prelu", (2, 4), 4),
+    prelu_case("prelu of images", (2, 3, 2, 2), 3),
+    prelu_case("prelu with one slope", (2, 3), 1),
+    prelu_case("prelu of a vector", (3,), 1),
+    elementwise("elu", lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(x)), grid(alpha=[1.0, 0.5])),
+    elementwise("selu", selu),
+    elementwise(
+        "celu",
+        lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(x / alpha)),
+        grid(alpha=[1.0, 0.5]),
+        errors=[bad(ArgumentError, r"celu expects a positive alpha, got 0", alpha=0)],
+    ),
+    elementwise("sigmoid", sigmoid),
+    elementwise("logsigmoid", lambda x: np.log(sigmoid(x))),
+    elementwise("tanh", lambda x: (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x))),
+    elementwise("silu", lambda x: x * sigmoid(x)),
+    elementwise(
+        "softplus",
+        naive_softplus,
+        [{}, {"beta": 2.0}, {"threshold": 1.0}],
+        errors=[bad(ArgumentError, r"softplus expects a positive beta, got 0", beta=0)],
+    ),
+    elementwise(
+        "gelu",
+        naive_gelu,
+        grid(approximate=["none", "tanh"]),
+        errors=[bad(ArgumentError, r"gelu expects approximate='none' or 'tanh'", approximate="erf")],
+    ),
+    softmax_case("softmax", naive_softmax),
+    softmax_case("log_softmax", lambda x, dim: np.log(naive_softmax(x, dim))),
+]

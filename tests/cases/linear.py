@@ -1,0 +1,81 @@
+"""The affine layer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import xpnn.functional as F
+from cases.case import Case, bad
+from xpnn.backend import DTypeError, ShapeError
+
+
+def inputs(*leading, bias=True):
+    def make(rng):
+        return (
+            rng.standard_normal((*leading, 4)),
+            rng.standard_normal((3, 4)),
+            rng.standard_normal(3) if bias else None,
+        )
+
+    return make
+
+
+def naive_linear(x, w, b):
+    y = np.zeros((*x.shape[:-1], w.shape[0]))
+    for index in np.ndindex(*y.shape):
+        y[index] = sum(x[(*index[:-1], k)] * w[index[-1], k] for k in range(w.shape[1]))
+        y[index] += 0 if b is None else b[index[-1]]
+    return y
+
+
+def torch_linear(torch, x, w, b):
+    return torch.nn.functional.linear(x, w, b)
+
+
+def case(name, make, **more):
+    return Case(name, F.linear, inputs=make, torch=torch_linear, naive=naive_linear, **more)
+
+
+CASES = [
+    case(
+        "linear",
+        inputs(2),
+        errors=[
+            bad(
+                ShapeError,
+                r"linear expects 4 input features on the last axis, got 5 from an input of shape \(2, 5\)\. "
+                r"Did you mean in_features=5\?",
+                inputs=lambda rng: (rng.standard_normal((2, 5)), rng.standard_normal((3, 4))),
+            ),
+            bad(
+                ShapeError,
+                r"Flatten it first",
+                inputs=lambda rng: (rng.standard_normal((2, 2, 2)), rng.standard_normal((3, 4))),
+            ),
+            bad(
+                ShapeError,
+                r"expects bias of shape \(3,\), got \(4,\)",
+                inputs=lambda rng: (rng.standard_normal((2, 4)), rng.standard_normal((3, 4)), np.ones(4)),
+            ),
+            bad(
+                ShapeError,
+                r"expects weight of 2 axes",
+                inputs=lambda rng: (rng.standard_normal((2, 4)), np.ones(4)),
+            ),
+            bad(
+                DTypeError,
+                r"linear expects a floating-point input, got int64 .*\. Convert it",
+                inputs=lambda rng: (np.ones((2, 4), dtype=np.int64), rng.standard_normal((3, 4))),
+            ),
+            bad(
+                DTypeError,
+                r"input and weight of one element type, got float64 and float32\. Convert the input",
+                inputs=lambda rng: (np.ones((2, 4)), np.ones((3, 4), dtype=np.float32)),
+            ),
+        ],
+    ),
+    case("linear without bias", inputs(2, bias=False)),
+    case("linear of a vector", inputs(), batched=()),
+    case("linear of a sequence", inputs(2, 3)),
+    case("linear of many axes", inputs(2, 1, 3)),
+]

@@ -1,0 +1,199 @@
+"""Batch norm and layer norm."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import xpnn.functional as F
+from cases.case import Case, bad, grid
+from xpnn.backend import ArgumentError, DTypeError, ShapeError
+
+
+def parameters(rng, shape, affine=True):
+    if not affine:
+        return None, None
+    return rng.uniform(0.5, 2.0, shape), rng.standard_normal(shape)
+
+
+def naive_batch_norm(x, mean, variance, w, b, training=False, momentum=0.1, eps=1e-5):
+    """Channel by channel."""
+    y = np.empty_like(x)
+    for c in range(x.shape[1]):
+        values = x[:, c]
+        m = values.mean() if training else mean[c]
+        v = ((values - m) ** 2).mean() if training else variance[c]
+        y[:, c] = (values - m) / np.sqrt(v + eps) * (1 if w is None else w[c]) + (0 if b is None else b[c])
+    return y
+
+
+def torch_batch_norm(torch, x, mean, variance, w, b, **options):
+    return torch.nn.functional.batch_norm(x, mean, variance, w, b, **options)
+
+
+def torch_inference(torch, x, mean, variance, w, b, eps):
+    """By the formula: PyTorch's own has no gradient into the running statistics."""
+    mean, variance, w, b = (v.reshape(1, -1, *[1] * (x.ndim - 2)) for v in (mean, variance, w, b))
+    return (x - mean) / torch.sqrt(variance + eps) * w + b
+
+
+def inference_inputs(*shape, affine=True):
+    def make(rng, **options):
+        c = shape[1]
+        statistics = rng.standard_normal(c), rng.uniform(0.5, 2.0, c)
+        return rng.standard_normal(shape), *statistics, *parameters(rng, c, affine)
+
+    return make
+
+
+def training_inputs(*shape, affine=True):
+    def make(rng, **options):
+        return 3 + 2 * rng.standard_normal(shape), None, None, *parameters(rng, shape[1], affine)
+
+    return make
+
+
+def torch_with_statistics(torch, x, w, b, eps):
+    axes = [0, *range(2, x.ndim)]
+    variance, mean = torch.var_mean(x, axes, correction=0)
+    return torch.nn.functional.batch_norm(x, None, None, w, b, training=True, eps=eps), mean, variance
+
+
+def naive_with_statistics(x, w, b, eps):
+    axes = (0, *range(2, x.ndim))
+    return naive_batch_norm(x, None, None, w, b, True, eps=eps), x.mean(axis=axes), x.var(axis=axes)
+
+
+def naive_layer_norm(x, w, b, normalized_shape, eps=1e-5):
+    """Sample by sample."""
+    k = 1 if isinstance(normalized_shape, int) else len(normalized_shape)
+    y = np.empty_like(x)
+    for sample in np.ndindex(*x.shape[:-k]):
+        h = (x[sample] - x[sample].mean()) / np.sqrt(x[sample].var() + eps)
+        y[sample] = h * (1 if w is None else w) + (0 if b is None else b)
+    return y
+
+
+def layer_norm(x, w, b, normalized_shape, **options):
+    return F.layer_norm(x, normalized_shape, w, b, **options)
+
+
+def torch_layer_norm(torch, x, w, b, normalized_shape, **options):
+    shape = [normalized_shape] if isinstance(normalized_shape, int) else list(normalized_shape)
+    return torch.nn.functional.layer_norm(x, shape, w, b, **options)
+
+
+def layer_inputs(*shape, affine=True):
+    def make(rng, normalized_shape, **options):
+        return 3 + 2 * rng.standard_normal(shape), *parameters(rng, normalized_shape, affine)
+
+    return make
+
+
+def batch_case(name, make, options, torch=torch_batch_norm, **more):
+    return Case(name, F.batch_norm, inputs=make, options=options, torch=torch, naive=naive_batch_norm, **more)
+
+
+def layer_case(name, make, options, **more):
+    return Case(
+        name, layer_norm, inputs=make, options=options, torch=torch_layer_norm, naive=naive_layer_norm, **more
+    )
+
+
+CASES = [
+    batch_case(
+        "batch_norm",
+        training_inputs(4, 2, 2, 2),
+        grid(training=True, eps=[1e-5, 0.1]),
+        batched=(),
+        errors=[
+            bad(
+                ShapeError,
+                r"batch_norm expects 3 channels on axis 1, the size of weight, got 2 from an input of shape "
+                r"\(4, 2\)\. Did you mean num_features=2\?",
+                inputs=lambda rng: (rng.standard_normal((4, 2)), None, None, np.ones(3), np.zeros(3)),
+            ),
+            bad(
+                ShapeError,
+                r"more than one value per channel in training, got an input of shape \(1, 2\)\. Use larger",
+                inputs=lambda rng: (rng.standard_normal((1, 2)), None, None),
+            ),
+            bad(
+                ShapeError,
+                r"at least 2 axes \(N, C, ...\), got 1",
+                inputs=lambda rng: (rng.standard_normal(2), None, None),
+            ),
+            bad(
+                ArgumentError,
+                r"expects running_mean and running_var unless training",
+                inputs=lambda rng: (rng.standard_normal((4, 2)), None, None),
+                training=False,
+            ),
+            bad(
+                DTypeError,
+                r"batch_norm expects a floating-point input, got int64",
+                inputs=lambda rng: (np.ones((4, 2), dtype=np.int64), None, None),
+            ),
+        ],
+    ),
+    batch_case("batch_norm of vectors", training_inputs(4, 3), grid(training=True), batched=()),
+    batch_case(
+        "batch_norm without parameters",
+        training_inputs(3, 2, 2, affine=False),
+        grid(training=True),
+        batched=(),
+    ),
+    batch_case(
+        "batch_norm at test time",
+        inference_inputs(2, 3, 2, 2),
+        grid(eps=[1e-5, 0.1]),
+        differentiable=(0, 3, 4),
+    ),
+    batch_case(
+        "batch_norm at test time with gradients into the statistics",
+        inference_inputs(2, 2, 2, 1, 2),
+        grid(eps=0.1),
+        torch=torch_inference,
+    ),
+    batch_case(
+        "batch_norm at test time without parameters",
+        inference_inputs(2, 3, affine=False),
+        [{}],
+        differentiable=(0,),
+    ),
+    Case(
+        "batch_norm_with_statistics",
+        F.batch_norm_with_statistics,
+        inputs=lambda rng, eps: (rng.standard_normal((4, 2, 3)), *parameters(rng, 2)),
+        options=grid(eps=1e-3),
+        torch=torch_with_statistics,
+        naive=naive_with_statistics,
+        batched=(),
+    ),
+    layer_case(
+        "layer_norm",
+        layer_inputs(3, 4),
+        grid(normalized_shape=4, eps=[1e-5, 0.1]),
+        errors=[
+            bad(
+                ShapeError,
+                r"layer_norm expects an input that ends in the axes \(5,\), got one of shape \(3, 4\)",
+                inputs=lambda rng: (np.ones((3, 4)), None, None),
+                normalized_shape=5,
+            ),
+            bad(
+                ShapeError,
+                r"layer_norm expects weight of shape \(4,\), got \(3,\)",
+                inputs=lambda rng: (np.ones((3, 4)), np.ones(3), None),
+            ),
+            bad(
+                DTypeError,
+                r"layer_norm expects a floating-point input, got int64",
+                inputs=lambda rng: (np.ones((3, 4), dtype=np.int64), None, None),
+            ),
+        ],
+    ),
+    layer_case("layer_norm of sequences", layer_inputs(2, 3, 4), grid(normalized_shape=4)),
+    layer_case("layer_norm over two axes", layer_inputs(2, 3, 2), grid(normalized_shape=(3, 2))),
+    layer_case("layer_norm of one sample", layer_inputs(4), grid(normalized_shape=4), batched=()),
+    layer_case("layer_norm without parameters", layer_inputs(2, 4, affine=False), grid(normalized_shape=4)),
+]
