@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend import available_backends, find_backend, move, to_numpy, use_backend
+from xpnn.backend import (
+    Backend,
+    available_backends,
+    find_backend,
+    move,
+    register_backend,
+    to_numpy,
+    use_backend,
+)
 
 
 @dataclass(frozen=True)
@@ -57,12 +66,24 @@ class Target:
         return self.name
 
 
+# A library that a third party might bring: xpnn has no word for it but this registration.
+register_backend(
+    Backend(
+        "cupy_like",
+        packages=("cupy_like",),
+        load=lambda: importlib.import_module("cupy_like"),
+        install="it lies beside the tests",
+        to_numpy=lambda array: array.get(),
+    )
+)
+
 TARGETS = (
     Target("numpy", "numpy"),
     Target("read_only", "numpy", read_only=True),
     Target("strict", "array_api_strict", device="device1"),
     Target("torch", "torch"),
     Target("jax", "jax"),
+    Target("cupy_like", "cupy_like"),
     Target("cupy", "cupy"),
 )
 

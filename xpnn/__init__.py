@@ -1,6 +1,15 @@
-"""Neural networks on any array library that speaks the Array API standard."""
+"""Neural networks on any array library that speaks the Array API standard.
 
-from xpnn import autograd, backend
+    import xpnn
+    from xpnn import nn, optim
+
+    xpnn.set_backend("cupy")  # or "numpy" (the default), "torch", "jax", "array_api_strict"
+
+Sub-packages: `functional` (the maths), `nn` (modules), `optim`, `data`, `metrics`, `models`, `io`, `train`,
+`viz`, `testing`, and below them `autograd` and `backend`.
+"""
+
+from xpnn import autograd, backend, data, functional, io, metrics, models, nn, optim, testing
 from xpnn.autograd import (
     Tensor,
     checkpoint,
@@ -33,3 +42,44 @@ from xpnn.backend import (
 )
 from xpnn.backend.errors import XpnnError
 from xpnn.version import __version__
+
+__all__ = [
+    "Tensor",
+    "XpnnError",
+    "__version__",
+    "asarray",
+    "autograd",
+    "available_backends",
+    "backend",
+    "checkpoint",
+    "data",
+    "detect_anomaly",
+    "enable_grad",
+    "functional",
+    "get_backend",
+    "get_device",
+    "grad",
+    "hessian",
+    "io",
+    "is_grad_enabled",
+    "jacobian",
+    "jvp",
+    "manual_seed",
+    "metrics",
+    "models",
+    "namespace",
+    "nn",
+    "no_grad",
+    "optim",
+    "primitive",
+    "register_backend",
+    "set_backend",
+    "set_grad_enabled",
+    "show_versions",
+    "tensor",
+    "testing",
+    "to_numpy",
+    "use_backend",
+    "vjp",
+    "xp",
+]
