@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from itertools import count
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from xpnn.backend import IndexOutOfRangeError
@@ -51,8 +52,9 @@ class _List(_Container[T]):
         self._arrange({name: value for name, value in self._members().items() if name not in gone})
 
     def append(self, value: T) -> Self:
-        """Add a member at the end."""
-        self._add(str(len(self)), value)
+        """Add a member at the end, under the first number from its position on that is free."""
+        members = self._members()
+        self._add(next(str(i) for i in count(len(members)) if str(i) not in members), value)
         return self
 
     def extend(self, values: Iterable[T]) -> Self:
