@@ -17,6 +17,71 @@ from xpnn.backend import Array, namespace
 _LN2 = math.log(2)
 _LN10 = math.log(10)
 
+# Signs and powers
+abs = unary("abs", lambda g, x: g * sign(x))
+negative = unary("negative", lambda g: -g)
+positive = unary("positive", lambda g: g)
+reciprocal = unary("reciprocal", lambda g, y: -g * y * y)
+sign = unary("sign", lambda g: _zero(g))
+sqrt = unary("sqrt", lambda g, y: g / (2 * y))
+square = unary("square", lambda g, x: g * (2 * x))
+
+# Exponentials and logarithms
+exp = unary("exp", lambda g, y: g * y)
+expm1 = unary("expm1", lambda g, y: g * (y + 1))
+log = unary("log", lambda g, x: g / x)
+log1p = unary("log1p", lambda g, x: g / (x + 1))
+log2 = unary("log2", lambda g, x: g / (x * _LN2))
+log10 = unary("log10", lambda g, x: g / (x * _LN10))
+
+# Trigonometric and hyperbolic functions
+cos = unary("cos", lambda g, x: -g * sin(x))
+sin = unary("sin", lambda g, x: g * cos(x))
+tan = unary("tan", lambda g, y: g * (1 + y * y))
+acos = unary("acos", lambda g, x: -g / sqrt(1 - x * x))
+asin = unary("asin", lambda g, x: g / sqrt(1 - x * x))
+atan = unary("atan", lambda g, x: g / (1 + x * x))
+cosh = unary("cosh", lambda g, x: g * sinh(x))
+sinh = unary("sinh", lambda g, x: g * cosh(x))
+tanh = unary("tanh", lambda g, y: g * (1 - y * y))
+acosh = unary("acosh", lambda g, x: g / sqrt(x * x - 1))
+asinh = unary("asinh", lambda g, x: g / sqrt(x * x + 1))
+atanh = unary("atanh", lambda g, x: g / (1 - x * x))
+
+# Rounding: flat between the steps
+ceil = unary("ceil", lambda g: _zero(g))
+floor = unary("floor", lambda g: _zero(g))
+round = unary("round", lambda g: _zero(g))
+trunc = unary("trunc", lambda g: _zero(g))
+
+# The parts of a complex number, of which only real ones carry a gradient
+real = unary("real", lambda g: g, forward=lambda x: _real(x))
+imag = unary("imag", lambda g: _zero(g), forward=lambda x: _imag(x))
+conj = unary("conj", lambda g: g, forward=lambda x: _conj(x))
+
+# Two operands
+add = binary("add", dx1=lambda g: g, dx2=lambda g: g)
+subtract = binary("subtract", dx1=lambda g: g, dx2=lambda g: -g)
+multiply = binary("multiply", dx1=lambda g, x2: g * x2, dx2=lambda g, x1: g * x1)
+divide = binary("divide", dx1=lambda g, x2: g / x2, dx2=lambda g, x2, y: -g * y / x2)
+floor_divide = binary("floor_divide", dx1=lambda g: _zero(g), dx2=lambda g: _zero(g))
+remainder = binary("remainder", dx1=lambda g: g, dx2=lambda g, x1, x2: -g * floor_divide(x1, x2))
+pow = binary(
+    "pow",
+    dx1=lambda g, x1, x2: _base_rule(g, x1, x2),
+    dx2=lambda g, x1, x2, y: _exponent_rule(g, x1, x2, y),
+)
+maximum = binary("maximum", dx1=lambda g, x1, x2: _share(x1, x2, g), dx2=lambda g, x1, x2: _share(x2, x1, g))
+minimum = binary("minimum", dx1=lambda g, x1, x2: _share(x2, x1, g), dx2=lambda g, x1, x2: _share(x1, x2, g))
+hypot = binary("hypot", dx1=lambda g, x1, y: g * x1 / y, dx2=lambda g, x2, y: g * x2 / y)
+logaddexp = binary("logaddexp", dx1=lambda g, x1, y: g * exp(x1 - y), dx2=lambda g, x2, y: g * exp(x2 - y))
+atan2 = binary(
+    "atan2",
+    dx1=lambda g, x1, x2: g * x2 / (x1 * x1 + x2 * x2),
+    dx2=lambda g, x1, x2: -g * x1 / (x1 * x1 + x2 * x2),
+)
+copysign = binary("copysign", dx1=lambda g, x1, y: g * sign(x1) * sign(y), dx2=lambda g: _zero(g))
+
 
 def where(condition: Array, x1: Array | float, x2: Array | float, /) -> Array:
     """`x1` where the condition holds, `x2` elsewhere.
@@ -89,14 +154,14 @@ def _share(winner: Any, loser: Any, g: Array) -> Array:
     return g * (0.5 * (xp.astype(winner > loser, g.dtype) + xp.astype(winner >= loser, g.dtype)))
 
 
-def _pow_dx1(g: Array, x1: Array, x2: Any) -> Array:
+def _base_rule(g: Array, x1: Array, x2: Any) -> Array:
     """g x2 x1^(x2 - 1), which at x2 = 0 is 0, also where x1^(-1) is infinite."""
     if type(x2) in NUMBERS:
         return g * (x2 * x1 ** (x2 - 1)) if x2 else _zero(g)
     return g * (x2 * x1 ** where((x1 == 0) & (x2 == 0), 1, x2 - 1))
 
 
-def _pow_dx2(g: Array, x1: Any, x2: Array, y: Array) -> Array:
+def _exponent_rule(g: Array, x1: Any, x2: Array, y: Array) -> Array:
     """g y log(x1), which at x1 = 0 and x2 >= 0 is 0."""
     x1 = as_operand(x1, like=y)
     return g * (y * log(where((x1 == 0) & (x2 >= 0), 1, x1)))
@@ -116,65 +181,3 @@ def _imag(x: Array) -> Array:
 
 def _conj(x: Array) -> Array:
     return namespace(x).conj(x) if _is_complex(x) else x
-
-
-# Signs and powers
-abs = unary("abs", lambda g, x: g * sign(x))
-negative = unary("negative", lambda g: -g)
-positive = unary("positive", lambda g: g)
-reciprocal = unary("reciprocal", lambda g, y: -g * y * y)
-sign = unary("sign", lambda g: _zero(g))
-sqrt = unary("sqrt", lambda g, y: g / (2 * y))
-square = unary("square", lambda g, x: g * (2 * x))
-
-# Exponentials and logarithms
-exp = unary("exp", lambda g, y: g * y)
-expm1 = unary("expm1", lambda g, y: g * (y + 1))
-log = unary("log", lambda g, x: g / x)
-log1p = unary("log1p", lambda g, x: g / (x + 1))
-log2 = unary("log2", lambda g, x: g / (x * _LN2))
-log10 = unary("log10", lambda g, x: g / (x * _LN10))
-
-# Trigonometric and hyperbolic functions
-cos = unary("cos", lambda g, x: -g * sin(x))
-sin = unary("sin", lambda g, x: g * cos(x))
-tan = unary("tan", lambda g, y: g * (1 + y * y))
-acos = unary("acos", lambda g, x: -g / sqrt(1 - x * x))
-asin = unary("asin", lambda g, x: g / sqrt(1 - x * x))
-atan = unary("atan", lambda g, x: g / (1 + x * x))
-cosh = unary("cosh", lambda g, x: g * sinh(x))
-sinh = unary("sinh", lambda g, x: g * cosh(x))
-tanh = unary("tanh", lambda g, y: g * (1 - y * y))
-acosh = unary("acosh", lambda g, x: g / sqrt(x * x - 1))
-asinh = unary("asinh", lambda g, x: g / sqrt(x * x + 1))
-atanh = unary("atanh", lambda g, x: g / (1 - x * x))
-
-# Rounding: flat between the steps
-ceil = unary("ceil", lambda g: _zero(g))
-floor = unary("floor", lambda g: _zero(g))
-round = unary("round", lambda g: _zero(g))
-trunc = unary("trunc", lambda g: _zero(g))
-
-# The parts of a complex number, of which only real ones carry a gradient
-real = unary("real", lambda g: g, forward=_real)
-imag = unary("imag", lambda g: _zero(g), forward=_imag)
-conj = unary("conj", lambda g: g, forward=_conj)
-
-# Two operands
-add = binary("add", dx1=lambda g: g, dx2=lambda g: g)
-subtract = binary("subtract", dx1=lambda g: g, dx2=lambda g: -g)
-multiply = binary("multiply", dx1=lambda g, x2: g * x2, dx2=lambda g, x1: g * x1)
-divide = binary("divide", dx1=lambda g, x2: g / x2, dx2=lambda g, x2, y: -g * y / x2)
-floor_divide = binary("floor_divide", dx1=lambda g: _zero(g), dx2=lambda g: _zero(g))
-remainder = binary("remainder", dx1=lambda g: g, dx2=lambda g, x1, x2: -g * floor_divide(x1, x2))
-pow = binary("pow", dx1=_pow_dx1, dx2=_pow_dx2)
-maximum = binary("maximum", dx1=lambda g, x1, x2: _share(x1, x2, g), dx2=lambda g, x1, x2: _share(x2, x1, g))
-minimum = binary("minimum", dx1=lambda g, x1, x2: _share(x2, x1, g), dx2=lambda g, x1, x2: _share(x1, x2, g))
-hypot = binary("hypot", dx1=lambda g, x1, y: g * x1 / y, dx2=lambda g, x2, y: g * x2 / y)
-logaddexp = binary("logaddexp", dx1=lambda g, x1, y: g * exp(x1 - y), dx2=lambda g, x2, y: g * exp(x2 - y))
-atan2 = binary(
-    "atan2",
-    dx1=lambda g, x1, x2: g * x2 / (x1 * x1 + x2 * x2),
-    dx2=lambda g, x1, x2: -g * x1 / (x1 * x1 + x2 * x2),
-)
-copysign = binary("copysign", dx1=lambda g, x1, y: g * sign(x1) * sign(y), dx2=lambda g: _zero(g))

@@ -7,7 +7,8 @@ from typing import Any
 
 from xpnn.autograd.core import TensorBase
 from xpnn.autograd.ops.broadcasting import NUMBERS, broadcast_shapes, kind_of, unbroadcast
-from xpnn.autograd.ops.manipulation import broadcast_to, moveaxis, reshape
+from xpnn.autograd.ops.lifting import unwrap
+from xpnn.autograd.ops.manipulation import broadcast_to, flip, moveaxis, reshape
 from xpnn.autograd.primitive import primitive
 from xpnn.backend import Array, ShapeError, device_of, idioms, is_array, namespace
 
@@ -27,39 +28,40 @@ def getitem(x: Array, index: Any) -> Array:
     >>> getitem(np.asarray([1.0, 2.0, 3.0]), slice(1, None)).tolist()
     [2.0, 3.0]
     """
-    index = _plain(index, x)
+    index, backwards = _plain(index, x)
     gather = _gather_axis(index, x)
     if gather is None:
-        return _getitem(x, index=index)
+        y = _getitem(x, index=index)
+        return flip(y, axis=backwards) if backwards else y
     axis, positions = gather  # the standard has no mix of integer arrays and slices, but it has take
     rows = take(x, namespace(positions).reshape(positions, (-1,)), axis=axis)
     return reshape(rows, (*x.shape[:axis], *positions.shape, *x.shape[axis + 1 :]))
 
 
 @primitive
-def _getitem(x: Array, *, index: Any) -> tuple[Array, tuple]:
+def _getitem(x: Array, *, index: tuple) -> tuple[Array, tuple]:
     return x[index], (x.shape,)
 
 
 @_getitem.backward
-def _getitem_backward(g: Array, saved: tuple, needs: tuple, *, index: Any) -> tuple[Array]:
+def _getitem_backward(g: Array, saved: tuple, needs: tuple, *, index: tuple) -> tuple[Array]:
     (shape,) = saved
     return (_scatter(g, index=index, shape=tuple(shape)),)
 
 
 @primitive
-def _scatter(g: Array, *, index: Any, shape: tuple[int, ...]) -> tuple[Array, tuple]:
+def _scatter(g: Array, *, index: tuple, shape: tuple[int, ...]) -> tuple[Array, tuple]:
     """Zeros of `shape` with `[index] += g`."""
-    if not any(_is_integer_array(part) for part in _parts(index)):  # then no element is named twice
-        return idioms.set_at(idioms.zeros_like_shape(g, shape), index, g), ()
+    if not any(_is_integer_array(part) for part in index):  # then no element is named twice
+        return _written(idioms.zeros_like_shape(g, shape), index, g), ()
     xp, size = namespace(g), math.prod(shape)
-    places = xp.reshape(xp.arange(size, dtype=xp.int64, device=device_of(g)), shape)[index]
+    places = xp.reshape(xp.arange(size, device=device_of(g)), shape)[index]
     total = idioms.index_add(xp.reshape(g, (-1,)), xp.reshape(places, (-1,)), size)
     return xp.reshape(total, shape), ()
 
 
 @_scatter.backward
-def _scatter_backward(gg: Array, saved: tuple, needs: tuple, *, index: Any, **_: Any) -> tuple[Array]:
+def _scatter_backward(gg: Array, saved: tuple, needs: tuple, *, index: tuple, **_: Any) -> tuple[Array]:
     return (_getitem(gg, index=index),)
 
 
@@ -72,31 +74,42 @@ def setitem(x: Array, value: Array | float, index: Any) -> Array:
     >>> setitem(np.zeros(3), 5.0, 1).tolist()
     [0.0, 5.0, 0.0]
     """
-    return _setitem(x, value, index=_plain(index, x))
+    index, backwards = _plain(index, x)
+    if backwards and type(value) not in NUMBERS:
+        value = flip(value, axis=tuple(axis for axis in backwards if axis >= -value.ndim))
+    return _setitem(x, value, index=index)
 
 
 @primitive
-def _setitem(x: Array, value: Any, *, index: Any) -> tuple[Array, tuple]:
+def _setitem(x: Array, value: Any, *, index: tuple) -> tuple[Array, tuple]:
     xp, saved = namespace(x), (kind_of(value),)
-    if type(value) not in NUMBERS:
-        value = xp.astype(value, x.dtype, copy=False)
-    if _is_mask_of(x, index) and (type(value) in NUMBERS or value.ndim == 0):
-        if type(value) in NUMBERS:
-            value = xp.asarray(value, dtype=x.dtype, device=device_of(x))
-        return xp.where(index, value, x), saved
-    return idioms.set_at(xp.asarray(x, copy=True), index, value), saved
+    if type(value) in NUMBERS:
+        value = xp.asarray(value, dtype=x.dtype, device=device_of(x))
+    value = xp.astype(value, x.dtype, copy=False)
+    if _is_mask_of(x, index) and value.ndim == 0:
+        return xp.where(index[0], value, x), saved
+    return _written(xp.asarray(x, copy=True), index, value), saved
 
 
 @_setitem.backward
-def _setitem_backward(g: Array, saved: tuple, needs: tuple[bool, ...], *, index: Any) -> tuple:
+def _setitem_backward(g: Array, saved: tuple, needs: tuple[bool, ...], *, index: tuple) -> tuple:
     (kind,) = saved
     gx = _setitem(g, 0.0, index=index) if needs[0] else None
     g_value = None
     if needs[1]:
         mask_of_number = _is_mask_of(g, index) and kind[0] == ()
-        part = namespace(g).where(index, g, 0.0) if mask_of_number else _getitem(g, index=index)
+        part = namespace(g).where(index[0], g, 0.0) if mask_of_number else _getitem(g, index=index)
         g_value = unbroadcast(part, *kind)
     return gx, g_value
+
+
+def _written(array: Array, index: tuple, value: Array) -> Array:
+    """`array[index] = value`; the standard has no new axes (None) in an index that is written at."""
+    if any(part is None for part in index) and not any(is_array(part) for part in index):
+        xp, inner = namespace(array), tuple([part for part in index if part is not None])
+        value = xp.reshape(xp.broadcast_to(value, array[index].shape), array[inner].shape)
+        index = inner
+    return idioms.set_at(array, index, value)
 
 
 # -- along one axis
@@ -198,44 +211,78 @@ def _add_along_axis_backward(g: Array, saved: tuple, needs: tuple, *, axis: int,
 # -- reading an index
 
 
-def _plain(index: Any, x: Array) -> Any:
-    """The index with raw arrays in place of Tensors and lists."""
-    if isinstance(index, tuple):
-        return tuple([_plain(part, x) for part in index])
-    if isinstance(index, TensorBase):
-        return index.data
-    if isinstance(index, list):
-        raw = x.data if isinstance(x, TensorBase) else x
-        return namespace(raw).asarray(index, device=device_of(raw))
-    return index
+def _plain(index: Any, x: Array) -> tuple[tuple, tuple[int, ...]]:
+    """The index as every library reads it, and the axes of the result to reverse then.
+
+    The standard wants all axes named, or `...` for the rest; PyTorch has no slices that go backwards. The
+    axes are counted from the end.
+    """
+    parts = tuple([_raw(part, x) for part in (index if isinstance(index, tuple) else (index,))])
+    named = sum([_axes_named(part) for part in parts])
+    if named < x.ndim and not any(part is Ellipsis for part in parts):
+        parts = (*parts, ...)
+    if any(isinstance(part, slice) and (part.step or 1) < 0 for part in parts):
+        return _upwards(parts, x.shape, x.ndim - named)
+    return parts, ()
 
 
-def _parts(index: Any) -> tuple[Any, ...]:
-    return index if isinstance(index, tuple) else (index,)
+def _raw(part: Any, x: Array) -> Any:
+    """Part of an index with a raw array in place of a Tensor or list."""
+    if isinstance(part, TensorBase):
+        return part.data
+    if isinstance(part, list):
+        return namespace(unwrap(x)).asarray(part, device=device_of(x))
+    return part
+
+
+def _axes_named(part: Any) -> int:
+    """How many axes of the array this part of an index speaks for."""
+    if part is None or part is Ellipsis or isinstance(part, bool):
+        return 0
+    return part.ndim if _is_mask(part) else 1
+
+
+def _upwards(parts: tuple, shape: tuple[int, ...], unnamed: int) -> tuple[tuple, tuple[int, ...]]:
+    """The index with slices that go forwards, and the axes of the result to reverse."""
+    if any(is_array(part) for part in parts):
+        return parts, ()
+    result: list[Any] = []
+    backwards: list[int] = []
+    axis = place = 0  # of the array, and of the result
+    for part in parts:
+        if isinstance(part, slice) and (part.step or 1) < 0:
+            taken = range(*part.indices(shape[axis]))
+            part = slice(taken[-1], taken[0] + 1, -taken.step) if taken else slice(0, 0)
+            backwards.append(place)
+        result.append(part)
+        axis += unnamed if part is Ellipsis else part is not None
+        place += unnamed if part is Ellipsis else part is None or isinstance(part, slice)
+    return tuple(result), tuple(before - place for before in backwards)
 
 
 def _is_integer_array(part: Any) -> bool:
     return is_array(part) and namespace(part).isdtype(part.dtype, "integral")
 
 
-def _is_mask_of(x: Array, index: Any) -> bool:
+def _is_mask(part: Any) -> bool:
+    return is_array(part) and namespace(part).isdtype(part.dtype, "bool")
+
+
+def _is_mask_of(x: Array, index: tuple) -> bool:
     """Whether the index is one mask for all of `x`."""
-    return is_array(index) and index.ndim == x.ndim and namespace(index).isdtype(index.dtype, "bool")
+    return len(index) == 1 and _is_mask(index[0]) and index[0].ndim == x.ndim
 
 
-def _gather_axis(index: Any, x: Array) -> tuple[int, Array] | None:
+def _gather_axis(index: tuple, x: Array) -> tuple[int, Array] | None:
     """The axis and the positions, if the index is one integer array and leaves the other axes whole."""
-    parts = _parts(index)
-    arrays = [i for i, part in enumerate(parts) if is_array(part)]
-    if len(arrays) != 1 or not _is_integer_array(parts[arrays[0]]):
+    arrays = [i for i, part in enumerate(index) if is_array(part)]
+    if len(arrays) != 1 or not _is_integer_array(index[arrays[0]]):
         return None
     (place,) = arrays
-    others = [part for i, part in enumerate(parts) if i != place]
-    if any(part is not Ellipsis and part != slice(None) for part in others):
+    before, after = index[:place], index[place + 1 :]
+    if any(part is not Ellipsis and part != slice(None) for part in before + after):
         return None
-    behind_ellipsis = Ellipsis in parts[:place]
-    axis = place - len(parts) + x.ndim if behind_ellipsis else place
-    return (axis, parts[place]) if axis < x.ndim else None
+    return (x.ndim - 1 - len(after) if Ellipsis in before else place), index[place]
 
 
 def _from_start(indices: Array, count: int) -> Array:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from xpnn.autograd.ops.broadcasting import broadcast_shapes
 from xpnn.autograd.ops.indexing import getitem, take
+from xpnn.autograd.ops.lifting import unwrap
 from xpnn.autograd.ops.manipulation import broadcast_to, expand_dims, reshape
 from xpnn.autograd.primitive import primitive
 from xpnn.backend import Array, device_of, namespace
@@ -102,8 +103,10 @@ def repeat(x: Array, repeats: int | Array, /, *, axis: int | None = None) -> Arr
         x, axis = reshape(x, (-1,)), 0
     axis = axis % x.ndim
     if not isinstance(repeats, int):
-        positions = namespace(repeats).arange(x.shape[axis], dtype=repeats.dtype, device=device_of(repeats))
-        return take(x, namespace(repeats).repeat(positions, repeats), axis=axis)
+        counts = unwrap(repeats)
+        xp = namespace(counts)
+        positions = xp.arange(x.shape[axis], device=device_of(counts))
+        return take(x, xp.repeat(positions, counts), axis=axis)
     before, size, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
     copies = broadcast_to(expand_dims(x, axis=axis + 1), (*before, size, repeats, *after))
     return reshape(copies, (*before, size * repeats, *after))

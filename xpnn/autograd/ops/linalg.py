@@ -77,8 +77,8 @@ def det(x: Array, /) -> Array:
     """The determinants y of square matrices. Backward: gx = g y x^-T, so that x must be invertible.
 
     >>> import numpy as np
-    >>> float(det(np.asarray([[2.0, 0.0], [0.0, 4.0]])))
-    8.0
+    >>> float(det(np.asarray([[2.0, 0.0], [0.0, 0.5]])))
+    1.0
     """
     return _det(x)
 
@@ -149,7 +149,7 @@ def diagonal(x: Array, /, *, offset: int = 0) -> Array:
     row, column = (0, offset) if offset >= 0 else (-offset, 0)
     length = max(min(n - row, m - column), 0)
     xp = namespace(x)
-    places = xp.arange(length, dtype=xp.int64, device=device_of(x)) * (m + 1) + (row * m + column)
+    places = xp.arange(length, device=device_of(x)) * (m + 1) + (row * m + column)
     return take(reshape(x, (*x.shape[:-2], n * m)), places, axis=-1)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from xpnn.autograd.ops.broadcasting import axes_of
 from xpnn.autograd.ops.decompositions import svdvals
 from xpnn.autograd.ops.elementwise import abs, sign, where
-from xpnn.autograd.ops.manipulation import astype, expand_dims, reshape
+from xpnn.autograd.ops.manipulation import expand_dims, reshape
 from xpnn.autograd.ops.reductions import Axis, max, min, sum
 from xpnn.autograd.primitive import primitive
 from xpnn.backend import ArgumentError, Array, namespace
@@ -31,7 +31,7 @@ def vector_norm(x: Array, /, *, axis: Axis = None, keepdims: bool = False, ord: 
     if ord == -math.inf:
         return min(abs(x), axis=axis, keepdims=keepdims)
     if ord == 0:
-        return sum(astype(x != 0, x.dtype), axis=axis, keepdims=keepdims)
+        return sum(abs(sign(x)), axis=axis, keepdims=keepdims)
     return _vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
 
 
