@@ -26,6 +26,7 @@ from xpnn.backend import (
     Backend,
     DTypeError,
     backend_of,
+    concrete,
     device_of,
     find_kernels,
     is_array,
@@ -211,7 +212,6 @@ def _edge(arg: Any) -> Any:
 
 
 def _other_device(first: Any, other: Any) -> bool:
-    try:
-        return device_of(first) != device_of(other)
-    except Exception:  # JAX's placeholders under jit have no device
+    if not (concrete(first) and concrete(other)):  # a placeholder under jit is on no device yet
         return False
+    return device_of(first) != device_of(other)

@@ -7,6 +7,7 @@ a module puts its own class and path there as the error passes through.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from xpnn.backend import (
@@ -147,23 +148,37 @@ def check_probability(p: float, subject: str, name: str = "p") -> None:
         raise ArgumentError(f"expects {name} between 0 and 1, got {p!r}", subject=subject)
 
 
+def as_indices(x: Any) -> Array:
+    """A raw array of the integer type that the library likes to index with, such as uint8 as int64."""
+    raw = raw_array(x)
+    xp = namespace(raw)
+    dtype = _index_dtype(xp)
+    return raw if raw.dtype == dtype else xp.astype(raw, dtype)
+
+
+@cache
+def _index_dtype(xp: Any) -> Any:
+    return xp.__array_namespace_info__().default_dtypes()["indexing"]
+
+
 def check_indices(
     indices: Array, count: int, subject: str, name: str, hint: str = "", ignored: int | None = None
 ) -> bool:
-    """Raise an IndexOutOfRangeError that names the first index outside of [0, count) and its position.
+    """Raise an IndexOutOfRangeError that names the first raw index outside of [0, count) and its position.
 
     The values are read only where that stalls nothing: not while `jax.jit` traces, and not on a GPU,
     which would have to finish all the work queued so far. `ignored` is an index that is let pass.
 
     Returns: whether the values were read.
     """
-    raw = raw_array(indices)
-    if size_of(raw.shape) == 0 or not concrete(raw) or not cheap_to_read(raw):
-        return size_of(raw.shape) == 0
-    xp = namespace(raw)
-    if int(xp.min(raw)) >= 0 and int(xp.max(raw)) < count:
+    if size_of(indices.shape) == 0:
         return True
-    values = to_numpy(raw)
+    if not (concrete(indices) and cheap_to_read(indices)):
+        return False
+    xp = namespace(indices)
+    if int(xp.min(indices)) >= 0 and int(xp.max(indices)) < count:
+        return True
+    values = to_numpy(indices)
     wrong = (values < 0) | (values >= count)
     if ignored is not None:
         wrong &= values != ignored

@@ -12,6 +12,7 @@ from typing import Any
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import Array, ShapeError, device_of, is_floating, namespace, size_of
 from xpnn.functional.arguments import (
+    as_indices,
     check_floating,
     check_indices,
     check_integer,
@@ -71,6 +72,7 @@ def cross_entropy(
             check_same_dtype("cross_entropy", input, target=target)
     else:
         _check_labels(input, target, axis, "cross_entropy", f" or probabilities of shape {shape_of(input)}")
+        target = as_indices(target)
         kept = _kept(input, target, axis, ignore_index, "cross_entropy")
     return _cross_entropy(
         input, target, weight, kept, axis=axis, reduction=reduction, label_smoothing=float(label_smoothing)
@@ -137,6 +139,7 @@ def nll_loss(
     axis = _class_axis(input, "nll_loss")
     _check_labels(input, target, axis, "nll_loss")
     _check_weight(input, weight, axis, "nll_loss")
+    target = as_indices(target)
     kept = _kept(input, target, axis, ignore_index, "nll_loss")
     return _nll_loss(input, target, weight, kept, axis=axis, reduction=reduction)
 
@@ -209,7 +212,6 @@ def _kept(x: Any, labels: Any, axis: int, ignore_index: int, subject: str) -> Ar
     classes = x.shape[axis]
     hint = f"The input of shape {shape_of(x)} has {classes} classes on axis {axis}"
     checked = check_indices(labels, classes, subject, "labels", hint, ignored=ignore_index)
-    labels = raw_array(labels)
     xp = namespace(labels)
     dtype = raw_array(x).dtype
     kept = xp.astype(xp.asarray(labels != ignore_index), dtype)  # NumPy makes a scalar of a 0-d comparison

@@ -7,6 +7,7 @@ from typing import Any
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import ArgumentError, Array, idioms, namespace, size_of
 from xpnn.functional.arguments import (
+    as_indices,
     check_floating,
     check_indices,
     check_integer,
@@ -46,9 +47,9 @@ def embedding(input: Array, weight: Array | Tensor, padding_idx: int | None = No
                 f"expects padding_idx between {-rows} and {rows - 1}, got {padding_idx}", subject="embedding"
             )
         padding_idx = padding_idx % rows
-    hint = f"The table has {rows} rows (num_embeddings)"
-    check_indices(input, rows, "embedding", "indices", hint)
-    return _embedding(input, weight, padding_idx=padding_idx)
+    indices = as_indices(input)
+    check_indices(indices, rows, "embedding", "indices", f"The table has {rows} rows (num_embeddings)")
+    return _embedding(indices, weight, padding_idx=padding_idx)
 
 
 @primitive

@@ -1,0 +1,230 @@
+"""What a `Case` cannot say: random masks, extremes of float32, running statistics, labels under a trace."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from targets import Target
+
+import xpnn.functional as F
+from xpnn.autograd import Tensor, grad
+from xpnn.backend import ArgumentError, GradientError, manual_seed, to_numpy
+from xpnn.testing import assert_close, gradcheck
+
+ACTIVATIONS = {
+    "relu": F.relu,
+    "leaky_relu": F.leaky_relu,
+    "elu": F.elu,
+    "selu": F.selu,
+    "celu": F.celu,
+    "sigmoid": F.sigmoid,
+    "logsigmoid": F.logsigmoid,
+    "softplus": F.softplus,
+    "tanh": F.tanh,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "softmax": lambda x: F.softmax(x, dim=0),
+    "log_softmax": lambda x: F.log_softmax(x, dim=0),
+    "bce": lambda x: F.binary_cross_entropy_with_logits(x, x * 0 + 1, reduction="none"),
+}
+
+
+@pytest.mark.parametrize("name", [*ACTIVATIONS, "cross_entropy"])
+def test_extremes(name: str, backend: Target) -> None:
+    """At +-1e4 in float32 neither values nor first nor second derivatives overflow; no warning is given."""
+    extremes = np.asarray([-1e4, -100.0, -1.5, 2.5, 100.0, 1e4], np.float32)
+    x = Tensor(backend.array(extremes), requires_grad=True)
+    if name == "cross_entropy":
+        y = F.cross_entropy(x, backend.array(0))
+    else:
+        y = ACTIVATIONS[name](x)
+    (first,) = grad([y.sum()], [x], create_graph=True)
+    (second,) = grad([first.sum()], [x], allow_unused=True) if first.requires_grad else (None,)
+    for values in (y, first, second):
+        if values is not None:
+            assert np.isfinite(to_numpy(values)).all()
+            assert to_numpy(values).dtype == np.float32
+
+
+def test_gelu_is_exact(backend: Target) -> None:
+    """Phi is exact to the last digits in float64, also in the far lower tail (relative)."""
+    from math import erfc, sqrt
+
+    x = np.linspace(-9, 9, 1001)
+    expected = np.asarray([v * erfc(-v / sqrt(2)) / 2 for v in x])
+    y = to_numpy(F.gelu(backend.array(x)))
+    assert_close(y, expected, rtol=1e-13, atol=1e-300)
+
+
+def test_sigmoid_of_very_negative_numbers(backend: Target) -> None:
+    """The left tail keeps its digits: e^-80 is no zero in float32."""
+    y = to_numpy(F.sigmoid(backend.array(np.asarray([-80.0], np.float32))))
+    assert_close(y, np.exp(np.asarray([-80.0])).astype(np.float32), rtol=1e-5)
+
+
+# dropout
+
+
+def test_dropout_scales_what_it_keeps(backend: Target) -> None:
+    manual_seed(0)
+    x = backend.array(np.ones((100, 50), np.float32))
+    y = to_numpy(F.dropout(x, p=0.25))
+    assert y.dtype == np.float32
+    assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.75)}
+    assert abs((y == 0).mean() - 0.25) < 0.02
+    assert abs(y.mean() - 1) < 0.03
+
+
+def test_dropout_is_the_same_everywhere(backend: Target) -> None:
+    """The mask is a function of the seed and of the number of draws, not of the library."""
+    manual_seed(5)
+    x = np.arange(1.0, 13.0).reshape(3, 4)
+    expected = [F.dropout(x), F.dropout(x, p=0.7)]
+    manual_seed(5)
+    for values in expected:
+        p = 0.5 if values is expected[0] else 0.7
+        assert np.array_equal(to_numpy(F.dropout(backend.array(x), p=p)), values)
+    assert not np.array_equal(expected[0] == 0, expected[1] == 0)
+
+
+def test_dropout_gradient_uses_the_mask_of_the_forward(backend: Target) -> None:
+    def dropped(x):
+        manual_seed(1)
+        return F.dropout(x, p=0.4)
+
+    gradcheck(dropped, [backend.array(np.random.default_rng(0).standard_normal((4, 3)))])
+
+
+def test_dropout_at_the_ends(backend: Target) -> None:
+    x = Tensor(backend.array(np.asarray([1.0, -2.0])), requires_grad=True)
+    assert F.dropout(x, p=0.0) is x
+    assert F.dropout(x, training=False) is x
+    y = F.dropout(x, p=1.0)
+    assert to_numpy(y).tolist() == [0.0, 0.0]
+    assert to_numpy(grad([y.sum()], [x])[0]).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.5, float("nan")])
+def test_dropout_refuses_what_is_no_probability(p: float) -> None:
+    with pytest.raises(ArgumentError, match=r"dropout expects p between 0 and 1"):
+        F.dropout(np.ones(3), p=p)
+
+
+@pytest.mark.parametrize(
+    ("function", "spatial"), [(F.dropout1d, (5,)), (F.dropout2d, (2, 3)), (F.dropout3d, (2, 1, 3))]
+)
+def test_dropout_of_channels(function, spatial: tuple[int, ...], backend: Target) -> None:
+    """A channel is kept or dropped as one, each channel of each sample on its own."""
+    manual_seed(0)
+    y = to_numpy(function(backend.array(np.ones((8, 6, *spatial), np.float32)))).reshape(8, 6, -1)
+    assert set(np.unique(y)) == {0.0, 2.0}
+    assert (y == y[..., :1]).all()
+    assert len({tuple(sample[:, 0]) for sample in y}) > 1
+    assert to_numpy(function(backend.array(np.ones((6, *spatial), np.float32)))).shape == (6, *spatial)
+
+
+# embedding
+
+
+def test_embedding_padding_row_has_no_gradient(backend: Target) -> None:
+    indices = backend.array(np.asarray([[0, 2], [2, 1]]))
+    weight = Tensor(backend.array(np.ones((3, 2))), requires_grad=True)
+    for padding in (2, -1):
+        (g,) = grad([F.embedding(indices, weight, padding).sum()], [weight])
+        assert to_numpy(g).tolist() == [[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]]
+
+
+# batch norm
+
+
+def test_batch_norm_moves_running_statistics_as_pytorch(backend: Target) -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    x, mean, variance = rng.standard_normal((4, 3, 2, 2)), rng.standard_normal(3), rng.random(3)
+    running = [Tensor(backend.array(v)) for v in (mean, variance)]
+    expected = [torch.tensor(v) for v in (mean, variance)]
+    F.batch_norm(Tensor(backend.array(x)), *running, training=True, momentum=0.3)
+    torch.nn.functional.batch_norm(torch.tensor(x), *expected, training=True, momentum=0.3)
+    assert_close(to_numpy(running[0]), expected[0].numpy(), rtol=1e-12)
+    assert_close(to_numpy(running[1]), expected[1].numpy(), rtol=1e-12)
+
+
+def test_batch_norm_refuses_to_write_into_raw_arrays() -> None:
+    with pytest.raises(ArgumentError, match=r"running statistics as Tensors in training, got a raw array"):
+        F.batch_norm(np.ones((4, 2)), np.zeros(2), np.ones(2), training=True)
+
+
+def test_batch_norm_of_large_means_in_float32(backend: Target) -> None:
+    """The variance is taken about the mean: x^2 - mean^2 would have lost all its digits here."""
+    x = np.random.default_rng(0).standard_normal((64, 2)) + 1000
+    y = to_numpy(F.batch_norm(backend.array(x.astype(np.float32)), None, None, training=True))
+    assert abs(y.std(axis=0) - 1).max() < 1e-3
+
+
+# losses
+
+
+def test_nothing_counted_is_nan_without_a_warning(backend: Target) -> None:
+    """As in PyTorch: the mean over no label, and over an empty batch."""
+    scores = Tensor(backend.array(np.zeros((2, 3))), requires_grad=True)
+    loss = F.cross_entropy(scores, backend.array(np.asarray([-100, -100])))
+    assert np.isnan(to_numpy(loss))
+    assert np.isnan(to_numpy(F.mse_loss(*[backend.array(np.zeros((0, 2)))] * 2)))
+    assert np.isnan(
+        to_numpy(F.cross_entropy(backend.array(np.zeros((0, 2))), backend.array(np.zeros((0, 2)))))
+    )
+
+
+def test_excluded_classes(backend: Target) -> None:
+    """A score of -inf rules a class out, and costs nothing where it is not the label or is ignored."""
+    torch = pytest.importorskip("torch")
+    scores = np.asarray([[0.5, -np.inf, 1.0], [-np.inf, 0.0, -np.inf]])
+    labels = np.asarray([2, -100])
+    x = Tensor(backend.array(scores), requires_grad=True)
+    loss = F.cross_entropy(x, backend.array(labels))
+    y = torch.tensor(scores, requires_grad=True)
+    expected = torch.nn.functional.cross_entropy(y, torch.tensor(labels))
+    expected.backward()
+    assert_close(to_numpy(loss), expected.detach().numpy(), rtol=1e-12)
+    assert_close(to_numpy(grad([loss], [x])[0]), y.grad.numpy(), rtol=1e-12, atol=1e-15)
+
+
+def test_class_weights_have_no_gradient() -> None:
+    weight = Tensor(np.ones(3), requires_grad=True)
+    loss = F.cross_entropy(np.zeros((2, 3)), np.asarray([0, 1]), weight)
+    with pytest.raises(GradientError, match="cross_entropy returned no gradient for its argument 2"):
+        loss.backward()
+
+
+def test_labels_of_small_integer_types(backend: Target) -> None:
+    """uint8 labels, as MNIST's files have, compare with classes and with ignore_index as any others."""
+    scores = backend.array(np.random.default_rng(0).standard_normal((3, 4)))
+    wide = F.cross_entropy(scores, backend.array(np.asarray([3, 0, 1])))
+    narrow = F.cross_entropy(scores, backend.array(np.asarray([3, 0, 1], np.uint8)))
+    assert_close(to_numpy(narrow), to_numpy(wide), rtol=1e-12)
+
+
+def test_wrong_labels_under_jit_are_nan() -> None:
+    """Labels cannot be read while tracing: a wrong one must not pass for a good one."""
+    jax = pytest.importorskip("jax")
+    scores = jax.numpy.zeros((2, 3))
+    loss = jax.jit(lambda labels: F.cross_entropy(scores, labels))
+    assert abs(float(loss(jax.numpy.asarray([0, 2]))) - np.log(3)) < 1e-6
+    assert np.isnan(float(loss(jax.numpy.asarray([0, 3]))))
+    assert abs(float(loss(jax.numpy.asarray([0, -100]))) - np.log(3)) < 1e-6
+
+
+def test_jit_of_everything() -> None:
+    """The functions trace: no value is read, no shape depends on one."""
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+
+    def step(x, w, labels):
+        x = F.batch_norm(x, None, None, training=True)
+        x = F.layer_norm(F.gelu(F.linear(x, w)), 3)
+        x = F.dropout(x, p=0.0) + F.embedding(labels, w.T @ w)[:, :3]
+        return F.cross_entropy(x, labels) + F.binary_cross_entropy(F.sigmoid(x), x * 0)
+
+    x, w, labels = jnp.ones((2, 3)) * jnp.arange(2.0)[:, None], jnp.eye(3), jnp.asarray([0, 2])
+    assert_close(np.asarray(jax.jit(step)(x, w, labels)), np.asarray(step(x, w, labels)), rtol=1e-5)
