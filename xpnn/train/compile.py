@@ -1,0 +1,314 @@
+"""Compiling a training step: state in, state out, one program for the device.
+
+A library that traces sees pure functions of arrays only. So the state that a step changes (parameters,
+buffers, the optimizer's arrays and learning rates, the schedule's count, the count of random draws) is
+handed to it as arguments, and what comes out is put back in its place.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from xpnn.autograd import Tensor, is_grad_enabled
+from xpnn.backend import (
+    Array,
+    Backend,
+    BackendError,
+    DTypeError,
+    backend_of,
+    device_of,
+    dtype_name,
+    get_backend,
+    is_array,
+    item,
+    namespace,
+    raise_mismatch,
+    random,
+)
+from xpnn.backend.tracing import Compiler, compiler_of
+from xpnn.nn import Module
+from xpnn.optim import LRScheduler, Optimizer
+from xpnn.train.structure import Structure, map_arrays, put_together, take_apart
+
+_STATEFUL = (Module, Optimizer, LRScheduler)
+
+
+def compile(step: Any, *objects: Module | Optimizer | LRScheduler) -> Callable[..., Any]:
+    """Compile a training or inference step with `jax.jit` on JAX; elsewhere run it as it is.
+
+    Args:
+        step: a function that computes with, and changes, the objects: typically forward, loss, backward,
+            optimizer and schedule step. It is given arrays, Tensors and numbers, in nested tuples, lists
+            and dicts, and may return such.
+        objects: all modules, optimizers and schedules whose state the step reads or changes. Without a
+            step in front of them, `compile` is a decorator.
+
+    Wherever it runs,
+
+    - gradients do not outlive the step: each `.grad` is None before and after it;
+    - Tensors are returned off the tape.
+
+    Where it is compiled,
+
+    - it is traced anew for other shapes of the arguments, for other strings and booleans among them, and
+      when training modes, `requires_grad` or options other than the learning rate have changed;
+    - it cannot read values: no `float(loss)`, no `if` on an array. Numbers among the arguments are
+      arrays inside of it; bind those that must be numbers with `functools.partial`;
+    - the arrays of the state are given away at each call, so keep copies (`state_dict()`), not the arrays;
+    - learning rates of the groups and counts of schedules are 0-d arrays afterwards;
+      `scheduler.get_last_lr()` and the `state_dict()`s have them as Python numbers.
+
+    Raises: BackendError if the step reads a value while it is being traced.
+
+    >>> from xpnn import nn, optim
+    >>> model = nn.Linear(2, 1)
+    >>> optimizer = optim.SGD(model.parameters(), lr=0.1)
+    >>> @compile(model, optimizer)
+    ... def step(x, y):
+    ...     loss = ((model(x) - y) ** 2).mean()
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    >>> x, y = Tensor([[1.0, 2.0]]), Tensor([[3.0]])
+    >>> first, second = step(x, y), step(x, y)
+    >>> second.item() < first.item()
+    True
+    """
+    if isinstance(step, _STATEFUL):
+        return lambda function: compile(function, step, *objects)
+    for part in objects:
+        if not isinstance(part, _STATEFUL):
+            raise DTypeError(
+                f"expects modules, optimizers and schedules after the step, got {type(part).__name__}",
+                subject="compile",
+            )
+    return CompiledStep(step, objects)
+
+
+class CompiledStep:
+    """A step and the objects whose state it changes; made by `compile`."""
+
+    def __init__(self, step: Callable[..., Any], objects: tuple[Any, ...]) -> None:
+        self.step = step
+        self.state = _State(objects)
+        self.variants: dict[Any, _Variant] = {}
+        functools.update_wrapper(self, step)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the step once, compiled if the library of the model has a compiler."""
+        self.state.drop_gradients()
+        backend = self.state.backend()
+        compiler = compiler_of(backend)
+        if compiler is None:
+            result = self.step(*args, **kwargs)
+            self.state.drop_gradients()
+            return map_arrays(_off_tape, result)
+
+        self.state.initialize()
+        leaves: list[Any] = []
+        structure = take_apart((args, kwargs), leaves)
+        for leaf in leaves:
+            if is_array(leaf) and backend_of(leaf) is not backend:
+                raise_mismatch(leaf, self.state.tensors()[0].data)  # tracing would move it silently
+        key = (structure, tuple(_signature(leaf) for leaf in leaves), self.state.settings())
+        if key not in self.variants:
+            self.variants[key] = _Variant(self.step, self.state, structure, compiler)
+        return self.variants[key](leaves)
+
+
+class _Variant:
+    """The step compiled for one structure of arguments and one setting of the objects."""
+
+    def __init__(
+        self, step: Callable[..., Any], state: _State, arguments: Structure, compiler: Compiler
+    ) -> None:
+        self.step = step
+        self.state = state
+        self.arguments = arguments
+        self.refusals = compiler.refusals
+        self.run = compiler.compile(self._pure_step)
+        self.results: Structure | None = None
+        self.draws: int | None = None  # how often the step draws random numbers; found at the first run
+
+    def __call__(self, leaves: list[Any]) -> Any:
+        stream = random.default_stream()
+        before, count = self.state.collect(), stream.counter
+        try:
+            after, results, draws = self.run(_apart(self.state.lift(before), leaves), leaves, count)
+        except self.refusals as error:
+            self.state.install(before)
+            raise BackendError(
+                "asks for the value of an array while it is being compiled: " + str(error).partition("\n")[0],
+                subject=f"The step '{getattr(self.step, '__name__', self.step)}'",
+                hint="Return the array and read it outside of the step; bind numbers that must stay numbers "
+                "with functools.partial",
+            ) from error
+        except BaseException:
+            self.state.install(before)
+            raise
+        finally:
+            stream.counter = count
+            self.state.drop_gradients()
+        self.state.install(after)
+        if self.draws is None:
+            self.draws = item(draws)
+        stream.counter = count + self.draws
+        return put_together(self.results, iter(results))  # type: ignore[arg-type]
+
+    def _pure_step(self, state: Any, leaves: list[Any], count: Any) -> tuple[Any, list[Any], Any]:
+        """The step as a function of all that it reads to all that it changes; runs while tracing."""
+        stream = random.default_stream()
+        self.state.install(state)
+        stream.counter = count
+        args, kwargs = put_together(self.arguments, iter(leaves))
+        result = self.step(*args, **kwargs)
+        leaves = []
+        self.results = take_apart(map_arrays(_off_tape, result), leaves)
+        return _same_types(self.state.collect(), state), leaves, stream.counter - count
+
+
+class _State:
+    """All that a step may change, taken out of its objects as one nesting of arrays, and put back."""
+
+    def __init__(self, objects: tuple[Any, ...]) -> None:
+        self.roots = [part for part in objects if isinstance(part, Module)]
+        self.optimizers = [part for part in objects if isinstance(part, Optimizer)]
+        self.schedules = [part for part in objects if isinstance(part, LRScheduler)]
+
+    def tensors(self) -> list[Tensor]:
+        """Parameters and buffers, each once."""
+        found: dict[int, Tensor] = {}
+        for module in self.roots:
+            found |= {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+        for optimizer in self.optimizers:
+            found |= {id(tensor): tensor for _, tensor in optimizer.named_parameters()}
+        return list(found.values())
+
+    def backend(self) -> Backend:
+        """The library that the state lives in."""
+        tensors = self.tensors()
+        return backend_of(tensors[0].data) if tensors else get_backend()
+
+    def initialize(self) -> None:
+        """Make the optimizers' arrays that are still to come: the structure must not change later."""
+        for optimizer in self.optimizers:
+            optimizer.initialize_state()
+
+    def drop_gradients(self) -> None:
+        """Set each `.grad` to None."""
+        for tensor in self.tensors():
+            tensor.grad = None
+
+    def collect(self) -> dict[str, list[Any]]:
+        """The state as it is: arrays, and the Python numbers that `lift` makes arrays of."""
+        return {
+            "tensors": [tensor.data for tensor in self.tensors()],
+            "slots": [dict(optimizer.state) for optimizer in self.optimizers],
+            "options": [
+                [{name: group[name] for name in names} for group in optimizer.param_groups]
+                for optimizer, names in self.scheduled()
+            ],
+            "counts": [schedule.last_epoch for schedule in self.schedules],
+        }
+
+    def install(self, state: dict[str, list[Any]]) -> None:
+        """Put a state that was collected, or what became of it, in its place."""
+        for tensor, array in zip(self.tensors(), state["tensors"]):
+            tensor.data = array
+        for optimizer, slots, options in zip(self.optimizers, state["slots"], state["options"]):
+            optimizer.state = dict(slots)
+            for group, values in zip(optimizer.param_groups, options):
+                group.update(values)
+        for schedule, count in zip(self.schedules, state["counts"]):
+            schedule.last_epoch = count
+
+    def lift(self, state: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """The collected state with its Python numbers as 0-d arrays, beside the parameters."""
+        options = []
+        for optimizer, groups in zip(self.optimizers, state["options"]):
+            options.append([])
+            for group, values in zip(optimizer.param_groups, groups):
+                like = group["params"][0].data if group["params"] else state["tensors"][0]
+                options[-1].append({name: _as_array(value, like) for name, value in values.items()})
+        return {
+            **state,
+            "options": options,
+            "counts": [self._count(count, state) for count in state["counts"]],
+        }
+
+    def _count(self, count: Any, state: dict[str, list[Any]]) -> Array:
+        """A schedule's count as an integer array that becomes a float of the parameters' width."""
+        like = state["tensors"][0]
+        wide = dtype_name(like.dtype) == "float64"
+        return _as_array(count, like, "int64" if wide else "int32")
+
+    def scheduled(self) -> list[tuple[Optimizer, list[str]]]:
+        """Each optimizer with the options that its schedules change."""
+        return [
+            (
+                optimizer,
+                sorted({"lr"}.union(*(s.scheduled for s in self.schedules if s.optimizer is optimizer))),
+            )
+            for optimizer in self.optimizers
+        ]
+
+    def settings(self) -> tuple[Any, ...]:
+        """All that a step may depend on and that is no array: if it changes, the step is traced anew."""
+        stream = random.default_stream()
+        constants = [
+            {name: value for name, value in group.items() if name not in ("params", "param_names", *names)}
+            for optimizer, names in self.scheduled()
+            for group in optimizer.param_groups
+        ]
+        return (
+            tuple(module.training for root in self.roots for module in root.modules()),
+            tuple(tensor.requires_grad for tensor in self.tensors()),
+            repr(constants),
+            repr([schedule.base_lrs for schedule in self.schedules]),
+            (stream.seed, stream.rng, is_grad_enabled()),
+        )
+
+
+def _as_array(value: Any, like: Array, dtype: Any = None) -> Any:
+    """A Python number as a 0-d array beside `like`; tuples element by element."""
+    if isinstance(value, tuple):
+        return tuple(_as_array(part, like, dtype) for part in value)
+    if isinstance(value, Tensor):
+        value = value.data
+    xp = namespace(like)
+    dtype = like.dtype if dtype is None else getattr(xp, dtype)
+    if is_array(value) and value.dtype == dtype:
+        return value
+    return xp.asarray(value, dtype=dtype, device=device_of(like))
+
+
+def _same_types(after: Any, before: Any) -> Any:
+    """The state after a step with the element types from before it, so that it fits in again."""
+    if isinstance(after, dict):
+        return {key: _same_types(part, before[key]) for key, part in after.items()}
+    if isinstance(after, list | tuple):
+        return type(after)(_same_types(part, other) for part, other in zip(after, before))
+    return namespace(before).asarray(after, dtype=before.dtype)
+
+
+def _apart(state: Any, leaves: list[Any]) -> Any:
+    """The state with a copy of each array that occurs twice, or is an argument: it is given away."""
+    seen = {id(leaf) for leaf in leaves}
+
+    def own(array: Array) -> Array:
+        if id(array) in seen:
+            array = namespace(array).asarray(array, copy=True)
+        seen.add(id(array))
+        return array
+
+    return map_arrays(own, state)
+
+
+def _off_tape(array: Any) -> Any:
+    return array.detach() if isinstance(array, Tensor) else array
+
+
+def _signature(leaf: Any) -> tuple[Any, ...]:
+    return (tuple(leaf.shape), leaf.dtype) if is_array(leaf) else ()
