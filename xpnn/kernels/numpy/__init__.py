@@ -1,0 +1,5 @@
+"""Kernels for NumPy."""
+
+from xpnn.kernels.numpy import conv, pool
+
+__all__ = ["conv", "pool"]
