@@ -8,9 +8,12 @@ from collections.abc import Iterator
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_ENABLE_X64", "1")  # the oracles compare in float64
+os.environ.setdefault(  # compiling takes longer than running here, so it is done badly and quickly
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 
 import pytest
-from targets import TARGETS, Target, missing
+from targets import CHOSEN, TARGETS, Target, missing
 
 import xpnn
 from xpnn.autograd import set_grad_enabled
@@ -45,8 +48,8 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test with an argument `backend` runs once on each target."""
-    if "backend" in metafunc.fixturenames:
+    """A test with an argument `backend` runs once on each target; test_cases.py has a plan of its own."""
+    if "backend" in metafunc.fixturenames and "options" not in metafunc.fixturenames:
         metafunc.parametrize("backend", metafunc.config.stash[CHOSEN], ids=str, indirect=True)
 
 
@@ -74,12 +77,3 @@ def clean_state() -> None:
     xpnn.manual_seed(0)
     xpnn.set_backend("numpy")
     set_grad_enabled(True)
-
-
-@pytest.fixture
-def slow(request: pytest.FixtureRequest) -> bool:
-    """Whether `--slow` was given."""
-    return request.config.getoption("--slow")
-
-
-CHOSEN = pytest.StashKey[list[Target]]()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 
 from xpnn.backend import (
     Backend,
@@ -86,6 +87,8 @@ TARGETS = (
     Target("cupy_like", "cupy_like"),
     Target("cupy", "cupy"),
 )
+
+CHOSEN = pytest.StashKey[list[Target]]()  # in pytest's configuration: the targets of this run
 
 
 def missing(target: Target) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases.case import Bad, Case, all_cases, describe
-from targets import Target
+from targets import CHOSEN, Target
 
 from xpnn.autograd import Tensor, grad
 from xpnn.backend import (
@@ -28,23 +28,61 @@ from xpnn.backend import (
 from xpnn.testing import assert_close, gradcheck, gradgradcheck
 
 CASES = list(all_cases())
-RUNS = [
-    pytest.param(case, options, id=f"{case}-{describe(options)}")
-    for case in CASES
-    for options in case.options
-]
-FIRST_RUNS = [pytest.param(case, case.options[0], id=f"{case}-{describe(case.options[0])}") for case in CASES]
-ERRORS = [
-    pytest.param(case, refusal, id=f"{case}-{i}") for case in CASES for i, refusal in enumerate(case.errors)
-]
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
-# A library that compiles every shape anew, or checks every call, takes most of the time; they run the same
-# backward code as the others, so that of the second derivatives a sample will do unless `--slow` is given.
+# JAX compiles every operation for every shape, and strict checks every call: they would take most of the
+# time. They run the same lines as the others, so that in some tests the first options of a case must do for
+# them, unless `--slow` is given.
 SAMPLED = ("jax", "strict", "read_only")
 
 
-@pytest.mark.parametrize(("case", "options"), RUNS)
+def everywhere(case: Case, target: Target) -> bool:
+    return True
+
+
+def differentiable(case: Case, target: Target) -> bool:
+    return bool(case.gradient_positions(case.arrays(**case.options[0])))
+
+
+def twice_differentiable(case: Case, target: Target) -> bool:
+    return case.second_order and differentiable(case, target)
+
+
+def batched(case: Case, target: Target) -> bool:
+    inputs = case.arrays(**case.options[0])
+    return bool(case.batched) and all(inputs[i] is not None and inputs[i].ndim for i in case.batched)
+
+
+def strided(case: Case, target: Target) -> bool:
+    """Where the layout of an array in memory shows."""
+    return target.backend in ("numpy", "torch", "cupy")
+
+
+def has_kernels(case: Case, target: Target) -> bool:
+    find_kernels(find_backend(target.backend), "")  # imports them
+    return any(kernel.backend == target.backend for kernel in registered_kernels())
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs a test on every case, options and target that its plan (below) lets through."""
+    if metafunc.function is test_refusal:
+        refusals = [
+            pytest.param(case, bad, id=f"{case}-{i}") for case in CASES for i, bad in enumerate(case.errors)
+        ]
+        metafunc.parametrize(("case", "refusal"), refusals)
+        return
+    applies, sampled = PLANS[metafunc.function]
+    everything = metafunc.config.getoption("--slow")
+    runs = [
+        pytest.param(case, options, target, id=f"{target}-{case}-{describe(options)}")
+        for target in metafunc.config.stash[CHOSEN]
+        for case in CASES
+        if applies(case, target)
+        for options in (case.options if everything or target.name not in sampled else case.options[:1])
+    ]
+    metafunc.parametrize(("case", "options", "backend"), runs, indirect=["backend"])
+
+
 def test_forward(case: Case, options: dict[str, Any], backend: Target) -> None:
     """float64 results equal the oracles', of PyTorch and of the formula; the inputs stay as they were."""
     inputs = case.arrays(**options)
@@ -62,12 +100,9 @@ def test_forward(case: Case, options: dict[str, Any], backend: Target) -> None:
         assert x is None or np.array_equal(backend.numpy(array), x), "an input was written to"
 
 
-@pytest.mark.parametrize(("case", "options"), RUNS)
 def test_gradient(case: Case, options: dict[str, Any], backend: Target) -> None:
     """First derivatives equal PyTorch's and those by finite differences, for every subset of the inputs."""
     inputs = case.arrays(**options)
-    if not case.gradient_positions(inputs):
-        pytest.skip("has no differentiable input")
     if case.torch is not None and HAS_TORCH:
         for gradient, expected in zip(
             gradients_of(case, options, inputs, backend), torch_gradients(case, options, inputs), strict=True
@@ -78,19 +113,13 @@ def test_gradient(case: Case, options: dict[str, Any], backend: Target) -> None:
     gradcheck(function, arrays, atol=1e-6, rtol=1e-5, fast_mode=True)
 
 
-@pytest.mark.parametrize(("case", "options"), RUNS)
-def test_second_derivative(case: Case, options: dict[str, Any], backend: Target, slow: bool) -> None:
+def test_second_derivative(case: Case, options: dict[str, Any], backend: Target) -> None:
     """The gradient's gradient, which comes from the same backward code run on Tensors."""
     inputs = case.arrays(**options)
-    if not case.second_order or not case.gradient_positions(inputs):
-        pytest.skip("has no second derivative")
-    if backend.name in SAMPLED and options is not case.options[0] and not slow:
-        pytest.skip(f"sampled on {backend}: run with --slow")
     function, arrays = checkable(case, options, inputs, backend)
     gradgradcheck(function, arrays, atol=1e-5, rtol=1e-4, fast_mode=True)
 
 
-@pytest.mark.parametrize(("case", "options"), RUNS)
 def test_float32(case: Case, options: dict[str, Any], backend: Target) -> None:
     """float32 in, float32 out and float32 gradients, on the device of the inputs, near the float64 ones."""
     wide = case.arrays(**options)
@@ -109,11 +138,8 @@ def test_float32(case: Case, options: dict[str, Any], backend: Target) -> None:
             assert dtype_name(gradient.dtype) == "float32"
 
 
-@pytest.mark.parametrize(("case", "options"), RUNS)
 def test_strides(case: Case, options: dict[str, Any], backend: Target) -> None:
     """Transposed and gapped arrays give what contiguous ones give, gradients too."""
-    if backend.backend in ("jax", "array_api_strict"):
-        pytest.skip("arrays have no strides")
     inputs = case.arrays(**options)
     expected = as_tuple(case.function(*inputs, **options))
     for view in (gapped, transposed):
@@ -127,15 +153,10 @@ def test_strides(case: Case, options: dict[str, Any], backend: Target) -> None:
             assert_close(gradient, other, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize(("case", "options"), FIRST_RUNS)
 def test_empty_batch(case: Case, options: dict[str, Any], backend: Target) -> None:
     """A batch of none gives what the oracles give, and gradients of the right shapes."""
     inputs = list(case.arrays(**options))
-    if not case.batched:
-        pytest.skip("has no batch axis")
     for i in case.batched:
-        if inputs[i] is None or inputs[i].ndim == 0:
-            pytest.skip("has no batch axis")
         inputs[i] = inputs[i][:0]
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -151,11 +172,8 @@ def test_empty_batch(case: Case, options: dict[str, Any], backend: Target) -> No
         assert gradient.shape == inputs[i].shape
 
 
-@pytest.mark.parametrize(("case", "options"), RUNS)
 def test_kernel(case: Case, options: dict[str, Any], backend: Target) -> None:
     """A backend's kernels give what the reference gives, forward and backward, in both precisions."""
-    if not has_kernels(backend):
-        pytest.skip(f"{backend} has no kernels")
     wide = case.arrays(**options)
     narrow = tuple(x.astype(np.float32) if is_float(x) else x for x in wide)
     for inputs, (rtol, atol) in ((wide, (1e-9, 1e-11)), (narrow, case.float32)):
@@ -172,7 +190,6 @@ def test_kernel(case: Case, options: dict[str, Any], backend: Target) -> None:
         assert_close(fast, reference, rtol=rtol, atol=atol, equal_nan=True)
 
 
-@pytest.mark.parametrize(("case", "refusal"), ERRORS)
 def test_refusal(case: Case, refusal: Bad, backend: Target) -> None:
     """Wrong arguments raise the error that says so, for raw arrays and for Tensors."""
     options = {**case.options[0], **refusal.options}
@@ -186,6 +203,18 @@ def test_refusal(case: Case, refusal: Bad, backend: Target) -> None:
     tensors = [Tensor(a) if isinstance(x, np.ndarray) else a for x, a in zip(inputs, arrays, strict=True)]
     with pytest.raises(refusal.error, match=refusal.match):
         case.function(*tensors, **options)
+
+
+# Test -> where it applies, and the targets on which a sample will do.
+PLANS: dict[Callable[..., None], tuple[Callable[[Case, Target], bool], tuple[str, ...]]] = {
+    test_forward: (everywhere, ()),
+    test_gradient: (differentiable, ()),
+    test_second_derivative: (twice_differentiable, SAMPLED),
+    test_float32: (everywhere, SAMPLED),
+    test_strides: (strided, SAMPLED),
+    test_empty_batch: (batched, SAMPLED),
+    test_kernel: (has_kernels, SAMPLED),
+}
 
 
 def oracles_of(case: Case, options: dict[str, Any], inputs: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -258,11 +287,6 @@ def transposed(backend: Target, x: np.ndarray) -> Any:
         return backend.array(x)
     array = backend.array(np.ascontiguousarray(x.T))
     return namespace(array).permute_dims(array, tuple(reversed(range(x.ndim))))
-
-
-def has_kernels(backend: Target) -> bool:
-    find_kernels(find_backend(backend.backend), "")  # imports them
-    return any(kernel.backend == backend.backend for kernel in registered_kernels())
 
 
 def assert_on(backend: Target, array: Any) -> None:

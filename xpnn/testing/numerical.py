@@ -95,13 +95,10 @@ def check_float64(x: Any, subject: str, name: str) -> None:
     if not is_array(x):
         raise DTypeError(f"expects {name} to be an array or Tensor, got {type(x).__name__}", subject=subject)
     if dtype_name(x.dtype) != "float64":
-        hint = "Convert it with xpnn.asarray(x, dtype='float64')"
-        if backend_of(x.data if is_tensor(x) else x).name == "jax":
-            hint += "; JAX has float64 only with JAX_ENABLE_X64=1 in the environment"
         raise DTypeError(
             f"expects {name} in float64, got {dtype_name(x.dtype)}, too coarse for a difference quotient",
             subject=subject,
-            hint=hint,
+            hint="Convert it with xpnn.asarray(x, dtype='float64'); JAX has it only with JAX_ENABLE_X64=1",
         )
 
 
