@@ -103,7 +103,11 @@ def check_same_dtype(subject: str, x: Any, **others: Any) -> None:
     Mixed precisions would promote in silence, and a float32 network would go on in float64.
     """
     for name, other in others.items():
-        if other is not None and other.dtype != x.dtype:
+        if other is None:
+            continue
+        if type(other.dtype) is not type(x.dtype):
+            namespace(x, other)  # two libraries: that is the mistake to name
+        if other.dtype != x.dtype:
             mine, its = dtype_name(x.dtype), dtype_name(other.dtype)
             wrong, right = ("input", its) if its == "float32" else (name, mine)
             raise DTypeError(
@@ -169,7 +173,7 @@ def check_indices(
     The values are read only where that stalls nothing: not while `jax.jit` traces, and not on a GPU,
     which would have to finish all the work queued so far. `ignored` is an index that is let pass.
 
-    Returns: whether the values were read.
+    Returns: whether every index was seen to be in range.
     """
     if size_of(indices.shape) == 0:
         return True
@@ -183,7 +187,7 @@ def check_indices(
     if ignored is not None:
         wrong &= values != ignored
     if not wrong.any():
-        return True
+        return False
     position = tuple(int(where[0]) for where in wrong.nonzero())
     at = f" at position {position[0] if len(position) == 1 else position}" if position else ""
     raise IndexOutOfRangeError(
