@@ -130,7 +130,13 @@ _REFUSALS = [
 ]
 _WINDOW_REFUSALS = [
     *_REFUSALS,
-    bad(ShapeError, r"kernel of 8 x 8, larger than its input of 6 x 7", kernel_size=8, padding=0),
+    bad(
+        ShapeError,
+        r"kernel of 8 x 8, larger than its input of 6 x 7",
+        kernel_size=8,
+        padding=0,
+        ceil_mode=False,
+    ),
     bad(ArgumentError, r"stride of at least 1, got 0", stride=0),
     bad(ArgumentError, r"kernel_size as an integer or 2 integers", kernel_size="2"),
     bad(ArgumentError, r"padding of at most half of the kernel", kernel_size=2, padding=2),
@@ -142,7 +148,8 @@ CASES = [
         F.max_pool2d,
         inputs=_distinct,
         options=[
-            *grid(kernel_size=[2, (3, 2)], stride=[None, (1, 2)], padding=[0, 1], ceil_mode=[False, True]),
+            *grid(kernel_size=2, stride=[None, 1], padding=0, ceil_mode=[False, True]),
+            *grid(kernel_size=(3, 2), stride=[None, (1, 2)], padding=1, ceil_mode=True),
             {"kernel_size": 2, "dilation": (2, 3), "stride": 1},
             {"kernel_size": 1, "stride": 2},
         ],
@@ -154,7 +161,7 @@ CASES = [
         "max_pool2d indices",
         F.max_pool2d,
         inputs=_distinct,
-        options=grid(kernel_size=[2, (3, 2)], padding=[0, 1], ceil_mode=True, return_indices=True),
+        options=grid(kernel_size=(3, 2), padding=[0, 1], ceil_mode=True, return_indices=True),
         torch=_in_torch("max_pool2d"),
         naive=naive_max_pool2d,
     ),
@@ -163,12 +170,9 @@ CASES = [
         F.avg_pool2d,
         inputs=_images,
         options=[
-            *grid(
-                kernel_size=[2, (3, 2)],
-                padding=[0, 1],
-                ceil_mode=[False, True],
-                count_include_pad=[True, False],
-            ),
+            *grid(kernel_size=(3, 2), padding=1, ceil_mode=[False, True], count_include_pad=[True, False]),
+            {"kernel_size": 2},
+            {"kernel_size": 2, "ceil_mode": True},
             {"kernel_size": 3, "stride": (2, 1), "padding": 1},
             {"kernel_size": 3, "stride": 2, "padding": 1, "divisor_override": 4},
         ],
