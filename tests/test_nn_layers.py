@@ -244,7 +244,7 @@ def test_batch_norm_is_not_counted_twice_by_checkpoint() -> None:
 def test_batch_norm_is_traceable() -> None:
     jax = pytest.importorskip("jax")
     with xpnn.use_backend("jax"):
-        norm = nn.BatchNorm1d(3, momentum=None, affine=False)
+        norm = nn.BatchNorm1d(3, momentum=None)
 
         def step(x: Any, mean: Any, var: Any, count: Any) -> Any:
             norm.running_mean, norm.running_var, norm.num_batches_tracked = mean, var, count

@@ -20,7 +20,7 @@ class _Container(Module, Generic[T]):
 
     kind: ClassVar[type]
 
-    def _members(self) -> dict[str, T]:
+    def _members(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if isinstance(value, self.kind)}
 
     def _add(self, name: str, value: T | None) -> None:

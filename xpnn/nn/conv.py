@@ -20,6 +20,8 @@ class _Conv(Module):
 
     axes: ClassVar[int] = 2
     transposed: ClassVar[bool] = False
+    padding: Any
+    output_padding: tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -71,7 +73,7 @@ class _Conv(Module):
             text += f", padding={self.padding}"
         if self.dilation != ones:
             text += f", dilation={self.dilation}"
-        if getattr(self, "output_padding", zeros) != zeros:
+        if any(self.output_padding):
             text += f", output_padding={self.output_padding}"
         if self.groups != 1:
             text += f", groups={self.groups}"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import device_of, namespace
 
-if TYPE_CHECKING:
-    from xpnn.nn.module import Module
+Module = Any  # the class in `module.py`, which is built from these functions
 
 _keys = itertools.count()
 
@@ -146,7 +145,7 @@ def _watch_backward(
 ) -> tuple:
     taped = any(isinstance(gradient, Tensor) for gradient in gradients)
     shown = tuple([g if g is None or taped else Tensor(g) for g in gradients])
-    results = []
+    results: list[Any] = []
     for gradient, array, need in zip(seen(shown), saved, needs):
         if not need:
             results.append(None)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xpnn.autograd.mode import scope, switches
 from xpnn.backend import XpnnError
 
-if TYPE_CHECKING:
-    from xpnn.nn.module import Module
+Module = Any  # the class in `module.py`, which is built from these functions
 
 
 def locate(error: XpnnError, module: Module) -> None:

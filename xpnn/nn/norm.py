@@ -19,6 +19,11 @@ class _BatchNorm(Module):
 
     ranks: ClassVar[tuple[int, ...]]
     layout: ClassVar[str]
+    weight: Any  # Parameters and Buffers, or None where the arguments leave them out
+    bias: Any
+    running_mean: Any
+    running_var: Any
+    num_batches_tracked: Any
 
     def __init__(
         self,

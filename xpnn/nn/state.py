@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from xpnn.autograd import Tensor
 from xpnn.backend import (
@@ -23,8 +23,7 @@ from xpnn.backend import (
 )
 from xpnn.nn.parameter import Buffer, Parameter, copy_like, raw_array
 
-if TYPE_CHECKING:
-    from xpnn.nn.module import Module
+Module = Any  # the class in `module.py`, which is built from these functions
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _LISTED = 8  # entries of one kind that an error names, before it only counts the rest
