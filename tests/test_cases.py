@@ -17,6 +17,7 @@ from targets import CHOSEN, Target
 
 from xpnn.autograd import Tensor, grad
 from xpnn.backend import (
+    cheap_to_read,
     device_of,
     dtype_name,
     find_backend,
@@ -198,6 +199,8 @@ def test_refusal(case: Case, refusal: Bad, backend: Target) -> None:
     else:
         inputs = refusal.inputs(np.random.default_rng(0))
     arrays = [backend.array(x) if isinstance(x, np.ndarray) else x for x in inputs]
+    if refusal.values and not all(cheap_to_read(a) for a in arrays if a is not None):
+        pytest.skip("values on a GPU are not read")
     with pytest.raises(refusal.error, match=refusal.match):
         case.function(*arrays, **options)
     tensors = [Tensor(a) if isinstance(x, np.ndarray) else a for x, a in zip(inputs, arrays, strict=True)]

@@ -27,6 +27,7 @@ class Bad:
     match: str
     inputs: Inputs | None
     options: dict[str, Any]
+    values: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,15 +93,23 @@ def grid(**values: Any) -> list[dict[str, Any]]:
     return [dict(zip(values, combination, strict=True)) for combination in itertools.product(*choices)]
 
 
-def bad(error: type[Exception], match: str, inputs: Inputs | None = None, **options: Any) -> Bad:
+def bad(
+    error: type[Exception],
+    match: str,
+    inputs: Inputs | None = None,
+    *,
+    values: bool = False,
+    **options: Any,
+) -> Bad:
     """A call that must raise `error` with a message in which the pattern `match` is found.
 
     Args:
         inputs: `inputs(rng)` makes the arrays; None takes the case's own for its first options, updated
             by these.
+        values: whether it takes the values of an array to see what is wrong; on a GPU they are not read.
         options: keyword arguments, over the case's first ones.
     """
-    return Bad(error, match, inputs, options)
+    return Bad(error, match, inputs, options, values)
 
 
 def describe(options: dict[str, Any]) -> str:

@@ -39,8 +39,9 @@ CASES = [
                 IndexOutOfRangeError,
                 r"embedding expects indices between 0 and 3, got 4 at position \(1, 0\)\. The table has 4 r",
                 inputs=inputs([[0, 1], [4, 0]]),
+                values=True,
             ),
-            bad(IndexOutOfRangeError, r"got -1 at position 1", inputs=inputs([0, -1])),
+            bad(IndexOutOfRangeError, r"got -1 at position 1", inputs=inputs([0, -1]), values=True),
             bad(ArgumentError, r"expects padding_idx between -4 and 3, got 4", padding_idx=4),
             bad(DTypeError, r"expects input as integers, got float64", inputs=inputs([0.0])),
             bad(

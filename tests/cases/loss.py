@@ -191,6 +191,7 @@ BINARY = [
                 ArgumentError,
                 r"expects probabilities between 0 and 1, got 1.5\. For scores use",
                 inputs=lambda rng: (np.asarray([0.5, 1.5]), np.ones(2)),
+                values=True,
             )
         ],
     ),
@@ -318,8 +319,9 @@ def label_errors(name):
             rf"{name} expects labels between 0 and 2, got 3 at position 1\. "
             r"The input of shape \(2, 3\) has 3 classes on axis 1",
             inputs=of([0, 3]),
+            values=True,
         ),
-        bad(IndexOutOfRangeError, r"got -1 at position 0", inputs=of([-1, 0])),
+        bad(IndexOutOfRangeError, r"got -1 at position 0", inputs=of([-1, 0]), values=True),
         bad(
             ShapeError,
             rf"{name} expects labels of shape \(2,\).* for an input of shape \(2, 3\), got \(2, 1\)\. "

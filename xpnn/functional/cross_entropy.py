@@ -20,7 +20,6 @@ from xpnn.functional.arguments import (
     check_reduction,
     check_same_dtype,
     check_shape,
-    raw_array,
     shape_of,
 )
 from xpnn.functional.reduction import reduced, share
@@ -83,14 +82,15 @@ def cross_entropy(
 def _cross_entropy(x, target, weight, kept, *, axis, reduction, label_smoothing):
     xp = namespace(x)
     log_p = log_softmax(x, axis)
-    if kept is None:
+    if target.ndim == x.ndim:
         q = _distribution(x, target, weight, kept, axis, label_smoothing)
         losses = -xp.sum(q * log_p, axis=axis)
     else:
         losses = _losses_of_labels(log_p, target, weight, kept, axis)
         if label_smoothing:
             even = xp.mean(log_p if weight is None else log_p * _along(weight, x, axis), axis=axis)
-            losses = (1 - label_smoothing) * losses - label_smoothing * kept * even
+            even = even if kept is None else kept * even
+            losses = (1 - label_smoothing) * losses - label_smoothing * even
     return reduced(losses, reduction, _count(x, target, weight, kept, axis)), (x, target, weight, kept)
 
 
@@ -165,15 +165,17 @@ def _losses_of_labels(log_p: Any, labels: Any, weight: Any, kept: Any, axis: int
     # An ignored label may be out of range, and what it would pick may be infinite.
     inside = xp.expand_dims(labels % log_p.shape[axis], axis=axis)
     picked = xp.squeeze(xp.take_along_axis(log_p, inside, axis=axis), axis=axis)
-    picked = xp.where(kept == 0, xp.zeros_like(picked), picked)
-    return -_label_weights(labels, weight, kept) * picked
+    if kept is not None:
+        picked = xp.where(kept == 0, xp.zeros_like(picked), picked)
+    weights = _label_weights(labels, weight, kept)
+    return -picked if weights is None else -weights * picked
 
 
 def _distribution(x: Any, target: Any, weight: Any, kept: Any, axis: int, label_smoothing: float) -> Any:
     """q times the weights of the classes, shaped as x; 0 where the label is ignored."""
     xp = namespace(x, target, weight)
     classes = x.shape[axis]
-    if kept is None:
+    if target.ndim == x.ndim:
         q = target if is_floating(target) else xp.astype(target, x.dtype)
     else:
         numbers = xp.arange(classes, dtype=target.dtype, device=device_of(target))
@@ -186,19 +188,20 @@ def _distribution(x: Any, target: Any, weight: Any, kept: Any, axis: int, label_
 
 
 def _label_weights(labels: Any, weight: Any, kept: Any) -> Any:
-    """weight[label], and 0 where the label is ignored."""
+    """weight[label], and 0 where the label is ignored; None if all are 1."""
     if weight is None:
         return kept
     xp = namespace(labels, weight)
     flat = xp.reshape(labels % weight.shape[0], (size_of(labels.shape),))
-    return kept * xp.reshape(xp.take(weight, flat, axis=0), labels.shape)
+    weights = xp.reshape(xp.take(weight, flat, axis=0), labels.shape)
+    return weights if kept is None else kept * weights
 
 
 def _count(x: Any, target: Any, weight: Any, kept: Any, axis: int) -> Any:
     """What "mean" divides by: the weights of the labels that count, or the number of distributions."""
-    if kept is None:
+    weights = None if target.ndim == x.ndim else _label_weights(target, weight, kept)
+    if weights is None:
         return size_of(x.shape[:axis]) * size_of(x.shape[axis + 1 :])
-    weights = _label_weights(target, weight, kept)
     return namespace(weights).sum(weights)
 
 
@@ -207,18 +210,17 @@ def _along(vector: Any, x: Any, axis: int) -> Any:
     return namespace(vector).reshape(vector, (*(1,) * axis, -1, *(1,) * (x.ndim - axis - 1)))
 
 
-def _kept(x: Any, labels: Any, axis: int, ignore_index: int, subject: str) -> Array:
-    """1.0 where a label counts, 0.0 where it is ignored, NaN where it is wrong and could not be checked."""
+def _kept(x: Any, labels: Array, axis: int, ignore_index: int, subject: str) -> Array | None:
+    """1.0 where a label counts, 0.0 where it is ignored, NaN where it is wrong; None if all count."""
     classes = x.shape[axis]
     hint = f"The input of shape {shape_of(x)} has {classes} classes on axis {axis}"
-    checked = check_indices(labels, classes, subject, "labels", hint, ignored=ignore_index)
+    in_range = check_indices(labels, classes, subject, "labels", hint, ignored=ignore_index)
+    if in_range and not 0 <= ignore_index < classes:
+        return None
     xp = namespace(labels)
-    dtype = raw_array(x).dtype
-    kept = xp.astype(xp.asarray(labels != ignore_index), dtype)  # NumPy makes a scalar of a 0-d comparison
-    if not checked:
-        wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
-        kept = xp.where(wrong, xp.full_like(kept, nan), kept)
-    return kept
+    kept = xp.astype(xp.asarray(labels != ignore_index), x.dtype)  # a 0-d comparison is a scalar in NumPy
+    wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
+    return xp.where(wrong, xp.full_like(kept, nan), kept)
 
 
 def _class_axis(x: Any, subject: str) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import ArgumentError, Array, idioms, namespace, size_of
+from xpnn.backend import ArgumentError, Array, device_of, idioms, namespace, size_of
 from xpnn.functional.arguments import (
     as_indices,
     check_floating,
@@ -29,9 +30,9 @@ def embedding(input: Array, weight: Array | Tensor, padding_idx: int | None = No
 
     Returns: (*input.shape, features).
 
-    Raises: IndexOutOfRangeError for an index outside of the table, with its position. On a GPU and while
-    `jax.jit` traces the indices are not read, because that would stall the device; what the library makes of
-    a wrong one there is its own affair. DTypeError if the indices are not integers.
+    Raises: IndexOutOfRangeError for an index outside of the table, with its position (where indices cannot
+    be read without stalling, on a GPU or under `jax.jit`, its row is NaN instead); DTypeError if the indices
+    are not integers.
 
     >>> import numpy as np
     >>> embedding(np.asarray([2, 0]), np.asarray([[0.0], [0.1], [0.2]])).tolist()
@@ -48,8 +49,11 @@ def embedding(input: Array, weight: Array | Tensor, padding_idx: int | None = No
             )
         padding_idx = padding_idx % rows
     indices = as_indices(input)
-    check_indices(indices, rows, "embedding", "indices", f"The table has {rows} rows (num_embeddings)")
-    return _embedding(indices, weight, padding_idx=padding_idx)
+    hint = f"The table has {rows} rows (num_embeddings)"
+    if check_indices(indices, rows, "embedding", "indices", hint):
+        return _embedding(indices, weight, padding_idx=padding_idx)
+    found = _embedding(indices % rows, weight, padding_idx=padding_idx)
+    return namespace(found).multiply(found, _nan_where_outside(indices, rows, found.dtype))
 
 
 @primitive
@@ -84,3 +88,11 @@ def _sum_into_rows(values, indices, *, rows):
 def _sum_into_rows_backward(gy, saved, needs, *, rows):
     (indices,) = saved
     return _embedding(indices, gy, padding_idx=None), None
+
+
+def _nan_where_outside(indices: Array, rows: int, dtype: Any) -> Array:
+    """(*indices.shape, 1) of ones, NaN where the index is outside of the table."""
+    xp = namespace(indices)
+    ones = xp.ones((*indices.shape, 1), dtype=dtype, device=device_of(indices))
+    outside = xp.expand_dims((indices < 0) | (indices >= rows), axis=-1)
+    return xp.where(outside, xp.full_like(ones, nan), ones)
