@@ -9,7 +9,7 @@ Sub-packages: `functional` (the maths), `nn` (modules), `optim`, `data`, `metric
 `viz`, `testing`, and below them `autograd` and `backend`.
 """
 
-from xpnn import autograd, backend, data, functional, io, metrics, models, nn, optim, testing
+from xpnn import autograd, backend, data, functional, io, metrics, models, nn, optim, testing, train
 from xpnn.autograd import (
     Tensor,
     checkpoint,
@@ -41,6 +41,7 @@ from xpnn.backend import (
     use_backend,
 )
 from xpnn.backend.errors import XpnnError
+from xpnn.train import compile
 from xpnn.version import __version__
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "available_backends",
     "backend",
     "checkpoint",
+    "compile",
     "data",
     "detect_anomaly",
     "enable_grad",
@@ -79,6 +81,7 @@ __all__ = [
     "tensor",
     "testing",
     "to_numpy",
+    "train",
     "use_backend",
     "vjp",
     "xp",
