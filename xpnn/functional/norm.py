@@ -1,7 +1,7 @@
 """Normalisation: shift and scale so that mean and variance no longer depend on the layers before.
 
 Batch norm takes its statistics over the batch, one pair per channel; layer norm over the features, one pair
-per sample; group and instance norm are in between. Each forward keeps its input and its *outputs* only - the
+per sample. Each forward keeps its input and its *outputs* only - the
 statistics are outputs too - so that the same backward gives the second derivative.
 """
 
@@ -92,7 +92,7 @@ def batch_norm_with_statistics(
     bias: Array | Tensor | None = None,
     eps: float = 1e-5,
 ) -> tuple[Any, Any, Any]:
-    """`batch_norm` in training, as a pure function: (y, mean, variance) of the batch, each variance with 1/N.
+    """`batch_norm` in training, as a pure function: (y, mean, variance) of the batch, the variance with 1/N.
 
     Gradients pass through all three results.
 
@@ -169,15 +169,16 @@ def _batch_norm_backward(gradients, saved, needs, *, eps):
     if gy is None:
         gy = namespace(x).zeros_like(x)
     centred = x - _channels(mean, x)
+    inverse = _scale(variance, None, eps)  # h = centred * inverse
     gb = _sum_over_batch(gy)
-    gw = _sum_over_batch(gy * centred) * _scale(variance, None, eps)
+    gw = _sum_over_batch(gy * centred) * inverse
     gx = None
     if needs[0]:
-        # All that comes through the statistics is, in each channel, linear in x: shift + slope * centred.
+        # What comes through the statistics is linear in x within a channel: shift + slope * centred.
         count = max(_count(x), 1)
         scale = _scale(variance, w, eps)
         shift = -scale * gb / count
-        slope = -scale * gw / count * _scale(variance, None, eps)
+        slope = -scale * gw / count * inverse
         if gmean is not None:
             shift = shift + gmean / count
         if gvariance is not None:
