@@ -1,8 +1,8 @@
 """Normalisation: shift and scale so that mean and variance no longer depend on the layers before.
 
 Batch norm takes its statistics over the batch, one pair per channel; layer norm over the features, one pair
-per sample. Each forward keeps its input and its *outputs* only - the
-statistics are outputs too - so that the same backward gives the second derivative.
+per sample. Each forward keeps its input and its *outputs* only - the statistics are outputs too - so that the
+same backward gives the second derivative.
 """
 
 from __future__ import annotations
