@@ -40,15 +40,15 @@ _FLOATING = frozenset(["empty", "eye", "linspace", "ones", "zeros"])
 _BY_VALUE = frozenset(["arange", "full"])
 _LIKE = frozenset(["empty_like", "full_like", "ones_like", "zeros_like"])
 
-# Classes in some libraries, functions in others; a Tensor can stand for its element type in both.
-_TYPE_INFO = frozenset(["finfo", "iinfo"])
+# Questions about element types, where a Tensor stands for its own; classes in some libraries.
+_ABOUT_TYPES = frozenset(["can_cast", "finfo", "iinfo"])
 
 
 class CurrentNamespace:
     """The object behind `xpnn.xp`: the namespace of the current backend, asked for at each access.
 
-    >>> xp.sum(xp.ones(3))
-    tensor(3.)
+    >>> xp.exp(xp.zeros(2))
+    tensor([1., 1.])
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -87,6 +87,7 @@ class TensorNamespace:
     def __init__(self, raw_namespace: Any) -> None:
         self.raw_namespace = raw_namespace
         self.linalg = Extension(raw_namespace.linalg, _LINALG)
+        self.__name__ = f"{__name__} over {raw_namespace.__name__}"
         self.__array_api_version__ = getattr(raw_namespace, "__array_api_version__", _API_VERSION)
 
     def __getattr__(self, name: str) -> Any:
@@ -106,13 +107,15 @@ class TensorNamespace:
         if isinstance(obj, list | tuple) and any(isinstance(part, TensorBase) for part in obj):
             return ops.stack([self.asarray(part, dtype=dtype, device=device) for part in obj])
         if isinstance(obj, TensorBase) and obj.__array_namespace__() is self:
-            if dtype is not None and dtype != obj.dtype:
+            if dtype is not None and dtype != obj.data.dtype:
                 obj = ops.astype(obj, dtype)
             elif copy:
                 obj = ops.positive(obj)
             return obj if device is None else ops.to_device(obj, device)
         if not is_array(obj):
-            obj, device = to_numpy(obj), _default_device(self.raw_namespace, device)
+            # to_numpy makes float32 of Python's floats, which loses digits where another dtype is asked for
+            obj = to_numpy(obj) if dtype is None else self.raw_namespace.asarray(obj, dtype=dtype)
+            device = _default_device(self.raw_namespace, device)
         raw = move(unwrap(obj), _backend_with(self.raw_namespace), device, dtype)
         return new_tensor(self.raw_namespace.asarray(raw, copy=True) if copy else raw)
 
@@ -132,7 +135,7 @@ class TensorNamespace:
         return sorted({*object.__dir__(self), *dir(self.raw_namespace), *_MAIN})
 
     def __repr__(self) -> str:
-        return f"<namespace of Tensors over '{self.raw_namespace.__name__}'>"
+        return f"<{self.__name__}>"
 
 
 class Extension:
@@ -140,6 +143,7 @@ class Extension:
 
     def __init__(self, raw_namespace: Any, with_rule: frozenset[str]) -> None:
         self.raw_namespace = raw_namespace
+        self.__name__ = f"{__name__} over {raw_namespace.__name__}"
         self._with_rule = with_rule
 
     def __getattr__(self, name: str) -> Any:
@@ -151,7 +155,7 @@ class Extension:
         return sorted({*dir(self.raw_namespace), *self._with_rule})
 
     def __repr__(self) -> str:
-        return f"<namespace of Tensors over '{self.raw_namespace.__name__}'>"
+        return f"<{self.__name__}>"
 
 
 class NamespaceInfo:
@@ -180,7 +184,9 @@ def _resolve(raw_namespace: Any, name: str, with_rule: frozenset[str]) -> Any:
     value = getattr(raw_namespace, name)
     if isinstance(value, ModuleType):
         return Extension(value, frozenset())
-    if name in _TYPE_INFO or (callable(value) and not isinstance(value, type)):
+    if name in _ABOUT_TYPES:
+        return lambda *types: value(*[t.data.dtype if isinstance(t, TensorBase) else t for t in types])
+    if callable(value) and not isinstance(value, type):
         return lift(value, name)
     return value
 

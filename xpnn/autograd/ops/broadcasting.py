@@ -9,7 +9,7 @@ from xpnn.backend import Array, ShapeError, namespace
 NUMBERS = (bool, int, float, complex)
 
 
-def kind_of(x: Any) -> tuple[tuple[int, ...], Any] | None:
+def kind_of(x: Any) -> Any:
     """The shape and element type of an array, which its gradient must have too; None for a number."""
     return None if type(x) in NUMBERS else (x.shape, x.dtype)
 

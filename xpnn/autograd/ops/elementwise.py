@@ -11,18 +11,18 @@ from typing import Any
 
 from xpnn.autograd.ops.broadcasting import NUMBERS, kind_of, unbroadcast
 from xpnn.autograd.ops.rules import as_operand, binary, unary
-from xpnn.autograd.primitive import primitive
+from xpnn.autograd.primitive import Primitive, primitive
 from xpnn.backend import Array, namespace
 
 _LN2 = math.log(2)
 _LN10 = math.log(10)
 
 # Signs and powers
-abs = unary("abs", lambda g, x: g * sign(x))
 negative = unary("negative", lambda g: -g)
 positive = unary("positive", lambda g: g)
 reciprocal = unary("reciprocal", lambda g, y: -g * y * y)
 sign = unary("sign", lambda g: _zero(g))
+abs = unary("abs", lambda g, x: g * sign(x))
 sqrt = unary("sqrt", lambda g, y: g / (2 * y))
 square = unary("square", lambda g, x: g * (2 * x))
 
@@ -36,13 +36,13 @@ log10 = unary("log10", lambda g, x: g / (x * _LN10))
 
 # Trigonometric and hyperbolic functions
 cos = unary("cos", lambda g, x: -g * sin(x))
-sin = unary("sin", lambda g, x: g * cos(x))
+sin: Primitive = unary("sin", lambda g, x: g * cos(x))
 tan = unary("tan", lambda g, y: g * (1 + y * y))
 acos = unary("acos", lambda g, x: -g / sqrt(1 - x * x))
 asin = unary("asin", lambda g, x: g / sqrt(1 - x * x))
 atan = unary("atan", lambda g, x: g / (1 + x * x))
 cosh = unary("cosh", lambda g, x: g * sinh(x))
-sinh = unary("sinh", lambda g, x: g * cosh(x))
+sinh: Primitive = unary("sinh", lambda g, x: g * cosh(x))
 tanh = unary("tanh", lambda g, y: g * (1 - y * y))
 acosh = unary("acosh", lambda g, x: g / sqrt(x * x - 1))
 asinh = unary("asinh", lambda g, x: g / sqrt(x * x + 1))

@@ -79,7 +79,9 @@ def _matrix_norm(x: Array, ord: Any) -> Array:
     if ord == "nuc":
         return sum(svdvals(x), axis=-1)
     if ord not in (1, 2, math.inf, -1, -2, -math.inf):
-        raise ArgumentError(f"expects ord 'fro', 'nuc', 1, 2, inf or a negative, got {ord!r}")
+        raise ArgumentError(
+            f"expects ord 'fro', 'nuc', 1, 2, inf, -1, -2 or -inf, got {ord!r}", subject="matrix_norm"
+        )
     extreme = max if ord > 0 else min
     if ord in (2, -2):
         return extreme(svdvals(x), axis=-1)

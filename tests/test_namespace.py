@@ -1,0 +1,207 @@
+"""The namespaces of Tensors: complete, float32 by default, fit for programs that know only the standard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat
+import numpy as np
+import pytest
+from targets import Target
+
+import xpnn
+from xpnn.autograd import Tensor, grad, tensor_namespace, xp
+from xpnn.backend import dtype_name, get_backend, namespace, use_backend
+from xpnn.testing import assert_close, gradcheck, gradgradcheck
+
+FLOATS = ("float32", "float64")
+
+
+def raw_namespace() -> Any:
+    return get_backend().xp
+
+
+def test_is_complete(backend: Target) -> None:
+    """Whatever the standard's reference implementation has, the namespace has."""
+    strict = pytest.importorskip("array_api_strict")
+    flags = {"ArrayAPIStrictFlags", "Device", "get_array_api_strict_flags", "reset_array_api_strict_flags"}
+    flags |= {"set_array_api_strict_flags"}
+    names = [name for name in strict.__all__ if name not in flags and not name.startswith("__")]
+    own = tensor_namespace(raw_namespace())
+    assert [name for name in names if not hasattr(own, name)] == []
+    assert [name for name in strict.linalg.__all__ if not hasattr(own.linalg, name)] == []
+    assert own.__array_api_version__ >= "2024.12" or own.__array_api_version__ == "2024.12"
+
+
+def test_current_namespace(backend: Target) -> None:
+    """`xpnn.xp` follows the current backend, and is what its Tensors answer."""
+    t = xp.ones((2, 2))
+    assert isinstance(t, Tensor)
+    assert t.__array_namespace__() is namespace(t) is tensor_namespace(raw_namespace())
+    assert xp.exp is t.__array_namespace__().exp
+    with use_backend("numpy"):
+        assert xp.raw_namespace is raw_namespace()
+    assert "linalg" in dir(xp)
+    assert not hasattr(xp, "no_such_function")
+    assert raw_namespace().__name__ in repr(xp)
+
+
+CREATIONS = {
+    "zeros": lambda xp: xp.zeros((2, 3)),
+    "ones": lambda xp: xp.ones(3),
+    "empty": lambda xp: xp.empty((2,)),
+    "eye": lambda xp: xp.eye(2, 3, k=1),
+    "linspace": lambda xp: xp.linspace(0, 1, 5),
+    "arange": lambda xp: xp.arange(0.0, 2.0, 0.5),
+    "full": lambda xp: xp.full((2,), 1.5),
+    "asarray": lambda xp: xp.asarray([[1.0, 2.0]]),
+    "nested": lambda xp: xp.asarray([xp.ones(2), xp.zeros(2)]),
+    "zeros_like": lambda xp: xp.zeros_like(xp.ones(2)),
+    "full_like": lambda xp: xp.full_like(xp.ones(2), 3),
+}
+
+
+@pytest.mark.parametrize("name", CREATIONS)
+def test_creation(name: str, backend: Target) -> None:
+    """New arrays are Tensors of float32 on the current device."""
+    t = CREATIONS[name](xp)
+    assert isinstance(t, Tensor)
+    assert dtype_name(t.dtype) == "float32"
+    assert t.device == xp.zeros(1).device
+    assert not t.requires_grad
+
+
+def test_creation_of_other_types(backend: Target) -> None:
+    assert dtype_name(xp.zeros(2, dtype=xp.float64).dtype) == "float64"
+    assert "int" in dtype_name(xp.arange(3).dtype)
+    assert "int" in dtype_name(xp.full((2,), 7).dtype)
+    assert dtype_name(xp.full((2,), True).dtype) == "bool"
+    assert "int" in dtype_name(xp.asarray([1, 2]).dtype)
+    assert dtype_name(xp.asarray(np.ones(2)).dtype) == "float64"
+    assert xp.arange(5, 0, -2).tolist() == [5, 3, 1]
+
+
+def test_asarray_stays_on_the_tape(backend: Target) -> None:
+    x = Tensor(backend.array(np.array([1.0, 2.0])), requires_grad=True)
+    narrow = xp.asarray(x, dtype=xp.float32)
+    rows = xp.asarray([x, [3.0, 4.0], narrow], dtype=xp.float64)
+    assert rows.shape == (3, 2)
+    (g,) = grad(xp.sum(rows) + xp.sum(xp.asarray(x, copy=True)), x)
+    assert g.tolist() == [3.0, 3.0]
+    assert xp.asarray(x) is x
+
+
+def test_types_and_questions(backend: Target) -> None:
+    """Element types are the library's own; questions about them take Tensors."""
+    t = xp.ones(2)
+    assert xp.float32 is raw_namespace().float32 or xp.float32 == raw_namespace().float32
+    assert xp.isdtype(t.dtype, "real floating")
+    assert dtype_name(xp.result_type(t, xp.float64)) == "float64"
+    assert xp.can_cast(t, xp.float64)
+    assert xp.finfo(t).bits == xp.finfo(xp.float32).bits == 32
+    assert xp.iinfo(xp.int32).bits == 32
+    info = xp.__array_namespace_info__()
+    assert info.default_dtypes()["real floating"] == xp.float32
+    assert "float64" in info.dtypes()
+    assert xp.pi == pytest.approx(np.pi)
+    assert xp.newaxis is None
+
+
+def test_functions_without_gradient(backend: Target) -> None:
+    """Integers and booleans come out as Tensors off the tape."""
+    x = xp.asarray([3.0, 1.0, 2.0])
+    x.requires_grad = True
+    results = {
+        "argmax": (xp.argmax(x), 0),
+        "argsort": (xp.argsort(x), [1, 2, 0]),
+        "searchsorted": (xp.searchsorted(xp.sort(x), xp.asarray([1.5])), [1]),
+        "count_nonzero": (xp.count_nonzero(x), 3),
+        "all": (xp.all(x > 1), False),
+        "any": (xp.any(x > 1), True),
+        "isfinite": (xp.isfinite(x), [True] * 3),
+        "less": (xp.less(x, 2.5), [False, True, True]),
+        "matrix_rank": (xp.linalg.matrix_rank(xp.eye(2)), 2),
+    }
+    for name, (t, expected) in results.items():
+        assert isinstance(t, Tensor), name
+        assert not t.requires_grad, name
+        assert t.tolist() == expected, name
+    if backend.name != "strict":  # their shapes depend on values
+        (positions,) = xp.nonzero(x > 1)
+        assert positions.tolist() == [0, 2]
+        assert xp.unique_counts(x.detach()).values.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_raw_arrays_stay_raw(backend: Target) -> None:
+    raw = backend.array(np.ones((2, 2)))
+    own = tensor_namespace(raw_namespace())
+    for result in (
+        own.exp(raw),
+        own.argmax(raw),
+        own.linalg.matrix_norm(raw),
+        own.isnan(raw),
+    ):
+        assert not isinstance(result, Tensor)
+
+
+def test_dlpack(backend: Target) -> None:
+    if backend.name in ("strict", "read_only", "cupy_like"):
+        pytest.skip("does not export such arrays")
+    t = xp.from_dlpack(xp.arange(3.0))
+    assert isinstance(t, Tensor)
+    assert t.tolist() == [0.0, 1.0, 2.0]
+
+
+# -- programs written by someone who knows only the standard
+
+
+def conjugate_gradient(a: Any, b: Any, steps: int) -> Any:
+    xp = array_api_compat.array_namespace(a, b)
+    x, r = xp.zeros_like(b), b
+    p, rr = r, xp.vecdot(r, r)
+    for _ in range(steps):
+        ap = a @ p
+        alpha = rr / xp.vecdot(p, ap)
+        x, r = x + alpha * p, r - alpha * ap
+        rr, before = xp.vecdot(r, r), rr
+        p = r + (rr / before) * p
+    return x
+
+
+def logsumexp(x: Any, axis: int) -> Any:
+    xp = array_api_compat.array_namespace(x)
+    top = xp.max(x, axis=axis, keepdims=True)
+    shifted = xp.where(xp.isfinite(top), x - top, x)
+    total = xp.sum(xp.exp(shifted), axis=axis, keepdims=True)
+    return xp.squeeze(xp.log(total) + top, axis=axis)
+
+
+def distances(x: Any, y: Any) -> Any:
+    xp = array_api_compat.array_namespace(x, y)
+    return xp.sqrt(xp.sum(xp.square(x[:, None, :] - y[None, :, :]), axis=-1))
+
+
+def test_foreign_programs(backend: Target) -> None:
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((3, 3))
+    a, b, c = a @ a.T + 3 * np.eye(3), rng.standard_normal(3), rng.standard_normal((2, 3))
+    tensors = [Tensor(backend.array(v), requires_grad=True) for v in (a, b, c)]
+    solution = conjugate_gradient(tensors[0], tensors[1], 3)
+    assert_close(backend.numpy(solution.detach()), np.linalg.solve(a, b), rtol=1e-6, atol=1e-8)
+    (gb,) = grad(xp.sum(solution), tensors[1])
+    assert_close(backend.numpy(gb), np.linalg.solve(a.T, np.ones(3)), rtol=1e-5, atol=1e-7)
+    assert_close(
+        backend.numpy(logsumexp(tensors[2], 1).detach()), np.log(np.exp(c).sum(axis=1)), check_dtype=False
+    )
+    assert distances(tensors[2], tensors[0]).shape == (2, 3)
+
+
+def test_foreign_programs_have_two_derivatives() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3))
+    for function, inputs in [(lambda x: logsumexp(x, 1), x), (distances, (x, x + 1.0))]:
+        gradcheck(function, inputs)
+        gradgradcheck(function, inputs, fast_mode=True)
+
+
+def test_module_attribute() -> None:
+    assert xpnn.xp is xp
