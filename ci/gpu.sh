@@ -44,7 +44,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
 fi
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 part machine 20 sh -c "nvidia-smi; '$python' -c 'import xpnn; xpnn.show_versions()'"
-part agreement 60 "$python" -m pytest --backend cupy tests/test_agreement.py
-part bench 100 "$python" ci/bench.py --quick --backends numpy,cupy,pytorch,pytorch:cuda --json "$out/bench.json"
-part tests 250 "$python" -m pytest --backend cupy --durations=15 --ignore tests/test_agreement.py
+part agreement 90 "$python" -m pytest --backend cupy tests/test_end_to_end.py
+part bench 90 "$python" ci/bench.py --quick --backends numpy,cupy,pytorch,pytorch:cuda --json "$out/bench.json"
+part tests 240 "$python" -m pytest --backend cupy --durations=15 --ignore tests/test_end_to_end.py
 exit "$failed"

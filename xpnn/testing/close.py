@@ -86,8 +86,8 @@ def _compare(
     if not wrong.any():
         return
     lines = [f"{where}{int(wrong.sum())} of {wrong.size} elements differ (rtol {rtol:g}, atol {atol:g}):"]
-    for index in zip(*(axis[:_SHOWN].tolist() for axis in _nonzero(wrong)), strict=True):
-        place = f"at {index}: " if wrong.ndim else ""
+    for index in _places(wrong):
+        place = f"at {index}: " if index else ""
         lines.append(f"  {place}{actual[index]}, expected {expected[index]}")
     lines.append(_greatest(actual, expected, wrong))
     raise AssertionError("\n".join(lines))
@@ -121,8 +121,8 @@ def _greatest(actual: Array, expected: Array, wrong: Array) -> str:
         actual, expected = xp.astype(actual, xp.float64), xp.astype(expected, xp.float64)
     absolute = _difference(actual, expected)[wrong]
     scale = abs(expected[wrong])
-    positive = scale > 0
-    relative = (absolute[positive] / scale[positive]).max() if positive.any() else float("inf")
+    usable = (scale > 0) & xp.isfinite(scale)
+    relative = (absolute[usable] / scale[usable]).max() if usable.any() else float("inf")
     return f"the greatest absolute difference is {absolute.max():.3g}, the greatest relative {relative:.3g}"
 
 
@@ -130,5 +130,8 @@ def _is_inexact(array: Array) -> bool:
     return dtype_name(array.dtype) in _TOLERANCES
 
 
-def _nonzero(mask: Array) -> tuple[Array, ...]:
-    return mask.nonzero() if mask.ndim else ()
+def _places(wrong: Array) -> list[tuple[int, ...]]:
+    """The indices of the first true elements."""
+    if wrong.ndim == 0:
+        return [()]
+    return list(zip(*(axis[:_SHOWN].tolist() for axis in wrong.nonzero()), strict=True))
