@@ -96,10 +96,10 @@ def detect_anomaly() -> Iterator[None]:
 
     >>> from xpnn.autograd import tensor
     >>> with detect_anomaly():
-    ...     tensor([1.0]) / tensor([0.0])
+    ...     tensor([1.0, float("nan")]) * 2.0
     Traceback (most recent call last):
     ...
-    xpnn.backend.errors.AnomalyError: divide made inf at index (0,) of an output of shape (1,)...
+    xpnn.backend.errors.AnomalyError: multiply made nan at index (1,) of an output of shape (2,)...
     """
     before, switches.anomaly = switches.anomaly, True
     try:

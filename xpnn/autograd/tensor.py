@@ -26,6 +26,7 @@ from xpnn.backend import (
     backend_of,
     device_of,
     dtype_name,
+    get_backend,
     is_array,
     item,
     namespace,
@@ -404,8 +405,8 @@ class Tensor(Methods, Conversions, TensorBase):
     def _describe(self) -> str:
         values = str(to_numpy(self.data)) if not self.shape else _array_text(self.data)
         notes = []
-        if backend_of(self.data).name != "numpy":
-            notes.append(f"backend='{backend_of(self.data).name}'")
+        if backend_of(self.data) is not get_backend():
+            notes.append(f"backend='{backend_of(self.data)}'")
         if dtype_name(self.dtype) not in ("float32", "int64", "bool"):
             notes.append(f"dtype={dtype_name(self.dtype)}")
         if self.edge is not None:
