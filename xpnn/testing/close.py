@@ -47,7 +47,7 @@ def assert_close(
       at (1,): 2.0, expected 2.5
     the greatest absolute difference is 0.5, the greatest relative 0.2
     """
-    options = {"rtol": rtol, "atol": atol, "equal_nan": equal_nan, "check_dtype": check_dtype}
+    options: dict[str, Any] = {"rtol": rtol, "atol": atol, "equal_nan": equal_nan, "check_dtype": check_dtype}
     if isinstance(expected, dict):
         assert isinstance(actual, dict), f"a dictionary was expected, got {type(actual).__name__}"
         assert actual.keys() == expected.keys(), f"the keys {list(actual)} differ from {list(expected)}"
