@@ -25,12 +25,14 @@ from xpnn.autograd.tape import Node, check_finite, classify
 from xpnn.backend import (
     Backend,
     DTypeError,
+    GradientError,
     backend_of,
     concrete,
     device_of,
     find_kernels,
     is_array,
     kernels_enabled,
+    namespace,
     python_scalar,
     raise_mismatch,
 )
@@ -164,6 +166,7 @@ class Primitive:
             if carries_gradient(y):
                 break
         else:
+            _refuse_complex(outputs, self.name)
             return None
         edges = tuple([_edge(arg) for arg in args])
         kinds, residual = classify(saved, raws, outputs)
@@ -209,6 +212,16 @@ def _edge(arg: Any) -> Any:
     if isinstance(arg, TensorBase) and arg._requires_grad:
         return arg.edge or arg
     return None
+
+
+def _refuse_complex(outputs: tuple, name: str) -> None:
+    """Raise if the gradient would be dropped in silence: none is followed through complex numbers."""
+    if any(namespace(y).isdtype(y.dtype, "complex floating") for y in outputs):
+        raise GradientError(
+            "makes complex numbers, through which no gradient is followed",
+            subject=name,
+            hint="Call detach() on its input",
+        )
 
 
 def _other_device(first: Any, other: Any) -> bool:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from types import EllipsisType, NoneType
 from typing import Any
 
-from xpnn.autograd.core import TensorBase
 from xpnn.autograd.ops.broadcasting import NUMBERS, broadcast_shapes, kind_of, unbroadcast
 from xpnn.autograd.ops.lifting import unwrap
 from xpnn.autograd.ops.manipulation import broadcast_to, flip, moveaxis, reshape
 from xpnn.autograd.primitive import primitive
-from xpnn.backend import Array, ShapeError, device_of, idioms, is_array, namespace
+from xpnn.backend import Array, ShapeError, device_of, idioms, is_array, namespace, python_scalar
+
+# What an index that only selects a window is made of; anything else may be an array.
+_PLAIN_PARTS = (int, slice, NoneType, EllipsisType, bool)
 
 # -- any index
 
@@ -105,7 +108,7 @@ def _setitem_backward(g: Array, saved: tuple, needs: tuple[bool, ...], *, index:
 
 def _written(array: Array, index: tuple, value: Array) -> Array:
     """`array[index] = value`; the standard has no new axes (None) in an index that is written at."""
-    if any(part is None for part in index) and not any(is_array(part) for part in index):
+    if any(part is None for part in index) and not any(_is_array(part) for part in index):
         xp, inner = namespace(array), tuple([part for part in index if part is not None])
         value = xp.reshape(xp.broadcast_to(value, array[index].shape), array[inner].shape)
         index = inner
@@ -228,23 +231,26 @@ def _plain(index: Any, x: Array) -> tuple[tuple, tuple[int, ...]]:
 
 def _raw(part: Any, x: Array) -> Any:
     """Part of an index with a raw array in place of a Tensor or list."""
-    if isinstance(part, TensorBase):
-        return part.data
+    if type(part) in _PLAIN_PARTS:
+        return part
     if isinstance(part, list):
         return namespace(unwrap(x)).asarray(part, device=device_of(x))
-    return part
+    return python_scalar(unwrap(part))
 
 
 def _axes_named(part: Any) -> int:
     """How many axes of the array this part of an index speaks for."""
-    if part is None or part is Ellipsis or isinstance(part, bool):
+    kind = type(part)
+    if kind is int or kind is slice:
+        return 1
+    if kind in _PLAIN_PARTS:
         return 0
     return part.ndim if _is_mask(part) else 1
 
 
 def _upwards(parts: tuple, shape: tuple[int, ...], unnamed: int) -> tuple[tuple, tuple[int, ...]]:
     """The index with slices that go forwards, and the axes of the result to reverse."""
-    if any(is_array(part) for part in parts):
+    if any(_is_array(part) for part in parts):
         return parts, ()
     result: list[Any] = []
     backwards: list[int] = []
@@ -260,12 +266,16 @@ def _upwards(parts: tuple, shape: tuple[int, ...], unnamed: int) -> tuple[tuple,
     return tuple(result), tuple(before - place for before in backwards)
 
 
+def _is_array(part: Any) -> bool:
+    return type(part) not in _PLAIN_PARTS and is_array(part)
+
+
 def _is_integer_array(part: Any) -> bool:
-    return is_array(part) and namespace(part).isdtype(part.dtype, "integral")
+    return _is_array(part) and namespace(part).isdtype(part.dtype, "integral")
 
 
 def _is_mask(part: Any) -> bool:
-    return is_array(part) and namespace(part).isdtype(part.dtype, "bool")
+    return _is_array(part) and namespace(part).isdtype(part.dtype, "bool")
 
 
 def _is_mask_of(x: Array, index: tuple) -> bool:
@@ -275,7 +285,7 @@ def _is_mask_of(x: Array, index: tuple) -> bool:
 
 def _gather_axis(index: tuple, x: Array) -> tuple[int, Array] | None:
     """The axis and the positions, if the index is one integer array and leaves the other axes whole."""
-    arrays = [i for i, part in enumerate(index) if is_array(part)]
+    arrays = [i for i, part in enumerate(index) if _is_array(part)]
     if len(arrays) != 1 or not _is_integer_array(index[arrays[0]]):
         return None
     (place,) = arrays

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from xpnn.autograd.core import TensorBase
-from xpnn.autograd.mode import switches
 from xpnn.autograd.primitive import primitive
-from xpnn.backend import Array, GradientError, is_array, namespace
+from xpnn.backend import Array, is_array
 
 
 def lift(function: Callable, name: str) -> Callable:
@@ -36,11 +35,9 @@ def lift(function: Callable, name: str) -> Callable:
         if not tensors:
             return result
         if isinstance(result, list | tuple) and all(map(is_array, result)):
-            _refuse_complex(result, tensors, name)
             wrapped = without_rule(*tensors, result=tuple(result))
             return type(result)(*wrapped) if hasattr(result, "_fields") else wrapped
         if is_array(result):
-            _refuse_complex([result], tensors, name)
             return without_rule(*tensors, result=result)
         return result
 
@@ -62,15 +59,3 @@ def _tensors_in(value: Any) -> Iterator[TensorBase]:
     elif isinstance(value, list | tuple | dict):
         for part in value.values() if isinstance(value, dict) else value:
             yield from _tensors_in(part)
-
-
-def _refuse_complex(results: Any, tensors: list[TensorBase], name: str) -> None:
-    """A complex result would drop the gradient in silence, because only real ones are followed."""
-    if not switches.grad or not any(tensor.requires_grad for tensor in tensors):
-        return
-    if any(namespace(result).isdtype(result.dtype, "complex floating") for result in results):
-        raise GradientError(
-            "makes complex numbers, through which no gradient is followed",
-            subject=name,
-            hint="Call detach() on its input",
-        )
