@@ -6,16 +6,28 @@ built from the primitives of `ops/`, which in turn are built on this module.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from xpnn.backend import Array, GradientError, is_floating, namespace, register_tensor_type
+from xpnn.backend import (
+    Array,
+    GradientError,
+    device_of,
+    is_floating,
+    namespace,
+    register_tensor_type,
+    size_of,
+)
 
 # type of an array -> element type -> whether it can carry a gradient. In two steps, because element types
 # of different libraries do not like to be compared.
 _FLOATING: dict[type, dict[Any, bool]] = {}
 
-# The class that results are wrapped in: set once, when `Tensor` is defined.
+_T = TypeVar("_T", bound=type)
+
+# Set by the modules that define them, which need the operations, which need this module.
 _tensor_class: list[type[TensorBase]] = []
+_tensor_namespace: list[Callable[[Any], Any]] = []
 
 
 class TensorBase:
@@ -30,11 +42,40 @@ class TensorBase:
 
     __slots__ = ("__weakref__", "_requires_grad", "data", "edge", "grad", "hooks")
 
+    data: Array
+    grad: Any
+    edge: Any
+    hooks: dict[int, Any] | None
+    _requires_grad: bool
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         register_tensor_type(cls)
-        if not _tensor_class:
-            _tensor_class.append(cls)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the axes."""
+        return tuple(self.data.shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return size_of(self.data.shape)
+
+    @property
+    def dtype(self) -> Any:
+        """The element type, as the backend names it."""
+        return self.data.dtype
+
+    @property
+    def device(self) -> Any:
+        """The device, as the backend names it."""
+        return device_of(self.data)
 
     @property
     def requires_grad(self) -> bool:
@@ -59,16 +100,19 @@ class TensorBase:
         self._requires_grad = bool(flag)
 
     def __array_namespace__(self, /, *, api_version: str | None = None) -> Any:
-        return tensor_namespace_of(self.data)
+        return _tensor_namespace[0](namespace(self.data))
 
 
-# Set by `namespace.py`, which needs the operations that need this module.
-_namespace_hook: list[Any] = []
+def tensor_class(cls: _T) -> _T:
+    """Decorate the class that results are wrapped in."""
+    _tensor_class.append(cls)
+    return cls
 
 
-def tensor_namespace_of(array: Array) -> Any:
-    """The differentiable namespace of the library that `array` belongs to."""
-    return _namespace_hook[0](namespace(array))
+def tensor_namespace_maker(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Decorate the function that finds the namespace of Tensors for a raw namespace."""
+    _tensor_namespace.append(function)
+    return function
 
 
 def carries_gradient(array: Array) -> bool:

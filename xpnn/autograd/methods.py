@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from xpnn.autograd import ops
-from xpnn.autograd.core import new_tensor
+from xpnn.autograd.core import TensorBase, new_tensor
 from xpnn.backend import (
     ArgumentError,
     ShapeError,
@@ -33,16 +33,10 @@ class ValuesAndIndices(NamedTuple):
     indices: Tensor
 
 
-class Methods:
+class Methods(TensorBase):
     """The methods of `Tensor` that compute."""
 
     __slots__ = ()
-
-    data: Any
-    shape: tuple[int, ...]
-    ndim: int
-    dtype: Any
-    edge: Any
 
     # -- shape
 
@@ -216,7 +210,7 @@ class Methods:
 
     def softmax(self, dim: int) -> Tensor:
         """exp(x) over its sum along `dim`, shifted by the maximum so that it cannot overflow."""
-        shifted = ops.exp(self - ops.max(self.detach(), axis=dim, keepdims=True))
+        shifted = ops.exp(self - ops.max(new_tensor(self.data), axis=dim, keepdims=True))
         return shifted / ops.sum(shifted, axis=dim, keepdims=True)
 
     # -- elementwise
@@ -293,13 +287,10 @@ class Methods:
         return ValuesAndIndices(ops.take_along_axis(self, indices, axis=dim), indices)
 
 
-class Conversions:
+class Conversions(TensorBase):
     """The methods of `Tensor` that copy and convert; apart, because they are named like types."""
 
     __slots__ = ()
-
-    data: Any
-    dtype: Any
 
     def clone(self) -> Tensor:
         """A copy, on the tape."""

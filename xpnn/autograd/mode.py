@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ContextDecorator, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -24,7 +24,7 @@ class _Switches(threading.local):
 switches = _Switches()
 
 
-class _GradMode(ContextDecorator):
+class _GradMode:
     """Sets the recording switch inside of a `with` block or a decorated function."""
 
     def __init__(self, record: bool) -> None:

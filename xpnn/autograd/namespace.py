@@ -16,8 +16,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from xpnn.autograd import core, ops
-from xpnn.autograd.core import TensorBase, new_tensor
+from xpnn.autograd import ops
+from xpnn.autograd.core import TensorBase, new_tensor, tensor_namespace_maker
 from xpnn.autograd.ops.lifting import lift, unwrap
 from xpnn.backend import Backend, get_backend, get_device, is_array, move, registered_backends, to_numpy
 
@@ -64,6 +64,7 @@ class CurrentNamespace:
         return repr(tensor_namespace(get_backend().xp))
 
 
+@tensor_namespace_maker
 def tensor_namespace(xp: Any) -> TensorNamespace:
     """The differentiable namespace of the Tensors that hold arrays of the raw namespace `xp`.
 
@@ -226,5 +227,3 @@ def _backend_with(raw_namespace: Any) -> Backend:
 _namespaces: dict[Any, TensorNamespace] = {}
 
 xp = CurrentNamespace()
-
-core._namespace_hook.append(tensor_namespace)

@@ -66,9 +66,11 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __call__(self, *args: Any, **options: Any) -> Any:
+        """Run the forward, or a kernel in its place; record it if a gradient may be asked for."""
         raws = []
         wrapped = track = plain = False
-        kind = None
+        kind: type | None = None
+        entry: Any = None
         for arg in args:
             if isinstance(arg, TensorBase):
                 wrapped = True

@@ -118,8 +118,9 @@ def sweep(
 
     Returns: the gradients by `edge_key`: of the targets, or of all leaves.
     """
+    # Where all leaves are wanted, `needed` is None: every node is walked.
     needed = None if targets is None else _nodes_on_paths(roots, targets)
-    wanted = None if targets is None else {edge_key(edge) for edge in targets}
+    wanted = {edge_key(edge) for edge in targets or ()}
     leaves = {} if leaves is None else leaves
     found: dict[Any, Any] = {}
     gradients: dict[int, Any] = {}
@@ -129,7 +130,7 @@ def sweep(
     def deliver(edge: Any, gradient: Any) -> None:
         if isinstance(edge, TensorBase):
             key = id(edge)
-            if wanted is None or key in wanted:
+            if needed is None or key in wanted:
                 leaves[key] = edge
                 found[key] = found[key] + gradient if key in found else gradient
             return
@@ -156,7 +157,7 @@ def sweep(
         gy = gradients.pop(order)
         if node.hooks is not None:
             gy = _run_hooks(node, gy, create_graph)
-        if wanted is not None:
+        if needed is not None:
             for index in range(node.outputs or 1):
                 if (order, index) in wanted:
                     found[order, index] = gy[index] if node.outputs else gy

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from xpnn.autograd import gradients, ops
-from xpnn.autograd.core import TensorBase, new_tensor
+from xpnn.autograd.core import TensorBase, new_tensor, tensor_class
 from xpnn.autograd.methods import Conversions, Methods
 from xpnn.autograd.mode import switches
 from xpnn.backend import (
@@ -24,7 +24,6 @@ from xpnn.backend import (
     ShapeError,
     asarray,
     backend_of,
-    device_of,
     dtype_name,
     get_backend,
     is_array,
@@ -51,7 +50,8 @@ def tensor(obj: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
     return Tensor(asarray(obj, dtype, device, copy=True), requires_grad)
 
 
-class Tensor(Methods, Conversions, TensorBase):
+@tensor_class
+class Tensor(Methods, Conversions):
     """One array of any backend, and its place on the tape.
 
     Args:
@@ -82,36 +82,6 @@ class Tensor(Methods, Conversions, TensorBase):
         self._requires_grad = False
         if requires_grad:
             self.requires_grad = True
-
-    # -- the attributes of an Array API array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The sizes of the axes."""
-        return tuple(self.data.shape)
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return self.data.ndim
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        count = 1
-        for length in self.data.shape:
-            count *= length
-        return count
-
-    @property
-    def dtype(self) -> Any:
-        """The element type, as the backend names it."""
-        return self.data.dtype
-
-    @property
-    def device(self) -> Any:
-        """The device, as the backend names it."""
-        return device_of(self.data)
 
     @property
     def T(self) -> Tensor:  # noqa: N802 - the standard's name
@@ -154,7 +124,7 @@ class Tensor(Methods, Conversions, TensorBase):
         """The same array, off the tape."""
         return new_tensor(self.data)
 
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], Any]:
         """Call `hook(gradient)` when the gradient of this Tensor is known; a result replaces it.
 
         Returns: a function that removes the hook.
