@@ -1,0 +1,349 @@
+"""The Trainer: what it measures, callbacks, files, bad input."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn import nn, optim
+from xpnn.backend import AnomalyError, ArgumentError, CheckpointError, DTypeError, backend_of
+from xpnn.data import DataLoader, TensorDataset
+from xpnn.io import read_checkpoint
+from xpnn.metrics import Accuracy, ConfusionMatrix, accuracy
+from xpnn.train import (
+    Callback,
+    EarlyStopping,
+    History,
+    Interrupted,
+    ModelCheckpoint,
+    ProgressBar,
+    Trainer,
+)
+
+RNG = np.random.default_rng(0)
+INPUTS = RNG.standard_normal((20, 3)).astype(np.float32)
+LABELS = (INPUTS.sum(axis=1) > 0).astype(np.int64)
+
+
+def loader(batch_size=6, **options):
+    return DataLoader(TensorDataset(INPUTS, LABELS), batch_size=batch_size, num_workers=0, **options)
+
+
+def make(seed=0, lr=0.1, **options):
+    xpnn.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2))
+    options = {"progress": False} | options
+    return Trainer(model, optim.Adam(model.parameters(), lr=lr), **options)
+
+
+def test_learns_and_measures(backend):
+    trainer = make(metrics={"accuracy": Accuracy()})
+    history = trainer.fit(loader(shuffle=True), loader(), epochs=8)
+    assert history is trainer.history
+    assert list(history) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr"]
+    assert history["epoch"] == list(range(1, 9))
+    assert history["val_loss"][-1] < history["val_loss"][0]
+    assert history["lr"] == [0.1] * 8
+    assert (trainer.epoch, trainer.batches, trainer.samples) == (8, 32, 160)
+    assert backend_of(trainer.model[0].weight.data).name == backend.backend
+
+
+def test_evaluate_is_the_mean_over_samples_whatever_the_batches(backend):
+    trainer = make(metrics=[Accuracy(), ConfusionMatrix(2), accuracy])
+    results = [trainer.evaluate(loader(size)) for size in (20, 6, 1)]
+    outputs = backend.numpy(trainer.model.eval()(xpnn.asarray(INPUTS)).data)
+    expected = float((outputs.argmax(1) == LABELS).mean())
+    log_probabilities = outputs - np.log(np.exp(outputs).sum(1, keepdims=True))
+    loss = -log_probabilities[np.arange(20), LABELS].mean()
+    for result in results:
+        assert result["loss"] == pytest.approx(loss, rel=1e-5)
+        assert result["accuracy"] == pytest.approx(expected)
+        assert np.sum(result["confusion_matrix"]) == 20
+
+
+def test_evaluation_leaves_training_as_it_was():
+    trainer = make()
+    trainer.model[2].eval()
+    state = xpnn.backend.random.state_dict()
+    xpnn.backend.random.default_stream().counter = 5
+    trainer.evaluate(loader())
+    trainer.predict(loader())
+    assert [module.training for module in trainer.model.modules()] == [True, True, True, False, True]
+    assert xpnn.backend.random.state_dict() == state | {"stream": state["stream"] | {"counter": 5}}
+    assert all(parameter.grad is None for parameter in trainer.model.parameters())
+
+
+def test_predict(backend):
+    trainer = make()
+    outputs = trainer.predict(loader())
+    expected = backend.numpy(trainer.model.eval()(xpnn.asarray(INPUTS)).data)
+    np.testing.assert_allclose(backend.numpy(outputs), expected, rtol=1e-5, atol=1e-6)
+    alone = trainer.predict([xpnn.asarray(INPUTS[:5]), xpnn.asarray(INPUTS[5:])])
+    np.testing.assert_allclose(backend.numpy(alone), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_loop_is_the_one_that_a_user_would_write():
+    trainer = make(max_grad_norm=0.5)
+    trainer.fit(loader(), epochs=3)
+    other = make()
+    for _ in range(3):
+        for x, y in loader():
+            other.optimizer.zero_grad()
+            nn.CrossEntropyLoss()(other.model(x), y).backward()
+            optim.clip_grad_norm_(other.model.parameters(), 0.5)
+            other.optimizer.step()
+    for mine, theirs in zip(trainer.model.parameters(), other.model.parameters()):
+        assert np.array_equal(mine.data, theirs.data)
+
+
+@pytest.mark.parametrize(("interval", "steps"), [("epoch", 3), ("batch", 12)])
+def test_schedule(interval, steps):
+    trainer = make()
+    schedule = optim.ExponentialLR(trainer.optimizer, 0.5)
+    trainer = Trainer(
+        trainer.model, trainer.optimizer, scheduler=schedule, scheduler_interval=interval, progress=False
+    )
+    history = trainer.fit(loader(), epochs=3)
+    assert schedule.last_epoch == steps
+    assert history["lr"][1] == pytest.approx(0.05 if interval == "epoch" else 0.1 * 0.5**8)
+
+
+def test_plateau_watches_the_validation_loss():
+    trainer = make(lr=0.0)
+    trainer.scheduler = optim.ReduceLROnPlateau(trainer.optimizer, patience=0)
+    trainer.fit(loader(), loader(), epochs=3)
+    assert trainer.scheduler.num_bad_epochs == 0
+    assert trainer.scheduler.best == trainer.history["val_loss"][0]
+
+
+def test_forward_can_be_overridden():
+    class Autoencoder(Trainer):
+        def forward(self, batch):
+            outputs = self.model(batch["x"])
+            return ((outputs - batch["x"]) ** 2).mean(), outputs
+
+    model = nn.Linear(3, 3)
+    batches = [{"x": INPUTS[:10]}, {"x": INPUTS[10:]}]
+    trainer = Autoencoder(model, optim.Adam(model.parameters(), lr=0.1), progress=False)
+    losses = trainer.fit(batches, epochs=5)["loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_fit_goes_on_from_where_the_last_one_ended():
+    trainer = make()
+    trainer.fit(loader(), epochs=2)
+    trainer.fit(loader(), epochs=2)
+    trainer.fit(loader(), epochs=4)
+    assert trainer.history == make().fit(loader(), epochs=4)
+
+
+def test_compiled_trainer_equals_the_plain_one(backend):
+    expected = make().fit(loader(10), loader(10), epochs=2)
+    history = make(compile=True).fit(loader(10), loader(10), epochs=2)
+    for name in expected:
+        np.testing.assert_allclose(history[name], expected[name], rtol=1e-4)
+
+
+# --- callbacks
+
+
+class Recorder(Callback):
+    def __init__(self):
+        self.events = []
+
+    def on_fit_start(self, trainer):
+        self.events.append("fit")
+
+    def on_epoch_start(self, trainer):
+        self.events.append(f"epoch {trainer.epoch}")
+
+    def on_batch_end(self, trainer):
+        self.events.append(f"batch {trainer.batch}")
+
+    def on_epoch_end(self, trainer, logs):
+        self.events.append(f"end {trainer.epoch}")
+
+    def on_fit_end(self, trainer):
+        self.events.append("done")
+
+    def close(self, trainer):
+        self.events.append("closed")
+
+
+def test_order_of_events():
+    recorder = Recorder()
+    make(callbacks=[recorder]).fit(loader(10), epochs=2)
+    epochs = ["epoch 0", "batch 1", "batch 2", "end 1", "epoch 1", "batch 1", "batch 2", "end 2"]
+    assert recorder.events == ["fit", *epochs, "done", "closed"]
+
+
+class Losses(Callback):
+    """Gives the losses of the epochs, and writes the epoch into the weights."""
+
+    def __init__(self, *losses):
+        self.losses = losses
+
+    def on_epoch_end(self, trainer, logs):
+        logs["val_loss"] = self.losses[trainer.epoch - 1]
+        trainer.model[0].bias.data = np.full(8, trainer.epoch, np.float32)
+
+
+@pytest.mark.parametrize(("restore", "bias"), [(True, 2), (False, 5)])
+def test_early_stopping(restore, bias):
+    stopping = EarlyStopping(patience=2, restore_best=restore)
+    trainer = make(callbacks=[Losses(3, 1, 2, np.nan, 1, 1), stopping])
+    trainer.fit(loader(), loader(), epochs=6)
+    assert (trainer.epoch, stopping.best_epoch) == (5, 2)
+    assert trainer.model[0].bias.data[0] == bias
+
+
+def test_early_stopping_on_a_measure_to_maximize():
+    trainer = make(metrics=[Accuracy()], callbacks=[EarlyStopping("accuracy", patience=0, min_delta=2.0)])
+    trainer.fit(loader(), epochs=9)
+    assert trainer.epoch == 2
+
+
+def test_files(tmp_path):
+    config = {"model": "mlp", "arguments": {"hidden": 8}}
+    trainer = make(callbacks=[Losses(3, 1, 2)], out=tmp_path / "run", config=config)
+    trainer.fit(loader(), loader(), epochs=3)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "last.safetensors",
+        "best.safetensors",
+        "history.jsonl",
+    }
+    lines = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
+    assert json.loads(lines[2])["epoch"] == 3
+    assert History.read(tmp_path / "run" / "history.jsonl") == trainer.history
+    best = read_checkpoint(tmp_path / "run" / "best.safetensors")
+    assert best.config == config
+    assert best.states["trainer"]["epoch"] == 2
+    assert best.states["model"]["0.bias"][0] == 2
+    assert read_checkpoint(tmp_path / "run" / "last.safetensors").states["trainer"]["epoch"] == 3
+
+
+def test_progress_without_a_terminal():
+    text = io.StringIO()
+    make(metrics=[Accuracy()], callbacks=[ProgressBar(text)]).fit(loader(), loader(), epochs=2)
+    lines = text.getvalue().splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("epoch 1/2  loss 0.")
+    assert "  val_accuracy 0." in lines[1]
+    assert lines[1].endswith(" samples/s")
+
+
+def test_progress_on_a_terminal():
+    pytest.importorskip("tqdm")
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    text = Terminal()
+    make(callbacks=[ProgressBar(text, interval=0.0)]).fit(loader(), epochs=1)
+    assert "4/4" in text.getvalue()
+    assert "samples/s" in text.getvalue()
+
+
+def test_progress_is_shown_by_default(capsys):
+    make(progress=True).fit(loader(), epochs=1)
+    assert "epoch 1/1  loss" in capsys.readouterr().err
+
+
+# --- what goes wrong
+
+
+def test_loss_that_is_not_finite(tmp_path):
+    inputs = np.full((4, 3), np.nan, np.float32)
+    batches = [(inputs, LABELS[:4])]
+    with pytest.raises(AnomalyError, match=r"loss became nan in epoch 1, by batch 1(.|\n)*max_grad_norm"):
+        make(out=tmp_path).fit(batches)
+    assert not (tmp_path / "last.safetensors").exists()
+    with pytest.warns(RuntimeWarning, match="loss became nan"):
+        make(nan_loss="warn").fit(batches)
+    assert np.isnan(make(nan_loss="ignore").fit(batches)["loss"][0])
+
+
+def test_ctrl_c_waits_for_the_step_to_end(tmp_path):
+    class PressCtrlC(Callback):
+        def on_batch_end(self, trainer):
+            if trainer.batches == 6:
+                signal.raise_signal(signal.SIGINT)
+
+    trainer = make(out=tmp_path, callbacks=[PressCtrlC()])
+    with pytest.raises(
+        Interrupted, match=r"after 1 epochs and 2 batches; saved to .*last\.safetensors"
+    ) as caught:
+        trainer.fit(loader(), epochs=3)
+    assert caught.value.checkpoint == tmp_path / "last.safetensors"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert read_checkpoint(caught.value.checkpoint).states["trainer"]["batch"] == 2
+    with pytest.raises(Interrupted, match="there is no checkpoint") as caught:
+        make(callbacks=[PressCtrlC()]).fit(loader(), epochs=3)
+    assert caught.value.checkpoint is None
+
+
+def test_nothing_is_saved_in_the_middle_of_a_step(tmp_path):
+    trainer = make(out=tmp_path)
+    trainer.fit(loader(), epochs=1)
+    saved = (tmp_path / "last.safetensors").read_bytes()
+    trainer.loss = lambda outputs, targets: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        trainer.fit(loader(), epochs=2)
+    assert (tmp_path / "last.safetensors").read_bytes() == saved
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "run"),
+    [
+        (
+            ArgumentError,
+            "scheduler_interval to be one of 'epoch', 'batch'",
+            lambda t: make(scheduler_interval="step"),
+        ),
+        (ArgumentError, "nan_loss to be one of", lambda t: make(nan_loss="stop")),
+        (ArgumentError, "at least one batch", lambda t: t.fit([])),
+        (ArgumentError, "at least one batch", lambda t: t.predict([])),
+        (ArgumentError, "cannot resume without a folder", lambda t: t.fit(loader(), resume=True)),
+        (
+            ArgumentError,
+            "ModelCheckpoint needs a folder",
+            lambda t: make(callbacks=[ModelCheckpoint()]).fit(loader()),
+        ),
+        (
+            ArgumentError,
+            "watches 'f1', .* There are: loss",
+            lambda t: make(callbacks=[EarlyStopping("f1")]).fit(loader()),
+        ),
+        (ArgumentError, "mode='min', 'max' or 'auto'", lambda t: EarlyStopping(mode="low")),
+        (ArgumentError, "called 'loss', which is there", lambda t: make(metrics={"loss": Accuracy()})),
+        (DTypeError, "The metric 'a' expects a Metric", lambda t: make(metrics={"a": "accuracy"})),
+        (CheckpointError, "does not exist", lambda t: t.fit(loader(), resume="missing.safetensors")),
+    ],
+)
+def test_bad_arguments(error, message, run):
+    with pytest.raises(error, match=message):
+        run(make())
+
+
+def test_plateau_by_batch():
+    trainer = make()
+    schedule = optim.ReduceLROnPlateau(trainer.optimizer)
+    with pytest.raises(ArgumentError, match="scheduler_interval='epoch' with ReduceLROnPlateau"):
+        Trainer(trainer.model, trainer.optimizer, scheduler=schedule, scheduler_interval="batch")
+
+
+def test_a_checkpoint_of_another_model(tmp_path):
+    make(out=tmp_path).fit(loader(), epochs=1)
+    model = nn.Linear(3, 2)
+    other = Trainer(model, optim.Adam(model.parameters()), out=tmp_path, progress=False)
+    before = model.weight.tolist()
+    with pytest.raises(CheckpointError, match="does not fit the model"):
+        other.fit(loader(), resume=True)
+    assert model.weight.tolist() == before
+    assert other.epoch == 0

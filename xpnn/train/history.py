@@ -1,0 +1,56 @@
+"""What a run has measured, epoch by epoch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from xpnn.io import atomic_write
+
+
+class History(dict[str, list[Any]]):
+    """One list of numbers per measure: `history["val_loss"]`; `history["epoch"]` counts from 1.
+
+    A measure that an epoch lacks is None there.
+
+    >>> history = History()
+    >>> history.add({"epoch": 1, "loss": 0.5})
+    >>> history.add({"epoch": 2, "loss": 0.25, "val_loss": 0.75})
+    >>> history
+    {'epoch': [1, 2], 'loss': [0.5, 0.25], 'val_loss': [None, 0.75]}
+    >>> history.rows()[0]
+    {'epoch': 1, 'loss': 0.5}
+    """
+
+    def __init__(self, rows: Iterable[dict[str, Any]] = ()) -> None:
+        super().__init__()
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append the measures of one epoch."""
+        length = max((len(values) for values in self.values()), default=0)
+        for name in row:
+            self.setdefault(name, [None] * length)
+        for name, values in self.items():
+            values.append(row.get(name))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The measures epoch by epoch."""
+        length = max((len(values) for values in self.values()), default=0)
+        return [
+            {name: values[i] for name, values in self.items() if values[i] is not None} for i in range(length)
+        ]
+
+    def write(self, path: str | Path) -> None:
+        """Write a JSONL file: a JSON object per line, one for each epoch."""
+        with atomic_write(path) as file:
+            for row in self.rows():
+                file.write(json.dumps(row).encode() + b"\n")
+
+    @staticmethod
+    def read(path: str | Path) -> History:
+        """The history that `write` wrote."""
+        return History(json.loads(line) for line in Path(path).read_text().splitlines())

@@ -1,0 +1,108 @@
+"""The loss and the metrics of an epoch, summed up where the arrays are and read on the host on demand."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from xpnn.backend import (
+    ArgumentError,
+    Array,
+    DTypeError,
+    backend_of,
+    device_of,
+    is_array,
+    is_tensor,
+    move,
+    namespace,
+    to_numpy,
+)
+from xpnn.metrics import Mean, Metric
+
+Metrics = Mapping[str, Metric | Callable[..., Any]] | Iterable[Metric | Callable[..., Any]]
+
+
+class Meters:
+    """A mean loss and metrics, each updated with every batch.
+
+    Args:
+        metrics: streaming metrics, or functions `metric(outputs, targets)` whose values are averaged over
+            the samples; a dict of them, or a list, in which case they go by their own names.
+    """
+
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self.metrics = _named(metrics or {})
+        if "loss" in self.metrics:
+            raise ArgumentError("cannot be called 'loss', which is there already", subject="A metric")
+        self.loss = Mean()
+
+    def fresh(self) -> Meters:
+        """Meters for the same measures, with nothing summed up."""
+        other = copy.copy(self)
+        other.loss = Mean()
+        other.metrics = {name: copy.copy(metric) for name, metric in self.metrics.items()}
+        for metric in other.metrics.values():
+            metric.reset()
+        return other
+
+    def update(self, loss: Any, outputs: Any, targets: Any, size: int) -> None:
+        """Add a batch of `size` samples, given its mean loss."""
+        self.loss.update(loss, weight=size)
+        for metric in self.metrics.values():
+            metric.update(outputs, targets)
+
+    def read(self) -> dict[str, Any]:
+        """The measures so far as Python numbers; waits for the device."""
+        measures = {"loss": self.loss, **self.metrics}
+        return {name: to_numpy(metric.compute()).tolist() for name, metric in measures.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums so far."""
+        return {name: _sums(metric) for name, metric in {"loss": self.loss, **self.metrics}.items()}
+
+    def load_state_dict(self, state: dict[str, Any], like: Array) -> None:
+        """Go on with the sums of a `state_dict`, beside the array `like`."""
+        for name, metric in {"loss": self.loss, **self.metrics}.items():
+            for key, value in state.get(name, {}).items():
+                if is_array(value):
+                    value = move(value, backend_of(like), device_of(like))
+                setattr(metric, key, value)
+
+
+class _MeanOf(Mean):
+    """A function of outputs and targets, averaged over the samples."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def update(self, outputs: Any, targets: Any) -> None:  # type: ignore[override]
+        super().update(self.function(outputs, targets), weight=outputs.shape[0])
+
+
+def _named(metrics: Metrics) -> dict[str, Metric]:
+    if not isinstance(metrics, Mapping):
+        metrics = {_name_of(metric): metric for metric in metrics}
+    for name, metric in metrics.items():
+        if not isinstance(metric, Metric) and not callable(metric):
+            raise DTypeError(
+                f"expects a Metric or a function of outputs and targets, got {type(metric).__name__}",
+                subject=f"The metric '{name}'",
+            )
+    return {name: m if isinstance(m, Metric) else _MeanOf(m) for name, m in metrics.items()}
+
+
+def _name_of(metric: Any) -> str:
+    name = getattr(metric, "__name__", type(metric).__name__)
+    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+
+
+def _sums(metric: Metric) -> dict[str, Any]:
+    """The arrays and numbers that a metric holds; NumPy's scalars as arrays, to keep their precision."""
+    held = {key: value.data if is_tensor(value) else value for key, value in vars(metric).items()}
+    return {
+        key: namespace(value).asarray(value) if is_array(value) else value
+        for key, value in held.items()
+        if is_array(value) or isinstance(value, int | float)
+    }
