@@ -226,7 +226,7 @@ class _State:
 
     def lift(self, state: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """The collected state with its Python numbers as 0-d arrays, beside the parameters."""
-        options = []
+        options: list[list[dict[str, Any]]] = []
         for optimizer, groups in zip(self.optimizers, state["options"]):
             options.append([])
             for group, values in zip(optimizer.param_groups, groups):

@@ -13,7 +13,7 @@ class Structure(NamedTuple):
     """The shape of a nesting: what kind of node, what belongs to it, and the structures below."""
 
     kind: Any  # a container type, Tensor, "array", "number" or "constant"
-    detail: Hashable
+    detail: Any  # hashable
     parts: tuple[Structure, ...] = ()
 
 
