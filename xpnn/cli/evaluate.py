@@ -1,0 +1,47 @@
+"""`xpnn eval CHECKPOINT`: how a trained network does on its test set."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from xpnn.cli.images import load_images
+from xpnn.cli.options import add_backend_options, add_data_options, choose_backend
+from xpnn.cli.report import Evaluation, try_to_save_pictures
+from xpnn.cli.trained import load_trained
+from xpnn.data import DataLoader, TransformDataset
+
+_BATCH_SIZE = 256
+
+
+def add_parser(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Add the command `eval`."""
+    parser = commands.add_parser(
+        "eval",
+        help="test a trained network",
+        description="Test a trained network on the test set of the data that it was trained on.",
+    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a file that `xpnn train` has left")
+    add_data_options(parser)
+    add_backend_options(parser)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave pictures there")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the accuracy and the confusion matrix."""
+    choose_backend(arguments)
+    model, description = load_trained(arguments.checkpoint)
+    settings = description.settings
+    if arguments.folder:
+        settings = replace(settings, folder=arguments.folder)
+    images = load_images(settings, arguments.download)
+    test = TransformDataset(images.test, description.preprocessing.transform())
+    evaluation = Evaluation.of(model, DataLoader(test, _BATCH_SIZE), description.classes)
+    print(evaluation)
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        for file in try_to_save_pictures(arguments.out, evaluation, images.test):
+            print(file)
+    return 0

@@ -1,0 +1,73 @@
+"""The program `xpnn`: its parser, and what becomes of errors."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from xpnn.backend import XpnnError
+from xpnn.cli import evaluate, info, predict, summary, train
+from xpnn.version import __version__
+
+_COMMANDS = (train, evaluate, predict, summary, info)
+_WRONG_INPUT = 2
+_INTERRUPTED = 130  # 128 + SIGINT, what shells expect
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code.
+
+    Args:
+        argv: the arguments after the program's name; None takes those of the process.
+
+    A mistake of the user (an XpnnError, a file that is missing) is one line on stderr and exit code 2; with
+    `--debug` its traceback is shown.
+
+    >>> main(["predict", "no/such/checkpoint", "image.png"])
+    2
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except BrokenPipeError:  # the reader, `head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (XpnnError, OSError) as error:
+        if arguments.debug:
+            raise
+        print(f"xpnn {arguments.command}: {_one_line(error)}", file=sys.stderr)
+        return _WRONG_INPUT
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_WRONG_INPUT, f"{self.prog}: {message}. See: {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="xpnn",
+        description="Train and use neural networks on any array library. First try: xpnn train digits",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"xpnn {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        subparser = command.add_parser(commands)
+        subparser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        subparser.set_defaults(run=command.run)
+    return parser
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())

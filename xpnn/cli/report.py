@@ -1,0 +1,104 @@
+"""How well a network does on a test set: in words, as a table and as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xpnn.autograd import no_grad
+from xpnn.backend import MissingDependencyError, to_numpy
+from xpnn.data.dataset import gather
+from xpnn.metrics import confusion_matrix
+from xpnn.nn import Module
+from xpnn.viz import save_confusion_matrix, save_curve, save_image, save_image_sheet
+
+_MOST_CLASSES = 20  # a larger matrix does not fit on a terminal
+_MOST_MISTAKES = 32
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The labels (N,) of a test set, true and predicted, and the names of the classes."""
+
+    true: np.ndarray
+    predicted: np.ndarray
+    classes: Sequence[str]
+
+    @classmethod
+    def of(cls, model: Module, loader: Iterable[Any], classes: Sequence[str]) -> Evaluation:
+        """Apply a network to all batches of a loader, in evaluation mode."""
+        model.eval()
+        with no_grad():
+            batches = [(to_numpy(labels), to_numpy(model(images))) for images, labels in loader]
+        true, scores = (np.concatenate(parts) for parts in zip(*batches))
+        return cls(true, scores.argmax(axis=1), classes)
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction that is right."""
+        return float(np.mean(self.true == self.predicted))
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """The confusion matrix, true classes in rows."""
+        return confusion_matrix(self.predicted, self.true, len(self.classes))
+
+    def __str__(self) -> str:
+        line = f"test accuracy {100 * self.accuracy:.1f} %"
+        if len(self.classes) > _MOST_CLASSES:
+            return line
+        return f"{self._table()}\n\n{line}"
+
+    def _table(self) -> str:
+        """The confusion matrix as text, with dots for zeros."""
+        width = max(len(name) for name in (*self.classes, str(self.matrix.max()))) + 2
+        rows = [("", self.classes), *zip(self.classes, self.matrix)]
+        lines = [
+            f"{name:>{width}}" + "".join(f"{cell or '.'!s:>{width}}" for cell in cells)
+            for name, cells in rows
+        ]
+        return "\n".join(["confusion matrix (rows: the true class, columns: the predicted one)", *lines])
+
+
+def save_pictures(
+    out: Path, evaluation: Evaluation, test: Any, history: Mapping[str, Sequence[float]] | None = None
+) -> list[Path]:
+    """Draw the curve, the confusion matrix and the mistakes, and keep a test image to try the network on.
+
+    Args:
+        out: the folder.
+        test: the test set, in the order of the evaluation.
+        history: the measures of the epochs.
+
+    Returns: the files. Raises: MissingDependencyError without matplotlib or Pillow.
+    """
+    files = [save_image(gather(test, [0])[0], out / "example.png", padding=0)]
+    if history:
+        lines = {name.replace("val_", "test_"): values for name, values in history.items()}
+        files.append(save_curve(lines, out / "curve.png"))
+    files.append(save_confusion_matrix(evaluation.matrix, out / "confusion.png", evaluation.classes))
+    wrong = np.flatnonzero(evaluation.true != evaluation.predicted)
+    if len(wrong):
+        shown = wrong[:_MOST_MISTAKES].tolist()
+        names = evaluation.classes
+        titles = [f"true {names[evaluation.true[i]]}, said {names[evaluation.predicted[i]]}" for i in shown]
+        title = f"{len(wrong)} of {len(test)} test images are taken for another class"
+        if len(shown) < len(wrong):
+            title += f"; the first {len(shown)}"
+        files.append(save_image_sheet(gather(test, shown)[0], out / "mistakes.png", titles, title=title))
+    else:
+        (out / "mistakes.png").unlink(missing_ok=True)  # of an earlier run
+    return files
+
+
+def try_to_save_pictures(out: Path, *what: Any) -> list[Path]:
+    """`save_pictures`, or a line that says which package is missing."""
+    try:
+        return save_pictures(out, *what)
+    except MissingDependencyError as error:
+        print(f"pictures are left out: {error}")
+        return []

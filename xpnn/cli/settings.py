@@ -1,0 +1,99 @@
+"""All that determines a training run: the options of `xpnn train`, with defaults that suit the data."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from xpnn import models
+from xpnn.backend import ArgumentError
+from xpnn.cli.options import not_negative, positive
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("onecycle", "cosine", "step", "constant")
+AUGMENTATIONS = ("none", "crop", "flip", "crop+flip")
+
+_GENERAL = {
+    "folder": None,
+    "optimizer": "adamw",
+    "weight_decay": 0.01,
+    "schedule": "onecycle",
+    "label_smoothing": 0.1,
+    "augment": "crop",
+    "seed": 0,
+}
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "digits": {"model": "lenet", "epochs": 30, "batch_size": 64, "lr": 0.005, "channels": 1, "size": 8},
+    "mnist": {"model": "lenet", "epochs": 5, "batch_size": 64, "lr": 0.005, "channels": 1, "size": 28},
+    "fashion-mnist": {
+        "model": "resnet20", "epochs": 10, "batch_size": 128, "lr": 0.01, "channels": 1, "size": 28,
+    },
+}  # fmt: skip
+_FOLDER_DEFAULTS = {"model": "resnet20", "epochs": 20, "batch_size": 32, "lr": 0.005, "channels": 3}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of a run, kept in its checkpoints; see `add_options` for what they mean."""
+
+    data: str
+    folder: str | None
+    model: str
+    size: int
+    channels: int
+    epochs: int
+    batch_size: int
+    optimizer: str
+    lr: float
+    weight_decay: float
+    schedule: str
+    label_smoothing: float
+    augment: str
+    seed: int
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> Settings:
+        """The options of the command line, and defaults for the others."""
+        given = _given(arguments)
+        options = _GENERAL | _DEFAULTS.get(given["data"], _FOLDER_DEFAULTS) | given
+        options.setdefault("size", models.input_shape(options["model"])[1])
+        return cls(**options)
+
+    def resumed(self, arguments: argparse.Namespace) -> Settings:
+        """These, for a run that goes on. Raises: ArgumentError if the command line asks for others."""
+        for name, value in _given(arguments).items():
+            if value != getattr(self, name):
+                raise ArgumentError(
+                    f"cannot go on with {value}: the run began with {getattr(self, name)}",
+                    subject=f"--{name.replace('_', '-')}",
+                    hint="Leave the option out, or begin a new run in another folder with --out",
+                )
+        return self
+
+    def to_config(self) -> dict[str, Any]:
+        """JSON-ready; `Settings(**config)` goes back."""
+        return asdict(self)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options; each one's default is None, which leaves the choice to `Settings.of`."""
+    add = parser.add_argument
+    add("--model", metavar="NAME", help=f"one of {', '.join(models.names())}")
+    add("--size", type=positive(int), metavar="N", help="bring the images to N x N (the data's or model's)")
+    add("--channels", type=int, choices=(1, 3), help="1 for grey, 3 for colour (the data's)")
+    add("--epochs", type=positive(int), metavar="N", help="passes over the training set")
+    add("--batch-size", type=positive(int), metavar="N", help="images per step")
+    add("--optimizer", choices=OPTIMIZERS, help="the rule of the steps (adamw)")
+    add("--lr", type=positive(float), metavar="X", help="learning rate, at its highest")
+    add("--weight-decay", type=not_negative(float), metavar="X", help="pull of the weights to 0 (0.01)")
+    add("--schedule", choices=SCHEDULES, help="how the learning rate changes (onecycle)")
+    add("--label-smoothing", type=not_negative(float), metavar="X", help="share of other classes (0.1)")
+    add("--augment", choices=AUGMENTATIONS, help="random changes of the training images (crop)")
+    add("--seed", type=not_negative(int), metavar="N", help="of weights, order and augmentation (0)")
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options that the command line has set."""
+    values = {field.name: getattr(arguments, field.name) for field in fields(Settings)}
+    return {name: value for name, value in values.items() if value is not None}

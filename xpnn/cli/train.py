@@ -1,0 +1,188 @@
+"""`xpnn train DATA`: train a network, test it, and leave behind what is needed to use it."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from xpnn.backend import ArgumentError, get_backend, get_device, manual_seed
+from xpnn.cli.images import Images, Preprocessing, load_images
+from xpnn.cli.options import add_backend_options, add_data_options, choose_backend
+from xpnn.cli.report import Evaluation, try_to_save_pictures
+from xpnn.cli.settings import Settings, add_options
+from xpnn.cli.trained import Description
+from xpnn.data import DataLoader, RandomCrop, RandomHorizontalFlip, TransformDataset
+from xpnn.functional import cross_entropy
+from xpnn.io import read_checkpoint, save_checkpoint
+from xpnn.metrics import Accuracy
+from xpnn.nn import Module
+from xpnn.optim import (
+    SGD,
+    Adam,
+    AdamW,
+    CosineAnnealingLR,
+    LRScheduler,
+    MultiStepLR,
+    OneCycleLR,
+    Optimizer,
+)
+from xpnn.train import Interrupted, ModelCheckpoint, ProgressBar, Trainer
+
+_TEST_BATCH_SIZE = 256
+_INTERRUPTED = 130
+
+
+def add_parser(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Add the command `train`."""
+    parser = commands.add_parser(
+        "train",
+        help="train and test a network on images",
+        description="Train a network on images, test it, and leave the network and pictures in a folder. "
+        "Options that are left out take values that suit the data.",
+    )
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="digits (comes with the package), mnist, fashion-mnist, or a folder with a folder of images for "
+        "each class",
+    )
+    add_data_options(parser)
+    add_backend_options(parser)
+    add_options(parser)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the results (runs/DATA)")
+    parser.add_argument("--resume", action="store_true", help="go on with the interrupted run in that folder")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, test, and say what to do with the result."""
+    choose_backend(arguments)
+    out = arguments.out or Path("runs", Path(arguments.data).name)
+    settings = _settings(arguments, out)
+    manual_seed(settings.seed)
+
+    images = load_images(settings, arguments.download)
+    preprocessing = Preprocessing.fit(images.train, settings.size, settings.channels)
+    description = Description(settings, preprocessing, images.classes)
+    model = description.build_model()
+    _announce(images, description, model)
+
+    train = TransformDataset(images.train, preprocessing.transform(*_augmentation(settings)))
+    train_loader = DataLoader(train, settings.batch_size, shuffle=True, seed=settings.seed)
+    test_loader = DataLoader(TransformDataset(images.test, preprocessing.transform()), _TEST_BATCH_SIZE)
+    optimizer = _optimizer(settings, model)
+    trainer = Trainer(
+        model,
+        optimizer,
+        lambda outputs, labels: cross_entropy(outputs, labels, label_smoothing=settings.label_smoothing),
+        scheduler=_schedule(settings, optimizer, settings.epochs * len(train_loader)),
+        scheduler_interval="batch",
+        metrics={"accuracy": Accuracy()},
+        callbacks=[_SaveLast(), ProgressBar()],
+        out=out,
+        compile=True,
+        config=description.to_config(),
+    )
+    try:
+        trainer.fit(train_loader, test_loader, settings.epochs, resume=arguments.resume)
+    except Interrupted as interruption:
+        print(f"\n{_how_to_resume(interruption, arguments)}", file=sys.stderr)
+        return _INTERRUPTED
+
+    evaluation = Evaluation.of(model, test_loader, images.classes)
+    checkpoint = out / "model.safetensors"
+    save_checkpoint(checkpoint, config=description.to_config(), random=False, model=model)
+    pictures = try_to_save_pictures(out, evaluation, images.test, trainer.history)
+    print(f"\n{evaluation}\n")
+    print(f"In {out}: {', '.join(path.name for path in (checkpoint, *pictures))}")
+    print("Use it:")
+    for command in _uses(checkpoint, pictures):
+        print(f"  {command}")
+    return 0
+
+
+class _SaveLast(ModelCheckpoint):
+    """Saves the run after each epoch. There is no best epoch: only the test set could tell it."""
+
+    def on_epoch_end(self, trainer: Trainer, logs: dict[str, Any]) -> None:
+        trainer.save(trainer.out / "last.safetensors")  # type: ignore[operator]
+
+
+def _settings(arguments: argparse.Namespace, out: Path) -> Settings:
+    if not arguments.resume:
+        return Settings.of(arguments)
+    last = out / "last.safetensors"
+    if not last.exists():
+        raise ArgumentError(
+            f"finds no interrupted run in '{out}'", subject="--resume", hint="Leave it out to begin one"
+        )
+    return Description.of(read_checkpoint(last)).settings.resumed(arguments)
+
+
+def _announce(images: Images, description: Description, model: Module) -> None:
+    settings = description.settings
+    size = f"{settings.channels} x {settings.size} x {settings.size}"
+    print(
+        f"{settings.data}: {len(images.train):,} training and {len(images.test):,} test images of {size}, "
+        f"{len(images.classes)} classes"
+    )
+    parameters = sum(parameter.size for parameter in model.parameters())
+    device = f" ({get_device()})" if get_device() is not None else ""
+    print(f"{settings.model}: {parameters:,} parameters, on {get_backend()}{device}", flush=True)
+
+
+def _augmentation(settings: Settings) -> list[Any]:
+    """Crops move the image by a sixteenth of its size at most, on a ground of zeros."""
+    kinds = {
+        "crop": RandomCrop(settings.size, padding=max(settings.size // 16, 1)),
+        "flip": RandomHorizontalFlip(),
+    }
+    return [] if settings.augment == "none" else [kinds[name] for name in settings.augment.split("+")]
+
+
+def _optimizer(settings: Settings, model: Module) -> Optimizer:
+    options = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+    if settings.optimizer == "sgd":
+        return SGD(model.parameters(), momentum=0.9, nesterov=True, **options)
+    return {"adam": Adam, "adamw": AdamW}[settings.optimizer](model.parameters(), **options)
+
+
+def _schedule(settings: Settings, optimizer: Optimizer, steps: int) -> LRScheduler | None:
+    """A schedule over all steps of the run."""
+    if settings.schedule == "onecycle":
+        return OneCycleLR(optimizer, settings.lr, total_steps=steps)
+    if settings.schedule == "cosine":
+        return CosineAnnealingLR(optimizer, T_max=steps)
+    if settings.schedule == "step":
+        return MultiStepLR(optimizer, milestones=[steps // 2, 3 * steps // 4])
+    return None
+
+
+def _how_to_resume(interruption: Interrupted, arguments: argparse.Namespace) -> str:
+    command = [_program(), "train", arguments.data, "--resume"]
+    if arguments.out:
+        command += ["--out", str(arguments.out)]
+    if arguments.backend != "numpy":
+        command += ["--backend", arguments.backend]
+    if arguments.device:
+        command += ["--device", arguments.device]
+    return (
+        f"interrupted after {interruption.epochs} epochs and {interruption.batches} batches; "
+        f"saved to {interruption.checkpoint}. Go on with:\n  {shlex.join(command)}"
+    )
+
+
+def _uses(checkpoint: Path, pictures: list[Path]) -> list[str]:
+    """Commands that use the network."""
+    commands = [[_program(), "eval", str(checkpoint)]]
+    commands += [[_program(), "predict", str(checkpoint), str(path)] for path in pictures[:1]]
+    return [shlex.join(command) for command in commands]
+
+
+def _program() -> str:
+    """How the program is called from the folder that we are in, also where its environment is not active."""
+    path = Path(sys.argv[0])
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else "xpnn"

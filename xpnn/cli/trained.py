@@ -1,0 +1,74 @@
+"""A trained network as `xpnn train` left it: the network, its preprocessing and what its outputs mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xpnn import models
+from xpnn.backend import CheckpointError
+from xpnn.cli.images import Preprocessing
+from xpnn.cli.settings import Settings
+from xpnn.io import Checkpoint, read_checkpoint
+from xpnn.nn import Module
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a run was about: kept in its checkpoints beside the weights.
+
+    Attributes:
+        settings: the options of the run.
+        preprocessing: what turns an image into the network's input.
+        classes: the names of its outputs.
+    """
+
+    settings: Settings
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Description:
+        """What a checkpoint says. Raises: CheckpointError if it is none of `xpnn train`."""
+        try:
+            return cls(
+                Settings(**checkpoint.config["settings"]),
+                Preprocessing(**checkpoint.config["preprocessing"]),
+                tuple(checkpoint.config["classes"]),
+            )
+        except (KeyError, TypeError):
+            raise CheckpointError(
+                "does not say how its network is built",
+                subject=f"'{checkpoint.path}'",
+                hint="Use a checkpoint that `xpnn train` has written",
+            ) from None
+
+    def to_config(self) -> dict[str, Any]:
+        """JSON-ready, for `save_checkpoint(config=...)`."""
+        return {
+            "settings": self.settings.to_config(),
+            "preprocessing": self.preprocessing.to_config(),
+            "classes": list(self.classes),
+        }
+
+    def build_model(self) -> Module:
+        """The network, with new weights."""
+        return models.create(
+            self.settings.model,
+            num_classes=len(self.classes),
+            in_channels=self.preprocessing.channels,
+            image_size=self.preprocessing.size,
+        )
+
+
+def load_trained(path: str | Path) -> tuple[Module, Description]:
+    """The network of a checkpoint, on the current backend and in evaluation mode, and what it is about.
+
+    Raises: CheckpointError if the file is damaged or no checkpoint of `xpnn train`; FileNotFoundError.
+    """
+    checkpoint = read_checkpoint(path)
+    description = Description.of(checkpoint)
+    model = description.build_model()
+    checkpoint.restore(model=model)
+    return model.eval(), description
