@@ -266,9 +266,9 @@ OPS = [*UNARY, *BINARY, *REDUCTIONS, *MANIPULATION, *INDEXING, *PRODUCTS, *DECOM
 
 
 @pytest.mark.parametrize("op", OPS, ids=str)
-def test_against_torch(op: Op, backend: Target, slow: bool) -> None:
+def test_against_torch(op: Op, backend: Target, request: pytest.FixtureRequest) -> None:
     """Values, and gradients of first and second order, are PyTorch's."""
-    skip_unless_wanted(op, backend, slow)
+    skip_unless_wanted(op, backend, request)
     found = derivatives(on_tensors(op), op.arrays(), lambda x: Tensor(backend.array(x)), grad)
     for level, expected in zip(found, torch_derivatives(op), strict=True):
         assert len(level) == len(expected)
@@ -285,10 +285,10 @@ def test_finite_differences(op: Op) -> None:
 
 
 @pytest.mark.parametrize("op", OPS, ids=str)
-def test_float32(op: Op, backend: Target, slow: bool) -> None:
+def test_float32(op: Op, backend: Target, request: pytest.FixtureRequest) -> None:
     """float32 stays float32, forward and backward."""
     narrow = [x.astype(np.float32) if x.dtype == np.float64 else x for x in op.arrays()]
-    skip_unless_wanted(op, backend, slow)
+    skip_unless_wanted(op, backend, request)
     if op.name == "astype":
         pytest.skip("asks for float64")
     tensors = [Tensor(backend.array(x), requires_grad=x.dtype == np.float32) for x in narrow]
@@ -300,9 +300,9 @@ def test_float32(op: Op, backend: Target, slow: bool) -> None:
 
 
 @pytest.mark.parametrize("op", OPS, ids=str)
-def test_raw_arrays(op: Op, backend: Target, slow: bool) -> None:
+def test_raw_arrays(op: Op, backend: Target, request: pytest.FixtureRequest) -> None:
     """The functions take raw arrays and give raw arrays back."""
-    skip_unless_wanted(op, backend, slow)
+    skip_unless_wanted(op, backend, request)
     if op in INDEXING[:2]:
         pytest.skip("is an operator of the library")
     arrays = [backend.array(x) for x in op.arrays()]
@@ -311,8 +311,8 @@ def test_raw_arrays(op: Op, backend: Target, slow: bool) -> None:
         assert not isinstance(y, Tensor)
 
 
-def skip_unless_wanted(op: Op, backend: Target, slow: bool) -> None:
-    if backend.name == "jax" and not slow and OPS.index(op) % 3:
+def skip_unless_wanted(op: Op, backend: Target, request: pytest.FixtureRequest) -> None:
+    if backend.name == "jax" and OPS.index(op) % 3 and not request.config.getoption("--slow"):
         pytest.skip("a third of the functions will do where each shape is compiled: run with --slow")
     if op.name == "repeat each" and backend.name == "strict":
         pytest.skip("the shape of the result depends on values")
