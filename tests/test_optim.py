@@ -63,21 +63,21 @@ def train_torch(torch, params, optimizer, steps):
         optimizer.step()
 
 
-@pytest.mark.parametrize(("name", "options"), CASES)
-def test_equal_to_pytorch(name, options, backend):
+@pytest.mark.parametrize(("name", "arguments"), CASES)
+def test_equal_to_pytorch(name, arguments, backend):
     torch = pytest.importorskip("torch")
     params = parameters(backend)
-    train(params, getattr(optim, name)(params.items(), **options), 20)
+    train(params, getattr(optim, name)(params.items(), **arguments), 20)
     reference = [torch.tensor(values(i, s), requires_grad=True) for i, s in enumerate(SHAPES.values())]
-    train_torch(torch, reference, getattr(torch.optim, name)(reference, **options), 20)
+    train_torch(torch, reference, getattr(torch.optim, name)(reference, **arguments), 20)
     for param, expected in zip(params.values(), reference):
         np.testing.assert_allclose(backend.numpy(param), expected.detach(), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize(("name", "options"), CASES)
-def test_float32_stays_float32(name, options, backend):
+@pytest.mark.parametrize(("name", "arguments"), CASES)
+def test_float32_stays_float32(name, arguments, backend):
     params = parameters(backend, "float32")
-    optimizer = getattr(optim, name)(params.items(), **options)
+    optimizer = getattr(optim, name)(params.items(), **arguments)
     optimizer.param_groups[0]["lr"] = xpnn.asarray(np.asarray(0.1), dtype="float64")
     train(params, optimizer, 2)
     arrays = [p.data for p in params.values()]
@@ -216,12 +216,12 @@ def test_bad_arguments(error, message, make):
 
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 def test_a_model_moved_after_the_optimizer_was_built(name, backend):
-    options = {"momentum": 0.9} if name == "SGD" else {}
+    arguments = {"momentum": 0.9} if name == "SGD" else {}
     xpnn.manual_seed(0)
     with xpnn.use_backend("numpy"):
         stays, moves = nn.Linear(3, 2), nn.Linear(3, 2)
         moves.load_state_dict(stays.state_dict())
-        optimizers = [getattr(optim, name)(m.parameters(), lr=0.1, **options) for m in (stays, moves)]
+        optimizers = [getattr(optim, name)(m.parameters(), lr=0.1, **arguments) for m in (stays, moves)]
         train(dict(stays.named_parameters()), optimizers[0], 2)
         train(dict(moves.named_parameters()), optimizers[1], 1)
     moves.to(backend.backend, device=backend.device)
@@ -234,15 +234,15 @@ def test_a_model_moved_after_the_optimizer_was_built(name, backend):
         assert backend_of(array).name == backend.backend
 
 
-@pytest.mark.parametrize(("name", "options"), [CASES[3], CASES[10]])
-def test_state_goes_from_numpy_to_any_backend(name, options, backend):
+@pytest.mark.parametrize(("name", "arguments"), [CASES[3], CASES[10]])
+def test_state_goes_from_numpy_to_any_backend(name, arguments, backend):
     with xpnn.use_backend("numpy"):
         params = {n: Tensor(values(i, s), requires_grad=True) for i, (n, s) in enumerate(SHAPES.items())}
-        optimizer = getattr(optim, name)(params.items(), **options)
+        optimizer = getattr(optim, name)(params.items(), **arguments)
         train(params, optimizer, 3)
         state = optimizer.state_dict()
     copies = {n: Tensor(backend.array(p.data), requires_grad=True) for n, p in params.items()}
-    resumed = getattr(optim, name)(copies.items(), **(options | {"lr": 99.0}))
+    resumed = getattr(optim, name)(copies.items(), **(arguments | {"lr": 99.0}))
     resumed.load_state_dict(state)
     train(copies, resumed, 3, start=3)
     with xpnn.use_backend("numpy"):
