@@ -447,3 +447,12 @@ def test_dlpack_both_ways():
     x = tensor([1.0, 2.0])
     assert np.from_dlpack(x).tolist() == [1.0, 2.0]
     assert xpnn.xp.from_dlpack(np.asarray([3.0], dtype=np.float32)).tolist() == [3.0]
+
+
+def test_a_saved_scalar_output_is_known_as_the_output():
+    """NumPy gives 0-d results as scalars; the tape still sees that the maximum was saved, not a residual."""
+    x = leaf([1.0, 3.0, 2.0])
+    y = xpnn.xp.max(x)
+    assert y.grad_fn.inputs is None
+    (first,) = xpnn.grad(y * y, x, create_graph=True)
+    assert xpnn.grad(first.sum(), x)[0].tolist() == [0.0, 2.0, 0.0]

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from xpnn.backend import (
     Array,
     GradientError,
+    backend_of,
     device_of,
     is_floating,
     namespace,
@@ -123,6 +124,12 @@ def carries_gradient(array: Array) -> bool:
         answer = is_floating(array)
         _FLOATING.setdefault(type(array), {})[array.dtype] = answer
         return answer
+
+
+def as_array(result: Array) -> Array:
+    """A 0-d result as an array, where the library gives scalars."""
+    convert = backend_of(result).as_array
+    return result if convert is None else convert(result)
 
 
 def new_tensor(data: Array, edge: Any = None) -> Any:

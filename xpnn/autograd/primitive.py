@@ -99,16 +99,15 @@ class Primitive:
             return output
 
         several = type(output) is tuple
-        as_array = backend.as_array
-        if as_array is None:
-            outputs = output if several else (output,)
-        else:
-            outputs = tuple([as_array(y) for y in output]) if several else (as_array(output),)
+        originals = output if several else (output,)
+        outputs = originals
+        if backend.as_array is not None:
+            outputs = tuple([backend.as_array(y) for y in originals])
         if switches.anomaly:
             check_finite(outputs, self.name, "output")
         node = None
         if track and switches.grad:
-            node = self._record(args, raws, options, outputs, saved, own_backward, several)
+            node = self._record(args, raws, options, originals, saved, own_backward, several)
         if not several:
             return new_tensor(outputs[0], None if node is None else (node, 0))
         return tuple(

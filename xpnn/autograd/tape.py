@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from xpnn.autograd.core import TensorBase, carries_gradient, new_tensor
+from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor
 from xpnn.autograd.mode import enable_grad, switches
 from xpnn.backend import AnomalyError, GradientError, is_array, namespace, to_numpy
 
@@ -265,7 +265,7 @@ def _saved_as_tensors(node: Node) -> tuple:
             if kind is None
             else _input_as_tensor(node, kind, value)
             if kind >= 0
-            else new_tensor(value, (node, -1 - kind))
+            else new_tensor(as_array(value), (node, -1 - kind))
             for kind, value in zip(kinds, saved)
         ]
     )
@@ -287,7 +287,7 @@ def _input_as_tensor(node: Node, i: int, raw: Any) -> Any:
 
 
 def _constant(value: Any) -> Any:
-    return new_tensor(value) if is_array(value) and not isinstance(value, TensorBase) else value
+    return new_tensor(as_array(value)) if is_array(value) and not isinstance(value, TensorBase) else value
 
 
 def _run_hooks(node: Node, gy: Any, create_graph: bool) -> Any:

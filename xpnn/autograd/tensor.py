@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from xpnn.autograd import gradients, ops
-from xpnn.autograd.core import TensorBase, new_tensor, tensor_class
+from xpnn.autograd.core import TensorBase, as_array, new_tensor, tensor_class
 from xpnn.autograd.methods import Conversions, Methods
 from xpnn.autograd.mode import switches
 from xpnn.backend import (
@@ -75,7 +75,7 @@ class Tensor(Methods, Conversions):
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         if isinstance(data, TensorBase):
             data = data.data
-        self.data = _as_array(data) if is_array(data) else asarray(data)
+        self.data = as_array(data) if is_array(data) else asarray(data)
         self.grad = None
         self.edge = None
         self.hooks = None
@@ -220,7 +220,7 @@ class Tensor(Methods, Conversions):
         return ops.abs(self)
 
     def __invert__(self) -> Tensor:
-        return new_tensor(_as_array(~self.data))
+        return new_tensor(as_array(~self.data))
 
     def __eq__(self, other: object) -> Any:
         return _compare(self, other, lambda a, b: a == b)
@@ -420,13 +420,7 @@ def _compare(left: Tensor, right: Any, operation: Callable) -> Any:
         right = python_scalar(right)
         if type(right) not in _NUMBERS and not is_array(right):
             return NotImplemented
-    return new_tensor(_as_array(operation(left.data, right)))
-
-
-def _as_array(array: Array) -> Array:
-    """A 0-d result as an array, where the library gives scalars."""
-    convert = backend_of(array).as_array
-    return array if convert is None else convert(array)
+    return new_tensor(as_array(operation(left.data, right)))
 
 
 def _array_text(array: Array) -> str:
