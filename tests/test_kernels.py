@@ -73,7 +73,7 @@ def test_are_registered(name: str) -> None:
 
 
 @examples(150)
-@given(windows(), images(), st.integers(1, 7), st.integers(1, 9), st.integers(1, 3), st.integers(1, 4000))
+@given(windows(), images(), st.integers(1, 9), st.integers(1, 9), st.integers(1, 3), st.integers(1, 4000))
 def test_convolution_on_numpy(
     monkeypatch: pytest.MonkeyPatch,
     window: Any,

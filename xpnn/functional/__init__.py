@@ -31,6 +31,7 @@ from xpnn.functional.loss import (
 from xpnn.functional.norm import batch_norm, batch_norm_with_statistics, layer_norm, running_statistics
 from xpnn.functional.pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
 from xpnn.functional.softmax import log_softmax, softmax
+from xpnn.functional.windows import conv_output_size, conv_transpose_output_size
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -42,7 +43,9 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "celu",
     "conv2d",
+    "conv_output_size",
     "conv_transpose2d",
+    "conv_transpose_output_size",
     "cross_entropy",
     "dropout",
     "dropout1d",

@@ -86,7 +86,7 @@ def _reduce(
     x: jax.Array, start: float, function: Any, kernel_size: Sizes, stride: Sizes, padding: Pairs
 ) -> jax.Array:
     whole = (1, 1)  # the batch and the channels
-    start = np.asarray(start, dtype=x.dtype)
+    neutral = np.asarray(start, dtype=x.dtype)
     return lax.reduce_window(
-        x, start, function, (*whole, *kernel_size), (*whole, *stride), ((0, 0), (0, 0), *padding)
+        x, neutral, function, (*whole, *kernel_size), (*whole, *stride), ((0, 0), (0, 0), *padding)
     )
