@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         scheduler=_schedule(settings, optimizer, settings.epochs * len(train_loader)),
         scheduler_interval="batch",
         metrics={"accuracy": Accuracy()},
-        callbacks=[_SaveLast(), ProgressBar()],
+        callbacks=[_SaveLast(), ProgressBar(unit="images")],
         out=out,
         compile=True,
         config=description.to_config(),

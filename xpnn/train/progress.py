@@ -22,11 +22,13 @@ class ProgressBar(Callback):
     Args:
         file: where to; None is stderr.
         interval: seconds between two readings of the running loss, each of which waits for the device.
+        unit: what a sample is called: "images".
     """
 
-    def __init__(self, file: TextIO | None = None, interval: float = 0.5) -> None:
+    def __init__(self, file: TextIO | None = None, interval: float = 0.5, unit: str = "samples") -> None:
         self.file = file
         self.interval = interval
+        self.unit = unit
         self._bar: Any = None
         self._started = self._read = 0.0
         self._samples = 0
