@@ -58,7 +58,7 @@ class ProgressBar(Callback):
             self._read = now
             measures = _text(trainer.running())
             rate = (trainer.samples - self._samples) / (now - self._started)
-            self._bar.set_postfix_str(f"{measures}  {rate:.0f} samples/s")
+            self._bar.set_postfix_str(f"{measures}  {rate:.0f} {self.unit}/s")
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, Any]) -> None:
         """Take the bar away and print the line of the epoch."""
@@ -67,7 +67,7 @@ class ProgressBar(Callback):
         width = len(str(trainer.epochs))
         print(
             f"epoch {trainer.epoch:{width}d}/{trainer.epochs}  {_text(measures)}  "
-            f"{trainer.throughput:.0f} samples/s",
+            f"{trainer.throughput:.0f} {self.unit}/s",
             file=self._stream(),
             flush=True,
         )
