@@ -120,3 +120,19 @@ def test_use_stream_holds_in_its_block_and_thread() -> None:
 def test_unknown_source_of_numbers() -> None:
     with pytest.raises(ArgumentError, match="expects rng='threefry' or 'native', got 'fast'"):
         RandomStream(0, rng="fast")
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_native_stream_can_be_replayed_and_differs_from_draw_to_draw(name: str) -> None:
+    pytest.importorskip(name)
+    with xpnn.use_backend(name):
+        like = xpnn.asarray([0.0])
+        stream = RandomStream(3, rng="native")
+        draws = [xpnn.to_numpy(stream.uniform((1000,), like)) for _ in range(2)]
+        stream.counter = 0
+        again = xpnn.to_numpy(stream.uniform((1000,), like))
+    assert np.array_equal(draws[0], again)
+    assert not np.array_equal(draws[0], draws[1])
+    assert draws[0].dtype == np.float32
+    assert 0 <= draws[0].min() < draws[0].max() < 1
+    assert abs(draws[0].mean() - 0.5) < 0.05

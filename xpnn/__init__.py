@@ -41,6 +41,7 @@ from xpnn.backend import (
     use_backend,
 )
 from xpnn.backend.errors import XpnnError
+from xpnn.backend.random import set_rng
 from xpnn.train import compile
 from xpnn.version import __version__
 
@@ -77,6 +78,7 @@ __all__ = [
     "register_backend",
     "set_backend",
     "set_grad_enabled",
+    "set_rng",
     "show_versions",
     "tensor",
     "testing",

@@ -1,6 +1,6 @@
 """L0: which array library, device, element type and random stream; imports nothing else of xpnn."""
 
-from xpnn.backend import errors, idioms, libraries, random, scatter, special
+from xpnn.backend import errors, idioms, libraries, native_random, random, scatter, special
 from xpnn.backend.arrays import (
     asarray,
     cheap_to_read,
@@ -97,6 +97,7 @@ __all__ = [
     "manual_seed",
     "move",
     "namespace",
+    "native_random",
     "optional_import",
     "python_scalar",
     "raise_mismatch",

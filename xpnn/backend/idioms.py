@@ -19,6 +19,25 @@ def zeros_like_shape(x: Array, shape: tuple[int, ...]) -> Array:
     return namespace(x).zeros(shape, dtype=x.dtype, device=device_of(x))
 
 
+def own(array: Array, taken: set[int]) -> Array:
+    """The array, or a copy if somebody else may hold its elements: something to write into in place.
+
+    Args:
+        taken: the `id`s of arrays that have an owner already; the result is added to it.
+
+    >>> import numpy as np
+    >>> own(np.broadcast_to(np.ones(1), (2,)), set()).flags.writeable
+    True
+    """
+    backend = backend_of(array)
+    if backend.mutable:
+        owns_memory = backend.extra.get("owns_memory")
+        if id(array) in taken or (owns_memory is not None and not owns_memory(array)):
+            array = namespace(array).asarray(array, copy=True)
+        taken.add(id(array))
+    return array
+
+
 def set_at(array: Array, index: Any, value: Any) -> Array:
     """`array[index] = value`; returns the array written, a new one where arrays are immutable."""
     if backend_of(array).mutable:

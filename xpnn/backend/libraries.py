@@ -116,6 +116,10 @@ def _jax_probe() -> str:
     return os.environ.get("JAX_PLATFORMS") or "jax.devices()"
 
 
+def _torch_owns_memory(array: Array) -> bool:
+    return array.is_contiguous() and array.untyped_storage().nbytes() == array.nbytes
+
+
 def _torch_probe() -> str:
     return "cpu or cuda"
 
@@ -130,6 +134,7 @@ register_backend(
         parse_device=_numpy_device,
         kernels="xpnn.kernels.numpy",
         as_array=np.asarray,
+        extra={"owns_memory": lambda array: array.flags.owndata and array.flags.writeable},
     )
 )
 register_backend(
@@ -143,6 +148,7 @@ register_backend(
         probe=_cupy_probe,
         kernels="xpnn.kernels.cupy",
         several_devices=True,
+        extra={"owns_memory": lambda array: array.flags.owndata},
     )
 )
 register_backend(
@@ -156,6 +162,7 @@ register_backend(
         probe=_torch_probe,
         kernels="xpnn.kernels.torch",
         several_devices=True,
+        extra={"owns_memory": _torch_owns_memory},
     )
 )
 register_backend(

@@ -72,7 +72,7 @@ class RandomStream:
     Args:
         seed: a non-negative 63-bit integer.
         rng: `"threefry"` gives the same bits on every backend; `"native"` uses the library's own
-            generator where it has one (NumPy, PyTorch, CuPy): faster, and different from library to library.
+            generator where there is one (NumPy, PyTorch): faster, and different from library to library.
 
     The counter of draws is a Python integer, or a 0-d int32 array while a step is compiled.
 
@@ -91,7 +91,6 @@ class RandomStream:
         """Go back to the first number of `seed`'s stream."""
         self.seed = seed
         self.counter: Any = 0
-        self._native: dict[Any, Any] = {}
 
     def set_rng(self, rng: str) -> None:
         """Choose `"threefry"` or `"native"` (see the class)."""
@@ -105,7 +104,7 @@ class RandomStream:
         native = backend_of(like).extra.get("uniform") if self.rng == "native" else None
         counter, self.counter = self.counter, self.counter + 1
         if native is not None:
-            return native(shape, like, self.seed, counter, self._native)
+            return native(shape, like, self.seed, counter)
         size = int(np.prod(shape))
         words = _random_words(xp, self.seed, counter, size, device_of(like))
         mantissa = xp.bitwise_and(
