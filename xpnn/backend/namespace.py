@@ -96,7 +96,7 @@ def raise_mismatch(first: Array, second: Array) -> NoReturn:
     """Raise the BackendMismatchError that names the library and device of both raw arrays."""
     one, other = _describe(first), _describe(second)
     raise BackendMismatchError(
-        f"arrays of {one} and {other} meet in one operation",
+        f"got arrays of {one} and {other} in one operation",
         hint="Move one of them on purpose: xpnn.asarray(x) for data, model.to(...) for a model",
     )
 
