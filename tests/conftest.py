@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -48,8 +49,8 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test with an argument `backend` runs once on each target; test_cases.py has a plan of its own."""
-    if "backend" in metafunc.fixturenames and "options" not in metafunc.fixturenames:
+    """A test with an argument `backend` runs once on each target, unless its module has a plan of its own."""
+    if "backend" in metafunc.fixturenames and not hasattr(metafunc.module, "pytest_generate_tests"):
         metafunc.parametrize("backend", metafunc.config.stash[CHOSEN], ids=str, indirect=True)
 
 
@@ -77,3 +78,4 @@ def clean_state() -> None:
     xpnn.manual_seed(0)
     xpnn.set_backend("numpy")
     set_grad_enabled(True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest runs in the background

@@ -66,17 +66,21 @@ def has_kernels(case: Case, target: Target) -> bool:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Runs a test on every case, options and target that its plan (below) lets through."""
+    targets = metafunc.config.stash[CHOSEN]
     if metafunc.function is test_refusal:
         refusals = [
-            pytest.param(case, bad, id=f"{case}-{i}") for case in CASES for i, bad in enumerate(case.errors)
+            pytest.param(case, refusal, target, id=f"{target}-{case}-{i}")
+            for target in targets
+            for case in CASES
+            for i, refusal in enumerate(case.errors)
         ]
-        metafunc.parametrize(("case", "refusal"), refusals)
+        metafunc.parametrize(("case", "refusal", "backend"), refusals, indirect=["backend"])
         return
     applies, sampled = PLANS[metafunc.function]
     everything = metafunc.config.getoption("--slow")
     runs = [
         pytest.param(case, options, target, id=f"{target}-{case}-{describe(options)}")
-        for target in metafunc.config.stash[CHOSEN]
+        for target in targets
         for case in CASES
         if applies(case, target)
         for options in (case.options if everything or target.name not in sampled else case.options[:1])
