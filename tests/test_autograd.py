@@ -209,7 +209,7 @@ def test_hooks_see_and_replace_gradients():
     x = leaf([1.0, 2.0])
     y = x * x
     seen = []
-    remove = y.register_hook(lambda g: seen.append(g.tolist()))
+    handle = y.register_hook(lambda g: seen.append(g.tolist()))
     y.register_hook(lambda g: g * 10.0)
     x.register_hook(lambda g: g + 1.0)
     y.retain_grad()
@@ -217,10 +217,10 @@ def test_hooks_see_and_replace_gradients():
     assert seen == [[1.0, 1.0]]
     assert x.grad.tolist() == [21.0, 41.0]
     assert y.grad.tolist() == [10.0, 10.0]
-    remove()
+    handle.remove()
     z = x * x
-    remove = z.register_hook(lambda g: g * 0.0)
-    remove()
+    handle = z.register_hook(lambda g: g * 0.0)
+    handle.remove()
     assert xpnn.grad(z.sum(), x)[0].tolist() == [2.0 + 1.0, 4.0 + 1.0]
 
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from xpnn.autograd.core import TensorBase, carries_gradient, new_tensor
+from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor
 from xpnn.autograd.mode import enable_grad
 from xpnn.autograd.tape import edge_key, edge_of, sweep
-from xpnn.backend import ArgumentError, DTypeError, GradientError, ShapeError, device_of, is_array, namespace
+from xpnn.backend import (
+    ArgumentError,
+    DTypeError,
+    GradientError,
+    ShapeError,
+    device_of,
+    idioms,
+    is_array,
+    namespace,
+)
 
 
 def backward(
@@ -36,8 +45,9 @@ def backward(
         retain_graph=create_graph if retain_graph is None else retain_graph,
         leaves=leaves,
     )
+    taken = {id(seed.data if isinstance(seed, TensorBase) else seed) for seed in seeds}
     for key, leaf in leaves.items():
-        _accumulate(leaf, found[key])
+        _accumulate(leaf, found[key], taken)
 
 
 def grad(
@@ -249,21 +259,37 @@ def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tu
     return tracked, seeds
 
 
-def _accumulate(leaf: TensorBase, gradient: Any) -> None:
-    """`leaf.grad += gradient`, in the element type of the leaf; a new array each time."""
+def _accumulate(leaf: TensorBase, gradient: Any, taken: set[int]) -> None:
+    """`leaf.grad += gradient`, in the element type of the leaf; a new array each time.
+
+    The first gradient is the one that the sweep found. Other leaves and the caller may hold it too (both
+    terms of a sum get the same), and a user may write into `leaf.grad.data`: hence `own`.
+    """
     gradient = _as_tensor(gradient)
     if gradient.dtype != leaf.data.dtype:
         gradient = gradient.__array_namespace__().astype(gradient, leaf.data.dtype)
-    if leaf.grad is None:
+    if leaf.grad is None and not _is_tracked_leaf(gradient):
+        leaf.grad = new_tensor(idioms.own(gradient.data, taken), gradient.edge)
+    elif leaf.grad is None:
         leaf.grad = gradient
     elif gradient.requires_grad or leaf.grad.requires_grad:
         leaf.grad = leaf.grad + gradient
     else:
-        leaf.grad = new_tensor(leaf.grad.data + gradient.data)
+        leaf.grad = new_tensor(as_array(leaf.grad.data + gradient.data))
 
 
 def _as_tensor(value: Any) -> Any:
-    return value if value is None or isinstance(value, TensorBase) else new_tensor(value)
+    """A Tensor of its own around a gradient: two inputs may have been given the same one."""
+    if value is None:
+        return None
+    if isinstance(value, TensorBase):
+        return value if _is_tracked_leaf(value) else new_tensor(value.data, value.edge)
+    return new_tensor(as_array(value))
+
+
+def _is_tracked_leaf(tensor: TensorBase) -> bool:
+    """Whether only this very object leads to its gradient: a `grad_outputs` that requires one."""
+    return tensor.edge is None and tensor.requires_grad
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:

@@ -170,7 +170,7 @@ class Primitive:
             _refuse_complex(outputs, self.name)
             return None
         edges = tuple([_edge(arg) for arg in args])
-        kinds, residual = classify(saved, raws, outputs)
+        kinds, residual = classify(saved, raws, outputs, edges)
         node = Node(self, options, edges, saved, kinds, len(outputs) if several else 0)
         if own_backward is not None or residual:
             node.own_backward = own_backward

@@ -73,12 +73,15 @@ class Node:
         self.freed = True
 
 
-def classify(saved: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> tuple[tuple, bool]:
+def classify(
+    saved: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any], edges: Sequence[Any]
+) -> tuple[tuple, bool]:
     """The kind of each saved value (see `Node.kinds`), and whether one is a float residual.
 
     A float array that is neither input nor output is a function of the inputs that the tape doesn't know
     of. To a second sweep it would look like a constant, and the second derivative would be wrong: the
-    forward is replayed on Tensors then.
+    forward is replayed on Tensors then. So it is where one array came in as two arguments with different
+    edges, as in `x * x.detach()`: which of them was saved cannot be told from the array.
     """
     kinds = []
     residual = False
@@ -87,9 +90,11 @@ def classify(saved: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any]
         if value is not None:
             for i, array in enumerate(inputs):
                 if value is array:
-                    kind = i
-                    break
-            else:
+                    if kind is None:
+                        kind = i
+                    elif edges[i] is not edges[kind]:
+                        residual = True
+            if kind is None:
                 for j, array in enumerate(outputs):
                     if value is array:
                         kind = -1 - j
@@ -253,7 +258,7 @@ def _saved_as_tensors(node: Node) -> tuple:
         if node.own_backward is not None:
             output, saved = node.primitive.forward(*node.inputs, **node.options)
             outputs = output if isinstance(output, tuple) else (output,)
-            kinds, residual = classify(saved, node.inputs, outputs)
+            kinds, residual = classify(saved, node.inputs, outputs, node.edges)
         else:
             residual = True
         if residual:
@@ -302,9 +307,20 @@ def _run_hooks(node: Node, gy: Any, create_graph: bool) -> Any:
 def _call_hooks(hooks: dict[int, Callable], gradient: Any, create_graph: bool) -> Any:
     """Call each hook with the gradient as a Tensor; a result that is not None replaces it."""
     for hook in list(hooks.values()):
-        replaced = hook(gradient if create_graph else new_tensor(gradient))
-        if replaced is not None:
-            gradient = replaced if create_graph or not isinstance(replaced, TensorBase) else replaced.data
+        seen = gradient if create_graph else new_tensor(as_array(gradient))
+        replaced = hook(seen)
+        if replaced is None:
+            continue
+        if getattr(replaced, "shape", None) != seen.shape or replaced.dtype != seen.dtype:
+            raise GradientError(
+                f"expects a gradient of shape {seen.shape} and {seen.dtype} from a hook, got "
+                f"{replaced!r:.80}",
+                hint="A hook that only looks returns None",
+            )
+        if create_graph:
+            gradient = _constant(replaced)
+        else:
+            gradient = replaced.data if isinstance(replaced, TensorBase) else replaced
     return gradient
 
 

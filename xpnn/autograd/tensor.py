@@ -11,11 +11,14 @@ backend alike, so that nothing that the tape saved can change under it.
 
 from __future__ import annotations
 
+import itertools
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from xpnn.autograd import gradients, ops
 from xpnn.autograd.core import TensorBase, as_array, new_tensor, tensor_class
+from xpnn.autograd.handle import RemovableHandle
 from xpnn.autograd.methods import Conversions, Methods
 from xpnn.autograd.mode import switches
 from xpnn.backend import (
@@ -35,6 +38,8 @@ from xpnn.backend import (
 
 # Exact types: `np.float64` is a subclass of `float`, and yet widens float32 arrays.
 _NUMBERS = frozenset((int, float, bool))
+
+_keys = itertools.count()  # of hooks
 
 
 def tensor(obj: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -124,27 +129,25 @@ class Tensor(Methods, Conversions):
         """The same array, off the tape."""
         return new_tensor(self.data)
 
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], Any]:
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call `hook(gradient)` when the gradient of this Tensor is known; a result replaces it.
 
-        Returns: a function that removes the hook.
+        Returns: a handle, whose `remove()` takes the hook away.
         """
         if not self.requires_grad:
             raise GradientError("has no gradient to hook on to", subject="a Tensor without requires_grad")
-        hooks = self._hook_table()
-        key = max(hooks, default=-1) + 1
+        hooks, key = self._hook_table(), next(_keys)
         hooks[key] = hook
-        return lambda: hooks.pop(key, None)
+        return RemovableHandle(hooks, key)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate result in `.grad`, as leaves do."""
         if self.edge is None:
             return
-
-        def keep(gradient: Tensor) -> None:
-            self.grad = gradient if self.grad is None else self.grad + gradient
-
-        self.register_hook(keep)
+        hooks = self._hook_table()
+        if any(isinstance(hook, _Keep) and hook.tensor() is self for hook in hooks.values()):
+            return
+        self.register_hook(_Keep(self))
 
     def _hook_table(self) -> dict[int, Callable]:
         if self.edge is None:
@@ -389,6 +392,18 @@ class Tensor(Methods, Conversions):
         if self.edge is not None:
             raise GradientError("only leaf Tensors can be copied or pickled", hint="Call detach() first")
         return _rebuild, (type(self), self.data, self._requires_grad, self.grad)
+
+
+class _Keep:
+    """The hook of `retain_grad`; the node that holds it must not keep the Tensor alive, nor be kept by it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = weakref.ref(tensor)
+
+    def __call__(self, gradient: Tensor) -> None:
+        tensor = self.tensor()
+        if tensor is not None:
+            tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
 
 
 def _rebuild(kind: type[Tensor], data: Array, requires_grad: bool, gradient: Tensor | None) -> Tensor:

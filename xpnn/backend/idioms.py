@@ -31,8 +31,8 @@ def own(array: Array, taken: set[int]) -> Array:
     """
     backend = backend_of(array)
     if backend.mutable:
-        owns_memory = backend.extra.get("owns_memory")
-        if id(array) in taken or (owns_memory is not None and not owns_memory(array)):
+        owns_memory = backend.extra.get("owns_memory")  # nothing is known of a third party's arrays
+        if id(array) in taken or owns_memory is None or not owns_memory(array):
             array = namespace(array).asarray(array, copy=True)
         taken.add(id(array))
     return array

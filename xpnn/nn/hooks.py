@@ -7,29 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
+from xpnn.autograd.handle import RemovableHandle
 from xpnn.backend import device_of, namespace
 
 Module = Any  # the class in `module.py`, which is built from these functions
 
 _keys = itertools.count()
-
-
-class RemovableHandle:
-    """What registering a hook returns; `remove()`, or leaving a `with` block, takes the hook away."""
-
-    def __init__(self, hooks: dict[int, Any], key: int) -> None:
-        self._hooks = hooks
-        self._key = key
-
-    def remove(self) -> None:
-        """Take the hook away; a second call does nothing."""
-        self._hooks.pop(self._key, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
 
 
 class Hooks:
