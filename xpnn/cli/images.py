@@ -107,7 +107,8 @@ def load_images(settings: Settings, download: bool = False) -> Images:
         return _from_folder(Path(data), size, channels, settings.seed)
     if images.train.data.shape[1:] == (channels, size, size):
         return images
-    return Images(*(_fitted(part, size, channels) for part in (images.train, images.test)), images.classes)
+    fitted = [_fitted(part, size, channels) for part in (images.train, images.test)]
+    return Images(fitted[0], fitted[1], images.classes)
 
 
 def mode_of(channels: int) -> str:
@@ -133,16 +134,16 @@ def _from_folder(root: Path, size: int, channels: int, seed: int) -> Images:
             f"there is no data set or folder '{root}'",
             hint=f"Data sets: digits, {', '.join(_ORIGINALS)}. A folder holds a folder of images per class",
         )
-    options = {"transform": Resize((size, size)), "mode": mode_of(channels)}
+    options: dict[str, Any] = {"transform": Resize((size, size)), "mode": mode_of(channels)}
     test_folder = next((root / name for name in _TEST_FOLDERS if (root / name).is_dir()), None)
     if test_folder is None or not (root / "train").is_dir():
         whole = ImageFolder(root, **options)
         train, test = random_split(whole, [1 - _TEST_SHARE, _TEST_SHARE], generator=seed)
         return Images(train, test, tuple(whole.classes))
-    train, test = ImageFolder(root / "train", **options), ImageFolder(test_folder, **options)
-    if train.classes != test.classes:
+    pictures, tests = ImageFolder(root / "train", **options), ImageFolder(test_folder, **options)
+    if pictures.classes != tests.classes:
         raise DataError(
-            f"has the classes {', '.join(test.classes)}, the training set {', '.join(train.classes)}",
+            f"has the classes {', '.join(tests.classes)}, the training set {', '.join(pictures.classes)}",
             subject=str(test_folder),
         )
-    return Images(train, test, tuple(train.classes))
+    return Images(pictures, tests, tuple(pictures.classes))

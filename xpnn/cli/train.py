@@ -144,7 +144,7 @@ def _augmentation(settings: Settings) -> list[Any]:
 
 
 def _optimizer(settings: Settings, model: Module) -> Optimizer:
-    options = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+    options: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay}
     if settings.optimizer == "sgd":
         return SGD(model.parameters(), momentum=0.9, nesterov=True, **options)
     return {"adam": Adam, "adamw": AdamW}[settings.optimizer](model.parameters(), **options)
