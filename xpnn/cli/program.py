@@ -29,9 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     >>> main(["predict", "no/such/checkpoint", "image.png"])
     2
     """
-    arguments = _parser().parse_args(argv)
+    arguments = build_parser().parse_args(argv)
     try:
-        return arguments.run(arguments)
+        code = arguments.run(arguments)
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:  # the reader, `head` for example, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -52,7 +54,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(_WRONG_INPUT, f"{self.prog}: {message}. See: {self.prog} --help\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
     parser = _Parser(
         prog="xpnn",
         description="Train and use neural networks on any array library. First try: xpnn train digits",

@@ -1,0 +1,293 @@
+"""The command line, used as a person would: what it prints, leaves behind, and says to mistakes."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn.cli import main
+from xpnn.data import load_digits
+from xpnn.io import read_safetensors, save_file
+from xpnn.train import History, ProgressBar
+from xpnn.viz import save_image
+
+ROOT = Path(__file__).parent.parent
+QUICK = ["--epochs", "2", "--batch-size", "128"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short run on the digits."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    assert main(["train", "digits", *QUICK, "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    return read_safetensors(folder / "model.safetensors")[0]
+
+
+# Training
+
+
+@pytest.mark.slow
+def test_the_main_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without options: the accuracy that is promised."""
+    assert main(["train", "digits"]) == 0
+    accuracy = capsys.readouterr().out.partition("test accuracy ")[2].split()[0]
+    assert float(accuracy) >= 98.5
+
+
+def test_a_run_shows_progress_and_leaves_what_is_needed_to_use_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "digits", *QUICK]) == 0
+    said = capsys.readouterr()
+    assert "1,442 training and 355 test images of 1 x 8 x 8, 10 classes" in said.out
+    epochs = said.err.splitlines()
+    assert len(epochs) == 2
+    assert all(word in epochs[1] for word in ("epoch 2/2", "loss", "accuracy", "images/s"))
+    assert "test accuracy" in said.out
+    files = {path.name for path in Path("runs/digits").iterdir()}
+    pictures = {"curve.png", "confusion.png", "mistakes.png", "example.png"}
+    assert files == pictures | {"model.safetensors", "last.safetensors", "history.jsonl"}
+    assert History.read("runs/digits/history.jsonl")["epoch"] == [1, 2]
+
+    accuracy = next(line for line in said.out.splitlines() if line.startswith("test accuracy"))
+    for command in said.out.partition("Use it:")[2].strip().splitlines():
+        program, *arguments = shlex.split(command)
+        assert program.endswith("xpnn")
+        assert main(arguments) == 0
+        said_by_command = capsys.readouterr().out
+        assert accuracy in said_by_command or "example.png: " in said_by_command
+
+
+def test_the_same_seed_gives_the_same_network(trained: Path, tmp_path: Path) -> None:
+    main(["train", "digits", *QUICK, "--out", "again"])
+    main(["train", "digits", *QUICK, "--out", "other", "--seed", "1"])
+    first, again, other = weights(trained), weights(tmp_path / "again"), weights(tmp_path / "other")
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    assert not all(np.array_equal(first[name], other[name]) for name in first)
+
+
+def test_an_interrupted_run_goes_on_exactly(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupt_in_batch(monkeypatch, 15)  # of the 24 of two epochs
+    assert main(["train", "digits", *QUICK, "--out", "cut"]) == 130
+    said = capsys.readouterr().err
+    assert "interrupted after 1 epochs and 3 batches; saved to cut/last.safetensors" in said
+    monkeypatch.undo()
+
+    monkeypatch.chdir(tmp_path)
+    program, *command = shlex.split(said.splitlines()[-1])
+    assert program.endswith("xpnn")
+    assert main(command) == 0
+    first, second = weights(trained), weights(tmp_path / "cut")
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    lines = [History.read(folder / "history.jsonl") for folder in (trained, tmp_path / "cut")]
+    assert lines[0]["val_accuracy"] == lines[1]["val_accuracy"]
+
+
+def test_a_run_goes_on_with_another_library(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("array_api_strict")
+    interrupt_in_batch(monkeypatch, 15)
+    assert main(["train", "digits", *QUICK, "--out", "cut"]) == 130
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "digits", "--resume", "--out", "cut", "--backend", "array_api_strict"]) == 0
+    first, second = weights(trained), weights(tmp_path / "cut")
+    for name, weight in first.items():
+        np.testing.assert_allclose(second[name], weight, rtol=1e-3, atol=1e-4)
+
+
+def interrupt_in_batch(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Press Ctrl-C while a batch is being trained on."""
+
+    def on_batch_end(self: ProgressBar, trainer: Any) -> None:
+        if trainer.batches == number:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(ProgressBar, "on_batch_end", on_batch_end)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--optimizer", "sgd", "--lr", "0.05", "--schedule", "cosine", "--augment", "none"],
+        ["--optimizer", "adam", "--schedule", "step", "--augment", "crop+flip", "--model", "mlp"],
+        ["--schedule", "constant", "--augment", "flip", "--size", "16", "--channels", "3"],
+    ],
+    ids=lambda options: options[1],
+)
+def test_options(options: list[str]) -> None:
+    assert main(["train", "digits", *QUICK, *options, "--out", "run"]) == 0
+    losses = History.read("run/history.jsonl")["loss"]
+    assert losses[1] < losses[0]
+
+
+def test_original_mnist_files(capsys: pytest.CaptureFixture[str]) -> None:
+    images, labels = load_digits()
+    images = np.rint(images[:300, 0].repeat(3, axis=1).repeat(3, axis=2) * 255).astype(np.uint8)
+    images = np.pad(images, ((0, 0), (2, 2), (2, 2)))
+    Path("files").mkdir()
+    for part, chosen in (("train", slice(0, 200)), ("t10k", slice(200, 300))):
+        write_idx(Path("files", f"{part}-images-idx3-ubyte.gz"), images[chosen])
+        write_idx(Path("files", f"{part}-labels-idx1-ubyte.gz"), labels[chosen].astype(np.uint8))
+    assert main(["train", "mnist", "--data", "files", "--epochs", "1"]) == 0
+    assert main(["eval", "runs/mnist/model.safetensors", "--out", "tested"]) == 0
+    assert "200 training and 100 test images of 1 x 28 x 28" in capsys.readouterr().out
+    assert Path("tested/confusion.png").exists()
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    path.write_bytes(gzip.compress(bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()))
+
+
+@pytest.mark.parametrize("divided", [False, True])
+def test_a_folder_of_images(divided: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("PIL")
+    images, _ = load_digits()
+    for i in range(40):
+        part = ("train" if i < 30 else "test") if divided else ""
+        folder = Path("letters & more", part, "abc"[i % 3])
+        folder.mkdir(parents=True, exist_ok=True)
+        save_image(images[i], folder / f"{i}.png", padding=0)
+    options = ["--model", "mlp", "--size", "12", "--channels", "1", "--epochs", "1"]
+    assert main(["train", "letters & more", *options]) == 0
+    said = capsys.readouterr().out
+    division = "30 training and 10" if divided else "32 training and 8"
+    assert f"{division} test images of 1 x 12 x 12, 3 classes" in said
+    predict = shlex.split(said.splitlines()[-1])[1:]
+    assert main([*predict, predict[-1]]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("runs/letters & more/example.png: ")
+    assert main([*predict, "--invert"]) == 0
+    assert capsys.readouterr().out.strip() != lines[0]
+
+
+def test_without_the_optional_packages(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for package in ("matplotlib", "PIL", "PIL.Image", "tqdm"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert main(["train", "digits", *QUICK, "--out", "bare"]) == 0
+    said = capsys.readouterr().out
+    assert "pictures are left out" in said
+    assert "pip install 'xpnn[train]'" in said
+    assert "xpnn eval bare/model.safetensors" in said
+    assert main(["predict", "bare/model.safetensors", "digit.png"]) == 2
+    assert "pip install 'xpnn[train]'" in capsys.readouterr().err
+
+
+# The other commands
+
+
+def test_summary_and_info(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["summary", "lenet"]) == 0
+    assert "Parameters: 61,706" in capsys.readouterr().out
+    assert main(["summary", "resnet20", "--size", "16", "--channels", "1", "--classes", "5"]) == 0
+    assert "(1, 16, 16, 16)" in capsys.readouterr().out
+    assert main(["info"]) == 0
+    said = capsys.readouterr().out
+    assert xpnn.__version__ in said
+    assert all(name in said for name in ("numpy", "cupy", "torch", "jax", "array_api_strict"))
+
+
+def test_as_a_program_and_into_a_pipe_that_closes() -> None:
+    command = [sys.executable, "-m", "xpnn"]
+    result = subprocess.run([*command, "--version"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["xpnn", xpnn.__version__]
+    process = subprocess.Popen([*command, "info"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+# Mistakes: one line on stderr, exit code 2
+
+MISTAKES = {
+    "unknown data": (["train", "digit"], "no data set or folder 'digit'.*digits, mnist"),
+    "unknown model": (["train", "digits", "--model", "lenat"], "no model 'lenat'. Did you mean 'lenet'"),
+    "unknown backend": (["train", "digits", "--backend", "nunpy"], "'nunpy' is unknown"),
+    "unknown device": (["train", "digits", "--device", "gpu"], "no device 'gpu'"),
+    "missing files": (["train", "mnist", "--data", "."], "finds no train-images"),
+    "nothing to resume": (["train", "digits", "--resume"], "no interrupted run in 'runs/digits'"),
+    "folder without images": (["train", "."], "folder of images per class"),
+    "other options": (
+        ["train", "digits", "--resume", "--out", "RUN", "--lr", "9"],
+        "--lr .*0.005",
+    ),
+    "missing checkpoint": (["eval", "no.safetensors"], "no.safetensors"),
+    "damaged checkpoint": (["eval", "cut.safetensors"], "cut short"),
+    "foreign checkpoint": (["eval", "foreign.safetensors"], "does not say how its network is built"),
+    "missing image": (["predict", "RUN/model.safetensors", "no.png"], "no.png cannot be read"),
+    "no image": (["predict", "RUN/model.safetensors", "RUN/history.jsonl"], "history.jsonl cannot be read"),
+    "unknown summary": (["summary", "resnet19"], "Did you mean 'resnet1"),
+    "smoothing": (["train", "digits", "--label-smoothing", "2"], "label_smoothing"),
+    "no folder": (["train", "digits", *QUICK, "--out", "cut.safetensors/x"], "cut.safetensors"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_mistakes(
+    arguments: list[str], message: str, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("PIL")
+    Path("cut.safetensors").write_bytes((trained / "model.safetensors").read_bytes()[:5000])
+    save_file({"weight": np.zeros(3)}, "foreign.safetensors")
+    code = main([argument.replace("RUN", str(trained)) for argument in arguments])
+    assert code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("epoch")]
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(f"xpnn {arguments[0]}: ")
+    assert re.search(message, lines[0]), lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "COMMAND"),
+        (["fly"], "invalid choice: 'fly'"),
+        (["train"], "DATA"),
+        (["train", "digits", "--epochs", "0"], "--epochs: expects a positive whole number, got '0'"),
+        (["train", "digits", "--epochs", "many"], "expects a positive whole number, got 'many'"),
+        (["train", "digits", "--lr", "nan"], "expects a positive number, got 'nan'"),
+        (["train", "digits", "--weight-decay", "-1"], "expects a number of at least 0"),
+        (["train", "digits", "--schedule", "magic"], "invalid choice: 'magic'"),
+        (["train", "digits", "--fast"], "unrecognized arguments: --fast"),
+        (["predict", "model.safetensors"], "IMAGE"),
+    ],
+)
+def test_wrong_arguments(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_debug_shows_where_it_happened() -> None:
+    with pytest.raises(xpnn.XpnnError):
+        main(["train", "digit", "--debug"])

@@ -1,0 +1,139 @@
+"""The examples and the README: what is shown runs, and what is quoted is what the source says."""
+
+from __future__ import annotations
+
+import ast
+import re
+import runpy
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_cli import write_idx
+
+import xpnn
+from xpnn import models
+from xpnn.cli.program import build_parser
+from xpnn.data import load_digits
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def example(name: str) -> dict[str, Any]:
+    return runpy.run_path(str(ROOT / "examples" / f"{name}.py"))
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of the README in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+# Examples
+
+
+def test_two_layer(capsys: pytest.CaptureFixture[str]) -> None:
+    by_hand, by_autograd = example("two_layer")["main"](epochs=101)
+    np.testing.assert_allclose(by_autograd, by_hand, rtol=1e-5)
+    assert by_hand[100] < by_hand[50] < by_hand[0]
+    printed = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:-1]]
+    assert printed == ["0", "50", "100", "100"]
+
+
+def test_two_layer_gradients_against_differences() -> None:
+    """The hand-written backward pass is no oracle before it has been checked itself."""
+    loss_and_gradients = example("two_layer")["loss_and_gradients"]
+    rng = np.random.default_rng(0)
+    x, y, *parameters = (rng.standard_normal(shape) for shape in ((3, 4), (3, 2), (5, 4), (5,), (2, 5), (2,)))
+    _, gradients = loss_and_gradients(x, y, *parameters)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        for index in np.ndindex(parameter.shape):
+            losses = []
+            for step in (1e-6, -2e-6):
+                parameter[index] += step
+                losses.append(loss_and_gradients(x, y, *parameters)[0])
+            parameter[index] += 1e-6
+            assert gradient[index] == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-5, abs=1e-6)
+
+
+def test_custom_primitive() -> None:
+    losses = example("custom_primitive")["main"](steps=20)
+    assert "numpy" in losses
+    for backend, series in losses.items():
+        assert series[-1] < series[0] / 2
+        np.testing.assert_allclose(series, losses["numpy"], rtol=1e-3, err_msg=backend)
+
+
+def test_array_api() -> None:
+    results = example("array_api")["main"]()
+    for backend, result in results.items():
+        assert result.dtype == np.float32
+        np.testing.assert_allclose(result, results["numpy"], rtol=1e-5, err_msg=backend)
+
+
+def test_train_mnist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, labels = load_digits()
+    images = np.rint(images[:1500, 0].repeat(3, axis=1).repeat(3, axis=2) * 255).astype(np.uint8)
+    images = np.pad(images, ((0, 0), (2, 2), (2, 2)))
+    for part, chosen in (("train", slice(0, 1300)), ("t10k", slice(1300, 1500))):
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte.gz", images[chosen])
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte.gz", labels[chosen].astype(np.uint8))
+    monkeypatch.setattr(sys, "argv", ["train_mnist.py", str(tmp_path)])
+    example("train_mnist")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert float(lines[-1].split()[-1].rstrip("%")) > 60
+
+
+def test_the_mnist_loop_is_short() -> None:
+    assert len((ROOT / "examples" / "train_mnist.py").read_text().splitlines()) <= 40
+
+
+# README
+
+
+def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, as a reader would type them; definitions quoted from the source are left out."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for code in blocks("python"):
+        if not code.startswith("@"):
+            exec(compile(code, "README.md", "exec"), names)
+            xpnn.set_backend("numpy")
+
+
+def test_the_quoted_primitive_is_the_source() -> None:
+    (quote,) = [code for code in blocks("python") if code.startswith("@")]
+    assert quote in (ROOT / "xpnn" / "functional" / "conv.py").read_text()
+    assert [type(node) for node in ast.parse(quote).body] == [ast.FunctionDef] * 2
+
+
+def test_commands_exist() -> None:
+    commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("xpnn ")]
+    assert commands
+    for command in commands:
+        build_parser().parse_args(shlex.split(command, comments=True)[1:])
+    for script in re.findall(r"^ci/\w+\.sh", README, re.MULTILINE):
+        assert (ROOT / script).stat().st_mode & 0o111, f"{script} cannot be run"
+
+
+def test_the_quoted_error_is_what_is_said() -> None:
+    with pytest.raises(xpnn.XpnnError) as raised:
+        models.resnet20()(np.zeros((8, 1, 32, 32), dtype=np.float32))
+    quoted = " ".join(next(block for block in blocks("text") if "ShapeError" in block).split())
+    assert quoted == f"{type(raised.value).__name__}: {raised.value}"
+
+
+def test_all_backends_are_in_the_table() -> None:
+    for name in ("numpy", "cupy", "torch", "jax", "array_api_strict"):
+        assert f'| `"{name}"` |' in README
+
+
+def test_the_paths_that_are_named_exist() -> None:
+    for path in re.findall(r"`((?:xpnn|tests|examples|ci)/[\w/.]+)`", README):
+        assert (ROOT / path).exists(), path
