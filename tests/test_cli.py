@@ -185,6 +185,27 @@ def test_a_folder_of_images(divided: bool, capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out.strip() != lines[0]
 
 
+def test_a_finished_run_is_only_tested_again(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = weights(trained)
+    assert main(["train", "digits", "--resume", "--out", str(trained)]) == 0
+    said = capsys.readouterr()
+    assert "test accuracy" in said.out
+    assert "epoch" not in said.err
+    assert all(np.array_equal(before[name], after) for name, after in weights(trained).items())
+
+
+def test_without_matplotlib_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("PIL")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["train", "digits", *QUICK, "--out", "bare"]) == 0
+    said = capsys.readouterr().out
+    assert "pictures are left out: 'matplotlib' is needed" in said
+    assert main(shlex.split(said.splitlines()[-1])[1:]) == 0
+    assert capsys.readouterr().out.startswith("bare/example.png: ")
+
+
 def test_without_the_optional_packages(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

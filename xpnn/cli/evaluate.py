@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xpnn.cli.images import load_images
 from xpnn.cli.options import add_backend_options, add_data_options, choose_backend
-from xpnn.cli.report import Evaluation, try_to_save_pictures
+from xpnn.cli.report import Evaluation, save_pictures
 from xpnn.cli.trained import load_trained
 from xpnn.data import DataLoader, TransformDataset
 
@@ -42,6 +42,6 @@ def run(arguments: argparse.Namespace) -> int:
     print(evaluation)
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        for file in try_to_save_pictures(arguments.out, evaluation, images.test):
+        for file in save_pictures(arguments.out, evaluation, images.test):
             print(file)
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from xpnn.metrics import confusion_matrix
 from xpnn.nn import Module
 from xpnn.viz import save_confusion_matrix, save_curve, save_image, save_image_sheet
 
-_MOST_CLASSES = 20  # a larger matrix does not fit on a terminal
+EXAMPLE = "example.png"
+_WIDEST = 120  # a wider matrix does not fit on a terminal
 _MOST_MISTAKES = 32
 
 
@@ -48,20 +49,23 @@ class Evaluation:
         return confusion_matrix(self.predicted, self.true, len(self.classes))
 
     def __str__(self) -> str:
+        """The confusion matrix, unless it is too wide, and the accuracy."""
         line = f"test accuracy {100 * self.accuracy:.1f} %"
-        if len(self.classes) > _MOST_CLASSES:
+        table = self._table()
+        if len(table[0]) > _WIDEST:
             return line
-        return f"{self._table()}\n\n{line}"
+        title = "confusion matrix (rows: the true class, columns: the predicted one)"
+        return "\n".join([title, *table, "", line])
 
-    def _table(self) -> str:
-        """The confusion matrix as text, with dots for zeros."""
-        width = max(len(name) for name in (*self.classes, str(self.matrix.max()))) + 2
-        rows = [("", self.classes), *zip(self.classes, self.matrix)]
-        lines = [
+    def _table(self) -> list[str]:
+        """The lines of the confusion matrix, with dots for zeros."""
+        matrix = self.matrix
+        width = max(map(len, (*self.classes, str(matrix.max())))) + 2
+        rows = [("", self.classes), *zip(self.classes, matrix)]
+        return [
             f"{name:>{width}}" + "".join(f"{cell or '.'!s:>{width}}" for cell in cells)
             for name, cells in rows
         ]
-        return "\n".join(["confusion matrix (rows: the true class, columns: the predicted one)", *lines])
 
 
 def save_pictures(
@@ -69,36 +73,42 @@ def save_pictures(
 ) -> list[Path]:
     """Draw the curve, the confusion matrix and the mistakes, and keep a test image to try the network on.
 
+    A package that is missing is named in a line, and the pictures that need it are left out.
+
     Args:
         out: the folder.
         test: the test set, in the order of the evaluation.
         history: the measures of the epochs.
 
-    Returns: the files. Raises: MissingDependencyError without matplotlib or Pillow.
+    Returns: the files.
     """
-    files = [save_image(gather(test, [0])[0], out / "example.png", padding=0)]
-    if history:
-        lines = {name.replace("val_", "test_"): values for name, values in history.items()}
-        files.append(save_curve(lines, out / "curve.png"))
-    files.append(save_confusion_matrix(evaluation.matrix, out / "confusion.png", evaluation.classes))
-    wrong = np.flatnonzero(evaluation.true != evaluation.predicted)
-    if len(wrong):
-        shown = wrong[:_MOST_MISTAKES].tolist()
-        names = evaluation.classes
-        titles = [f"true {names[evaluation.true[i]]}, said {names[evaluation.predicted[i]]}" for i in shown]
-        title = f"{len(wrong)} of {len(test)} test images are taken for another class"
-        if len(shown) < len(wrong):
-            title += f"; the first {len(shown)}"
-        files.append(save_image_sheet(gather(test, shown)[0], out / "mistakes.png", titles, title=title))
-    else:
-        (out / "mistakes.png").unlink(missing_ok=True)  # of an earlier run
+    files = []
+    try:
+        for file in _pictures(out, evaluation, test, history):
+            files.append(file)
+    except MissingDependencyError as error:
+        print(f"pictures are left out: {error}")
     return files
 
 
-def try_to_save_pictures(out: Path, *what: Any) -> list[Path]:
-    """`save_pictures`, or a line that says which package is missing."""
-    try:
-        return save_pictures(out, *what)
-    except MissingDependencyError as error:
-        print(f"pictures are left out: {error}")
-        return []
+def _pictures(
+    out: Path, evaluation: Evaluation, test: Any, history: Mapping[str, Sequence[float]] | None
+) -> Iterator[Path]:
+    yield save_image(gather(test, [0])[0], out / EXAMPLE, padding=0)
+    if history:
+        lines = {name.replace("val_", "test_"): values for name, values in history.items()}
+        yield save_curve(lines, out / "curve.png")
+    yield save_confusion_matrix(evaluation.matrix, out / "confusion.png", evaluation.classes)
+
+    mistakes = out / "mistakes.png"
+    wrong = np.flatnonzero(evaluation.true != evaluation.predicted)
+    if not len(wrong):
+        mistakes.unlink(missing_ok=True)  # of an earlier run
+        return
+    shown = wrong[:_MOST_MISTAKES]
+    names = evaluation.classes
+    titles = [f"true {names[evaluation.true[i]]}, said {names[evaluation.predicted[i]]}" for i in shown]
+    title = f"{len(wrong)} of {len(test)} test images are taken for another class"
+    if len(shown) < len(wrong):
+        title += f"; the first {len(shown)}"
+    yield save_image_sheet(gather(test, shown.tolist())[0], mistakes, titles, title=title)

@@ -11,7 +11,7 @@ from typing import Any
 from xpnn.backend import ArgumentError, get_backend, get_device, manual_seed
 from xpnn.cli.images import Images, Preprocessing, load_images
 from xpnn.cli.options import add_backend_options, add_data_options, choose_backend
-from xpnn.cli.report import Evaluation, try_to_save_pictures
+from xpnn.cli.report import EXAMPLE, Evaluation, save_pictures
 from xpnn.cli.settings import Settings, add_options
 from xpnn.cli.trained import Description
 from xpnn.data import DataLoader, RandomCrop, RandomHorizontalFlip, TransformDataset
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     evaluation = Evaluation.of(model, test_loader, images.classes)
     checkpoint = out / "model.safetensors"
     save_checkpoint(checkpoint, config=description.to_config(), random=False, model=model)
-    pictures = try_to_save_pictures(out, evaluation, images.test, trainer.history)
+    pictures = save_pictures(out, evaluation, images.test, trainer.history)
     print(f"\n{evaluation}\n")
     print(f"In {out}: {', '.join(path.name for path in (checkpoint, *pictures))}")
     print("Use it:")
@@ -178,7 +178,9 @@ def _how_to_resume(interruption: Interrupted, arguments: argparse.Namespace) -> 
 def _uses(checkpoint: Path, pictures: list[Path]) -> list[str]:
     """Commands that use the network."""
     commands = [[_program(), "eval", str(checkpoint)]]
-    commands += [[_program(), "predict", str(checkpoint), str(path)] for path in pictures[:1]]
+    commands += [
+        [_program(), "predict", str(checkpoint), str(path)] for path in pictures if path.name == EXAMPLE
+    ]
     return [shlex.join(command) for command in commands]
 
 
