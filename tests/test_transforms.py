@@ -39,7 +39,7 @@ DETERMINISTIC = [
 RANDOM = [RandomCrop(5), RandomCrop((9, 7), padding=2, fill=9), RandomHorizontalFlip()]
 
 
-@pytest.mark.parametrize("transform", DETERMINISTIC, ids=repr)
+@pytest.mark.parametrize("transform", DETERMINISTIC, ids=lambda transform: type(transform).__name__)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 def test_a_batch_is_its_samples_one_by_one(transform: Transform, dtype: type) -> None:
     batch = BATCH.astype(dtype)
