@@ -131,7 +131,12 @@ def _announce(images: Images, description: Description, model: Module) -> None:
     )
     parameters = sum(parameter.size for parameter in model.parameters())
     device = f" ({get_device()})" if get_device() is not None else ""
-    print(f"{settings.model}: {parameters:,} parameters, on {get_backend()}{device}", flush=True)
+    print(f"{settings.model}: {parameters:,} parameters, on {get_backend()}{device}")
+    print(
+        f"{settings.epochs} epochs in batches of {settings.batch_size}, {settings.optimizer} with learning rate "
+        f"{settings.lr:g} ({settings.schedule}), augmentation {settings.augment}, seed {settings.seed}",
+        flush=True,
+    )
 
 
 def _augmentation(settings: Settings) -> list[Any]:
