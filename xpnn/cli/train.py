@@ -133,8 +133,9 @@ def _announce(images: Images, description: Description, model: Module) -> None:
     device = f" ({get_device()})" if get_device() is not None else ""
     print(f"{settings.model}: {parameters:,} parameters, on {get_backend()}{device}")
     print(
-        f"{settings.epochs} epochs in batches of {settings.batch_size}, {settings.optimizer} with learning rate "
-        f"{settings.lr:g} ({settings.schedule}), augmentation {settings.augment}, seed {settings.seed}",
+        f"{settings.epochs} epochs in batches of {settings.batch_size}, {settings.optimizer}, "
+        f"learning rate {settings.lr:g} ({settings.schedule}), augmentation {settings.augment}, "
+        f"seed {settings.seed}",
         flush=True,
     )
 
