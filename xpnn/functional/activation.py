@@ -276,7 +276,7 @@ def _softplus(x, *, beta, threshold):
 def _softplus_backward(gy, saved, needs, *, beta, threshold):
     (x,) = saved
     curved = _mask(beta * x <= threshold, x)
-    return (gy * (1 - curved * _sigmoid(-beta * x)),)
+    return (gy * (1 - curved + curved * _sigmoid(beta * x)),)
 
 
 def tanh(input: Array | Tensor) -> Any:

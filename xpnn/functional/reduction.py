@@ -28,8 +28,17 @@ def reduced(losses: Any, reduction: str, count: Any) -> Any:
 
 
 def share(gy: Any, reduction: str, count: Any) -> Any:
-    """The gradient into each loss, when `gy` is the one into what `reduced` returned."""
-    return _average(gy, count) if reduction == "mean" else gy
+    """The gradient into each loss, when `gy` is the one into what `reduced` returned.
+
+    Where nothing was counted it is not divided: no loss has a part in the mean, so that the gradients are 0
+    (as in PyTorch) although the mean itself is NaN.
+    """
+    if reduction != "mean":
+        return gy
+    if isinstance(count, int):
+        return gy / (count or 1)
+    xp = namespace(count)
+    return gy / xp.where(count == 0, xp.ones_like(count), count)
 
 
 def _average(total: Any, count: Any) -> Any:
