@@ -17,6 +17,7 @@ from xpnn.backend import (
     Array,
     CheckpointError,
     DTypeError,
+    ShapeError,
     backend_of,
     concrete,
     device_of,
@@ -224,6 +225,7 @@ class Optimizer:
 
     def _update(self, name: str, param: Tensor, group: Group) -> None:
         data = param.data
+        self._check_gradient(name, param)
         state = self._state_beside(name, data, group)
         if "step" in state:
             state["step"] = state["step"] + 1
@@ -294,6 +296,22 @@ class Optimizer:
                 ArgumentError,
                 f"cannot train '{name}': it is the result of a recorded operation, not a leaf",
                 "Give it the parameters themselves",
+            )
+
+    def _check_gradient(self, name: str, param: Tensor) -> None:
+        """A gradient that a user assigned may be anything, and broadcast or widen the parameter."""
+        grad = param.grad
+        if not isinstance(grad, Tensor):
+            raise self._error(
+                DTypeError,
+                f"expects a Tensor as the gradient of '{name}', got {type(grad).__name__}",
+                "Assign xpnn.Tensor(...) to .grad",
+            )
+        if grad.data.shape != param.data.shape or grad.data.dtype != param.data.dtype:
+            raise self._error(
+                ShapeError,
+                f"expects a gradient of shape {param.shape} and {dtype_name(param.dtype)} for '{name}', got "
+                f"{grad.shape} and {dtype_name(grad.dtype)}",
             )
 
     def _refuse_misspelt(self, options: dict[str, Any]) -> None:
