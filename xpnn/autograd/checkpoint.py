@@ -45,8 +45,8 @@ class _Recording:
 
     def __init__(self, function: Callable, args: tuple, options: dict) -> None:
         self.function = function
-        self.args = args
-        self.options = options
+        self.args = tuple([_as_leaf(arg) for arg in args])  # now: `arg += 1` may rebind it before the replay
+        self.options = {name: _as_leaf(option) for name, option in options.items()}
         self.stream = default_stream()
         self.counter = self.stream.counter
         self.nodes: list[Any] = []
@@ -65,7 +65,7 @@ class _Recording:
         switches.recorder, switches.recomputing = again, True
         try:
             with enable_grad():
-                self.function(*[_detached(a) for a in self.args], **self.options)
+                self.function(*self.args, **self.options)
         finally:
             switches.recorder, switches.recomputing = before
             self.stream.counter = counter
@@ -93,9 +93,10 @@ class _Replay:
         self.saved.append((node.primitive, node.saved, node.inputs))
 
 
-def _detached(value: Any) -> Any:
+def _as_leaf(value: Any) -> Any:
     """A leaf with the same array, so that the second run records the same operations."""
-    if isinstance(value, TensorBase) and value.edge is not None:
-        value = new_tensor(value.data)
-        value.requires_grad = True
-    return value
+    if not isinstance(value, TensorBase):
+        return value
+    leaf = new_tensor(value.data)
+    leaf.requires_grad = value.requires_grad
+    return leaf

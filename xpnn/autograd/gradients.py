@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor
@@ -76,7 +76,7 @@ def grad(
     (27.0, 18.0)
     """
     outputs, seeds = _roots(outputs, grad_outputs, create_graph, "grad")
-    inputs = [inputs] if isinstance(inputs, TensorBase) else list(inputs)
+    inputs = _each(inputs)
     for i, x in enumerate(inputs):
         if not isinstance(x, TensorBase) or not x.requires_grad:
             raise GradientError(f"needs inputs that require a gradient, input {i} does not", subject="grad")
@@ -118,7 +118,11 @@ def vjp(function: Callable, inputs: Any, v: Any = None, create_graph: bool = Fal
         leaves = _fresh(inputs, create_graph)
         outputs = function(*leaves)
         tracked = _tuple(outputs)
-        gradients = grad(tracked, leaves, v, create_graph=create_graph, allow_unused=True)
+        live = [(y, u) for y, u in zip(tracked, _seeds(tracked, v), strict=True) if y.requires_grad]
+        gradients: tuple[Any, ...] = (None,) * len(leaves)
+        if live:
+            ys, us = zip(*live)
+            gradients = grad(ys, leaves, us, create_graph=create_graph, allow_unused=True)
     products = tuple(_zeros(x) if g is None else g for g, x in zip(gradients, leaves))
     return _detached(outputs, create_graph), products if isinstance(inputs, tuple | list) else products[0]
 
@@ -140,7 +144,11 @@ def jvp(function: Callable, inputs: Any, v: Any = None, create_graph: bool = Fal
         dummies = [_zeros(y) for y in tracked]
         for dummy in dummies:
             dummy.requires_grad = True
-        pulled = grad(tracked, leaves, dummies, create_graph=True, allow_unused=True)
+        moving = [(y, dummy) for y, dummy in zip(tracked, dummies) if y.requires_grad]
+        pulled: tuple[Any, ...] = (None,) * len(leaves)
+        if moving:
+            ys, us = zip(*moving)
+            pulled = grad(ys, leaves, us, create_graph=True, allow_unused=True)
         if v is None and any(x.size != 1 for x in leaves):
             raise ArgumentError("needs v, because the inputs have more than one element", subject="jvp")
         vectors = [_ones(x) for x in leaves] if v is None else list(_tuple(v))
@@ -223,15 +231,17 @@ def _jacobian_rows(output: Any, leaves: Sequence[Any], create_graph: bool) -> tu
         for column, g, x in zip(columns, found, leaves):
             column.append(_zeros(x) if g is None else g)
     return tuple(
-        xp.reshape(xp.stack(column), (*output.shape, *x.shape)) for column, x in zip(columns, leaves)
+        xp.reshape(xp.stack(column), (*output.shape, *x.shape))
+        if column
+        else xp.zeros((*output.shape, *x.shape), dtype=output.dtype, device=device_of(output))
+        for column, x in zip(columns, leaves)
     )
 
 
 def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tuple[list[Any], list[Any]]:
     """The outputs, and a raw array (a Tensor under create_graph) to start each of them with."""
-    outputs = [tensors] if isinstance(tensors, TensorBase) else list(tensors)
-    if gradients is None or isinstance(gradients, TensorBase) or is_array(gradients):
-        gradients = [gradients] * len(outputs) if gradients is None else [gradients]
+    outputs = _each(tensors)
+    gradients = [None] * len(outputs) if gradients is None else _each(gradients)
     if len(gradients) != len(outputs):
         raise ArgumentError(f"got {len(gradients)} gradients for {len(outputs)} outputs", subject=subject)
     tracked, seeds = [], []
@@ -251,12 +261,28 @@ def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tu
                 hint="Reduce it to a scalar with .sum() or .mean(), or pass the gradient",
             )
         seed = _ones(output) if gradient is None else gradient
+        if not is_array(seed):
+            raise DTypeError(
+                f"expects Tensors as the gradients from above, got {type(seed).__name__}",
+                subject=subject,
+                hint=f"Did you mean xpnn.tensor({seed!r:.40})?",
+            )
         _check_shapes([seed], [output], subject, "the gradient")
         if not isinstance(seed, TensorBase):
-            seed = new_tensor(seed)
+            seed = new_tensor(as_array(seed))
+        if seed.dtype != output.dtype:  # else it would widen all gradients below
+            seed = seed.__array_namespace__().astype(seed, output.dtype)
         tracked.append(output)
         seeds.append(seed if create_graph else seed.data)
     return tracked, seeds
+
+
+def _seeds(outputs: Sequence[Any], v: Any) -> Sequence[Any]:
+    """The entries of `v`, one for each output."""
+    seeds = (None,) * len(outputs) if v is None else _tuple(v)
+    if len(seeds) != len(outputs):
+        raise ArgumentError(f"expects {len(outputs)} entries in v, got {len(seeds)}", subject="vjp")
+    return seeds
 
 
 def _accumulate(leaf: TensorBase, gradient: Any, taken: set[int]) -> None:
@@ -294,6 +320,13 @@ def _is_tracked_leaf(tensor: TensorBase) -> bool:
 
 def _tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, tuple | list) else (value,)
+
+
+def _each(value: Any) -> list[Any]:
+    """One Tensor, or any iterable of them (`model.parameters()`), as a list."""
+    if is_array(value) or not isinstance(value, Iterable):
+        return [value]
+    return list(value)
 
 
 def _fresh(inputs: Any, create_graph: bool) -> list[Any]:

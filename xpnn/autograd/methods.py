@@ -15,6 +15,8 @@ from xpnn.backend import (
     ArgumentError,
     ShapeError,
     backend_of,
+    device_of,
+    dtype_name,
     dtype_named,
     find_backend,
     move,
@@ -55,6 +57,12 @@ class Methods(TensorBase):
     def view(self, *shape: Any) -> Tensor:
         """As `reshape`: Tensors are values, so there is nothing for a view to share."""
         return ops.reshape(self, _sizes(shape))
+
+    def view_as(self, other: Any) -> Tensor:
+        """The same elements in the shape of another Tensor."""
+        return ops.reshape(self, other.shape)
+
+    reshape_as = view_as
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         """Join the axes from start_dim to end_dim."""
@@ -136,7 +144,9 @@ class Methods(TensorBase):
 
     def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         """At most `chunks` pieces of equal size (the last may be smaller) along an axis."""
-        return self.split(max(1, -(-self.shape[dim] // chunks)), dim)
+        if self.shape[dim] == 0:
+            return self.split([0] * chunks, dim)
+        return self.split(-(-self.shape[dim] // chunks), dim)
 
     def flip(self, *dims: Any) -> Tensor:
         """Reverse the order along axes."""
@@ -149,8 +159,12 @@ class Methods(TensorBase):
     # -- reductions
 
     def sum(self, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
-        """The sum of the elements."""
-        return ops.sum(self, axis=_axis(dim), keepdims=keepdim, dtype=_dtype(dtype, self.data))
+        """The sum of the elements; of booleans, how many are true."""
+        summands: Any = self
+        if dtype_name(self.dtype) == "bool":
+            defaults = namespace(self.data).__array_namespace_info__().default_dtypes()
+            summands = ops.astype(self, defaults["integral"])
+        return ops.sum(summands, axis=_axis(dim), keepdims=keepdim, dtype=_dtype(dtype, self.data))
 
     def mean(self, dim: Any = None, keepdim: bool = False) -> Tensor:
         """The mean of the elements."""
@@ -213,6 +227,11 @@ class Methods(TensorBase):
         shifted = ops.exp(self - ops.max(new_tensor(self.data), axis=dim, keepdims=True))
         return shifted / ops.sum(shifted, axis=dim, keepdims=True)
 
+    def log_softmax(self, dim: int) -> Tensor:
+        """The logarithm of `softmax`, also where that is too small for a number."""
+        shifted = self - ops.max(new_tensor(self.data), axis=dim, keepdims=True)
+        return shifted - ops.log(ops.sum(ops.exp(shifted), axis=dim, keepdims=True))
+
     # -- elementwise
 
     def abs(self) -> Tensor:
@@ -252,8 +271,16 @@ class Methods(TensorBase):
         return ops.tanh(self)
 
     def sigmoid(self) -> Tensor:
-        """1 / (1 + exp(-x)), by way of tanh, which cannot overflow."""
-        return ops.tanh(self * 0.5) * 0.5 + 0.5  # type: ignore[operator]
+        """1 / (1 + exp(-x)), by way of its logarithm: no overflow, and no digits lost where it is small."""
+        return ops.exp(ops.negative(ops.logaddexp(ops.negative(self), 0.0)))
+
+    def relu(self) -> Tensor:
+        """max(x, 0)."""
+        return ops.where(self <= 0, 0.0, self)  # type: ignore[operator]
+
+    def sign(self) -> Tensor:
+        """-1, 0 or 1."""
+        return ops.sign(self)
 
     def clamp(self, min: Any = None, max: Any = None) -> Tensor:
         """The elements, moved into [min, max]."""
@@ -284,6 +311,13 @@ class Methods(TensorBase):
     def sort(self, dim: int = -1, descending: bool = False) -> ValuesAndIndices:
         """The elements in order, and where they were."""
         indices = ops.argsort(self, axis=dim, descending=descending)
+        return ValuesAndIndices(ops.take_along_axis(self, indices, axis=dim), indices)
+
+    def topk(self, k: int, dim: int = -1, largest: bool = True) -> ValuesAndIndices:
+        """The k largest elements along `dim`, in order, and where they were."""
+        if not 0 <= k <= self.shape[dim]:
+            raise ArgumentError(f"expects 0 <= k <= {self.shape[dim]}, got {k}", subject="topk")
+        indices = ops.argsort(self, axis=dim, descending=largest).split([k, self.shape[dim] - k], dim)[0]
         return ValuesAndIndices(ops.take_along_axis(self, indices, axis=dim), indices)
 
 
@@ -319,10 +353,12 @@ class Conversions(TensorBase):
             else:
                 device = target
         moved: Any = self
-        if dtype is not None:
-            moved = ops.astype(moved, dtype_named(dtype, namespace(self.data)), copy=False)
+        if dtype is not None and dtype_name(dtype) != dtype_name(self.dtype):
+            moved = ops.astype(moved, dtype_named(dtype, namespace(self.data)))
         if backend is backend_of(self.data) and device is not None:
-            moved = ops.to_device(moved, backend.parse_device(device))
+            device = backend.parse_device(device)
+            if device != device_of(self.data):
+                moved = ops.to_device(moved, device)
         elif backend is not backend_of(self.data):
             moved._refuse_if_taped(f"moving to backend '{backend.name}'")
             moved = new_tensor(move(moved.data, backend, backend.parse_device(device)))

@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from xpnn.autograd import gradients, ops
-from xpnn.autograd.core import TensorBase, as_array, new_tensor, tensor_class
+from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor, tensor_class
 from xpnn.autograd.handle import RemovableHandle
 from xpnn.autograd.methods import Conversions, Methods
 from xpnn.autograd.mode import switches
+from xpnn.autograd.named import NamedOperators
 from xpnn.backend import (
     Array,
     GradientError,
@@ -56,7 +57,7 @@ def tensor(obj: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
 
 
 @tensor_class
-class Tensor(Methods, Conversions):
+class Tensor(Methods, NamedOperators, Conversions):
     """One array of any backend, and its place on the tape.
 
     Args:
@@ -128,6 +129,11 @@ class Tensor(Methods, Conversions):
     def detach(self) -> Tensor:
         """The same array, off the tape."""
         return new_tensor(self.data)
+
+    def detach_(self) -> Tensor:
+        """Take this Tensor itself off the tape; what was computed from it stays. Returns itself."""
+        self.edge, self._requires_grad = None, False
+        return self
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call `hook(gradient)` when the gradient of this Tensor is known; a result replaces it.
@@ -291,6 +297,8 @@ class Tensor(Methods, Conversions):
                 f"a leaf that requires a gradient cannot be changed by `{operation}` while recording",
                 hint="Do it inside of a `with xpnn.no_grad():` block",
             )
+        if result.dtype != self.dtype and carries_gradient(self.data) and carries_gradient(result.data):
+            result = ops.astype(result, self.dtype)  # of two floating types it is this one that stays
         if result.shape != self.shape or result.dtype != self.dtype:
             raise ShapeError(
                 f"`{operation}` cannot change {self.shape} {dtype_name(self.dtype)} "

@@ -59,8 +59,11 @@ def binary(name: str, dx1: Callable[..., Array], dx2: Callable[..., Array]) -> P
     evaluate = _OPERATORS.get(name) or _promoting(name)
 
     def compute(x1: Any, x2: Any) -> tuple[Array, tuple]:
+        kind1, kind2 = kind_of(x1), kind_of(x2)
+        if kind1 and kind2 and kind1[1] != kind2[1]:
+            x1, x2 = _of_one_kind(x1, x2)
         y = evaluate(x1, x2)
-        values, kind1, kind2 = (x1, x2, y), kind_of(x1), kind_of(x2)
+        values = (x1, x2, y)
         kept1 = [values[i] if kind1 else None for i in uses1]
         kept2 = [values[i] if kind2 else None for i in uses2]
         return y, (kind1, kind2, *kept1, *kept2)
@@ -81,6 +84,18 @@ def as_operand(value: Any, like: Array) -> Array:
     if type(value) not in NUMBERS:
         return value
     return namespace(like).asarray(value, dtype=like.dtype, device=device_of(like))
+
+
+def _of_one_kind(x1: Array, x2: Array) -> tuple[Array, Array]:
+    """Integers beside floating-point numbers, in the latter's element type.
+
+    The standard leaves the mix open: NumPy would widen float32 to float64, array-api-strict refuses it.
+    """
+    xp = namespace(x1, x2)
+    whole1, whole2 = [xp.isdtype(x.dtype, ("bool", "integral")) for x in (x1, x2)]
+    if whole1 == whole2:
+        return x1, x2
+    return (xp.astype(x1, x2.dtype), x2) if whole1 else (x1, xp.astype(x2, x1.dtype))
 
 
 def _promoting(name: str) -> Callable[[Any, Any], Array]:

@@ -1,0 +1,217 @@
+"""Lines as they stand in PyTorch programs: they work here, or say what to write instead."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn import functional as F
+from xpnn import nn, optim
+from xpnn.autograd import checkpoint, grad, jacobian, jvp, tensor, vjp
+from xpnn.backend import DTypeError, ShapeError, asarray
+
+LABELS = np.arange(8) % 3
+
+
+def network():
+    return nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))
+
+
+def images():
+    return tensor(np.random.default_rng(0).standard_normal((8, 5)).astype("float32"))
+
+
+def loss_of(model):
+    return F.cross_entropy(model(images()), tensor(LABELS))
+
+
+def write_data(model):
+    for p in model.parameters():
+        p.data -= 0.1 * p.grad.data
+
+
+def rebind(model):
+    for p in model.parameters():
+        p -= 0.1 * p.grad
+
+
+def add_scaled(model):
+    for p in model.parameters():
+        p.add_(p.grad, alpha=-0.1)
+
+
+def subtract(model):
+    for p in model.parameters():
+        p.sub_(0.1 * p.grad)
+
+
+@pytest.mark.parametrize("update", [rebind, add_scaled, subtract, write_data])
+def test_hand_written_steps(backend, update):
+    if update is write_data and backend.read_only:
+        pytest.skip("writes into its own arrays")
+    model = network()
+    before = loss_of(model)
+    before.backward()
+    expected = [backend.numpy(p.data - 0.1 * p.grad.data) for p in model.parameters()]
+    with xpnn.no_grad():
+        update(model)
+    for p, values in zip(model.parameters(), expected):
+        np.testing.assert_allclose(xpnn.to_numpy(p.data), values, rtol=1e-6)
+        assert p.is_leaf
+        assert p.requires_grad
+        p.grad.zero_()
+        assert not xpnn.to_numpy(p.grad).any()
+    assert loss_of(model).item() < before.item()
+
+
+def test_moving_average_of_a_model(backend):
+    model = network()
+    average = copy.deepcopy(model).requires_grad_(False)
+    with xpnn.no_grad():
+        for mean, p in zip(average.parameters(), model.parameters()):
+            p.add_(1.0)
+            mean.mul_(0.75).add_(p, alpha=0.25)
+    for mean, p in zip(average.parameters(), model.parameters()):
+        np.testing.assert_allclose(backend.numpy(mean.data), backend.numpy(p.data) - 0.75, rtol=1e-5)
+
+
+def test_accuracy(backend):
+    out, y = network()(images()), tensor(LABELS)
+    predicted = out.argmax(dim=1, keepdim=True)
+    correct = predicted.eq(y.view_as(predicted)).sum().item()
+    assert correct == (out.argmax(1) == y).sum().item() == (out.max(1)[1] == y).sum().item()
+    assert (out.argmax(dim=1) == y).float().mean().item() == correct / 8
+    assert out.topk(3, 1).indices.eq(y.view(8, 1)).any(1).all().item()
+
+
+def test_names_of_operators_are_the_operators(backend):
+    a, b = tensor([1.0, -2.0], requires_grad=True), tensor([3.0, -4.0])
+    for named, plain in [
+        (a.add(b, alpha=2), a + 2 * b),
+        (a.sub(b), a - b),
+        (a.mul(b), a * b),
+        (a.div(b), a / b),
+        (a.neg(), -a),
+        (a.relu(), F.relu(a)),
+        (a.sigmoid(), F.sigmoid(a)),
+        (a.log_softmax(0), F.log_softmax(a, 0)),
+        (a.maximum(b), xpnn.xp.maximum(a, b)),
+        (a.minimum(b), xpnn.xp.minimum(a, b)),
+    ]:
+        np.testing.assert_allclose(backend.numpy(named.data), backend.numpy(plain.data), rtol=1e-6)
+        np.testing.assert_allclose(
+            *[backend.numpy(grad(y.sum(), a)[0].data) for y in (named, plain)], rtol=1e-5
+        )
+    for named, plain in [(a.eq(b), a == b), (a.ne(b), a != b), (a.lt(b), a < b), (a.le(b), a <= b)]:
+        assert named.tolist() == plain.tolist()
+    assert (a.gt(b).tolist(), a.ge(b).tolist()) == ([False, True], [False, True])
+
+
+def test_writing_methods_are_on_the_tape():
+    x = tensor([1.0, 2.0], requires_grad=True)
+    y = (x * x).clamp_(max=3.0).mul_(2.0)
+    z = (x * x).fill_(5.0)
+    w = (x * 0.0).copy_(x * 3.0)
+    assert grad(y.sum() + z.sum() + w.sum(), x)[0].tolist() == [4.0 + 3.0, 0.0 + 3.0]
+    assert (z.tolist(), w.zero_().tolist()) == ([5.0, 5.0], [0.0, 0.0])
+    y.detach_()
+    assert y.is_leaf
+    assert not y.requires_grad
+    whole = tensor(1.0)
+    assert whole.zero_().item() == 0.0
+
+
+def test_a_step_in_place_keeps_the_element_type(backend):
+    x = tensor([1.0, 2.0])
+    x += backend.array(np.asarray([1.0, 1.0]))
+    assert x.dtype == tensor([1.0]).dtype
+
+
+def test_integers_do_not_widen_floats(backend):
+    x, counts = tensor([1.0, 2.0], requires_grad=True), tensor([1, 2])
+    for y in (x * counts, counts * x, x / counts, counts - x, x**counts):
+        assert y.dtype == x.dtype
+        assert grad(y.sum(), x)[0].dtype == x.dtype
+    (first,) = grad((x * x * counts).sum(), x, create_graph=True)
+    assert grad(first.sum(), x)[0].tolist() == [2.0, 4.0]
+
+
+def test_conversion_to_what_it_is_keeps_the_leaf():
+    x = tensor([1.0], requires_grad=True)
+    assert x.float() is x.to("float32") is x.to(device="cpu") is x.to("numpy") is x
+
+
+def test_empty_axes_split_into_empty_chunks():
+    first, second = tensor(np.zeros((0, 3))).chunk(2)
+    assert first.shape == second.shape == (0, 3)
+
+
+def test_gradients_of_all_parameters_at_once():
+    model = network()
+    gradients = grad(loss_of(model), model.parameters())
+    assert [g.shape for g in gradients] == [p.shape for p in model.parameters()]
+
+
+def test_a_wider_gradient_from_above_widens_nothing():
+    x = tensor([1.0, 2.0], requires_grad=True)
+    for seed in (np.ones(2), tensor([1, 1])):
+        (gradient,) = grad(x * x, x, seed)
+        assert gradient.dtype == x.dtype
+    with pytest.raises(DTypeError, match=r"expects Tensors as the gradients from above, got float"):
+        (x * x).sum().backward(2.0)
+
+
+@pytest.mark.parametrize("value", [1.0, np.ones((7, 5), "float32")])
+def test_a_gradient_that_is_no_tensor(value):
+    model = network()
+    model[0].weight.grad = value
+    with pytest.raises(DTypeError, match=r"expects a Tensor as the gradient of '0.weight'"):
+        optim.SGD(model.parameters(), lr=0.1).step()
+
+
+@pytest.mark.parametrize("value", [np.ones((7, 5)), np.ones((1, 5), "float32")])
+def test_a_gradient_that_would_change_the_parameter(value):
+    model = network()
+    model[0].weight.grad = tensor(value)
+    with pytest.raises(ShapeError, match=r"expects a gradient of shape \(7, 5\) and float32 for '0.weight'"):
+        optim.Adam(model.parameters()).step()
+
+
+def test_a_checkpoint_sees_its_argument_as_it_was():
+    x = tensor([1.0, 2.0], requires_grad=True)
+    hidden = x * 2.0
+    y = checkpoint(lambda h: (h * h).sum(), hidden)
+    hidden += 100.0
+    y.backward()
+    assert x.grad.tolist() == [8.0, 16.0]
+
+
+def test_derivatives_of_constants_and_of_nothing(backend):
+    x, constant = tensor([1.0, 2.0]), tensor([3.0])
+    assert jvp(lambda x: constant, x, x)[1].tolist() == [0.0]
+    assert vjp(lambda x: constant, x, tensor([1.0]))[1].tolist() == [0.0, 0.0]
+    outputs, products = vjp(lambda x: (constant, x * x), x, (constant, x))
+    assert (len(outputs), products.tolist()) == (2, [2.0, 8.0])
+    nothing = tensor(asarray(np.zeros((0, 2), "float32")))
+    assert jacobian(lambda x: x * x, nothing).shape == (0, 2, 0, 2)
+    assert jacobian(lambda x: x[:0], x).shape == (0, 2)
+
+
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}])
+def test_a_batch_whose_labels_are_all_ignored_trains_nothing(backend, options):
+    x = tensor(np.ones((2, 3), "float32"), requires_grad=True)
+    loss = F.cross_entropy(x, tensor([-100, -100]), **options)
+    loss.backward()
+    assert np.isnan(loss.item())
+    assert x.grad.tolist() == [[0.0] * 3] * 2
+
+
+def test_small_values_keep_their_digits(backend):
+    x = tensor([-20.0, -80.0], requires_grad=True)
+    np.testing.assert_allclose(xpnn.to_numpy(x.sigmoid().detach()), np.exp([-20.0, -80.0]), rtol=1e-5)
+    np.testing.assert_allclose(
+        xpnn.to_numpy(grad(F.softplus(x).sum(), x)[0]), np.exp([-20.0, -80.0]), rtol=1e-5
+    )
