@@ -30,6 +30,16 @@ from xpnn.functional.loss import (
 )
 from xpnn.functional.norm import batch_norm, batch_norm_with_statistics, layer_norm, running_statistics
 from xpnn.functional.pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
+from xpnn.functional.rnn import (
+    gru,
+    gru_cell,
+    lstm,
+    lstm_cell,
+    rnn_relu,
+    rnn_relu_cell,
+    rnn_tanh,
+    rnn_tanh_cell,
+)
 from xpnn.functional.softmax import log_softmax, softmax
 from xpnn.functional.windows import conv_output_size, conv_transpose_output_size
 
@@ -54,6 +64,8 @@ __all__ = [
     "elu",
     "embedding",
     "gelu",
+    "gru",
+    "gru_cell",
     "huber_loss",
     "kl_div",
     "l1_loss",
@@ -62,11 +74,17 @@ __all__ = [
     "linear",
     "log_softmax",
     "logsigmoid",
+    "lstm",
+    "lstm_cell",
     "max_pool2d",
     "mse_loss",
     "nll_loss",
     "prelu",
     "relu",
+    "rnn_relu",
+    "rnn_relu_cell",
+    "rnn_tanh",
+    "rnn_tanh_cell",
     "running_statistics",
     "selu",
     "sigmoid",

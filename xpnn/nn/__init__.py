@@ -1,6 +1,6 @@
 """L3: modules, which own parameters and call `functional`; initial weights; summaries."""
 
-from xpnn.nn import init
+from xpnn.nn import init, utils
 from xpnn.nn.activation import (
     CELU,
     ELU,
@@ -39,6 +39,7 @@ from xpnn.nn.module import Module, ParameterIterator
 from xpnn.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
 from xpnn.nn.parameter import Buffer, Parameter
 from xpnn.nn.pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
+from xpnn.nn.rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from xpnn.nn.state import IncompatibleKeys
 from xpnn.nn.summary import Summary, SummaryRow, summary
 
@@ -46,6 +47,9 @@ __all__ = [
     "CELU",
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
@@ -65,11 +69,13 @@ __all__ = [
     "Dropout3d",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "HuberLoss",
     "Identity",
     "IncompatibleKeys",
     "KLDivLoss",
     "L1Loss",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -86,6 +92,7 @@ __all__ = [
     "ParameterDict",
     "ParameterIterator",
     "ParameterList",
+    "RNNCell",
     "ReLU",
     "RemovableHandle",
     "Sequential",
@@ -100,4 +107,5 @@ __all__ = [
     "Unflatten",
     "init",
     "summary",
+    "utils",
 ]

@@ -1,5 +1,5 @@
-"""Kernels for JAX: XLA's own convolution and window reductions."""
+"""Kernels for JAX: XLA's own convolution, window reductions and loops."""
 
-from xpnn.kernels.jax import conv, pool
+from xpnn.kernels.jax import conv, pool, rnn
 
-__all__ = ["conv", "pool"]
+__all__ = ["conv", "pool", "rnn"]

@@ -1,5 +1,5 @@
 """Kernels for NumPy."""
 
-from xpnn.kernels.numpy import conv, pool
+from xpnn.kernels.numpy import conv, pool, rnn
 
-__all__ = ["conv", "pool"]
+__all__ = ["conv", "pool", "rnn"]
