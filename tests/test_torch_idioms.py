@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -187,6 +189,22 @@ def test_a_checkpoint_sees_its_argument_as_it_was():
     hidden += 100.0
     y.backward()
     assert x.grad.tolist() == [8.0, 16.0]
+
+
+@pytest.mark.parametrize("sweep", [False, True])
+def test_a_checkpoint_is_freed_without_the_collector(sweep):
+    x = tensor([1.0, 2.0], requires_grad=True)
+    hidden = x * 2.0
+    array = weakref.ref(hidden.data)
+    gc.disable()
+    try:
+        y = checkpoint(lambda h: (h * h).sum(), hidden)
+        if sweep:
+            y.backward()
+        del hidden, y
+        assert array() is None
+    finally:
+        gc.enable()
 
 
 def test_derivatives_of_constants_and_of_nothing(backend):

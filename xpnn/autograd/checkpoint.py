@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -41,7 +42,11 @@ def checkpoint(function: Callable, *args: Any, **options: Any) -> Any:
 
 
 class _Recording:
-    """The nodes that one checkpointed call made, in order, and how to run the call again."""
+    """The nodes that one checkpointed call made, in order, and how to run the call again.
+
+    The nodes hold the recording, which must not hold them: a cycle would keep the arguments until the garbage
+    collector comes by.
+    """
 
     def __init__(self, function: Callable, args: tuple, options: dict) -> None:
         self.function = function
@@ -49,13 +54,13 @@ class _Recording:
         self.options = {name: _as_leaf(option) for name, option in options.items()}
         self.stream = default_stream()
         self.counter = self.stream.counter
-        self.nodes: list[Any] = []
+        self.nodes: list[tuple[Any, weakref.ref]] = []  # primitives and nodes
 
     def record(self, node: Any, inputs: list) -> None:
         """Take what a new node saved away from it."""
         node.recompute = self
         node.saved = node.inputs = None
-        self.nodes.append(node)
+        self.nodes.append((node.primitive, weakref.ref(node)))
 
     def fill(self, node: Any) -> None:
         """Run the function again and give every node back what it had saved."""
@@ -70,7 +75,7 @@ class _Recording:
             switches.recorder, switches.recomputing = before
             self.stream.counter = counter
         same = len(again.saved) == len(self.nodes) and all(
-            old.primitive is primitive for old, (primitive, _, _) in zip(self.nodes, again.saved)
+            old is primitive for (old, _), (primitive, _, _) in zip(self.nodes, again.saved)
         )
         if not same:
             raise GradientError(
@@ -78,8 +83,9 @@ class _Recording:
                 subject="checkpoint",
                 hint="The function must do the same operations whenever it is called",
             )
-        for old, (_, saved, inputs) in zip(self.nodes, again.saved):
-            if not old.freed:
+        for (_, reference), (_, saved, inputs) in zip(self.nodes, again.saved):
+            old = reference()
+            if old is not None and not old.freed:
                 old.saved, old.inputs = saved, inputs
 
 

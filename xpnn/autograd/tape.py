@@ -32,6 +32,7 @@ class Node:
     """
 
     __slots__ = (
+        "__weakref__",
         "edges",
         "freed",
         "hooks",
