@@ -14,6 +14,7 @@ from xpnn.functional.activation import (
     softplus,
     tanh,
 )
+from xpnn.functional.attention import attention_with_weights, scaled_dot_product_attention
 from xpnn.functional.conv import conv2d, conv_transpose2d
 from xpnn.functional.cross_entropy import cross_entropy, nll_loss
 from xpnn.functional.dropout import dropout, dropout1d, dropout2d, dropout3d
@@ -46,6 +47,7 @@ from xpnn.functional.windows import conv_output_size, conv_transpose_output_size
 __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_max_pool2d",
+    "attention_with_weights",
     "avg_pool2d",
     "batch_norm",
     "batch_norm_with_statistics",
@@ -86,6 +88,7 @@ __all__ = [
     "rnn_tanh",
     "rnn_tanh_cell",
     "running_statistics",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "silu",

@@ -83,24 +83,30 @@ def _drop(x: Any, p: float, training: bool, subject: str, mask_shape: tuple[int,
     check_probability(p, subject)
     if not training or p == 0.0:
         return x
-    raw = raw_array(x)
-    uniform = random.default_stream().uniform(mask_shape, raw)
-    # p in the stream's own steps: a number that every backend compares alike.
-    keep = uniform >= math.ceil(p * _RESOLUTION) / _RESOLUTION
-    return _dropout(x, keep, scale=0.0 if p == 1.0 else 1.0 / (1.0 - p))
+    return _dropout(x, draw_kept(mask_shape, p, raw_array(x)), p=float(p))
 
 
 @primitive
-def _dropout(x, keep, *, scale):
-    return x * _factors(keep, x, scale), (keep,)
+def _dropout(x, keep, *, p):
+    return x * factors_of(keep, p, x), (keep,)
 
 
 @_dropout.backward
-def _dropout_backward(gy, saved, needs, *, scale):
+def _dropout_backward(gy, saved, needs, *, p):
     (keep,) = saved
-    return gy * _factors(keep, gy, scale), None
+    return gy * factors_of(keep, p, gy), None
 
 
-def _factors(keep: Any, like: Any, scale: float) -> Any:
-    """What to multiply by; made anew in the backward, since booleans take a quarter of the memory."""
-    return namespace(keep).astype(keep, like.dtype) * scale
+def draw_kept(shape: tuple[int, ...], p: float, like: Array) -> Array:
+    """The next mask of the stream: booleans, False with probability p, on the device of `like`."""
+    uniform = random.default_stream().uniform(shape, like)
+    # p in the stream's own steps: a number that every backend compares alike.
+    return uniform >= math.ceil(p * _RESOLUTION) / _RESOLUTION
+
+
+def factors_of(keep: Any, p: float, like: Any) -> Any:
+    """What to multiply by: 0 or 1 / (1 - p).
+
+    Made anew in every backward, since booleans take a quarter of the memory.
+    """
+    return namespace(keep).astype(keep, like.dtype) * (0.0 if p == 1.0 else 1.0 / (1.0 - p))

@@ -1,0 +1,196 @@
+"""Scaled dot-product attention: masks, causality, groups of heads, broadcasting; with its weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import xpnn.functional as F
+from cases.case import Case, bad, grid
+from xpnn.backend import ArgumentError, DTypeError, ShapeError
+
+
+def naive_weights(q, k, mask, is_causal, scale):
+    """Query by query; a query without a key gets zeros."""
+    shape = (*np.broadcast_shapes(q.shape[:-2], k.shape[:-2]), q.shape[-2], k.shape[-2])
+    q = np.broadcast_to(q, (*shape[:-2], *q.shape[-2:]))
+    k = np.broadcast_to(k, (*shape[:-2], *k.shape[-2:]))
+    allowed = np.ones(shape, dtype=bool)
+    added = np.zeros(shape)
+    if mask is not None and mask.dtype == bool:
+        allowed &= mask
+    elif mask is not None:
+        added = added + mask
+    weights = np.zeros(shape)
+    for place in np.ndindex(*shape[:-1]):
+        scores = []
+        for j in range(shape[-1]):
+            seen = allowed[(*place, j)] and not (is_causal and j > place[-1])
+            score = scale * np.dot(q[place], k[(*place[:-1], j)]) + added[(*place, j)]
+            scores.append(score if seen else -np.inf)
+        if max(scores, default=-np.inf) > -np.inf:
+            e = np.exp(np.asarray(scores) - max(scores))
+            weights[place] = e / e.sum()
+    return weights
+
+
+def naive(q, k, v, mask=None, is_causal=False, scale=None, enable_gqa=False):
+    if enable_gqa:
+        k, v = (np.repeat(x, q.shape[-3] // x.shape[-3], axis=-3) for x in (k, v))
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    weights = naive_weights(q, k, mask, is_causal, scale)
+    return np.matmul(weights, v)
+
+
+def naive_with_weights(q, k, v, mask=None, is_causal=False):
+    weights = naive_weights(q, k, mask, is_causal, q.shape[-1] ** -0.5)
+    return np.matmul(weights, v), weights
+
+
+def torch_attention(torch, q, k, v, mask=None, **options):
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, mask, **options)
+
+
+def torch_with_weights(torch, q, k, v, mask=None, is_causal=False):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    if is_causal:
+        scores = scores.masked_fill(torch.ones_like(scores).tril() == 0, -torch.inf)
+    weights = torch.softmax(scores if mask is None else scores + mask, dim=-1)
+    return weights @ v, weights
+
+
+def attention(q, k, v, mask=None, **options):
+    return F.scaled_dot_product_attention(q, k, v, mask, **options)
+
+
+def inputs(leading=(2,), queries=3, keys=4, size=2, values=3, mask=None):
+    def make(rng, **options):
+        shapes = ((*leading, queries, size), (*leading, keys, size), (*leading, keys, values))
+        arrays = [rng.standard_normal(shape) for shape in shapes]
+        return (*arrays, mask(rng, (*leading, queries, keys))) if mask else tuple(arrays)
+
+    return make
+
+
+def of_shapes(*shapes):
+    return lambda rng, **options: tuple(rng.standard_normal(shape) for shape in shapes)
+
+
+def booleans(rng, shape):
+    """Some keys are hidden, and from the last query all."""
+    mask = rng.uniform(size=shape) < 0.6
+    mask[..., 0] = True
+    mask[..., -1, :] = False
+    return mask
+
+
+def padding(rng, shape):
+    """(N, 1, S): the last keys of each sequence are hidden from all queries."""
+    mask = np.ones((shape[0], 1, shape[-1]), dtype=bool)
+    mask[0, :, -2:] = False
+    return mask
+
+
+def additive(rng, shape):
+    return rng.standard_normal(shape)
+
+
+def infinite(rng, shape):
+    mask = rng.standard_normal(shape[-2:])
+    mask[:, 1] = -np.inf
+    mask[-1, :] = -np.inf
+    return mask
+
+
+def case(suffix, make, options=({},), **more):
+    return Case(
+        f"scaled_dot_product_attention {suffix}".strip(),
+        attention,
+        inputs=make,
+        options=options,
+        torch=torch_attention,
+        naive=naive,
+        **more,
+    )
+
+
+CASES = [
+    case(
+        "",
+        inputs((2, 2)),
+        grid(is_causal=[False, True], scale=[None, 0.3]),
+        batched=(0, 1, 2),
+        errors=[
+            bad(
+                ShapeError,
+                r"scaled_dot_product_attention expects query and key of the same size on the last axis, got "
+                r"\(2, 3\) and \(2, 4\)",
+                inputs=lambda rng: (np.ones((2, 3)), np.ones((2, 4)), np.ones((2, 3))),
+            ),
+            bad(
+                ShapeError,
+                r"expects a value for every key, got 4 values and 2 keys from \(4, 3\) and \(2, 3\)",
+                inputs=lambda rng: (np.ones((2, 3)), np.ones((2, 3)), np.ones((4, 3))),
+            ),
+            bad(
+                ShapeError,
+                r"expects key of 2 axes or more \(..., steps, features\), got shape \(3,\)",
+                inputs=lambda rng: (np.ones((2, 3)), np.ones(3), np.ones((4, 3))),
+            ),
+            bad(
+                ShapeError,
+                r"expects an attn_mask that broadcasts to \(2, 4\), got one of shape \(2, 3\)",
+                inputs=lambda rng: (np.ones((2, 3)), np.ones((4, 3)), np.ones((4, 3)), np.ones((2, 3))),
+            ),
+            bad(
+                DTypeError,
+                r"expects attn_mask of booleans or float64, got int64",
+                inputs=lambda rng: (*[np.ones((2, 3))] * 3, np.ones((2, 2), dtype=np.int64)),
+            ),
+            bad(
+                DTypeError,
+                r"expects a floating-point query, got int64",
+                inputs=lambda rng: (np.ones((2, 3), dtype=np.int64), *[np.ones((2, 3))] * 2),
+            ),
+            bad(
+                ArgumentError,
+                r"expects attn_mask or is_causal, got both\. Put the causal mask into attn_mask",
+                inputs=lambda rng: (*[np.ones((2, 3))] * 3, np.ones((2, 2), dtype=bool)),
+                is_causal=True,
+            ),
+            bad(ArgumentError, r"expects dropout_p between 0 and 1, got 1\.5", dropout_p=1.5),
+            bad(
+                ShapeError,
+                r"number of heads \(axis -3\) of key that divides that of the query, got \(2, 2, 3\) and",
+                inputs=lambda rng: (np.ones((3, 2, 3)), *[np.ones((2, 2, 3))] * 2),
+                enable_gqa=True,
+            ),
+        ],
+    ),
+    case("of one sequence", inputs(()), batched=()),
+    case("with more queries than keys", inputs((2,), 5, 3), grid(is_causal=True), batched=(0, 1, 2)),
+    case("with booleans", inputs((2,), mask=booleans), batched=(0, 1, 2, 3)),
+    case("with padding", inputs((2,), mask=padding), batched=()),
+    case("with a mask added", inputs((2,), mask=additive), batched=(0, 1, 2, 3)),
+    case("with minus infinity", inputs((2,), mask=infinite), batched=(), differentiable=(0, 1, 2)),
+    case("of groups of heads", of_shapes((4, 3, 2), (2, 3, 2), (2, 3, 3)), grid(enable_gqa=True), batched=()),
+    case("broadcast", of_shapes((2, 1, 3, 2), (2, 4, 2), (1, 4, 3)), batched=()),
+    case("without keys", inputs((2,), keys=0), batched=(), second_order=False),
+    case("of large scores", of_shapes((3, 2), (4, 2), (4, 3)), grid(scale=[50.0]), batched=(), rtol=1e-7),
+    Case(
+        "attention_with_weights",
+        lambda q, k, v, mask=None, **options: F.attention_with_weights(q, k, v, mask, **options),
+        inputs=inputs((2,)),
+        options=grid(is_causal=[False, True]),
+        torch=torch_with_weights,
+        naive=naive_with_weights,
+        batched=(0, 1, 2),
+    ),
+    Case(
+        "attention_with_weights with a mask added",
+        lambda q, k, v, mask=None, **options: F.attention_with_weights(q, k, v, mask, **options),
+        inputs=inputs((2,), mask=additive),
+        torch=torch_with_weights,
+        naive=naive_with_weights,
+        batched=(0, 1, 2, 3),
+    ),
+]
