@@ -69,6 +69,13 @@ def test_hand_written_steps(backend, update):
     assert loss_of(model).item() < before.item()
 
 
+def test_data_takes_the_array_of_a_tensor(backend):
+    layer = nn.Linear(2, 1)
+    layer.weight.data = tensor([[3.0, 4.0]])
+    assert type(layer.weight.data) is type(layer.bias.data)
+    assert F.linear(tensor([[1.0, 1.0]]), layer.weight).tolist() == [[7.0]]
+
+
 def test_moving_average_of_a_model(backend):
     model = network()
     average = copy.deepcopy(model).requires_grad_(False)

@@ -39,6 +39,11 @@ class Parameter(Tensor):
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         super().__init__(data, requires_grad)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "data" and isinstance(value, Tensor):  # `layer.weight.data = tensor` is what a PyTorch user writes
+            value = value.data
+        object.__setattr__(self, name, value)
+
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
 
