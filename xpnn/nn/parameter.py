@@ -40,7 +40,7 @@ class Parameter(Tensor):
         super().__init__(data, requires_grad)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "data" and isinstance(value, Tensor):  # `layer.weight.data = tensor` is what a PyTorch user writes
+        if name == "data" and isinstance(value, Tensor):  # as PyTorch users write it
             value = value.data
         object.__setattr__(self, name, value)
 
