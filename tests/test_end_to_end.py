@@ -237,7 +237,8 @@ def test_memory_stays_flat_over_a_thousand_steps() -> None:
     try:
         train(1000)
         assert gc.collect() == 0, "a step leaves cycles behind, which hold arrays until they are collected"
-        assert tracemalloc.get_traced_memory()[0] < 50_000
+        # NumPy's cache of small blocks fills up to 60 kB; one Tensor kept a step would be 200 kB
+        assert tracemalloc.get_traced_memory()[0] < 100_000
     finally:
         tracemalloc.stop()
         gc.enable()
