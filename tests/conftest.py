@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -62,6 +63,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
 
 
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Now and then, make JAX forget the programs that it compiled: thousands of them fill gigabytes."""
+    finished = item.config.stash.get(FINISHED, 0) + 1
+    item.config.stash[FINISHED] = finished
+    if finished % 500 == 0 and "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+
+
 @pytest.fixture
 def backend(request: pytest.FixtureRequest) -> Iterator[Target]:
     """One of the targets, made the current backend for the time of the test.
@@ -79,3 +88,6 @@ def clean_state() -> None:
     xpnn.set_backend("numpy")
     set_grad_enabled(True)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest runs in the background
+
+
+FINISHED = pytest.StashKey[int]()

@@ -25,7 +25,7 @@ def _look() -> None:
     syncs += 1
 
 
-class ndarray:
+class ndarray:  # noqa: N801 - CuPy's name
     """An array "on the device"."""
 
     __slots__ = ("_values",)
@@ -48,7 +48,7 @@ class ndarray:
     size = property(lambda self: self._values.size)
     device = property(lambda self: "gpu:0")
     T = property(lambda self: ndarray(self._values.T))
-    mT = property(lambda self: ndarray(self._values.mT))
+    mT = property(lambda self: ndarray(self._values.mT))  # noqa: N815 - the standard's name
 
     def get(self) -> Any:
         _look()
@@ -126,10 +126,24 @@ def _reader(convert: Any) -> Any:
     return method
 
 
-for _name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split():
+for _name in [
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "matmul",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+]:
     for _prefix in ("", "r", "i"):
         setattr(ndarray, f"__{_prefix}{_name}__", _operator(f"__{_prefix}{_name}__"))
-for _name in "lt le gt ge eq ne neg pos abs invert".split():
+for _name in ["lt", "le", "gt", "ge", "eq", "ne", "neg", "pos", "abs", "invert"]:
     setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))
 for _name, _convert in {
     "__bool__": bool,
