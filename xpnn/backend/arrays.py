@@ -106,11 +106,16 @@ def is_floating(array: Any) -> bool:
     >>> is_floating(asarray([1.0])), is_floating(asarray([1]))
     (True, False)
     """
-    dtype = array.dtype
-    if type(dtype) is np.dtype:
-        return dtype.kind == "f"
-    xp = namespace(array)
-    return xp.isdtype(dtype, "real floating")
+    return _is_of_kind(array, "f", "real floating")
+
+
+def is_integer(array: Any) -> bool:
+    """Whether the elements are integers, signed or not; booleans are none.
+
+    >>> is_integer(asarray([1])), is_integer(asarray([True]))
+    (True, False)
+    """
+    return _is_of_kind(array, "iu", "integral")
 
 
 def python_scalar(value: Any) -> Any:
@@ -155,6 +160,16 @@ _DTYPE_NAMES = (
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
 )
+
+
+def _is_of_kind(array: Any, letters: str, kind: str) -> bool:
+    """Ask NumPy's dtypes by their letter: that takes a tenth of the time of `isdtype`."""
+    if is_tensor(array):
+        array = array.data
+    dtype = array.dtype
+    if isinstance(dtype, np.dtype):
+        return dtype.kind in letters
+    return namespace(array).isdtype(dtype, kind)
 
 
 def _from_python(obj: Any, dtype: Any = None) -> np.ndarray:

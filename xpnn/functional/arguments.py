@@ -20,6 +20,7 @@ from xpnn.backend import (
     concrete,
     dtype_name,
     is_floating,
+    is_integer,
     is_tensor,
     namespace,
     size_of,
@@ -89,7 +90,7 @@ def check_floating(x: Any, subject: str, name: str = "input") -> None:
 
 def check_integer(x: Any, subject: str, name: str) -> None:
     """Raise a DTypeError unless `x` is an array of integers."""
-    if not namespace(x).isdtype(x.dtype, "integral"):
+    if not is_integer(x):
         raise DTypeError(
             f"expects {name} as integers, got {dtype_name(x.dtype)} in an array of shape {shape_of(x)}",
             subject=subject,

@@ -32,6 +32,7 @@ from xpnn.backend import (
 Group = dict[str, Any]
 State = dict[str, Array]
 
+_PLAIN = frozenset((float, int, bool, type(None)))  # options that an update takes as they are
 _STRUCTURE = ("params", "param_names")  # the keys of a group that are not options
 
 
@@ -393,6 +394,8 @@ def _copied(array: Array, slot: str, param: Array) -> Array:
 
 def _beside(value: Any, param: Array) -> Any:
     """An option as the update takes it: a Python scalar, or a 0-d array of the type and place of `param`."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, tuple):
         return tuple(_beside(element, param) for element in value)
     if isinstance(value, Tensor):
