@@ -29,6 +29,7 @@ from xpnn.functional.loss import (
     mse_loss,
     smooth_l1_loss,
 )
+from xpnn.functional.multi_head import multi_head_attention_forward
 from xpnn.functional.norm import batch_norm, batch_norm_with_statistics, layer_norm, running_statistics
 from xpnn.functional.pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
 from xpnn.functional.rnn import (
@@ -80,6 +81,7 @@ __all__ = [
     "lstm_cell",
     "max_pool2d",
     "mse_loss",
+    "multi_head_attention_forward",
     "nll_loss",
     "prelu",
     "relu",

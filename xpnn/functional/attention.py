@@ -193,7 +193,7 @@ def _score_gradients(
 ) -> tuple[Any, Any, Any]:
     """The gradients of the queries, the keys and the mask from that of the scores."""
     xp = namespace(gs, q, k)
-    gmask = unbroadcast(gs, tuple(mask.shape), mask.dtype) if needs[2] else None
+    gmask = None if mask is None or not needs[2] else unbroadcast(gs, tuple(mask.shape), mask.dtype)
     gs = gs * scale
     gq = unbroadcast(xp.matmul(gs, k), tuple(q.shape), q.dtype) if needs[0] else None
     gk = unbroadcast(xp.matmul(gs.mT, q), tuple(k.shape), k.dtype) if needs[1] else None

@@ -17,6 +17,7 @@ from xpnn.nn.activation import (
     Softplus,
     Tanh,
 )
+from xpnn.nn.attention import MultiheadAttention
 from xpnn.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from xpnn.nn.conv import Conv2d, ConvTranspose2d
 from xpnn.nn.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
@@ -86,6 +87,7 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "Parameter",

@@ -1,5 +1,5 @@
 """Kernels for NumPy."""
 
-from xpnn.kernels.numpy import conv, pool, rnn
+from xpnn.kernels.numpy import attention, conv, pool, rnn
 
-__all__ = ["conv", "pool", "rnn"]
+__all__ = ["attention", "conv", "pool", "rnn"]

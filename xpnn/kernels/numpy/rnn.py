@@ -1,8 +1,8 @@
 """Recurrences in NumPy: one product for all inputs, then a loop that writes in place.
 
 Gates come first in memory, (gates, T, N, H), so that every gate of a step is one run of memory and all of its
-steps are another. Times are of an LSTM with 64 steps, 32 sequences and 128 units, forward and backward, in
-float32 on two threads, in ms: 24 where the reference takes 47.
+steps are another. An LSTM of 64 steps, 32 sequences and 128 units, forward and backward, in float32, on one
+thread of a busy machine, takes 20 ms of its CPU time, the reference 30; the six products alone take 16.
 """
 
 from __future__ import annotations
@@ -211,10 +211,9 @@ def _project(
     """(gates, T, N, H): what the inputs bring to every gate, and the biases, in one product for all times."""
     steps, batch, features = x.shape
     z = np.matmul(x.reshape(-1, features), _transposed(w, gates, scale))
-    for bias in (b, more):
-        if bias is not None:
-            rows = bias.reshape(gates, 1, -1)
-            z += rows if scale is None else rows * scale
+    if b is not None:
+        rows = (b if more is None else b + more).reshape(gates, 1, -1)
+        z += rows if scale is None else rows * scale
     return z.reshape(gates, steps, batch, -1)
 
 

@@ -1,0 +1,225 @@
+"""MultiheadAttention and transformers against the modules of the same name in PyTorch, weights copied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn import nn
+from xpnn.autograd import Tensor, grad, xp
+from xpnn.backend import ArgumentError, DTypeError, ShapeError
+from xpnn.testing import gradgradcheck
+
+torch = pytest.importorskip("torch")
+
+EMBED, HEADS, QUERIES, KEYS, BATCH = 8, 2, 3, 4, 2
+
+
+def pair(name: str, **options: Any) -> tuple[Any, Any]:
+    """The module of that name in xpnn and in PyTorch, in float64, with PyTorch's weights made random."""
+    theirs = getattr(torch.nn, name)(**options).double()
+    with torch.no_grad():
+        for parameter in theirs.parameters():  # biases too
+            parameter.copy_(torch.randn_like(parameter) * 0.5)
+    mine = getattr(nn, name)(**options).double()
+    assert list(mine.state_dict()) == list(theirs.state_dict())
+    mine.load_state_dict({key: value.numpy() for key, value in theirs.state_dict().items()})
+    return mine, theirs
+
+
+def compare(mine: Any, theirs: Any, arrays: Any, call: Any = None) -> None:
+    """Results, and the gradients of inputs and parameters."""
+    call = call or (lambda module, *arrays, as_array: module(*arrays))
+    xs = [Tensor(a, requires_grad=True) for a in arrays]
+    ts = [torch.tensor(a, requires_grad=True) for a in arrays]
+    ys, expected = call(mine, *xs, as_array=Tensor), call(theirs, *ts, as_array=torch.tensor)
+    ys, expected = ([y for y in flat(result) if y is not None] for result in (ys, expected))
+    rng = np.random.default_rng(1)
+    above = [rng.standard_normal(y.shape) for y in ys]
+    for y, e in zip(ys, expected, strict=True):
+        np.testing.assert_allclose(y.detach().numpy(), e.detach().numpy(), rtol=1e-9, atol=1e-11)
+    sum((y * Tensor(a)).sum() for y, a in zip(ys, above, strict=True)).backward()
+    sum((e * torch.tensor(a)).sum() for e, a in zip(expected, above, strict=True)).backward()
+    for x, t in zip(xs, ts, strict=True):
+        np.testing.assert_allclose(x.grad.numpy(), t.grad.numpy(), rtol=1e-9, atol=1e-10)
+    for (name, p), (_, e) in zip(mine.named_parameters(), theirs.named_parameters(), strict=True):
+        np.testing.assert_allclose(p.grad.numpy(), e.grad.numpy(), rtol=1e-8, atol=1e-10, err_msg=name)
+
+
+def flat(result: Any) -> list[Any]:
+    return [y for part in result for y in flat(part)] if isinstance(result, tuple) else [result]
+
+
+def sequences(batch_first: bool = False, kdim: int = EMBED, vdim: int = EMBED) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    shapes = [(QUERIES, BATCH, EMBED), (KEYS, BATCH, kdim), (KEYS, BATCH, vdim)]
+    return [np.ascontiguousarray(rng.standard_normal(s).swapaxes(0, 1 if batch_first else 0)) for s in shapes]
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"bias": False},
+    {"batch_first": True},
+    {"kdim": 5, "vdim": 6},
+    {"kdim": 5, "vdim": 6, "bias": False, "batch_first": True},
+    {"add_bias_kv": True},
+    {"add_zero_attn": True, "add_bias_kv": True, "kdim": 5},
+]
+PADDING = np.asarray([[False, False, False, True], [False, True, False, True]])
+HIDDEN = np.triu(np.ones((QUERIES, KEYS), dtype=bool), 1)
+MASKS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "padding": {"key_padding_mask": PADDING},
+    "causal": {"attn_mask": HIDDEN},
+    "both": {"key_padding_mask": PADDING, "attn_mask": HIDDEN},
+    "added": {"attn_mask": np.linspace(-1, 1, QUERIES * KEYS).reshape(QUERIES, KEYS)},
+    "per head": {"attn_mask": np.linspace(-1, 1, 4 * QUERIES * KEYS).reshape(4, QUERIES, KEYS)},
+    "all added": {
+        "attn_mask": np.linspace(-1, 1, QUERIES * KEYS).reshape(QUERIES, KEYS),
+        "key_padding_mask": np.linspace(0, 1, BATCH * KEYS).reshape(BATCH, KEYS),
+    },
+}
+WEIGHTS: list[dict[str, Any]] = [{"need_weights": False}, {}, {"average_attn_weights": False}]
+
+
+@pytest.mark.parametrize("weights", WEIGHTS, ids=str)
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_is_that_of_torch(options: dict[str, Any], mask: str, weights: dict[str, Any]) -> None:
+    mine, theirs = pair("MultiheadAttention", embed_dim=EMBED, num_heads=HEADS, **options)
+    arrays = sequences(
+        options.get("batch_first", False), options.get("kdim", EMBED), options.get("vdim", EMBED)
+    )
+
+    def call(module: Any, *arrays: Any, as_array: Any) -> Any:
+        return module(*arrays, **{k: as_array(v) for k, v in MASKS[mask].items()}, **weights)
+
+    compare(mine, theirs, arrays, call)
+
+
+@pytest.mark.parametrize("need_weights", [False, True])
+@pytest.mark.parametrize("shape", [(3, 2, EMBED), (3, EMBED)])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_self_attention(shape: tuple[int, ...], need_weights: bool, batch_first: bool) -> None:
+    """One array for queries, keys and values: one projection; with a batch and without."""
+    mine, theirs = pair("MultiheadAttention", embed_dim=EMBED, num_heads=HEADS, batch_first=batch_first)
+    x = np.random.default_rng(0).standard_normal(shape)
+    compare(mine, theirs, [x], lambda module, x, as_array: module(x, x, x, need_weights=need_weights))
+
+
+@pytest.mark.parametrize("need_weights", [False, True])
+def test_causal_needs_no_mask(need_weights: bool) -> None:
+    mine, _ = pair("MultiheadAttention", embed_dim=EMBED, num_heads=HEADS)
+    x = Tensor(np.random.default_rng(0).standard_normal((KEYS, BATCH, EMBED)))
+    hidden = Tensor(np.triu(np.ones((KEYS, KEYS), dtype=bool), 1))
+    expected, _ = mine(x, x, x, attn_mask=hidden)
+    for extra in ({}, {"attn_mask": hidden}, {"key_padding_mask": Tensor(np.zeros((BATCH, KEYS), bool))}):
+        y, _ = mine(x, x, x, is_causal=True, need_weights=need_weights, **extra)
+        np.testing.assert_allclose(y.detach().numpy(), expected.detach().numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("need_weights", [False, True])
+def test_query_without_keys_is_no_nan(need_weights: bool) -> None:
+    mine = nn.MultiheadAttention(EMBED, HEADS)
+    x = Tensor(np.ones((KEYS, 1, EMBED), dtype=np.float32), requires_grad=True)
+    hidden = Tensor(np.ones((1, KEYS), dtype=bool))
+    y, weights = mine(x, x, x, key_padding_mask=hidden, need_weights=need_weights)
+    y.sum().backward()
+    np.testing.assert_array_equal(y.detach().numpy(), 0.0)
+    assert np.isfinite(x.grad.numpy()).all()
+    assert weights is None or not weights.detach().numpy().any()
+
+
+def test_second_derivative() -> None:
+    layer = nn.MultiheadAttention(4, 2).double()
+    arrays = [a[..., :4] for a in sequences()]
+    gradgradcheck(lambda q, k, v: layer(q, k, v, need_weights=False)[0], arrays, fast_mode=True)
+    gradgradcheck(lambda q, k, v: layer(q, k, v)[0], arrays, fast_mode=True)
+
+
+def test_dropout_is_on_in_training_only_and_reproducible() -> None:
+    layer = nn.MultiheadAttention(EMBED, HEADS, dropout=0.5)
+    x = xp.ones((KEYS, BATCH, EMBED)) * xp.asarray(np.linspace(0, 1, KEYS, dtype=np.float32)[:, None, None])
+    evaluated = [layer.eval()(x, x, x, need_weights=n)[0].detach().numpy() for n in (False, True)]
+    np.testing.assert_allclose(*evaluated, rtol=1e-5, atol=1e-6)
+    layer.train()
+    results = []
+    for _ in range(2):
+        xpnn.manual_seed(7)
+        results.append([layer(x, x, x, need_weights=n)[0].detach().numpy() for n in (False, True)])
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+    assert not np.allclose(results[0][0], evaluated[0])
+
+
+def test_dropout_keeps_the_mean() -> None:
+    """Forward, and the gradient equals that of the same mask by hand."""
+    from xpnn import functional as F
+
+    rng = np.random.default_rng(0)
+    q, k, v = (Tensor(rng.standard_normal((2, 3, 4)), requires_grad=True) for _ in range(3))
+    xpnn.manual_seed(3)
+    y = F.scaled_dot_product_attention(q, k, v, dropout_p=0.4)
+    xpnn.manual_seed(3)
+    expected = F.attention_with_weights(q, k, v, dropout_p=0.4)[0]
+    np.testing.assert_allclose(y.detach().numpy(), expected.detach().numpy(), rtol=1e-12)
+    above = Tensor(rng.standard_normal(y.shape))
+    for g, e in zip(grad(y, [q, k, v], above), grad(expected, [q, k, v], above), strict=True):
+        np.testing.assert_allclose(g.numpy(), e.numpy(), rtol=1e-10, atol=1e-12)
+    ones = Tensor(np.ones((1, 1, 20000, 1)))
+    mean = F.scaled_dot_product_attention(ones[:, :, :1, :], ones, ones, dropout_p=0.5).item()
+    assert abs(mean - 1) < 0.05
+
+
+def test_first_weights_are_distributed_as_in_torch() -> None:
+    mine, theirs = (
+        nn.MultiheadAttention(64, 4, add_bias_kv=True),
+        torch.nn.MultiheadAttention(64, 4, add_bias_kv=True),
+    )
+    for (name, p), (_, t) in zip(mine.named_parameters(), theirs.named_parameters(), strict=True):
+        p, t = p.detach().numpy(), t.detach().numpy()
+        assert p.shape == t.shape, name
+        assert abs(p.std() - t.std()) <= 0.3 * t.std(), name
+        if name != "bias_k" and name != "bias_v":
+            assert np.abs(p).max() <= 1.05 * np.abs(t).max() + 1e-12, name
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "call"),
+    [
+        (ArgumentError, r"num_heads that divides embed_dim=8, got 3", lambda: nn.MultiheadAttention(8, 3)),
+        (
+            ShapeError,
+            r"MultiheadAttention expects 8 features on the last axis of the query, got 6 .* embed_dim=6\?",
+            lambda: nn.MultiheadAttention(8, 2)(*[xp.ones((3, 2, 6))] * 3),
+        ),
+        (
+            ShapeError,
+            r"MultiheadAttention expects attn_mask of shape \(3, 3\) or \(4, 3, 3\), got \(2, 3\)",
+            lambda: nn.MultiheadAttention(8, 2)(*[xp.ones((3, 2, 8))] * 3, attn_mask=xp.ones((2, 3))),
+        ),
+        (
+            ShapeError,
+            r"MultiheadAttention expects key_padding_mask of shape \(2, 3\), got \(3, 2\)",
+            lambda: nn.MultiheadAttention(8, 2)(*[xp.ones((3, 2, 8))] * 3, key_padding_mask=xp.ones((3, 2))),
+        ),
+        (
+            DTypeError,
+            r"MultiheadAttention expects attn_mask of booleans or float32, got int64",
+            lambda: nn.MultiheadAttention(8, 2)(
+                *[xp.ones((3, 2, 8))] * 3, attn_mask=xp.ones((3, 3), dtype=xp.int64)
+            ),
+        ),
+        (
+            ShapeError,
+            r"expects \(L, N, E\), \(S, N, K\) and \(S, N, V\), got .* Is batch_first set as it should be\?",
+            lambda: nn.MultiheadAttention(8, 2)(xp.ones((3, 2, 8)), *[xp.ones((3, 4, 8))] * 2),
+        ),
+    ],
+)
+def test_refuses(error: type[Exception], match: str, call: Any) -> None:
+    with pytest.raises(error, match=match):
+        call()
