@@ -27,6 +27,9 @@ LAYERS: list[tuple[str, dict[str, Any], tuple[int, ...]]] = [
     ("GELU", {}, (3, 4)),
     ("GELU", {"approximate": "tanh"}, (3, 4)),
     ("SiLU", {}, (3, 4)),
+    ("Hardtanh", {"min_val": -0.5, "max_val": 0.7}, (3, 4)),
+    ("ReLU6", {"inplace": True}, (3, 4)),
+    ("Hardswish", {}, (3, 4)),
     ("Softplus", {}, (3, 4)),
     ("Softplus", {"beta": 2.0, "threshold": 1.0}, (3, 4)),
     ("Sigmoid", {}, (3, 4)),
@@ -82,6 +85,14 @@ LAYERS: list[tuple[str, dict[str, Any], tuple[int, ...]]] = [
     ("LayerNorm", {"normalized_shape": 4}, (2, 3, 4)),
     ("LayerNorm", {"normalized_shape": (3, 4), "bias": False}, (2, 3, 4)),
     ("LayerNorm", {"normalized_shape": [4], "elementwise_affine": False, "eps": 1e-3}, (2, 3, 4)),
+    ("GroupNorm", {"num_groups": 2, "num_channels": 4}, (3, 4, 2, 3)),
+    ("GroupNorm", {"num_groups": 1, "num_channels": 4, "affine": False, "eps": 1e-3}, (3, 4)),
+    ("InstanceNorm1d", {"num_features": 3}, (2, 3, 4)),
+    ("InstanceNorm2d", {"num_features": 3, "affine": True, "track_running_stats": True}, (2, 3, 4, 2)),
+    ("InstanceNorm2d", {"num_features": 3, "momentum": 0.3, "track_running_stats": True}, (3, 4, 2)),
+    ("InstanceNorm3d", {"num_features": 2, "eps": 1e-3}, (2, 2, 3, 2, 2)),
+    ("RMSNorm", {"normalized_shape": 4}, (2, 3, 4)),
+    ("RMSNorm", {"normalized_shape": (3, 4), "eps": 1e-3, "elementwise_affine": False}, (2, 3, 4)),
     ("Dropout", {"p": 0.0}, (2, 3)),
     ("Flatten", {}, (2, 3, 4)),
     ("Flatten", {"start_dim": 0, "end_dim": 1}, (2, 3, 4)),
@@ -144,7 +155,7 @@ def test_layer_is_that_of_torch(name: str, options: dict[str, Any], shape: tuple
 def test_repr_is_that_of_torch(name: str, options: dict[str, Any], shape: tuple[int, ...]) -> None:
     mine, theirs = pair(name, options)
     expected = text(theirs)
-    if name in ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm"):
+    if "Norm" in name:
         expected = expected.replace(", bias=False", "")
         assert text(mine).replace(", bias=False", "") == expected
     else:

@@ -19,6 +19,8 @@ from xpnn.functional.conv import conv2d, conv_transpose2d
 from xpnn.functional.cross_entropy import cross_entropy, nll_loss
 from xpnn.functional.dropout import dropout, dropout1d, dropout2d, dropout3d
 from xpnn.functional.embedding import embedding
+from xpnn.functional.group_norm import group_norm, instance_norm, rms_norm
+from xpnn.functional.hard_activation import hardsigmoid, hardswish, hardtanh, relu6
 from xpnn.functional.linear import linear
 from xpnn.functional.loss import (
     binary_cross_entropy,
@@ -67,9 +69,14 @@ __all__ = [
     "elu",
     "embedding",
     "gelu",
+    "group_norm",
     "gru",
     "gru_cell",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
     "huber_loss",
+    "instance_norm",
     "kl_div",
     "l1_loss",
     "layer_norm",
@@ -85,6 +92,8 @@ __all__ = [
     "nll_loss",
     "prelu",
     "relu",
+    "relu6",
+    "rms_norm",
     "rnn_relu",
     "rnn_relu_cell",
     "rnn_tanh",

@@ -6,11 +6,15 @@ from xpnn.nn.activation import (
     ELU,
     GELU,
     SELU,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
     LeakyReLU,
     LogSigmoid,
     LogSoftmax,
     PReLU,
     ReLU,
+    ReLU6,
     Sigmoid,
     SiLU,
     Softmax,
@@ -23,6 +27,7 @@ from xpnn.nn.conv import Conv2d, ConvTranspose2d
 from xpnn.nn.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from xpnn.nn.embedding import Embedding
 from xpnn.nn.flatten import Flatten, Unflatten
+from xpnn.nn.group_norm import GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, RMSNorm
 from xpnn.nn.hooks import RemovableHandle
 from xpnn.nn.linear import Identity, Linear
 from xpnn.nn.loss import (
@@ -71,9 +76,16 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GRUCell",
+    "GroupNorm",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
     "HuberLoss",
     "Identity",
     "IncompatibleKeys",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "KLDivLoss",
     "L1Loss",
     "LSTMCell",
@@ -94,8 +106,10 @@ __all__ = [
     "ParameterDict",
     "ParameterIterator",
     "ParameterList",
+    "RMSNorm",
     "RNNCell",
     "ReLU",
+    "ReLU6",
     "RemovableHandle",
     "Sequential",
     "SiLU",

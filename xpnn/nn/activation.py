@@ -224,6 +224,71 @@ class Tanh(Module):
         return F.tanh(input)
 
 
+class Hardtanh(Module):
+    """x cut off at min_val and max_val, elementwise.
+
+    >>> from xpnn.autograd import tensor
+    >>> Hardtanh()(tensor([-2.0, 0.5]))
+    tensor([-1. ,  0.5])
+    """
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        self.min_val = min_val
+        self.max_val = max_val
+        self.inplace = inplace
+
+    def forward(self, input: Any) -> Any:
+        """Any shape to the same."""
+        return F.hardtanh(input, self.min_val, self.max_val)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        tail = ", inplace=True" if self.inplace else ""
+        return f"min_val={self.min_val}, max_val={self.max_val}{tail}"
+
+
+class ReLU6(Hardtanh):
+    """x cut off at 0 and 6, elementwise.
+
+    >>> from xpnn.autograd import tensor
+    >>> ReLU6()(tensor([-2.0, 8.0]))
+    tensor([0., 6.])
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(0.0, 6.0, inplace)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return "inplace=True" if self.inplace else ""
+
+
+class Hardsigmoid(ReLU):
+    """x / 6 + 1/2 cut off at 0 and 1, elementwise.
+
+    >>> from xpnn.autograd import tensor
+    >>> Hardsigmoid()(tensor([-4.0, 0.0]))
+    tensor([0. , 0.5])
+    """
+
+    def forward(self, input: Any) -> Any:
+        """Any shape to the same."""
+        return F.hardsigmoid(input)
+
+
+class Hardswish(ReLU):
+    """x times its hard sigmoid, elementwise.
+
+    >>> from xpnn.autograd import tensor
+    >>> Hardswish()(tensor([0.0, 3.0])).tolist()
+    [0.0, 3.0]
+    """
+
+    def forward(self, input: Any) -> Any:
+        """Any shape to the same."""
+        return F.hardswish(input)
+
+
 class Softmax(Module):
     """e^x_i / sum_j e^x_j along the axis `dim`, without overflow.
 
