@@ -99,6 +99,7 @@ def test_the_mnist_loop_is_short() -> None:
 
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One after the other, as a reader would type them; definitions quoted from the source are left out."""
+    pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     for code in blocks("python"):
