@@ -187,6 +187,123 @@ def test_first_weights_are_distributed_as_in_torch() -> None:
             assert np.abs(p).max() <= 1.05 * np.abs(t).max() + 1e-12, name
 
 
+# Transformers
+
+LAYER = {"d_model": EMBED, "nhead": HEADS, "dim_feedforward": 12, "dropout": 0.0}
+LAYER_OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"norm_first": True, "activation": "gelu"},
+    {"batch_first": True, "bias": False, "layer_norm_eps": 1e-3},
+]
+
+
+def source_and_target(batch_first: bool = False) -> list[np.ndarray]:
+    return sequences(batch_first)[1::-1]  # S steps, then L
+
+
+@pytest.mark.parametrize("options", LAYER_OPTIONS, ids=str)
+def test_encoder_layer(options: dict[str, Any]) -> None:
+    mine, theirs = pair("TransformerEncoderLayer", **LAYER, **options)
+    source, _ = source_and_target(options.get("batch_first", False))
+    compare(mine, theirs, [source])
+    hidden = np.triu(np.ones((KEYS, KEYS), dtype=bool), 1)
+    mine.zero_grad(), theirs.zero_grad()
+    compare(
+        mine,
+        theirs,
+        [source],
+        lambda module, x, as_array: module(x, as_array(hidden), src_key_padding_mask=as_array(PADDING)),
+    )
+
+
+@pytest.mark.parametrize("options", LAYER_OPTIONS, ids=str)
+def test_decoder_layer(options: dict[str, Any]) -> None:
+    mine, theirs = pair("TransformerDecoderLayer", **LAYER, **options)
+    source, target = source_and_target(options.get("batch_first", False))
+    hidden = np.triu(np.ones((QUERIES, QUERIES), dtype=bool), 1)
+    compare(
+        mine,
+        theirs,
+        [target, source],
+        lambda module, *xs, as_array: module(
+            *xs, tgt_mask=as_array(hidden), memory_key_padding_mask=as_array(PADDING)
+        ),
+    )
+
+
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor")
+@pytest.mark.parametrize("options", LAYER_OPTIONS, ids=str)
+def test_transformer(options: dict[str, Any]) -> None:
+    """Encoder and decoder of two layers each, with a causal mask made by the library."""
+    mine, theirs = pair("Transformer", num_encoder_layers=2, num_decoder_layers=2, **LAYER, **options)
+    arrays = source_and_target(options.get("batch_first", False))
+    mask = nn.Transformer.generate_square_subsequent_mask(QUERIES, dtype="float64")
+    expected = torch.nn.Transformer.generate_square_subsequent_mask(QUERIES, dtype=torch.float64)
+    np.testing.assert_array_equal(mask, expected.numpy())
+
+    def call(module: Any, *xs: Any, as_array: Any) -> Any:
+        return module(*xs, tgt_mask=as_array(mask), src_key_padding_mask=as_array(PADDING))
+
+    compare(mine, theirs, arrays, call)
+    causal = mine(*map(Tensor, arrays), tgt_is_causal=True, src_key_padding_mask=Tensor(PADDING))
+    np.testing.assert_allclose(
+        causal.detach().numpy(), call(mine, *map(Tensor, arrays), as_array=Tensor).detach().numpy(), rtol=1e-9
+    )
+
+
+def test_layers_of_a_stack_are_copies() -> None:
+    layer = nn.TransformerEncoderLayer(EMBED, HEADS, 12)
+    stack = nn.TransformerEncoder(layer, 2, nn.LayerNorm(EMBED))
+    first, second = (list(part.parameters()) for part in stack.layers)
+    assert all(a is not b for a, b in zip(first, second, strict=True))
+    for p, q in zip(first, layer.parameters(), strict=True):
+        np.testing.assert_array_equal(p.detach().numpy(), q.detach().numpy())
+
+
+def test_causal_transformer_does_not_look_ahead(backend: Any) -> None:
+    """On every backend: what comes later changes nothing; float32 stays float32."""
+    stack = nn.TransformerEncoder(nn.TransformerEncoderLayer(EMBED, HEADS, 12, batch_first=True), 2).eval()
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 5, EMBED)).astype(np.float32)
+    later = x.copy()
+    later[:, 3:] += 1
+    y, z = (backend.numpy(stack(Tensor(backend.array(a)), is_causal=True).data) for a in (x, later))
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y[:, :3], z[:, :3], rtol=1e-5, atol=1e-6)
+    assert not np.allclose(y[:, 3:], z[:, 3:])
+
+
+def test_learns_to_reverse() -> None:
+    """A decoder that writes a sequence backwards, trained with teacher forcing, on its own text after."""
+    xpnn.manual_seed(0)
+    symbols, steps = 5, 4
+    embed, places = nn.Embedding(symbols + 1, 32), nn.Embedding(steps, 32)
+    model = nn.Transformer(32, 4, 1, 1, 64, dropout=0.0, batch_first=True, norm_first=True)
+    head = nn.Linear(32, symbols)
+    parts = nn.ModuleList([embed, places, model, head])
+    optimizer = xpnn.optim.Adam(parts.parameters(), lr=3e-3)
+    rng, at = np.random.default_rng(0), Tensor(np.arange(steps))
+
+    def scores(source: np.ndarray, target: np.ndarray) -> Any:
+        begun = np.concatenate([np.full((len(target), 1), symbols), target[:, :-1]], axis=1)
+        x, y = (embed(Tensor(tokens)) + places(at) for tokens in (source, begun))
+        return head(model(x, y, tgt_is_causal=True))
+
+    for _ in range(150):
+        source = rng.integers(0, symbols, (32, steps))
+        loss = nn.CrossEntropyLoss()(
+            scores(source, source[:, ::-1]).reshape(-1, symbols), Tensor(source[:, ::-1].reshape(-1))
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    source = rng.integers(0, symbols, (50, steps))
+    written = np.zeros_like(source)
+    for t in range(steps):
+        written[:, t] = scores(source, written).detach().numpy()[:, t].argmax(axis=-1)
+    assert (written == source[:, ::-1]).mean() > 0.95
+
+
 @pytest.mark.parametrize(
     ("error", "match", "call"),
     [
@@ -217,6 +334,16 @@ def test_first_weights_are_distributed_as_in_torch() -> None:
             ShapeError,
             r"expects \(L, N, E\), \(S, N, K\) and \(S, N, V\), got .* Is batch_first set as it should be\?",
             lambda: nn.MultiheadAttention(8, 2)(xp.ones((3, 2, 8)), *[xp.ones((3, 4, 8))] * 2),
+        ),
+        (
+            ArgumentError,
+            r"expects activation='relu', 'gelu' or a function, got 'elu'",
+            lambda: nn.TransformerEncoderLayer(8, 2, activation="elu"),
+        ),
+        (
+            ShapeError,
+            r"Transformer expects src with 8 features on the last axis, got shape \(3, 1, 6\)\. Did you mean",
+            lambda: nn.Transformer(8, 2, 1, 1, 8)(xp.ones((3, 1, 6)), xp.ones((3, 1, 8))),
         ),
     ],
 )

@@ -86,7 +86,8 @@ class MNIST(TensorDataset):
         raise DataError(
             f"finds no {name}(.gz) in {folders[0]} or {folders[1]}",
             subject=type(self).__name__,
-            hint="Point root at the folder with the original files, or pass download=True (--download on the command line)",
+            hint="Point root at the folder with the original files, or pass download=True "
+            "(--download on the command line)",
         )
 
 

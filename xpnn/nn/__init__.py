@@ -48,6 +48,13 @@ from xpnn.nn.pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPoo
 from xpnn.nn.rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from xpnn.nn.state import IncompatibleKeys
 from xpnn.nn.summary import Summary, SummaryRow, summary
+from xpnn.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 
 __all__ = [
     "CELU",
@@ -120,6 +127,11 @@ __all__ = [
     "Summary",
     "SummaryRow",
     "Tanh",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "Unflatten",
     "init",
     "summary",
