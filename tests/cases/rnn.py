@@ -220,7 +220,7 @@ def cell_case(name):
 
 CASES = [
     *[
-        case("", name, [*grid(num_layers=2, bidirectional=True), *grid(has_biases=False)])
+        case("", name, [*grid(has_biases=False), *grid(num_layers=2, bidirectional=True)])
         for name in ("lstm", "gru", "rnn_tanh")
     ],
     case("", "rnn_relu", grid(bidirectional=[True, False])),
@@ -230,7 +230,7 @@ CASES = [
     case(
         "projected",
         "lstm",
-        [*grid(num_layers=2, bidirectional=True), *grid(has_biases=False)],
+        [*grid(has_biases=False), *grid(num_layers=2, bidirectional=True)],
         inputs("lstm", projected=2),
     ),
     *[

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, Array, DTypeError, ShapeError, device_of, namespace
+from xpnn.backend import ArgumentError, Array, DTypeError, ShapeError, device_of, dtype_name, namespace
 from xpnn.functional.arguments import check_rank, raw_array, shape_of
 from xpnn.functional.attention import attention_with_weights, scaled_dot_product_attention
 from xpnn.functional.linear import linear
@@ -204,7 +204,10 @@ def _additive(mask: Any, q: Any, name: str) -> Any:
         low, zero = (xp.asarray(value, dtype=like.dtype, device=device) for value in (-math.inf, 0.0))
         return xp.where(raw_array(mask), low, zero)
     if mask.dtype != like.dtype:
-        raise DTypeError(f"expects {name} of booleans or {like.dtype}, got {mask.dtype}", subject=_SUBJECT)
+        raise DTypeError(
+            f"expects {name} of booleans or {dtype_name(like.dtype)}, got {dtype_name(mask.dtype)}",
+            subject=_SUBJECT,
+        )
     return mask
 
 
