@@ -388,6 +388,7 @@ def main() -> None:
     parser.add_argument("--backends", default=",".join(COMPETITORS), help="of: %(default)s, pytorch:cuda")
     parser.add_argument("--quick", action="store_true", help="few samples: to see that it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured here")
+    parser.add_argument("--seconds", type=float, default=120, help="at most, for a workload: %(default)s")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     options = parser.parse_args()
     workloads = options.workloads.split(",")
@@ -398,14 +399,14 @@ def main() -> None:
         work(options.work, workloads[0])
         return
 
-    rounds, limit = (3, 30.0) if options.quick else (15, 240.0)
-    rows = []
+    rounds, limit = (3, min(30.0, options.seconds)) if options.quick else (15, options.seconds)
+    rows: list[dict[str, Any]] = []
+    about = machine()
     for workload in workloads:
         report(f"{WORKLOADS[workload].title} ...")
         rows += measure(workload, options.backends.split(","), rounds, limit)
-    about = machine()
-    if options.json:
-        options.json.write_text(json.dumps({"machine": about, "results": rows}, indent=1) + "\n")
+        if options.json:  # after each workload, so that a run that is cut leaves what it has
+            options.json.write_text(json.dumps({"machine": about, "results": rows}, indent=1) + "\n")
     print(table(about, rows))
 
 
