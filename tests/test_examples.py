@@ -135,6 +135,18 @@ def test_all_backends_are_in_the_table() -> None:
         assert f'| `"{name}"` |' in README
 
 
+def test_what_there_is_exists() -> None:
+    """Each name in the table of packages is one of its package, or of xpnn itself."""
+    section = README.partition("## What there is")[2].partition("\n## ")[0]
+    for row in section.splitlines():
+        packages, _, names = row.strip("| ").partition(" | ")
+        if not packages.startswith("`"):
+            continue
+        places = [xpnn, *(getattr(xpnn, name, None) for name in re.findall(r"`(\w+)`", packages))]
+        for name in re.findall(r"`([A-Za-z_]\w*)`", names):
+            assert any(hasattr(place, name) for place in places), name
+
+
 def test_the_paths_that_are_named_exist() -> None:
     for path in re.findall(r"`((?:xpnn|tests|examples|ci)/[\w/.]+)`", README):
         assert (ROOT / path).exists(), path
