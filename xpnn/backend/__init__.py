@@ -55,6 +55,7 @@ from xpnn.backend.registry import (
     set_backend,
     use_backend,
 )
+from xpnn.backend.threads import get_num_threads, set_num_threads
 from xpnn.backend.versions import show_versions
 
 __all__ = [
@@ -87,6 +88,7 @@ __all__ = [
     "find_kernels",
     "get_backend",
     "get_device",
+    "get_num_threads",
     "idioms",
     "is_array",
     "is_floating",
@@ -111,6 +113,7 @@ __all__ = [
     "registered_kernels",
     "scatter",
     "set_backend",
+    "set_num_threads",
     "show_versions",
     "size_of",
     "special",
