@@ -50,10 +50,11 @@ def set_num_threads(threads: int) -> None:
         )
     with _limit_lock:
         _chosen = threads
+        blas = _blas()
         if _limited:
             _before = threads
-        elif _blas() is not None:
-            _blas()[1](threads)
+        elif blas is not None:
+            blas[1](threads)
 
 
 def get_num_threads() -> int:

@@ -2,6 +2,4 @@
 
 from xpnn.kernels.numpy import attention, conv, memory, pool, rnn
 
-memory.keep_pages()
-
-__all__ = ["attention", "conv", "pool", "rnn"]
+__all__ = ["attention", "conv", "memory", "pool", "rnn"]

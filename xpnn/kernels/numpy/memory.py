@@ -76,3 +76,6 @@ def keep_pages() -> None:
         return
     mallopt(_MMAP_THRESHOLD, _KEPT_BELOW)
     mallopt(_TRIM_THRESHOLD, _KEPT_BELOW)
+
+
+keep_pages()

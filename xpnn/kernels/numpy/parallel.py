@@ -8,6 +8,8 @@ releases Python's global lock in its loops. To hand a part to a waiting thread a
 from __future__ import annotations
 
 import contextvars
+import functools
+import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -43,7 +45,7 @@ def parallel(
         return [function(slice(0, count))]
     units = -(-count // align)
     bounds = [min(i * units // threads * align, count) for i in range(threads + 1)]
-    parts = [slice(first, last) for first, last in zip(bounds, bounds[1:])]
+    parts = [slice(first, last) for first, last in itertools.pairwise(bounds)]
     with single_threaded_blas():
         if not _crew_lock.acquire(blocking=False):
             return [function(part) for part in parts]
@@ -94,8 +96,7 @@ def _together(function: Callable[[slice], _Result], parts: list[slice]) -> list[
         _crew.append(_Worker())
     workers = _crew[: len(parts) - 1]
     for worker, part in zip(workers, parts):
-        context = contextvars.copy_context()
-        worker.start(lambda context=context, part=part: context.run(function, part))
+        worker.start(functools.partial(contextvars.copy_context().run, function, part))
     try:
         own = function(parts[-1])
     finally:  # the others still write into shared arrays: wait for them whatever happens
