@@ -43,6 +43,7 @@ class Adam(Optimizer):
     [0.75]
     """
 
+    kernel = "adam"
     decoupled = False
 
     def __init__(
@@ -131,6 +132,7 @@ class AdamW(Adam):
     [0.75]
     """
 
+    kernel = "adamw"
     decoupled = True
 
     def __init__(

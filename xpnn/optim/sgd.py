@@ -40,6 +40,8 @@ class SGD(Optimizer):
     [0.5]
     """
 
+    kernel = "sgd"
+
     def __init__(
         self,
         params: Iterable[Any],
