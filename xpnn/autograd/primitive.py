@@ -19,13 +19,15 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from xpnn.autograd.core import TensorBase, carries_gradient, new_tensor
+from xpnn.autograd.core import TensorBase, carries_gradient, new_promise, new_tensor
 from xpnn.autograd.mode import switches
 from xpnn.autograd.tape import Node, check_finite, classify
 from xpnn.backend import (
     Backend,
+    Deferred,
     DTypeError,
     GradientError,
+    array_of,
     backend_of,
     concrete,
     device_of,
@@ -35,6 +37,7 @@ from xpnn.backend import (
     namespace,
     python_scalar,
     raise_mismatch,
+    shares_saved,
 )
 
 _NUMBERS = frozenset((int, float, bool, complex, type(None)))
@@ -67,55 +70,86 @@ class Primitive:
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Run the forward, or a kernel in its place; record it if a gradient may be asked for."""
-        raws = []
-        wrapped = track = plain = False
+        raws: list[Any] = []
+        edges: list[Any] = []
+        wrapped = track = plain = promised = False
         kind: type | None = None
         entry: Any = None
         for arg in args:
+            edge = None
             if isinstance(arg, TensorBase):
                 wrapped = True
                 if arg._requires_grad:
                     track = True
-                arg = arg.data
+                    edge = arg.edge or arg
+                if arg.promised:
+                    promised = True
+                    arg = arg.promise
+                else:
+                    arg = arg.data
             raws.append(arg)
+            edges.append(edge)
             if kind is None:
                 kind = type(arg)
                 entry = self._table.get(kind)
                 plain = entry is not None and not entry[0].several_devices
             elif plain and type(arg) is not kind and type(arg) not in _NUMBERS:
                 plain = False
-        if not plain:
-            entry = self._dispatch(raws, wrapped)
-        backend, kernels = entry
-
-        forward, own_backward = self.forward, None
-        if kernels and kernels_enabled():
-            for kernel in kernels:
-                if kernel.when is None or kernel.when(*raws, **options):
-                    forward, own_backward = kernel.forward, kernel.backward_function
-                    break
-        output, saved = forward(*raws, **options)
+        own_backward = None
+        if promised:
+            result = self._absorbed(raws, options)
+            if result is None:  # have the promises kept, and start again
+                return self(
+                    *[arg.settled() if isinstance(arg, TensorBase) else arg for arg in args], **options
+                )
+            output, saved, own_backward = result
+        else:
+            if not plain:
+                entry = self._dispatch(raws, wrapped)
+            forward = self.forward
+            if entry[1] and kernels_enabled():
+                for kernel in entry[1]:
+                    if kernel.when is None or kernel.when(*raws, **options):
+                        forward, own_backward, promised = (
+                            kernel.forward,
+                            kernel.backward_function,
+                            kernel.defers,
+                        )
+                        break
+            output, saved = forward(*raws, **options)
+        if promised and (not wrapped or switches.anomaly or switches.recorder is not None):
+            output, saved, promised = *_kept(output, saved), False
         if not wrapped:
             return output
 
         several = type(output) is tuple
-        originals = output if several else (output,)
-        outputs = originals
-        if backend.as_array is not None:
-            outputs = tuple([backend.as_array(y) for y in originals])
+        originals = outputs = output if several else (output,)
+        if not promised and entry[0].as_array is not None:
+            outputs = tuple([y if type(y) is kind else entry[0].as_array(y) for y in originals])
         if switches.anomaly:
             check_finite(outputs, self.name, "output")
         node = None
         if track and switches.grad:
-            node = self._record(args, raws, options, originals, saved, own_backward, several)
+            node = self._record(tuple(edges), raws, options, originals, saved, own_backward, several)
+        wrap = new_promise if promised else new_tensor
         if not several:
-            return new_tensor(outputs[0], None if node is None else (node, 0))
+            return wrap(outputs[0], None if node is None else (node, 0))
         return tuple(
             [
-                new_tensor(y, (node, i) if node is not None and carries_gradient(y) else None)
+                wrap(y, (node, i) if node is not None and carries_gradient(y) else None)
                 for i, y in enumerate(outputs)
             ]
         )
+
+    def _absorbed(self, raws: list, options: dict) -> tuple[Any, tuple, Callable] | None:
+        """The operation as one of the promises among its arguments takes it up; None if none does."""
+        if kernels_enabled():
+            for raw in raws:
+                if isinstance(raw, Deferred):
+                    result = raw.absorb(self.name, tuple(raws), options)
+                    if result is not None:
+                        return result
+        return None
 
     def _dispatch(self, raws: list, wrapped: bool) -> tuple[Backend, list]:
         """The backend of the arrays and its kernels for this primitive; checks that the arrays match.
@@ -154,7 +188,7 @@ class Primitive:
 
     def _record(
         self,
-        args: tuple,
+        edges: tuple,
         raws: list,
         options: dict,
         outputs: tuple,
@@ -169,11 +203,10 @@ class Primitive:
         else:
             _refuse_complex(outputs, self.name)
             return None
-        edges = tuple([_edge(arg) for arg in args])
         kinds, residual = classify(saved, raws, outputs, edges)
         node = Node(self, options, edges, saved, kinds, len(outputs) if several else 0)
-        if own_backward is not None or residual:
-            node.own_backward = own_backward
+        node.own_backward = own_backward
+        if residual or (own_backward is not None and not shares_saved(own_backward)):
             node.inputs = tuple(raws)
         if switches.anomaly:
             node.scope = tuple(switches.scopes)
@@ -208,11 +241,10 @@ def primitive(forward: Callable) -> Primitive:
     return Primitive(forward)
 
 
-def _edge(arg: Any) -> Any:
-    """Where the gradient of an argument goes to: a leaf, `(node, index)`, or nowhere."""
-    if isinstance(arg, TensorBase) and arg._requires_grad:
-        return arg.edge or arg
-    return None
+def _kept(output: Any, saved: tuple) -> tuple[Any, tuple]:
+    """The arrays in place of the promises among the outputs and what is saved."""
+    output = tuple(map(array_of, output)) if type(output) is tuple else array_of(output)
+    return output, tuple(map(array_of, saved))
 
 
 def _refuse_complex(outputs: tuple, name: str) -> None:

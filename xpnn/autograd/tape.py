@@ -14,7 +14,7 @@ from typing import Any
 
 from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor
 from xpnn.autograd.mode import enable_grad, switches
-from xpnn.backend import AnomalyError, GradientError, is_array, namespace, to_numpy
+from xpnn.backend import AnomalyError, GradientError, array_of, is_array, namespace, to_numpy
 
 _order = itertools.count()
 
@@ -138,6 +138,7 @@ def sweep(
             key = id(edge)
             if needed is None or key in wanted:
                 leaves[key] = edge
+                gradient = array_of(gradient)
                 found[key] = found[key] + gradient if key in found else gradient
             return
         node, index = edge
@@ -161,12 +162,14 @@ def sweep(
         order = -heapq.heappop(heap)
         node = nodes.pop(order)
         gy = gradients.pop(order)
+        if node.hooks is not None or (needed is not None and order not in needed):
+            gy = list(map(array_of, gy)) if node.outputs else array_of(gy)
         if node.hooks is not None:
             gy = _run_hooks(node, gy, create_graph)
         if needed is not None:
             for index in range(node.outputs or 1):
                 if (order, index) in wanted:
-                    found[order, index] = gy[index] if node.outputs else gy
+                    found[order, index] = array_of(gy[index] if node.outputs else gy)
             if order not in needed:
                 continue
         needs = tuple(
@@ -241,6 +244,8 @@ def _pull_back(node: Node, gy: Any, needs: tuple[bool, ...], create_graph: bool)
             results = primitive.backward_function(gy, saved, needs, **node.options)
     else:
         function = node.own_backward or primitive.backward_function
+        if not getattr(function, "takes_deferred", False):
+            gy = tuple(map(array_of, gy)) if node.outputs else array_of(gy)
         results = function(gy, node.saved, needs, **node.options)
     for i, need in enumerate(needs):
         if need and results[i] is None:
@@ -255,23 +260,24 @@ def _saved_as_tensors(node: Node) -> tuple:
     saved, kinds = node.saved, node.kinds
     raw_of_input = {kind: value for kind, value in zip(kinds, saved) if kind is not None and kind >= 0}
     if node.inputs is not None:
-        raw_of_input = dict(enumerate(node.inputs))
+        inputs = tuple(map(array_of, node.inputs))
+        raw_of_input = dict(enumerate(inputs))
         if node.own_backward is not None:
-            output, saved = node.primitive.forward(*node.inputs, **node.options)
+            output, saved = node.primitive.forward(*inputs, **node.options)
             outputs = output if isinstance(output, tuple) else (output,)
-            kinds, residual = classify(saved, node.inputs, outputs, node.edges)
+            kinds, residual = classify(saved, inputs, outputs, node.edges)
         else:
             residual = True
         if residual:
-            tensors = [_input_as_tensor(node, i, raw) for i, raw in raw_of_input.items()]
+            tensors = [_input_as_tensor(node, i, array_of(raw)) for i, raw in raw_of_input.items()]
             return node.primitive.forward(*tensors, **node.options)[1]
     return tuple(
         [
             _constant(value)
             if kind is None
-            else _input_as_tensor(node, kind, value)
+            else _input_as_tensor(node, kind, array_of(value))
             if kind >= 0
-            else new_tensor(as_array(value), (node, -1 - kind))
+            else new_tensor(as_array(array_of(value)), (node, -1 - kind))
             for kind, value in zip(kinds, saved)
         ]
     )

@@ -17,6 +17,7 @@ from xpnn.backend.arrays import (
     size_of,
     to_numpy,
 )
+from xpnn.backend.deferred import Deferred, array_of, saves_as_reference, shares_saved, takes_deferred
 from xpnn.backend.dependencies import optional_import
 from xpnn.backend.errors import (
     AnomalyError,
@@ -69,11 +70,13 @@ __all__ = [
     "CheckpointError",
     "DTypeError",
     "DataError",
+    "Deferred",
     "GradientError",
     "IndexOutOfRangeError",
     "MissingDependencyError",
     "ShapeError",
     "XpnnError",
+    "array_of",
     "asarray",
     "available_backends",
     "backend_of",
@@ -111,12 +114,15 @@ __all__ = [
     "register_tensor_type",
     "registered_backends",
     "registered_kernels",
+    "saves_as_reference",
     "scatter",
     "set_backend",
     "set_num_threads",
+    "shares_saved",
     "show_versions",
     "size_of",
     "special",
+    "takes_deferred",
     "to_numpy",
     "use_backend",
 ]

@@ -18,19 +18,23 @@ import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from xpnn.backend.compiled import numba_installed
 from xpnn.backend.registry import Backend
 
 
 class Kernel:
     """One version of one primitive for one backend."""
 
-    __slots__ = ("backend", "backward_function", "forward", "name", "when")
+    __slots__ = ("backend", "backward_function", "defers", "forward", "name", "when")
 
-    def __init__(self, backend: str, name: str, forward: Callable, when: Callable[..., bool] | None) -> None:
+    def __init__(
+        self, backend: str, name: str, forward: Callable, when: Callable[..., bool] | None, defers: bool
+    ) -> None:
         self.backend = backend
         self.name = name
         self.forward = forward
         self.when = when
+        self.defers = defers
         self.backward_function: Callable | None = None
 
     def backward(self, function: Callable) -> Callable:
@@ -47,16 +51,19 @@ _loaded: set[str] = set()
 _disabled = False
 
 
-def kernel(backend: str, name: str, when: Callable[..., bool] | None = None) -> Callable[[Callable], Kernel]:
+def kernel(
+    backend: str, name: str, when: Callable[..., bool] | None = None, defers: bool = False
+) -> Callable[[Callable], Kernel]:
     """Decorate a forward to register it for `backend` under the primitive's `name`.
 
     Args:
         when: is called as the forward would be, and says whether the kernel takes this call. Of several
             kernels of one name the one registered last is asked first.
+        defers: whether it may return a promise in place of an array (see `Deferred`).
     """
 
     def register(forward: Callable) -> Kernel:
-        entry = Kernel(backend, name, forward, when)
+        entry = Kernel(backend, name, forward, when, defers)
         _kernels.setdefault((backend, name), []).insert(0, entry)
         return entry
 
@@ -66,11 +73,15 @@ def kernel(backend: str, name: str, when: Callable[..., bool] | None = None) -> 
 def find_kernels(backend: Backend, name: str) -> list[Kernel]:
     """The kernels of a primitive for a backend; the backend's kernel modules are imported first.
 
+    Those that Numba compiles are imported last, so that they are asked first.
+
     The list is the registry's own: a kernel registered later appears in it.
     """
     if backend.name not in _loaded:
         if backend.kernels is not None:
             importlib.import_module(backend.kernels)
+        if backend.compiled_kernels is not None and numba_installed():
+            importlib.import_module(backend.compiled_kernels)
         _loaded.add(backend.name)
     return _kernels.setdefault((backend.name, name), [])
 

@@ -1,5 +1,29 @@
 """Kernels for NumPy."""
 
-from xpnn.kernels.numpy import attention, conv, memory, pool, rnn
+from xpnn.kernels.numpy import (
+    attention,
+    batch_norm,
+    conv,
+    cross_entropy,
+    layer_norm,
+    memory,
+    optim,
+    parameter_group,
+    pool,
+    rnn,
+    softmax,
+)
 
-__all__ = ["attention", "conv", "memory", "pool", "rnn"]
+__all__ = [
+    "attention",
+    "batch_norm",
+    "conv",
+    "cross_entropy",
+    "layer_norm",
+    "memory",
+    "optim",
+    "parameter_group",
+    "pool",
+    "rnn",
+    "softmax",
+]
