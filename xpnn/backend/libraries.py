@@ -133,6 +133,7 @@ register_backend(
         to_numpy=np.asarray,
         parse_device=_numpy_device,
         kernels="xpnn.kernels.numpy",
+        compiled_kernels="xpnn.kernels.numba",
         as_array=np.asarray,
         extra={"owns_memory": lambda array: array.flags.owndata and array.flags.writeable},
     )

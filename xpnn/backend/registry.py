@@ -37,6 +37,7 @@ class Backend:
         probe: raises BackendError if the library is there but cannot compute (no GPU); else returns a
             word on the device.
         kernels: the module that registers the library's kernels, imported at its first use.
+        compiled_kernels: the same for kernels that need Numba, imported where it is installed.
         as_array: turns a 0-d result into an array, where the library returns scalars instead (NumPy).
         mutable: whether an array can be written in place.
         several_devices: whether two of its arrays can live on different devices.
@@ -50,6 +51,7 @@ class Backend:
     parse_device: Callable[[Any], Any] = lambda device: device
     probe: Callable[[], str] = lambda: "cpu"
     kernels: str | None = None
+    compiled_kernels: str | None = None
     as_array: Callable[[Any], Array] | None = None
     mutable: bool = True
     several_devices: bool = False
