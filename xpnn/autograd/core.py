@@ -66,7 +66,8 @@ class TensorBase:
     @property
     def shape(self) -> tuple[int, ...]:
         """The sizes of the axes."""
-        return tuple(self.data.shape)
+        shape = self.data.shape
+        return shape if type(shape) is tuple else tuple(shape)
 
     @property
     def ndim(self) -> int:

@@ -40,7 +40,7 @@ def backward(
     outputs, seeds = _roots(tensors, grad_tensors, create_graph, "backward")
     leaves: dict[int, Any] = {}
     found = sweep(
-        list(zip(map(edge_of, outputs), seeds)),
+        [(edge_of(output), seed) for output, seed in zip(outputs, seeds)],
         create_graph=create_graph,
         retain_graph=create_graph if retain_graph is None else retain_graph,
         leaves=leaves,
@@ -240,6 +240,9 @@ def _jacobian_rows(output: Any, leaves: Sequence[Any], create_graph: bool) -> tu
 
 def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tuple[list[Any], list[Any]]:
     """The outputs, and a raw array (a Tensor under create_graph) to start each of them with."""
+    if gradients is None and isinstance(tensors, TensorBase) and tensors._requires_grad and tensors.size == 1:
+        seed = _ones(tensors)
+        return [tensors], [seed if create_graph else seed.data]
     outputs = _each(tensors)
     gradients = [None] * len(outputs) if gradients is None else _each(gradients)
     if len(gradients) != len(outputs):
@@ -291,6 +294,10 @@ def _accumulate(leaf: TensorBase, gradient: Any, taken: set[int]) -> None:
     The first gradient is the one that the sweep found. Other leaves and the caller may hold it too (both
     terms of a sum get the same), and a user may write into `leaf.grad.data`: hence `own`.
     """
+    data = leaf.data
+    if leaf.grad is None and type(gradient) is type(data) and gradient.dtype == data.dtype:
+        leaf.grad = new_tensor(idioms.own(gradient, taken))  # nearly always: spares what follows
+        return
     gradient = _as_tensor(gradient)
     if gradient.dtype != leaf.data.dtype:
         gradient = gradient.__array_namespace__().astype(gradient, leaf.data.dtype)

@@ -14,7 +14,7 @@ from typing import Any
 
 from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor
 from xpnn.autograd.mode import enable_grad, switches
-from xpnn.backend import AnomalyError, GradientError, array_of, is_array, namespace, to_numpy
+from xpnn.backend import AnomalyError, Deferred, GradientError, array_of, is_array, namespace, to_numpy
 
 _order = itertools.count()
 
@@ -133,54 +133,53 @@ def sweep(
     nodes: dict[int, Node] = {}
     heap: list[int] = []
 
-    def deliver(edge: Any, gradient: Any) -> None:
-        if isinstance(edge, TensorBase):
-            key = id(edge)
-            if needed is None or key in wanted:
-                leaves[key] = edge
-                gradient = array_of(gradient)
-                found[key] = found[key] + gradient if key in found else gradient
-            return
-        node, index = edge
-        order = node.order
-        if order not in nodes:
-            if needed is not None and order not in needed and (order, index) not in wanted:
-                return
-            nodes[order] = node
-            heapq.heappush(heap, -order)
-            gradients[order] = [None] * node.outputs if node.outputs else None
-        if not node.outputs:
-            before = gradients[order]
-            gradients[order] = gradient if before is None else before + gradient
-        else:
-            before = gradients[order][index]
-            gradients[order][index] = gradient if before is None else before + gradient
+    def deliver(edges: Sequence[Any], arrived: Sequence[Any]) -> None:
+        """Add each gradient to those that its edge has got already."""
+        for edge, gradient in zip(edges, arrived):
+            if edge is None:
+                continue
+            if type(edge) is not tuple:
+                key = id(edge)
+                if needed is None or key in wanted:
+                    leaves[key] = edge
+                    gradient = array_of(gradient)
+                    found[key] = found[key] + gradient if key in found else gradient
+                continue
+            node, index = edge
+            order = node.order
+            if order not in nodes:
+                if needed is not None and order not in needed and (order, index) not in wanted:
+                    continue
+                nodes[order] = node
+                heapq.heappush(heap, -order)
+                gradients[order] = [None] * node.outputs if node.outputs else None
+            if not node.outputs:
+                before = gradients[order]
+                gradients[order] = gradient if before is None else before + gradient
+            else:
+                before = gradients[order][index]
+                gradients[order][index] = gradient if before is None else before + gradient
 
-    for edge, gradient in roots:
-        deliver(edge, gradient)
+    deliver([edge for edge, _ in roots], [gradient for _, gradient in roots])
     while heap:
         order = -heapq.heappop(heap)
         node = nodes.pop(order)
         gy = gradients.pop(order)
-        if node.hooks is not None or (needed is not None and order not in needed):
-            gy = list(map(array_of, gy)) if node.outputs else array_of(gy)
         if node.hooks is not None:
-            gy = _run_hooks(node, gy, create_graph)
+            gy = _run_hooks(node, list(map(array_of, gy)) if node.outputs else array_of(gy), create_graph)
+        edges = node.edges
         if needed is not None:
             for index in range(node.outputs or 1):
                 if (order, index) in wanted:
                     found[order, index] = array_of(gy[index] if node.outputs else gy)
             if order not in needed:
                 continue
-        needs = tuple(
-            [edge is not None and (needed is None or _leads_to(edge, needed, wanted)) for edge in node.edges]
-        )
+            edges = [edge if _leads_to(edge, needed, wanted) else None for edge in edges]
+        needs = tuple([edge is not None for edge in edges])
         results = _pull_back(node, gy, needs, create_graph)
         if not retain_graph:
             node.free()
-        for edge, need, gradient in zip(node.edges, needs, results):
-            if need:
-                deliver(edge, gradient)
+        deliver(edges, results)
     for key, leaf in leaves.items():
         if leaf.hooks:
             found[key] = _call_hooks(leaf.hooks, found[key], create_graph)
@@ -244,12 +243,13 @@ def _pull_back(node: Node, gy: Any, needs: tuple[bool, ...], create_graph: bool)
             results = primitive.backward_function(gy, saved, needs, **node.options)
     else:
         function = node.own_backward or primitive.backward_function
-        if not getattr(function, "takes_deferred", False):
-            gy = tuple(map(array_of, gy)) if node.outputs else array_of(gy)
+        if isinstance(gy, tuple | Deferred) and not getattr(function, "takes_deferred", False):
+            gy = tuple(map(array_of, gy)) if node.outputs else gy.array()
         results = function(gy, node.saved, needs, **node.options)
-    for i, need in enumerate(needs):
-        if need and results[i] is None:
-            raise GradientError(f"returned no gradient for its argument {i}", subject=primitive.name)
+    for need, result in zip(needs, results):
+        if need and result is None:
+            argument = [n and r is None for n, r in zip(needs, results)].index(True)
+            raise GradientError(f"returned no gradient for its argument {argument}", subject=primitive.name)
     if switches.anomaly:
         check_finite(results, f"the backward of {primitive.name}", "gradient", node.scope)
     return results

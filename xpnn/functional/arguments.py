@@ -103,8 +103,9 @@ def check_same_dtype(subject: str, x: Any, **others: Any) -> None:
 
     Mixed precisions would promote in silence, and a float32 network would go on in float64.
     """
+    dtype = x.dtype
     for name, other in others.items():
-        if other is None:
+        if other is None or other.dtype is dtype:
             continue
         if type(other.dtype) is not type(x.dtype):
             namespace(x, other)  # two libraries: that is the mistake to name
@@ -120,6 +121,8 @@ def check_same_dtype(subject: str, x: Any, **others: Any) -> None:
 
 def check_rank(x: Any, ranks: int | Sequence[int], subject: str, layout: str, name: str = "input") -> None:
     """Raise a ShapeError unless `x` has one of `ranks` axes; `layout` is what they mean, such as "NCHW"."""
+    if x.ndim == ranks:
+        return
     allowed = (ranks,) if isinstance(ranks, int) else tuple(ranks)
     if x.ndim not in allowed:
         raise ShapeError(
