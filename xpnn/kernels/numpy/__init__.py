@@ -1,6 +1,7 @@
 """Kernels for NumPy."""
 
 from xpnn.kernels.numpy import (
+    activation,
     attention,
     batch_norm,
     conv,
@@ -15,6 +16,7 @@ from xpnn.kernels.numpy import (
 )
 
 __all__ = [
+    "activation",
     "attention",
     "batch_norm",
     "conv",

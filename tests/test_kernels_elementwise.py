@@ -1,0 +1,220 @@
+"""NumPy's elementwise and row-wise kernels against the references, over random shapes and layouts."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_kernels import assert_same, examples
+
+import xpnn
+from xpnn.backend import find_backend, find_kernels, reference_only
+
+# The package gives out functions of the same names as its modules.
+FUNCTIONAL = {
+    name: importlib.import_module(f"xpnn.functional.{name}")
+    for name in ("activation", "cross_entropy", "group_norm", "norm", "softmax")
+}
+KERNELS: dict[str, Any] = {
+    name: importlib.import_module(f"xpnn.kernels.numpy.{name}")
+    for name in ("activation", "chunks", "parallel", "softmax")
+}
+ACTIVATIONS = ("gelu", "gelu_tanh", "sigmoid", "silu", "tanh", "relu")
+LAYOUTS = ("straight", "transposed", "gapped", "backwards", "read only")
+
+
+@pytest.fixture(autouse=True)
+def kernels_take_small_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KERNELS["activation"], "_LARGE", 0)
+    monkeypatch.setattr(KERNELS["softmax"], "_WORTHWHILE", 1)
+    for module in ("chunks", "parallel"):
+        monkeypatch.setattr(KERNELS[module], "WORTHWHILE", 1)
+
+
+@contextmanager
+def cut_up(threads: int, chunk: int) -> Iterator[None]:
+    """That many threads, and pieces of so many bytes."""
+    before, KERNELS["chunks"].CHUNK_BYTES = KERNELS["chunks"].CHUNK_BYTES, chunk
+    threads_before = xpnn.get_num_threads()
+    xpnn.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        KERNELS["chunks"].CHUNK_BYTES = before
+        xpnn.set_num_threads(threads_before)
+
+
+@st.composite
+def arrays(draw: st.DrawFn, ranks: tuple[int, int] = (0, 4)) -> np.ndarray:
+    """An array in one of several layouts, with numbers from tiny to large; it may be empty."""
+    shape = tuple(draw(st.lists(st.integers(0, 6), min_size=ranks[0], max_size=ranks[1])))
+    return laid(
+        np.random.default_rng(draw(st.integers(0, 9))),
+        shape,
+        draw(st.sampled_from(["float32", "float64"])),
+        draw(st.sampled_from(LAYOUTS)),
+        draw(st.sampled_from([0.01, 1.0, 30.0])),
+    )
+
+
+def laid(
+    rng: np.random.Generator, shape: tuple[int, ...], dtype: str, lies: str = "straight", scale: float = 1.0
+) -> np.ndarray:
+    x = np.asarray(scale * rng.standard_normal(shape), dtype=dtype)
+    if lies == "transposed" and x.ndim:
+        return np.ascontiguousarray(x.T).T
+    if lies == "gapped" and x.ndim:
+        return np.repeat(x, 2, axis=-1)[..., ::2]
+    if lies == "backwards" and x.ndim:
+        return x[(slice(None, None, -1),) * x.ndim]
+    x.flags.writeable = lies != "read only"
+    return x
+
+
+CUTS = st.tuples(st.integers(1, 3), st.integers(1, 300))
+
+
+@examples(120)
+@given(st.sampled_from(ACTIVATIONS), arrays(), st.sampled_from(LAYOUTS), CUTS)
+def test_activations(name: str, x: np.ndarray, lies: str, cut: Any) -> None:
+    gy = laid(np.random.default_rng(1), x.shape, x.dtype.name, lies)
+    with cut_up(*cut):
+        compare(getattr(FUNCTIONAL["activation"], "_" + name), (x,), {}, gy)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_extreme_arguments(name: str, dtype: str) -> None:
+    """No warning, and the limits; what is no number stays none."""
+    x = np.asarray([-1e18, -200.0, -90.0, -0.0, 0.0, 1e-30, 90.0, 200.0, 1e18], dtype=dtype)
+    if name == "gelu_tanh":
+        x = x[1:-1]  # the reference's cube overflows
+    primitive = getattr(FUNCTIONAL["activation"], "_" + name)
+    compare(primitive, (x,), {}, np.ones_like(x))
+    assert np.isnan(run(primitive, (np.asarray([np.nan], dtype=dtype),), {})[0]).all()
+
+
+def test_gelu_is_off_by_less_than_a_digit_of_float32() -> None:
+    x = np.linspace(-12, 12, 100_001)
+    with reference_only():
+        exact = FUNCTIONAL["activation"]._gelu(x)
+    y, *_ = run(FUNCTIONAL["activation"]._gelu, (x.astype(np.float32),), {})
+    assert np.abs(y - exact).max() < 1e-6
+    assert np.abs(y - exact)[np.abs(x) < 2].max() < 4e-7
+
+
+@examples(100)
+@given(arrays(ranks=(1, 4)), st.integers(1, 3), st.booleans(), st.booleans(), st.integers(0, 3), CUTS)
+def test_layer_norm(x: np.ndarray, features: int, scaled: bool, shifted: bool, above: int, cut: Any) -> None:
+    features = min(features, x.ndim)
+    rng = np.random.default_rng(2)
+    shape = x.shape[x.ndim - features :]
+    w = laid(rng, shape, x.dtype.name, "gapped") if scaled else None
+    b = laid(rng, shape, x.dtype.name) if shifted else None
+    kept = (*x.shape[: x.ndim - features], *(1,) * features)
+    gradients = [laid(rng, s, x.dtype.name, "transposed") for s in (x.shape, kept, kept)]
+    chosen = tuple(g if above == 0 or above - 1 == i else None for i, g in enumerate(gradients))
+    options = {"features": features, "eps": 1e-5}
+    if x.size == 0:
+        return
+    with cut_up(*cut):
+        compare(FUNCTIONAL["norm"]._layer_norm, (x, w, b), options, chosen)
+        two = (chosen[0], chosen[1]) if chosen[0] is not None or chosen[1] is not None else gradients[:2]
+        compare(FUNCTIONAL["group_norm"]._rms_norm, (x, w), options, tuple(two))
+
+
+def test_layer_norm_far_from_zero() -> None:
+    """A mean of a hundred standard deviations costs two digits, not more."""
+    rng = np.random.default_rng(0)
+    x = (100 + rng.standard_normal((40, 33))).astype(np.float32)
+    gy = rng.standard_normal(x.shape).astype(np.float32)
+    primitive, options = FUNCTIONAL["norm"]._layer_norm, {"features": 1, "eps": 1e-5}
+    w = np.ones(33, dtype=np.float32)
+    (y, *_), saved, backward = run(primitive, (x, w, w), options)
+    gradients = backward((gy, None, None), saved, (True,) * 3, **options)
+    wide = [a.astype(np.float64) for a in (x, w, w)]
+    (exact, *_), saved = primitive.forward(*wide, **options)
+    expected = primitive.backward_function((gy.astype(np.float64), None, None), saved, (True,) * 3, **options)
+    for actual, other in zip((y, *gradients), (exact, *expected), strict=True):
+        assert np.abs(actual - other).max() < 2e-4
+
+
+@examples(100)
+@given(st.sampled_from(["softmax", "log_softmax"]), arrays(ranks=(1, 4)), st.integers(0, 3), CUTS)
+def test_softmax(name: str, x: np.ndarray, axis: int, cut: Any) -> None:
+    gy = laid(np.random.default_rng(3), x.shape, x.dtype.name, "transposed")
+    if x.size == 0:
+        return
+    with cut_up(*cut):
+        compare(getattr(FUNCTIONAL["softmax"], "_" + name), (x,), {"axis": axis % x.ndim}, gy)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_of_extreme_scores(name: str) -> None:
+    x = np.asarray([[0.0, -np.inf, 1e4], [3e38, -3e37, 0.0], [-np.inf, 0.0, 0.0]], dtype=np.float32)
+    primitive = getattr(FUNCTIONAL["softmax"], "_" + name)
+    with np.errstate(invalid="ignore"):
+        y, *_ = run(primitive, (x,), {"axis": 1})
+        expected, _ = primitive.forward(x, axis=1)
+    np.testing.assert_allclose(y, expected, rtol=1e-6)
+
+
+@examples(100)
+@given(
+    st.integers(0, 6),
+    st.integers(1, 7),
+    st.sampled_from(["float32", "float64"]),
+    st.sampled_from(LAYOUTS),
+    st.sampled_from(["mean", "sum", "none"]),
+    st.sampled_from([0.01, 1.0, 1e4]),
+    CUTS,
+)
+def test_cross_entropy(
+    count: int, classes: int, dtype: str, lies: str, reduction: str, scale: float, cut: Any
+) -> None:
+    rng = np.random.default_rng(4)
+    x = laid(rng, (count, classes), dtype, lies, scale)
+    target = rng.integers(0, classes, count)
+    gy = np.asarray(rng.standard_normal(count if reduction == "none" else ()), dtype=dtype)
+    if count == 0 and reduction == "mean":
+        return
+    options = {"axis": 1, "reduction": reduction}
+    with cut_up(*cut):
+        compare(FUNCTIONAL["cross_entropy"]._nll_loss, (x, target, None, None), options, gy)
+        options["label_smoothing"] = 0.0
+        compare(FUNCTIONAL["cross_entropy"]._cross_entropy, (x, target, None, None), options, gy)
+
+
+def compare(primitive: Any, inputs: Any, options: dict[str, Any], gy: Any) -> None:
+    """Kernel and reference: outputs and gradients; the inputs stay as they were."""
+    before = [a if a is None else a.copy() for a in inputs]
+    needs = tuple(a is not None and a.dtype.kind == "f" for a in inputs)
+    y, saved, backward = run(primitive, inputs, options)
+    gradients = backward(gy, saved, needs, **options)
+    with reference_only():
+        expected, reference_saved = primitive.forward(*inputs, **options)
+        others = primitive.backward_function(gy, reference_saved, needs, **options)
+    several = isinstance(expected, tuple)
+    for actual, other in zip(y if several else [y], expected if several else [expected], strict=True):
+        assert_same(actual, other)
+    for needed, actual, other in zip(needs, gradients, others, strict=True):
+        if needed:
+            assert_same(actual, other)
+    for a, b in zip(inputs, before, strict=True):
+        assert a is b is None or np.array_equal(np.asarray(a), np.asarray(b))
+
+
+def run(primitive: Any, inputs: Any, options: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """The output, what was saved, and the backward of NumPy's own kernel (or of the reference)."""
+    for kernel in find_kernels(find_backend("numpy"), primitive.name):
+        plain = kernel.forward.__module__.startswith("xpnn.kernels.numpy")
+        if plain and (kernel.when is None or kernel.when(*inputs, **options)):
+            y, saved = kernel.forward(*inputs, **options)
+            return y, saved, kernel.backward_function or primitive.backward_function
+    return *primitive.forward(*inputs, **options), primitive.backward_function
