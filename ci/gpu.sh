@@ -45,6 +45,7 @@ fi
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 part machine 20 sh -c "nvidia-smi; '$python' -c 'import xpnn; xpnn.show_versions()'"
 part agreement 90 "$python" -m pytest --backend cupy tests/test_end_to_end.py
-part bench 90 "$python" ci/bench.py --quick --backends numpy,cupy,pytorch,pytorch:cuda --json "$out/bench.json"
+part bench 90 "$python" ci/bench.py --quick --workloads mlp,lenet,resnet20 \
+    --competitors numpy,cupy,pytorch,pytorch:cuda --json "$out/bench.json"
 part tests 240 "$python" -m pytest --backend cupy --durations=15 --ignore tests/test_end_to_end.py
 exit "$failed"

@@ -1,0 +1,242 @@
+"""What was measured as numbers for JSON, and as Markdown tables."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.competitors import DISTURBED, REFERENCE, label
+from benchmarks.frameworks import THREADS
+from benchmarks.kernels import KERNELS
+from benchmarks.process import Worker
+from benchmarks.workloads import WORKLOADS
+
+EAGER = (REFERENCE, "pytorch-channels-last")
+FIRST = 5  # losses that rounding has not driven apart yet
+TOLERANCE = 1e-3  # of all compared losses, or DRIFT times what a disturbed PyTorch is off, if that is more
+DRIFT = 10
+OTHER_EPSILON = {"scikit-learn", "thinc", "dezero"}  # Adam divides by another epsilon there, at first
+OTHER_EPSILON_FACTOR = 10
+NORM_TOLERANCE = 5e-3  # of a kernel's results, whose masks are random in the row of dropout
+LOSSES_EXPLAINED = f"""\
+Losses: the largest relative difference from PyTorch's in the first 50 steps from equal weights (to a
+hundredth of the first loss where a loss is smaller). Rounding grows as training goes on; how much
+float32 allows is taken from PyTorch itself, started from weights that differ by 1e-6. A step is called
+wrong if the losses differ by more than {DRIFT} times that and more than {TOLERANCE:g}, or one of the
+first {FIRST} by more than {TOLERANCE:g}; scikit-learn, Thinc and DeZero, whose Adam has its epsilon at
+another place, may differ {OTHER_EPSILON_FACTOR} times as much."""
+
+Row = dict[str, Any]
+
+
+# Numbers
+
+
+def workload_rows(workload: str, field: Sequence[Worker], disturbed: list[float] | None) -> Iterator[Row]:
+    """A row for each competitor that took part.
+
+    Args:
+        disturbed: the losses of PyTorch from slightly different weights.
+    """
+    rows = {worker.name: {"workload": workload, **summarise(worker)} for worker in field}
+    best = min((rows[name] for name in EAGER if name in rows), key=lambda row: row["median_ms"], default=None)
+    reference = rows.get(REFERENCE)
+    for row in rows.values():
+        if best is not None:
+            row["ratio"] = row["median_ms"] / best["median_ms"]
+            row["memory_ratio"] = row["peak_mb"] / best["peak_mb"]
+        if reference is not None:
+            allowed = differences(disturbed or [], reference["losses"])
+            factor = OTHER_EPSILON_FACTOR if row["competitor"] in OTHER_EPSILON else 1
+            row |= judged(differences(row["losses"], reference["losses"]), allowed, factor)
+        yield row
+
+
+def kernel_rows(kernel: str, field: Sequence[Worker]) -> Iterator[Row]:
+    """As `workload_rows`; results are compared by their norms."""
+    rows = {worker.name: {"kernel": kernel, **summarise(worker)} for worker in field}
+    theirs = [row["median_ms"] for name, row in rows.items() if name.startswith(REFERENCE)]
+    for row in rows.values():
+        if theirs:
+            row["ratio"] = row["median_ms"] / min(theirs)
+        if REFERENCE in rows:
+            pairs = zip(row["check"], rows[REFERENCE]["check"], strict=True)
+            row["difference"] = max(abs(a - b) / max(abs(b), 1e-12) for a, b in pairs)
+            row["wrong"] = not row["difference"] <= NORM_TOLERANCE
+        yield row
+
+
+def summarise(worker: Worker) -> Row:
+    """The median of the samples' medians and the fastest step; of all samples if none was undisturbed."""
+    samples = worker.kept() or worker.samples
+    return {
+        "competitor": worker.name,
+        **worker.ready,
+        "median_ms": 1e3 * statistics.median(statistics.median(s["seconds"]) for s in samples),
+        "min_ms": 1e3 * min(min(s["seconds"]) for s in samples),
+        "peak_mb": max(s["peak_mb"] for s in worker.samples),
+        "samples": len(worker.samples),
+        "kept": len(worker.kept()),
+        "samples_ms": [1e3 * statistics.median(s["seconds"]) for s in worker.samples],
+        "others": [s["others"] for s in worker.samples],
+    }
+
+
+def differences(losses: Sequence[float], reference: Sequence[float]) -> list[float]:
+    """Relative differences; to a hundredth of the first loss, where a net that has learnt all has none."""
+    floor = abs(reference[0]) / 100 if reference else 0.0
+    return [abs(a - b) / max(abs(b), floor) for a, b in zip(losses, reference)]
+
+
+def judged(found: list[float], allowed: list[float], factor: float = 1) -> Row:
+    """The largest difference, what is allowed, and whether the step is wrong (NaN is)."""
+    tolerance = factor * max([TOLERANCE, *(DRIFT * x for x in allowed)])
+    fine = all(x <= tolerance for x in found) and all(x <= factor * TOLERANCE for x in found[:FIRST])
+    return {"difference": max(found), "tolerance": tolerance, "wrong": not fine}
+
+
+def machine() -> Row:
+    """The processor, the system and the versions of what is installed."""
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()
+    except (OSError, StopIteration):
+        pass
+    packages = (
+        "xpnn", "numpy", "numba", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x", "scikit-learn", "thinc",
+        "mygrad", "dezero",
+    )  # fmt: skip
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "threads": THREADS,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+# Markdown
+
+
+def about(machine: Row) -> str:
+    """The line above the tables."""
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return (
+        f"{machine['processor']}, {machine['threads']} of {machine['cores']} cores, {machine['system']}, "
+        f"Python {machine['python']}, {versions}. Medians of one step, float32."
+    )
+
+
+def workloads_tables(rows: list[Row]) -> list[str]:
+    """The targets, everything that was measured in training and in inference, and a word on the losses."""
+    training = [row for row in rows if WORKLOADS[row["workload"]].optimizer is not None]
+    inference = [row for row in rows if row not in training]
+    tables = [workloads_table(part) for part in (training, inference) if part]
+    return [targets_table(rows), *tables, *([LOSSES_EXPLAINED] if rows else [])]
+
+
+def targets_table(rows: list[Row]) -> str:
+    """Steps and memory as shares of PyTorch's, each beside its target."""
+    lines = [
+        "| workload | NumPy | target | with Numba | target | peak memory | target |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    found = {(row["workload"], row["competitor"]): row for row in rows}
+    for name in dict.fromkeys(row["workload"] for row in rows):
+        targets = WORKLOADS[name].targets
+        cells = []
+        for competitor in ("numpy", "numba"):
+            ratio = found.get((name, competitor), {}).get("ratio")
+            cells += [against(ratio, targets.get(competitor)), bound(targets.get(competitor))]
+        memory = found.get((name, "numpy"), {}).get("memory_ratio")
+        cells += [against(memory, targets.get("memory")), bound(targets.get("memory"))]
+        if targets:
+            lines.append(f"| {WORKLOADS[name].title} | {' | '.join(cells)} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def against(value: float | None, target: float | None) -> str:
+    """A ratio, in bold where it misses its target."""
+    if value is None:
+        return ""
+    missed = target is not None and value > target
+    return f"**{value:.2f}**" if missed else f"{value:.2f}"
+
+
+def bound(target: float | None) -> str:
+    return "" if target is None else f"<= {target:g}"
+
+
+def workloads_table(rows: list[Row]) -> str:
+    """Everything that was measured; PyTorch's best is the faster of its two layouts, run eagerly."""
+    lines = [
+        "| workload | library | ms per step | fastest | PyTorch's best = 1 | peak MB | of PyTorch's "
+        "| losses differ by | allowed | samples |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        ratio, memory = (f"{row[key]:.2f}" if key in row else "" for key in ("ratio", "memory_ratio"))
+        lines.append(
+            f"| {WORKLOADS[row['workload']].title} | {label(row['competitor'])} | {row['median_ms']:.2f} "
+            f"| {row['min_ms']:.2f} | {ratio} | {row['peak_mb']:.0f} | {memory} "
+            f"| {verdict(row)} | {row['kept']} of {row['samples']} |"
+        )
+    return "\n".join(lines)
+
+
+def verdict(row: Row) -> str:
+    """Two cells: by how much the losses differ, and the tolerance; empty for the reference itself."""
+    if "difference" not in row or row["competitor"] == REFERENCE:
+        return " | "
+    warning = " **WRONG**" if row["wrong"] else ""
+    return f"{row['difference']:.0e}{warning} | {row['tolerance']:.0e}"
+
+
+def kernels_table(rows: list[Row]) -> str:
+    """A line for each kernel with the milliseconds of each competitor, the ratio to PyTorch's best."""
+    names = list(dict.fromkeys(row["competitor"] for row in rows))
+    ours = [name for name in names if not name.startswith(REFERENCE)]
+    heads = [label(name) for name in names] + [f"{label(name)}, PyTorch's best = 1" for name in ours]
+    lines = [
+        f"| forward + backward, ms | {' | '.join(heads)} | samples |",
+        f"|---|{'---:|' * (len(heads) + 1)}",
+    ]
+    found = {(row["kernel"], row["competitor"]): row for row in rows}
+    for kernel in dict.fromkeys(row["kernel"] for row in rows):
+        present = [found[kernel, name] for name in names if (kernel, name) in found]
+        cells = [milliseconds(found.get((kernel, name))) for name in names]
+        cells += [f"{found.get((kernel, name), {}).get('ratio', float('nan')):.2f}" for name in ours]
+        kept, samples = (min(row[key] for row in present) for key in ("kept", "samples"))
+        lines.append(f"| {KERNELS[kernel].title} | {' | '.join(cells)} | {kept} of {samples} |")
+    return "\n".join(lines).replace(" nan ", "  ")
+
+
+def milliseconds(row: Row | None) -> str:
+    if row is None:
+        return ""
+    return f"{row['median_ms']:.3g}" + (" **WRONG**" if row.get("wrong") else "")
+
+
+def left_out_list(left_out: list[Row]) -> str:
+    """Who took no part, and why."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for row in left_out:
+        if row["competitor"] != DISTURBED:
+            reasons.setdefault((row["competitor"], row["reason"]), []).append(row["task"])
+    return "\n".join(
+        f"- {label(competitor)} is left out of {', '.join(tasks)}: {reason}."
+        for (competitor, reason), tasks in reasons.items()
+    )

@@ -1,0 +1,164 @@
+"""The benchmark: its command line and verdicts, and that its workloads are the same in each library."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xpnn
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "ci"))
+
+import bench  # noqa: E402
+from benchmarks import kernels, report  # noqa: E402
+from benchmarks.frameworks import UnavailableError, torch_step, training_step, xpnn_step  # noqa: E402
+from benchmarks.others import STEPS  # noqa: E402
+from benchmarks.plain_jax import plain_jax_step  # noqa: E402
+from benchmarks.profiling import Profile, tables  # noqa: E402
+from benchmarks.workloads import WORKLOADS, Workload  # noqa: E402
+
+STEPS_COMPARED = 3
+SMALL = {
+    "resnet20": (3, 16, 16),
+    "resnet18": (3, 32, 32),
+    "transformer": (6, 128),
+    "lstm": (5, 128),
+    "resnet50-1": (3, 32, 32),
+    "resnet50-8": (3, 32, 32),
+}
+each_workload = pytest.mark.parametrize("name", WORKLOADS)
+
+
+def small(name: str) -> Workload:
+    """The workload with short sequences, little images and few of them."""
+    workload = WORKLOADS[name]
+    return replace(workload, shape=SMALL.get(name, workload.shape), batch=4 if workload.optimizer else 1)
+
+
+def losses(step: Callable[[int], float]) -> list[float]:
+    return [step(i) for i in range(STEPS_COMPARED)]
+
+
+@each_workload
+def test_losses_are_pytorchs(name: str) -> None:
+    """In float64, since rounding drives the losses of a deep net on four images apart."""
+    torch = pytest.importorskip("torch")
+    libraries = (xpnn, xpnn.functional, xpnn.tensor), (torch, torch.nn.functional, torch.tensor)
+    ours, theirs = (
+        losses(training_step(small(name), *library, change=lambda x: x.double())) for library in libraries
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["mlp", "mlp8", "lenet", "resnet20", "transformer", "lstm", "resnet50-1"])
+def test_plain_jax_computes_the_same(name: str) -> None:
+    pytest.importorskip("jax")
+    ours = losses(xpnn_step(small(name), "numpy"))
+    np.testing.assert_allclose(losses(plain_jax_step(name, small(name))), ours, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["mlp", "mlp8", "lenet"])
+@pytest.mark.parametrize("library", STEPS)
+@pytest.mark.filterwarnings("ignore")  # theirs
+def test_other_libraries_compute_the_same(library: str, name: str) -> None:
+    try:
+        step = STEPS[library](name, small(name))
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    np.testing.assert_allclose(losses(step), losses(xpnn_step(small(name), "numpy")), rtol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["layer-norm", "norm-relu", "adam-small", "cross-entropy", "conv-5x5"])
+def test_kernels_are_the_same_in_both_libraries(name: str) -> None:
+    pytest.importorskip("torch")
+    found = []
+    for competitor in ("numpy", "pytorch"):
+        told, step = kernels.prepare(competitor, name)
+        step(0)
+        found.append(told["check"])
+    np.testing.assert_allclose(*found, rtol=1e-3)
+
+
+def test_variants_of_pytorch() -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(UnavailableError, match="no images"):
+        torch_step(small("mlp"), "channels-last")
+    assert kernels.has_variant("pytorch-channels-last", "conv-c64")
+    assert not kernels.has_variant("pytorch-fused", "conv-c64")
+
+
+def test_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    options = bench.arguments(["--workloads", "mlp,lstm", "--competitors", "numpy,pytorch:cuda", "--quick"])
+    assert options.workloads == ["mlp", "lstm"]
+    assert options.competitors == ["numpy", "pytorch:cuda"]
+    assert bench.arguments(["--kernels"]).kernels == list(kernels.KERNELS)
+    assert bench.arguments(["--kernels", "gelu"]).competitors == list(kernels.COMPETITORS)
+    for wrong in (["--workloads", "mpl"], ["--competitors", "nunpy"], ["--kernels", "x"], ["--profile", "x"]):
+        with pytest.raises(SystemExit, match="2"):
+            bench.arguments(wrong)
+        assert wrong[1] in capsys.readouterr().err
+
+
+class FakeWorker:
+    """A worker that has measured."""
+
+    def __init__(self, name: str, ms: float, losses: list[float]) -> None:
+        self.name = name
+        self.ready = {"losses": losses}
+        self.samples = [{"seconds": [ms / 1e3] * 3, "others": 0.0, "peak_mb": 10 * ms}]
+
+    def kept(self) -> list[dict[str, Any]]:
+        return self.samples
+
+
+def test_verdicts() -> None:
+    reference = [2.0, 1.0, 0.5]
+    field: list[Any] = [
+        FakeWorker("numpy", 6.0, [2.0, 1.0001, 0.5]),
+        FakeWorker("numba", 3.0, [2.0, 1.1, 0.5]),
+        FakeWorker("pytorch", 8.0, reference),
+        FakeWorker("pytorch-channels-last", 4.0, [2.0, 1.0, float("nan")]),
+    ]
+    rows = list(report.workload_rows("lenet", field, [2.0, 1.0, 0.5001]))
+    assert [row["ratio"] for row in rows] == [1.5, 0.75, 2.0, 1.0]
+    assert [row["memory_ratio"] for row in rows] == [1.5, 0.75, 2.0, 1.0]
+    assert [row["wrong"] for row in rows] == [False, True, False, True]
+    assert "| **1.50** | <= 1.1 | 0.75 | <= 0.9 | **1.50** | <= 0.35 |" in report.targets_table(rows)
+    assert report.workloads_table(rows).count("**WRONG**") == 2
+
+
+def test_profile_counts_outermost_calls_only() -> None:
+    record = Profile()
+    inner = record.wrap(lambda x: x, "inner", "forward")
+    outer = record.wrap(inner, "outer", "forward")
+    outer(np.ones((2, 3)))
+    inner(np.ones(4))
+    assert dict(record.calls) == {("outer", "forward", "2x3"): 1, ("inner", "forward", "4"): 1}
+    assert any("| outer | forward | 2x3 |" in line for line in tables(record, 1, 1.0, 1.0))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are not stopped there")
+def test_a_small_run(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    run = [sys.executable, str(ROOT / "ci" / "bench.py"), "--quick", "--seconds", "0.5", "--json", str(out)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*run, "--workloads", "mlp8", "--competitors", "numpy"],
+        capture_output=True, text=True, check=True, env=environment,
+    )  # fmt: skip
+    assert "| MLP 784-128-10, batch 8 | xpnn, NumPy |" in done.stdout
+    (row,) = json.loads(out.read_text())["results"]
+    assert row["median_ms"] > 0
+    assert row["peak_mb"] > 10
+    assert len(row["losses"]) == 50
+    assert xpnn.get_backend().name == "numpy"
