@@ -261,7 +261,11 @@ class Optimizer:
             grads,
             states,
             self.slots(group),
-            {key: as_python(value) for key, value in group.items() if key not in _STRUCTURE},
+            {
+                key: value if type(value) in _PLAIN else as_python(value)
+                for key, value in group.items()
+                if key not in _STRUCTURE
+            },
             lambda i: self._state_beside(names[i], params[i], group),
         )
         for i in updated:

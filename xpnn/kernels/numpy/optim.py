@@ -113,7 +113,7 @@ def _with_decay(param: np.ndarray, grad: np.ndarray, options: dict[str, Any], ou
     return np.negative(grad, out=out) if options["maximize"] else grad
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=16)
 def _bias(beta: float, count: int) -> float:
     """`1 - beta**count`, exact to rounding."""
     return -math.expm1(count * math.log(beta)) if beta > 0 else 1.0

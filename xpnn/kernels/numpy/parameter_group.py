@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend import find_backend, find_kernels, kernel
+from xpnn.backend import BackendError, find_backend, find_kernels, kernel
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.ownership import sole_owner
 from xpnn.kernels.numpy.parallel import parallel
@@ -28,12 +28,11 @@ State = dict[str, Any]
 
 # The size of a piece. With the gradient, two slots and an intermediate result, five pieces lie in a cache of
 # 1 MB: 10 million elements take Adam 14 ms with 128 or 256 KB, 17 with 64, 30 with 16.
-PIECE_BYTES = 128 * 1024
+PIECE_BYTES = 256 * 1024
 
 Piece = tuple[np.ndarray, Any, State]  # of a parameter, its gradient (or a list of several), its state
 
 
-@kernel("numpy", "parameter_group")
 class ParameterGroup:
     """What is remembered of a group of an optimizer from step to step: its bundles.
 
@@ -114,6 +113,11 @@ class ParameterGroup:
             self._bundled.update(members)
 
 
+kernel("numpy", "parameter_group")(
+    ParameterGroup
+)  # not as a decorator, which would hide the class from pickle
+
+
 class _Flat:
     """Arrays as views of one memory, one behind the other."""
 
@@ -122,11 +126,15 @@ class _Flat:
     def __init__(self, arrays: list[np.ndarray]) -> None:
         self._divide(np.concatenate(arrays, axis=None), [array.shape for array in arrays])
 
-    def own(self, holders: int) -> None:
-        """Copy the memory if anybody but `holders` known ones holds one of the views, or the memory."""
+    def own(self, holders: int) -> bool:
+        """Copy the memory if anybody but `holders` known ones holds one of the views, or the memory.
+
+        Returns: whether it did, so that there are new views.
+        """
         if sole_owner(self.views, holders) and sole_owner((self.memory,), 1 + len(self.views)):
-            return
+            return False
         self._divide(self.memory.copy(), [view.shape for view in self.views])
+        return True
 
     def _divide(self, memory: np.ndarray, shapes: list[tuple[int, ...]]) -> None:
         ends = list(itertools.accumulate(map(math.prod, shapes)))
@@ -148,6 +156,7 @@ class _Bundle:
         self.param = _Flat([params[i] for i in positions])
         self.slots = {slot: _Flat([states[i][slot] for i in positions]) for slot in arrays}
         self.bounds = [0, *itertools.accumulate(view.size for view in self.param.views)]
+        self._place(params, states)
 
     def is_current(
         self, params: list[Any], states: list[State], slots: tuple[str, ...], arrays: tuple[str, ...]
@@ -168,42 +177,50 @@ class _Bundle:
         self, params: list[Any], grads: Sequence[Any], states: list[State], slots: tuple[str, ...]
     ) -> list[Piece]:
         """What there is to update, with the memory made our own, and its views in the lists."""
-        runs = list(self._runs(grads, states))
+        runs = self._runs(grads, states)
         if not runs:
             return []
-        self.param.own(holders=2)  # the Tensor and the list
+        moved = self.param.own(holders=2)  # the Tensor and the list
         for flat in self.slots.values():
-            flat.own(holders=1)  # the state
+            moved |= flat.own(holders=1)  # the state
+        if moved:
+            self._place(params, states)
         pieces: list[Piece] = []
-        counts: dict[int, Any] = {}
         for first, last, count in runs:
             members = self.positions[first:last]
+            if "step" in slots:
+                step = np.asarray(count, dtype=self.param.memory.dtype)
+                for i in members:
+                    states[i]["step"] = step
             pieces += self._cut(first, last, [grads[i] for i in members], count)
-            counts.update(dict.fromkeys(members, np.asarray(count, dtype=self.param.memory.dtype)))
-        for k, i in enumerate(self.positions):
-            params[i] = self.param.views[k]
-            states[i] = {
-                slot: counts.get(i, states[i]["step"]) if slot == "step" else self.slots[slot].views[k]
-                for slot in slots
-            }
         return pieces
 
-    def _runs(self, grads: Sequence[Any], states: list[State]) -> Iterator[tuple[int, int, int]]:
+    def _place(self, params: list[Any], states: list[State]) -> None:
+        """Put the views in the lists."""
+        for k, i in enumerate(self.positions):
+            params[i] = self.param.views[k]
+            states[i] |= {slot: flat.views[k] for slot, flat in self.slots.items()}
+
+    def _runs(self, grads: Sequence[Any], states: list[State]) -> list[tuple[int, int, int]]:
         """Neighbours with a gradient and the same number of updates: the first, the one after, the number."""
-        counts = [None if grads[i] is None else int(states[i].get("step", 0)) + 1 for i in self.positions]
-        first = 0
-        for count, run in itertools.groupby(counts):
-            last = first + sum(1 for _ in run)
+        runs: list[tuple[int, int, int]] = []
+        before = None
+        for k, i in enumerate(self.positions):
+            count = None if grads[i] is None else int(states[i].get("step", 0)) + 1
             if count is not None:
-                yield first, last, count
-            first = last
+                first = runs.pop()[0] if count == before else k
+                runs.append((first, k + 1, count))
+            before = count
+        return runs
 
     def _cut(self, first: int, last: int, grads: list[np.ndarray], count: int) -> list[Piece]:
         start, stop = self.bounds[first], self.bounds[last]
         if len(grads) > 1:
             return [self._piece(start, stop, grads, count)]
         grad, size = grads[0].reshape(-1), stop - start
-        parts = max(1, -(-size * grad.itemsize // PIECE_BYTES))
+        parts = -(-grad.nbytes // PIECE_BYTES)
+        if parts <= 1:
+            return [self._piece(start, stop, grad, count)]
         bounds = [i * size // parts for i in range(parts + 1)]
         return [self._piece(start + a, start + b, grad[a:b], count) for a, b in itertools.pairwise(bounds)]
 
@@ -215,7 +232,7 @@ class _Bundle:
 
 def _work_on(pieces: list[Piece], name: str, options: dict[str, Any], passes: int) -> None:
     """Call the kernel with all pieces, from several threads if there is enough to do."""
-    function = _find(name, *pieces[0], options)
+    function = _find(name, pieces[0], options)
 
     def work(part: slice) -> None:
         for param, grad, state in pieces[part]:
@@ -224,13 +241,12 @@ def _work_on(pieces: list[Piece], name: str, options: dict[str, Any], passes: in
     parallel(work, len(pieces), work=passes * sum([param.size for param, _, _ in pieces]))
 
 
-def _find(name: str, param: np.ndarray, grad: Any, state: State, options: dict[str, Any]) -> Callable:
-    grad = _gathered(grad, param)
-    return next(
-        entry.forward
-        for entry in find_kernels(find_backend("numpy"), name)
-        if entry.when is None or entry.when(param, grad, state, options)
-    )
+def _find(name: str, first: Piece, options: dict[str, Any]) -> Callable:
+    for entry in find_kernels(find_backend("numpy"), name):
+        param, grad, state = first
+        if entry.when is None or entry.when(param, _gathered(grad, param), state, options):
+            return entry.forward
+    raise BackendError(f"there is no kernel '{name}' for NumPy")
 
 
 def _gathered(grad: Any, param: np.ndarray) -> np.ndarray:
