@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_kernels import BACKENDS, assert_same, examples, on, run
 
-from xpnn.backend import find_backend, find_kernels, reference_only, to_numpy
+from xpnn.backend import (
+    find_backend,
+    find_kernels,
+    get_num_threads,
+    reference_only,
+    set_num_threads,
+    to_numpy,
+)
 from xpnn.functional import attention, recurrence
+from xpnn.kernels.numpy import attention as attention_kernels
+from xpnn.kernels.numpy import parallel
+from xpnn.testing import gradcheck, gradgradcheck
 
 RECURRENCES = {"lstm": recurrence._lstm, "gru": recurrence._gru, "rnn": recurrence._rnn}
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """So many threads, even for the smallest arrays."""
+    before, worthwhile = get_num_threads(), parallel.WORTHWHILE
+    set_num_threads(count)
+    parallel.WORTHWHILE = 0
+    try:
+        yield
+    finally:
+        parallel.WORTHWHILE = worthwhile
+        set_num_threads(before)
 
 
 @st.composite
@@ -27,6 +52,7 @@ def sequences(draw: st.DrawFn) -> dict[str, Any]:
         "biases": draw(st.booleans()),
         "above": draw(st.sampled_from([(True, True), (True, False), (False, True)])),
         "seed": draw(st.integers(0, 5)),
+        "threads": draw(st.integers(1, 3)),
     }
 
 
@@ -41,7 +67,8 @@ def test_are_registered(name: str, primitive: str) -> None:
 @examples(40)
 @given(sequences())
 def test_recurrence_on_numpy(primitive: str, reverse: bool, batch: Any) -> None:
-    check_recurrence("numpy", primitive, reverse, batch)
+    with threads(batch["threads"]):
+        check_recurrence("numpy", primitive, reverse, batch)
 
 
 @pytest.mark.parametrize("name", [p for p in BACKENDS if p.values[0] == "jax"])
@@ -80,41 +107,126 @@ def laid(rng: np.random.Generator, batch: Any) -> np.ndarray:
     return x
 
 
-@examples(120)
+MASKS = ["none", "causal", "row", "shared", "batch", "full", "causal and shared"]
+
+
+@examples(200)
 @given(
     sequences(),
     st.integers(1, 6),
-    st.sampled_from(["none", "causal", "row", "shared", "batch", "full"]),
+    st.sampled_from(MASKS),
     st.booleans(),
     st.integers(1, 2000),
+    st.integers(1, 3),
+    st.sampled_from([1.0, 40.0]),
 )
 def test_attention_on_numpy(
-    monkeypatch: pytest.MonkeyPatch, batch: Any, keys: int, mask: str, drops: bool, chunk: int
+    monkeypatch: pytest.MonkeyPatch,
+    batch: Any,
+    keys: int,
+    mask: str,
+    drops: bool,
+    tile: int,
+    leading: int,
+    size: float,
 ) -> None:
-    """With pieces of the batch of any size, masks of any shape, rows of them minus infinity throughout."""
-    from xpnn.kernels.numpy import attention as kernels
-
-    monkeypatch.setattr(kernels, "_CHUNK_BYTES", chunk)
+    """With tiles of any size, weights kept or not, masks of any shape, scores small and large."""
     rng = np.random.default_rng(batch["seed"])
-    heads, queries = batch["features"], batch["steps"]
-    leading = (batch["batch"], heads)
+    queries, before = batch["steps"], (batch["batch"], batch["features"])[3 - leading :]
     sizes = ((queries, batch["units"]), (keys, batch["units"]), (keys, 3))
-    q, k, v = (rng.standard_normal((*leading, *size)).astype(batch["dtype"]) for size in sizes)
-    if batch["lies"] == "batch first":  # as heads that were split lie
+    q, k, v = (rng.standard_normal((*before, *shape)).astype(batch["dtype"]) for shape in sizes)
+    if batch["lies"] == "batch first" and leading == 3:  # as heads that were split lie
         q, k, v = (np.ascontiguousarray(x.swapaxes(1, 2)).swapaxes(1, 2) for x in (q, k, v))
+    if batch["lies"] == "backwards":
+        q, k, v = (x[..., ::-1, ::-1] for x in (q, k, v))
+    added, keep = masks(rng, batch["dtype"], (*before, queries, keys), mask, drops)
+    options = {"causal": mask.startswith("causal"), "scale": 0.7 * size, "dropout": 0.3 if drops else 0.0}
+    check_attention(monkeypatch, attention._attention, [q, k, v, added, keep], options, batch, tile, rng)
+
+
+@examples(200)
+@given(
+    sequences(),
+    st.sampled_from(MASKS),
+    st.booleans(),
+    st.integers(1, 2000),
+    st.booleans(),
+    st.sampled_from([1.0, 40.0]),
+)
+def test_self_attention_on_numpy(
+    monkeypatch: pytest.MonkeyPatch,
+    batch: Any,
+    mask: str,
+    drops: bool,
+    tile: int,
+    batch_first: bool,
+    size: float,
+) -> None:
+    rng = np.random.default_rng(batch["seed"])
+    heads, steps, count = batch["units"], batch["steps"], batch["batch"]
+    x = laid(rng, {**batch, "features": 3 * heads * batch["features"]})
+    shape = (x.shape[0], heads, x.shape[1], x.shape[1]) if batch_first else (count, heads, steps, steps)
+    added, keep = masks(rng, batch["dtype"], shape, mask, drops)
+    options = {"causal": mask.startswith("causal"), "scale": 0.7 * size, "dropout": 0.3 if drops else 0.0}
+    options |= {"heads": heads, "batch_first": batch_first}
+    check_attention(monkeypatch, attention._self_attention, [x, added, keep], options, batch, tile, rng)
+
+
+def masks(
+    rng: np.random.Generator, dtype: str, shape: tuple[int, ...], mask: str, drops: bool
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """What is added to scores of a shape, with rows of minus infinity, and which weights are kept."""
+    ones = (1,) * (len(shape) - 3)
     shapes = {
-        "row": (keys,),
-        "shared": (queries, keys),
-        "batch": (batch["batch"], 1, 1, keys),
-        "full": (*leading, queries, keys),
+        "row": shape[-1:],
+        "shared": shape[-2:],
+        "causal and shared": shape[-2:],
+        "batch": (*shape[: len(shape) - 2 - len(ones)], *ones, 1, shape[-1]),
+        "full": shape,
     }
     added = None
     if mask in shapes:
-        added = rng.standard_normal(shapes[mask]).astype(batch["dtype"])
+        added = rng.standard_normal(shapes[mask]).astype(dtype) * int(rng.integers(0, 2))
         added[rng.uniform(size=added.shape) < 0.4] = -np.inf
-    keep = rng.uniform(size=(*leading, queries, keys)) < 0.7 if drops else None
-    options = {"causal": mask == "causal", "scale": 0.7, "dropout": 0.3 if drops else 0.0}
-    compare(attention._attention, "numpy", [q, k, v, added, keep], options, batch["above"], rng)
+    return added, rng.uniform(size=shape) < 0.7 if drops else None
+
+
+def check_attention(
+    monkeypatch: pytest.MonkeyPatch,
+    primitive: Any,
+    arrays: list,
+    options: dict[str, Any],
+    batch: Any,
+    tile: int,
+    rng: np.random.Generator,
+) -> None:
+    monkeypatch.setattr(attention_kernels, "_TILE_BYTES", tile)
+    with threads(batch["threads"]):
+        compare(primitive, "numpy", arrays, options, batch["above"], rng)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_attention_takes_empty_batches(steps: int) -> None:
+    x = np.ones((0, 2, steps, 3), dtype="float32")
+    options = {"causal": True, "scale": 1.0, "dropout": 0.0}
+    rng = np.random.default_rng(0)
+    compare(attention._attention, "numpy", [x, x, x, None, None], options, (True, True), rng)
+    x, options = np.ones((0, steps, 12), dtype="float32"), {**options, "heads": 2, "batch_first": True}
+    compare(attention._self_attention, "numpy", [x, None, None], options, (True, True), rng)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_self_attention_to_second_order(batch_first: bool) -> None:
+    rng = np.random.default_rng(0)
+    x, mask = rng.standard_normal((2, 2, 12)), rng.standard_normal((2, 2))
+    keep = rng.uniform(size=(2, 2, 2, 2)) < 0.7
+    options = {"heads": 2, "batch_first": batch_first, "causal": False, "scale": 0.7, "dropout": 0.3}
+
+    def function(x: Any, mask: Any) -> Any:
+        return attention._self_attention(x, mask, keep, **options)
+
+    assert gradcheck(function, (x, mask))
+    assert gradgradcheck(function, (x, mask))
 
 
 def compare(

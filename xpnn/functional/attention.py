@@ -139,6 +139,76 @@ def _attention_backward(gradients, saved, needs, *, causal, scale, dropout):
     return gq, gk, gv, gmask, None
 
 
+def self_attention(
+    x: Any, heads: int, mask: Any | None, dropout_p: float, is_causal: bool, batch_first: bool
+) -> Any:
+    """`scaled_dot_product_attention` of queries, keys and values of several heads that lie side by side.
+
+    Args:
+        x: (N, T, 3 E) if batch_first, else (T, N, 3 E): along the last axis the queries of all heads, then
+            their keys, then their values.
+        mask: broadcasts to (N, heads, T, T), of x's dtype, to add to the scores, or None.
+
+    Returns: (N, T, E), or (T, N, E), the results of all heads side by side.
+
+    >>> import numpy as np
+    >>> self_attention(np.ones((2, 3, 12)), 2, None, 0.0, False, True).shape
+    (2, 3, 4)
+    """
+    batch, steps = x.shape[:2] if batch_first else (x.shape[1], x.shape[0])
+    keep = None
+    if dropout_p > 0.0:
+        keep = draw_kept((batch, heads, steps, steps), dropout_p, raw_array(x))
+    scale = 1.0 / math.sqrt(x.shape[2] // 3 // heads)
+    options = {"causal": is_causal, "scale": scale, "dropout": float(dropout_p)}
+    return _self_attention(x, mask, keep, heads=heads, batch_first=batch_first, **options)[0]
+
+
+def heads_apart(x: Any, heads: int, batch_first: bool) -> Any:
+    """(N, T, E), or (T, N, E) unless batch_first, to (N, heads, T, E / heads)."""
+    xp = namespace(x)
+    apart = xp.reshape(x, (*x.shape[:2], heads, x.shape[2] // heads))
+    return xp.permute_dims(apart, (0, 2, 1, 3) if batch_first else (1, 2, 0, 3))
+
+
+def heads_joined(y: Any, batch_first: bool) -> Any:
+    """The inverse of `heads_apart`."""
+    xp = namespace(y)
+    y = xp.permute_dims(y, (0, 2, 1, 3) if batch_first else (2, 0, 1, 3))
+    return xp.reshape(y, (*y.shape[:2], y.shape[2] * y.shape[3]))
+
+
+@primitive
+def _self_attention(x, mask, keep, *, heads, batch_first, causal, scale, dropout):
+    """`_attention` of views of one array, x (N, T, 3 E) or (T, N, 3 E), and the heads' results side by side.
+
+    As a primitive of its own it sends one gradient back, where each of the views would send one that is
+    zero but for a third.
+    """
+    options = {"causal": causal, "scale": scale, "dropout": dropout}
+    (y, log_total), _ = _attention.forward(*_unpacked(x, heads, batch_first), mask, keep, **options)
+    y = heads_joined(y, batch_first)
+    return (y, log_total), (x, mask, keep, y, log_total)
+
+
+@_self_attention.backward
+def _self_attention_backward(gradients, saved, needs, *, heads, batch_first, **options):
+    x, mask, keep, y, log_total = saved
+    gy, g_log = gradients
+    gy, y = (None if a is None else heads_apart(a, heads, batch_first) for a in (gy, y))
+    parts = _unpacked(x, heads, batch_first)
+    saved, needs = (*parts, mask, keep, y, log_total), (True, True, True, needs[1], False)
+    *gradients, gmask, _ = _attention_backward((gy, g_log), saved, needs, **options)
+    gradients = [heads_joined(g, batch_first) for g in gradients]
+    return namespace(*gradients).concat(gradients, axis=-1), gmask, None
+
+
+def _unpacked(x: Any, heads: int, batch_first: bool) -> list[Any]:
+    """The heads' queries, keys and values."""
+    size = x.shape[2] // 3
+    return [heads_apart(x[..., i * size : (i + 1) * size], heads, batch_first) for i in range(3)]
+
+
 @primitive
 def _attention_weights(q, k, mask, *, causal, scale):
     p, _ = _softmax(_scores(q, k, mask, causal, scale))

@@ -8,7 +8,13 @@ from typing import Any
 from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError, Array, DTypeError, ShapeError, device_of, dtype_name, namespace
 from xpnn.functional.arguments import check_rank, raw_array, shape_of
-from xpnn.functional.attention import attention_with_weights, scaled_dot_product_attention
+from xpnn.functional.attention import (
+    attention_with_weights,
+    heads_apart,
+    heads_joined,
+    scaled_dot_product_attention,
+    self_attention,
+)
 from xpnn.functional.linear import linear
 
 _SUBJECT = "multi_head_attention_forward"
@@ -89,66 +95,53 @@ def multi_head_attention_forward(
         key = query if same[0] else key[:, None, :]
         value = key if same[1] else value[:, None, :]
         key_padding_mask = None if key_padding_mask is None else key_padding_mask[None, :]
-    weights = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
-    q, k, v = _projections(query, key, value, in_proj_weight, weights, in_proj_bias, num_heads, batch_first)
-    mask = _mask(attn_mask, key_padding_mask, q, k)
-    for extra in _extra_keys(bias_k, bias_v, add_zero_attn, k, v):
-        k, v = (namespace(x, more).concat([x, more], axis=-2) for x, more in zip((k, v), extra))
-        mask = None if mask is None else _with_column_of_zeros(mask)
-    if is_causal and mask is not None:
-        mask, is_causal = mask + _causal_mask(q, k), False
     dropout_p = dropout_p if training else 0.0
-    if need_weights:
-        y, seen = attention_with_weights(q, k, v, mask, dropout_p, is_causal)
-        if average_attn_weights:
-            seen = namespace(seen).mean(seen, axis=1)
-        seen = seen if batched else seen[0, ...]
+    one_product = not use_separate_proj_weight and key is query and value is key
+    if one_product and not need_weights and bias_k is None and not add_zero_attn:
+        x = linear(query, in_proj_weight, in_proj_bias)
+        steps = query.shape[1 if batch_first else 0]
+        sizes = query.shape[0 if batch_first else 1], num_heads, steps, steps
+        mask = _mask(attn_mask, key_padding_mask, x, sizes)
+        y, seen = self_attention(x, num_heads, mask, dropout_p, is_causal, batch_first), None
     else:
-        y, seen = scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal), None
-    y = linear(_heads_joined(y, batch_first), out_proj_weight, out_proj_bias)
+        weights = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
+        q, k, v = _projections(query, key, value, in_proj_weight, weights, in_proj_bias)
+        q, k, v = (heads_apart(x, num_heads, batch_first) for x in (q, k, v))
+        mask = _mask(attn_mask, key_padding_mask, q, (*q.shape[:3], k.shape[2]))
+        for extra in _extra_keys(bias_k, bias_v, add_zero_attn, k, v):
+            k, v = (namespace(x, more).concat([x, more], axis=-2) for x, more in zip((k, v), extra))
+            mask = None if mask is None else _with_column_of_zeros(mask)
+        y, seen = _attended(q, k, v, mask, dropout_p, is_causal, need_weights)
+        y = heads_joined(y, batch_first)
+    if seen is not None:
+        seen = namespace(seen).mean(seen, axis=1) if average_attn_weights else seen
+        seen = seen if batched else seen[0, ...]
+    y = linear(y, out_proj_weight, out_proj_bias)
     return (y if batched else y[:, 0, :]), seen
 
 
-def _projections(
-    query: Any,
-    key: Any,
-    value: Any,
-    packed: Any,
-    separate: Any,
-    bias: Any | None,
-    heads: int,
-    batch_first: bool,
-) -> tuple[Any, Any, Any]:
-    """Queries, keys and values of all heads, (N, H, steps, E / H); of one array in one product."""
-    if separate is None and key is query and value is key:
-        xp = namespace(query, packed)
-        x = linear(query, packed, bias)
-        x = xp.reshape(x, (*x.shape[:2], 3, heads, query.shape[2] // heads))
-        q, k, v = xp.unstack(xp.permute_dims(x, (2, 0, 3, 1, 4) if batch_first else (2, 1, 3, 0, 4)), axis=0)
-        return q, k, v
+def _projections(query: Any, key: Any, value: Any, packed: Any, separate: Any, bias: Any | None) -> list[Any]:
+    """Queries, keys and values of all heads side by side; of one array in one product."""
     size = query.shape[-1]
     rows = [slice(i * size, (i + 1) * size) for i in range(3)]
+    if separate is None and key is query and value is key:
+        x = linear(query, packed, bias)
+        xp = namespace(x)
+        return list(xp.unstack(xp.reshape(x, (*x.shape[:2], 3, size)), axis=2))
     weights = separate or [packed[r, :] for r in rows]
     biases = [None if bias is None else bias[r] for r in rows]
-    q, k, v = (
-        _heads_apart(linear(x, w, b), heads, batch_first)
-        for x, w, b in zip((query, key, value), weights, biases)
-    )
-    return q, k, v
+    return [linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases)]
 
 
-def _heads_apart(x: Any, heads: int, batch_first: bool) -> Any:
-    """(steps, N, E) or (N, steps, E) to (N, H, steps, E / H)."""
-    xp = namespace(x)
-    apart = xp.reshape(x, (*x.shape[:2], heads, x.shape[2] // heads))
-    return xp.permute_dims(apart, (0, 2, 1, 3) if batch_first else (1, 2, 0, 3))
-
-
-def _heads_joined(y: Any, batch_first: bool) -> Any:
-    """The inverse of `_heads_apart`."""
-    xp = namespace(y)
-    y = xp.permute_dims(y, (0, 2, 1, 3) if batch_first else (2, 0, 1, 3))
-    return xp.reshape(y, (*y.shape[:2], y.shape[2] * y.shape[3]))
+def _attended(
+    q: Any, k: Any, v: Any, mask: Any | None, dropout_p: float, is_causal: bool, need_weights: bool
+) -> tuple[Any, Any]:
+    """What the heads found, and the weights if they are asked for."""
+    if is_causal and mask is not None:
+        mask, is_causal = mask + _causal_mask(q, k), False
+    if need_weights:
+        return attention_with_weights(q, k, v, mask, dropout_p, is_causal)
+    return scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal), None
 
 
 def _extra_keys(bias_k: Any | None, bias_v: Any | None, zero: bool, k: Any, v: Any) -> list[tuple[Any, Any]]:
@@ -169,10 +162,11 @@ def _extra_keys(bias_k: Any | None, bias_v: Any | None, zero: bool, k: Any, v: A
     return extra
 
 
-def _mask(attn_mask: Any | None, key_padding_mask: Any | None, q: Any, k: Any) -> Any | None:
-    """Both masks in one, to add to scores (N, H, L, S)."""
-    batch, heads, queries, _ = q.shape
-    keys = k.shape[2]
+def _mask(
+    attn_mask: Any | None, key_padding_mask: Any | None, like: Any, sizes: tuple[int, ...]
+) -> Any | None:
+    """Both masks in one, to add to scores of these sizes (N, H, L, S), in the element type of `like`."""
+    batch, heads, queries, keys = sizes
     mask = None
     if attn_mask is not None:
         allowed = ((queries, keys), (batch * heads, queries, keys))
@@ -181,7 +175,7 @@ def _mask(attn_mask: Any | None, key_padding_mask: Any | None, q: Any, k: Any) -
                 f"expects attn_mask of shape {allowed[0]} or {allowed[1]}, got {shape_of(attn_mask)}",
                 subject=_SUBJECT,
             )
-        mask = _additive(attn_mask, q, "attn_mask")
+        mask = _additive(attn_mask, like, "attn_mask")
         if mask.ndim == 3:
             mask = namespace(mask).reshape(mask, (batch, heads, queries, keys))
     if key_padding_mask is not None:
@@ -190,7 +184,7 @@ def _mask(attn_mask: Any | None, key_padding_mask: Any | None, q: Any, k: Any) -
                 f"expects key_padding_mask of shape {(batch, keys)}, got {shape_of(key_padding_mask)}",
                 subject=_SUBJECT,
             )
-        padding = _additive(key_padding_mask, q, "key_padding_mask")
+        padding = _additive(key_padding_mask, like, "key_padding_mask")
         padding = namespace(padding).reshape(padding, (batch, 1, 1, keys))
         mask = padding if mask is None else mask + padding
     return mask
