@@ -12,7 +12,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -62,31 +62,39 @@ def get_num_threads() -> int:
     return _default_threads() if _chosen is None else _chosen
 
 
-@contextmanager
-def single_threaded_blas() -> Iterator[None]:
+class _SingleThreadedBlas:
+    """The block of `single_threaded_blas`; it has no state of its own, so that one object serves all."""
+
+    def __enter__(self) -> None:
+        global _limited, _before
+        blas = _blas()
+        if blas is not None:
+            with _limit_lock:
+                if not _limited:
+                    _before = blas[0]()
+                    blas[1](1)
+                _limited += 1
+
+    def __exit__(self, *exception: object) -> None:
+        global _limited
+        blas = _blas()
+        if blas is not None:
+            with _limit_lock:
+                _limited -= 1
+                if not _limited:
+                    blas[1](_before)
+
+
+_single_threaded_blas = _SingleThreadedBlas()
+
+
+def single_threaded_blas() -> AbstractContextManager[None]:
     """NumPy's BLAS works with one thread inside of the block, for all threads of the process.
 
     Blocks may be nested and overlap in time; when the last one ends, the BLAS has the threads that it had
-    before the first. It takes 0.3 us. With a BLAS other than OpenBLAS nothing happens.
+    before the first. It takes a microsecond. With a BLAS other than OpenBLAS nothing happens.
     """
-    global _limited, _before
-    blas = _blas()
-    if blas is None:
-        yield
-        return
-    get, set_ = blas
-    with _limit_lock:
-        if not _limited:
-            _before = get()
-            set_(1)
-        _limited += 1
-    try:
-        yield
-    finally:
-        with _limit_lock:
-            _limited -= 1
-            if not _limited:
-                set_(_before)
+    return _single_threaded_blas
 
 
 @functools.cache
