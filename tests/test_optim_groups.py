@@ -1,4 +1,4 @@
-"""Optimizers on NumPy, where whole groups are updated at once: the same numbers, whatever happens in between."""
+"""Optimizers on NumPy, where whole groups are updated at once: the same numbers, whatever happens between."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_a_few_held_parameters_do_not_stop_the_others() -> None:
     kept = params[0].data
     train(optimizer, params, range(1, 3))
     moved = sum(a != b for a, b in zip(before, addresses(params, optimizer)))
-    assert 0 < moved <= 10
+    assert 0 < moved <= PIECE_BYTES // (4 * 100 * 100)
     assert kept.base.nbytes <= PIECE_BYTES
 
 

@@ -134,9 +134,10 @@ class Optimizer:
             tensors = group["params"]
             grads = [self._gradient(name, param) for name, param in zip(group["param_names"], tensors)]
             done = self._update_together(index, group, grads)
-            for i, (name, param, grad) in enumerate(zip(group["param_names"], tensors, grads)):
-                if grad is not None and i not in done:
-                    self._update(name, param, grad, group)
+            if len(done) < len(grads):
+                for i, (name, param, grad) in enumerate(zip(group["param_names"], tensors, grads)):
+                    if grad is not None and i not in done:
+                        self._update(name, param, grad, group)
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -249,6 +250,7 @@ class Optimizer:
         names, tensors = group["param_names"], group["params"]
         kernels = self._kernels(group)
         if not kernels:
+            self._memories.clear()
             return ()
         memory = self._memories.get(index)
         if memory is None:

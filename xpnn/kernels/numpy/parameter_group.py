@@ -22,13 +22,17 @@ import numpy as np
 from xpnn.backend import BackendError, find_backend, find_kernels, kernel
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.ownership import sole_owner
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import WORTHWHILE, parallel
 
 State = dict[str, Any]
 
-# The size of a piece. With the gradient, two slots and an intermediate result, five pieces lie in a cache of
-# 1 MB: 10 million elements take Adam 14 ms with 128 or 256 KB, 17 with 64, 30 with 16.
-PIECE_BYTES = 256 * 1024
+# The size of a bundle, and of the pieces that are worked on. Small ones cost: 10 million elements take Adam
+# 12 ms on one thread with 512 KB, 12.7 with 256 and 14 with 128; on two threads, which then wait for each
+# other's turn in Python, 6.9, 8.0 and 10.8.
+PIECE_BYTES = 512 * 1024
+
+# Threads share the work evenly if there are so many pieces; but pieces are not made smaller than that.
+_PIECES, _LEAST_BYTES = 8, 128 * 1024
 
 Piece = tuple[np.ndarray, Any, State]  # of a parameter, its gradient (or a list of several), its state
 
@@ -74,24 +78,23 @@ class ParameterGroup:
         """
         arrays = tuple([slot for slot in slots if slot != "step"])
         self._forget_outdated(params, states, slots, arrays)
-        waiting = [
-            i
-            for i, grad in enumerate(grads)
-            if grad is not None and i not in self._bundled and _is_plain(params[i], grad)
-        ]
-        if waiting:
-            for i in waiting:
-                states[i] = complete(i)
-            self._bundle(waiting, params, states, arrays)
+        if len(self._bundled) < len(params):
+            self._bundle_waiting(params, grads, states, arrays, complete)
+        # Sums and products of arrays: two for each slot and two for the step, the root and quotient of Adam.
+        size = sum([grad.nbytes for grad in grads if grad is not None])
+        work = (2 + 5 * len(arrays)) * size / 4
+        limit = PIECE_BYTES
+        if work >= WORTHWHILE:
+            limit = min(limit, max(size // _PIECES, _LEAST_BYTES))
         pieces: list[Piece] = []
         updated: set[int] = set()
         for bundle in self._bundles:
-            found = bundle.pieces(params, grads, states, slots)
+            found = bundle.pieces(params, grads, states, slots, limit)
             if found:
                 pieces += found
                 updated.update(bundle.positions)
         if pieces:
-            _work_on(pieces, name, options, passes=2 + 5 * len(arrays))
+            _work_on(pieces, name, options, work)
         return updated
 
     def _forget_outdated(
@@ -105,17 +108,28 @@ class ParameterGroup:
             self._bundles = current
             self._bundled = {i for bundle in current for i in bundle.positions}
 
-    def _bundle(
-        self, positions: list[int], params: list[Any], states: list[State], arrays: tuple[str, ...]
+    def _bundle_waiting(
+        self,
+        params: list[Any],
+        grads: Sequence[Any],
+        states: list[State],
+        arrays: tuple[str, ...],
+        complete: Callable[[int], State],
     ) -> None:
-        for members in _bundles_of(positions, params):
+        """Put parameters that have a gradient and are in no bundle into new ones."""
+        waiting = [
+            i
+            for i, grad in enumerate(grads)
+            if grad is not None and i not in self._bundled and _is_plain(params[i], grad)
+        ]
+        for i in waiting:
+            states[i] = complete(i)
+        for members in _bundles_of(waiting, params):
             self._bundles.append(_Bundle(members, params, states, arrays))
             self._bundled.update(members)
 
 
-kernel("numpy", "parameter_group")(
-    ParameterGroup
-)  # not as a decorator, which would hide the class from pickle
+kernel("numpy", "parameter_group")(ParameterGroup)  # as a decorator it would hide the class from pickle
 
 
 class _Flat:
@@ -166,6 +180,8 @@ class _Bundle:
             return False
         if tuple(self.slots) != arrays:
             return False
+        if not slots:
+            return True
         own = [states[i] for i in self.positions]
         if "step" in slots and not all("step" in state for state in own):
             return False
@@ -174,7 +190,12 @@ class _Bundle:
         )
 
     def pieces(
-        self, params: list[Any], grads: Sequence[Any], states: list[State], slots: tuple[str, ...]
+        self,
+        params: list[Any],
+        grads: Sequence[Any],
+        states: list[State],
+        slots: tuple[str, ...],
+        limit: int,
     ) -> list[Piece]:
         """What there is to update, with the memory made our own, and its views in the lists."""
         runs = self._runs(grads, states)
@@ -192,7 +213,7 @@ class _Bundle:
                 step = np.asarray(count, dtype=self.param.memory.dtype)
                 for i in members:
                     states[i]["step"] = step
-            pieces += self._cut(first, last, [grads[i] for i in members], count)
+            pieces += self._cut(first, last, [grads[i] for i in members], count, limit)
         return pieces
 
     def _place(self, params: list[Any], states: list[State]) -> None:
@@ -213,12 +234,12 @@ class _Bundle:
             before = count
         return runs
 
-    def _cut(self, first: int, last: int, grads: list[np.ndarray], count: int) -> list[Piece]:
+    def _cut(self, first: int, last: int, grads: list[np.ndarray], count: int, limit: int) -> list[Piece]:
         start, stop = self.bounds[first], self.bounds[last]
         if len(grads) > 1:
             return [self._piece(start, stop, grads, count)]
         grad, size = grads[0].reshape(-1), stop - start
-        parts = -(-grad.nbytes // PIECE_BYTES)
+        parts = -(-grad.nbytes // limit)
         if parts <= 1:
             return [self._piece(start, stop, grad, count)]
         bounds = [i * size // parts for i in range(parts + 1)]
@@ -230,15 +251,15 @@ class _Bundle:
         return self.param.memory[start:stop], grad, state
 
 
-def _work_on(pieces: list[Piece], name: str, options: dict[str, Any], passes: int) -> None:
+def _work_on(pieces: list[Piece], name: str, options: dict[str, Any], work: float) -> None:
     """Call the kernel with all pieces, from several threads if there is enough to do."""
     function = _find(name, pieces[0], options)
 
-    def work(part: slice) -> None:
+    def update(part: slice) -> None:
         for param, grad, state in pieces[part]:
             function(param, _gathered(grad, param), state, options)
 
-    parallel(work, len(pieces), work=passes * sum([param.size for param, _, _ in pieces]))
+    parallel(update, len(pieces), work)
 
 
 def _find(name: str, first: Piece, options: dict[str, Any]) -> Callable:
