@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,15 +16,16 @@ from test_kernels import assert_same, examples
 
 import xpnn
 from xpnn.backend import find_backend, find_kernels, reference_only
+from xpnn.backend.random import RandomStream
 
 # The package gives out functions of the same names as its modules.
 FUNCTIONAL = {
     name: importlib.import_module(f"xpnn.functional.{name}")
-    for name in ("activation", "cross_entropy", "group_norm", "norm", "softmax")
+    for name in ("activation", "cross_entropy", "dropout", "group_norm", "norm", "softmax")
 }
 KERNELS: dict[str, Any] = {
     name: importlib.import_module(f"xpnn.kernels.numpy.{name}")
-    for name in ("activation", "chunks", "parallel", "softmax")
+    for name in ("activation", "chunks", "dropout", "parallel", "softmax")
 }
 ACTIVATIONS = ("gelu", "gelu_tanh", "sigmoid", "silu", "tanh", "relu")
 LAYOUTS = ("straight", "transposed", "gapped", "backwards", "read only")
@@ -31,7 +33,8 @@ LAYOUTS = ("straight", "transposed", "gapped", "backwards", "read only")
 
 @pytest.fixture(autouse=True)
 def kernels_take_small_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(KERNELS["activation"], "_LARGE", 0)
+    for module in ("activation", "dropout"):
+        monkeypatch.setattr(KERNELS[module], "_LARGE", 0)
     monkeypatch.setattr(KERNELS["softmax"], "_WORTHWHILE", 1)
     for module in ("chunks", "parallel"):
         monkeypatch.setattr(KERNELS[module], "WORTHWHILE", 1)
@@ -189,6 +192,44 @@ def test_cross_entropy(
         compare(FUNCTIONAL["cross_entropy"]._nll_loss, (x, target, None, None), options, gy)
         options["label_smoothing"] = 0.0
         compare(FUNCTIONAL["cross_entropy"]._cross_entropy, (x, target, None, None), options, gy)
+
+
+@examples(60)
+@given(arrays(), st.sampled_from(LAYOUTS), st.sampled_from([0.0, 0.3, 1.0]), CUTS)
+def test_dropout(x: np.ndarray, lies: str, p: float, cut: Any) -> None:
+    rng = np.random.default_rng(5)
+    keep = laid(rng, x.shape, "float32", lies) > 0
+    gy = laid(rng, x.shape, x.dtype.name, "transposed")
+    with cut_up(*cut):
+        compare(FUNCTIONAL["dropout"]._dropout, (x, keep), {"p": p}, gy)
+
+
+@examples(60)
+@given(
+    st.lists(st.integers(0, 40), max_size=3),
+    st.sampled_from([0.0, 1e-9, 0.1, 0.5, 1 - 1e-9, 1.0]),
+    st.integers(0, 2**63 - 1),
+    st.integers(0, 1000),
+    st.integers(1, 3),
+    st.integers(1, 50),
+)
+def test_masks_have_the_bits_of_the_stream(
+    shape: list[int], p: float, seed: int, counter: int, threads: int, blocks: int
+) -> None:
+    kernels, like = KERNELS["dropout"], np.zeros(1, dtype=np.float32)
+    stream = RandomStream(seed)
+    stream.counter = counter
+    expected = stream.uniform(tuple(shape), like) >= math.ceil(p * 2**24) / 2**24
+    stream.counter = counter
+    blocks_before, kernels._BLOCKS = kernels._BLOCKS, blocks
+    try:
+        with cut_up(threads, 1):
+            mask = stream.at_least(p, tuple(shape), like)
+    finally:
+        kernels._BLOCKS = blocks_before
+    assert mask.dtype == bool
+    assert stream.counter == counter + 1
+    assert np.array_equal(mask, expected)
 
 
 def compare(primitive: Any, inputs: Any, options: dict[str, Any], gy: Any) -> None:

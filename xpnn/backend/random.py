@@ -9,6 +9,7 @@ See: Salmon, Moraes, Dror & Shaw (2011), "Parallel random numbers: as easy as 1,
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +22,9 @@ from xpnn.backend.errors import ArgumentError
 from xpnn.backend.namespace import backend_of, namespace
 from xpnn.backend.registry import Array
 
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA  # the constant of Threefry's key schedule
+_RESOLUTION = 1 << 24  # uniform numbers are multiples of 2**-24
 
 
 def manual_seed(seed: int) -> None:
@@ -110,8 +112,20 @@ class RandomStream:
         mantissa = xp.bitwise_and(
             xp.bitwise_right_shift(words, _int32(xp, 8, words)), _int32(xp, 0xFFFFFF, words)
         )
-        scaled = xp.astype(mantissa, xp.float32) * (1.0 / 16777216.0)
+        scaled = xp.astype(mantissa, xp.float32) * (1.0 / _RESOLUTION)
         return xp.reshape(scaled, shape)
+
+    def at_least(self, threshold: float, shape: tuple[int, ...], like: Array) -> Array:
+        """Which of the next `uniform` numbers are `threshold` or more: booleans, on the device of `like`.
+
+        The threshold is rounded up to the stream's own steps: a number that every backend compares alike.
+        """
+        steps = math.ceil(threshold * _RESOLUTION)
+        fast = backend_of(like).extra.get("threefry_at_least") if self.rng == "threefry" else None
+        if fast is None:
+            return self.uniform(shape, like) >= steps / _RESOLUTION
+        counter, self.counter = self.counter, self.counter + 1
+        return fast(steps, shape, key_schedule(self.seed), counter)
 
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` needs to go on with the same numbers."""
@@ -148,18 +162,23 @@ def load_state_dict(state: dict[str, Any]) -> None:
 def _random_words(xp: Any, seed: int, counter: Any, size: int, device: Any) -> Array:
     """`size` int32 words: block i of draw `counter` is threefry2x32(key=seed, message=(counter, i))."""
     blocks = (size + 1) // 2
-    key = [_signed(seed & 0xFFFFFFFF), _signed(seed >> 32)]
-    key.append(_signed(key[0] ^ key[1] ^ _PARITY))
+    key = key_schedule(seed)
     zeros = xp.zeros((blocks,), dtype=xp.int32, device=device)
     x0 = zeros + counter + key[0]
     x1 = xp.arange(blocks, dtype=xp.int32, device=device) + key[1]
     for group in range(5):
-        for rotation in _ROTATIONS[group % 2]:
+        for rotation in ROTATIONS[group % 2]:
             x0 = x0 + x1
             x1 = xp.bitwise_xor(_rotate_left(xp, x1, rotation), x0)
         x0 = x0 + key[(group + 1) % 3]
         x1 = x1 + _signed(key[(group + 2) % 3] + group + 1)
     return xp.concat([x0, x1])[:size]
+
+
+def key_schedule(seed: int) -> list[int]:
+    """The three words of Threefry's key, as signed numbers."""
+    key = [_signed(seed & 0xFFFFFFFF), _signed(seed >> 32)]
+    return [*key, _signed(key[0] ^ key[1] ^ _PARITY)]
 
 
 def _rotate_left(xp: Any, x: Array, bits: int) -> Array:

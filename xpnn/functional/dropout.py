@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import Array, namespace, random
 from xpnn.functional.arguments import check_floating, check_probability, check_rank, raw_array
-
-_RESOLUTION = 1 << 24  # the stream's numbers are multiples of 2**-24
 
 
 def dropout(input: Array | Tensor, p: float = 0.5, training: bool = True) -> Any:
@@ -99,9 +96,7 @@ def _dropout_backward(gy, saved, needs, *, p):
 
 def draw_kept(shape: tuple[int, ...], p: float, like: Array) -> Array:
     """The next mask of the stream: booleans, False with probability p, on the device of `like`."""
-    uniform = random.default_stream().uniform(shape, like)
-    # p in the stream's own steps: a number that every backend compares alike.
-    return uniform >= math.ceil(p * _RESOLUTION) / _RESOLUTION
+    return random.default_stream().at_least(p, shape, like)
 
 
 def factors_of(keep: Any, p: float, like: Any) -> Any:
