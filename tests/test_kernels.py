@@ -72,24 +72,6 @@ def test_are_registered(name: str) -> None:
         assert find_kernels(find_backend(name), primitive.name), f"no kernel for {primitive}"
 
 
-@examples(150)
-@given(windows(), images(), st.integers(1, 9), st.integers(1, 9), st.integers(1, 3), st.integers(1, 4000))
-def test_convolution_on_numpy(
-    monkeypatch: pytest.MonkeyPatch,
-    window: Any,
-    batch: Any,
-    inputs: int,
-    outputs: int,
-    groups: int,
-    chunk: int,
-) -> None:
-    """With pieces of the batch of any size."""
-    from xpnn.kernels.numpy import conv as kernels
-
-    monkeypatch.setattr(kernels, "_CHUNK_BYTES", chunk)
-    check_convolution("numpy", window, batch, inputs * groups, outputs * groups, groups)
-
-
 @pytest.mark.parametrize("name", BACKENDS[1:])
 @examples(6)
 @given(windows(), images(), st.integers(1, 3), st.integers(1, 3), st.integers(1, 2))

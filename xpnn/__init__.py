@@ -33,15 +33,18 @@ from xpnn.backend import (
     get_backend,
     get_device,
     get_num_threads,
+    get_precision,
     manual_seed,
     namespace,
     random,
     register_backend,
     set_backend,
     set_num_threads,
+    set_precision,
     show_versions,
     to_numpy,
     use_backend,
+    use_precision,
 )
 from xpnn.backend.errors import XpnnError
 from xpnn.backend.random import set_rng
@@ -65,6 +68,7 @@ __all__ = [
     "get_backend",
     "get_device",
     "get_num_threads",
+    "get_precision",
     "grad",
     "hessian",
     "io",
@@ -84,6 +88,7 @@ __all__ = [
     "set_backend",
     "set_grad_enabled",
     "set_num_threads",
+    "set_precision",
     "set_rng",
     "show_versions",
     "tensor",
@@ -91,6 +96,7 @@ __all__ = [
     "to_numpy",
     "train",
     "use_backend",
+    "use_precision",
     "vjp",
     "xp",
 ]

@@ -42,6 +42,7 @@ from xpnn.backend.namespace import (
     raise_mismatch,
     register_tensor_type,
 )
+from xpnn.backend.precision import get_precision, set_precision, use_precision
 from xpnn.backend.random import manual_seed
 from xpnn.backend.registry import (
     Array,
@@ -92,6 +93,7 @@ __all__ = [
     "get_backend",
     "get_device",
     "get_num_threads",
+    "get_precision",
     "idioms",
     "is_array",
     "is_floating",
@@ -118,6 +120,7 @@ __all__ = [
     "scatter",
     "set_backend",
     "set_num_threads",
+    "set_precision",
     "shares_saved",
     "show_versions",
     "size_of",
@@ -125,4 +128,5 @@ __all__ = [
     "takes_deferred",
     "to_numpy",
     "use_backend",
+    "use_precision",
 ]

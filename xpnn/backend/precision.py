@@ -1,0 +1,65 @@
+"""How exact results of float32 have to be: to the last digits, or as near as fast algorithms come."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from xpnn.backend.errors import ArgumentError
+
+_LEVELS = ("fast", "exact")
+
+
+class _Local(threading.local):
+    def __init__(self) -> None:
+        self.stack: list[str] = []
+
+
+_local = _Local()
+_process_default = "fast"
+
+
+def set_precision(level: str) -> None:
+    """Choose between speed and the last digits in operations on float32, in the whole process.
+
+    Args:
+        level: "fast", the default: algorithms whose error is up to 1e-5 of the largest result (convolutions
+            of 3x3 by Winograd's method, on NumPy); or "exact": plain sums alone, whose error is about 1e-6.
+            Other element types are always exact.
+
+    Raises: ArgumentError for another level.
+
+    >>> set_precision("exact")
+    >>> get_precision()
+    'exact'
+    >>> set_precision("fast")
+    """
+    global _process_default
+    _process_default = _checked(level, "set_precision")
+
+
+@contextmanager
+def use_precision(level: str) -> Iterator[None]:
+    """Choose between speed and the last digits inside of a `with` block, in this thread only.
+
+    >>> with use_precision("exact"):
+    ...     get_precision()
+    'exact'
+    """
+    _local.stack.append(_checked(level, "use_precision"))
+    try:
+        yield
+    finally:
+        _local.stack.pop()
+
+
+def get_precision() -> str:
+    """The level in force (see `set_precision`)."""
+    return _local.stack[-1] if _local.stack else _process_default
+
+
+def _checked(level: str, subject: str) -> str:
+    if level not in _LEVELS:
+        raise ArgumentError(f"expects {' or '.join(map(repr, _LEVELS))}, got {level!r}", subject=subject)
+    return level

@@ -1,0 +1,166 @@
+"""Convolution by full im2col: one product of matrices with all that the windows see, each a row.
+
+For strides, where windows share few cells; for small images, whose windows fill no product of their own; and
+for kernels of one cell, where the image is the matrix as it lies in memory.
+
+Where there are fewer windows than outputs, as in the last layers of a network, the weights are what takes
+time: each thread then makes some of the outputs, from its part of the weights, for all images.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from xpnn.kernels.numpy.conv_layout import (
+    MULTIPLICATION,
+    Windows,
+    chunks,
+    kernel_matrix,
+    multiply,
+    padded,
+    reversed_kernel,
+)
+from xpnn.kernels.numpy.memory import scratch
+from xpnn.kernels.numpy.parallel import parallel
+
+# Bytes that are gathered at a time, so that the product finds them in the L2 cache.
+_CHUNK_BYTES = 512 * 1024
+
+# Fewer windows than these in a product make it slow (64: 0.9 of the speed, 16: 0.5): more images then.
+_LEAST_WINDOWS = 128
+
+
+def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows) -> None:
+    """Write the convolution of x (N, H, W, C) with w (O, C, KH, KW), plus b, to y (N, OH, OW, O)."""
+    if _few_windows(y, windows):
+        columns = _gather(x, windows)
+
+        def make_outputs(outputs: slice) -> None:
+            _multiply(columns, kernel_matrix(w[outputs]), _part(b, outputs), y[..., outputs])
+
+        parallel(make_outputs, len(w), _work(x, y, windows))
+        return
+    kernel = kernel_matrix(w)
+
+    def work(images: slice) -> None:
+        for chunk in chunks(images, _images_in_chunk(x, windows)):
+            _multiply(_gather(x[chunk], windows), kernel, b, y[chunk])
+
+    parallel(work, len(x), _work(x, y, windows))
+
+
+def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
+    """The gradient (O, C, KH, KW) of `convolve` with respect to w, from y's gradient gy."""
+    if _few_windows(gy, windows):
+        return _correlate_outputs(_gather(x, windows), gy, windows)
+
+    def work(images: slice) -> np.ndarray:
+        total = np.zeros((gy.shape[-1], math.prod(windows.kernel_size) * x.shape[-1]), dtype=x.dtype)
+        product = scratch("columns correlation", total.shape, x.dtype)
+        for chunk in chunks(images, _images_in_chunk(x, windows)):
+            total += np.matmul(_flat(gy[chunk]).T, _gather(x[chunk], windows), out=product)
+        return total
+
+    return _kernel(sum(parallel(work, len(x), _work(x, gy, windows))), windows)
+
+
+def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows) -> np.ndarray:
+    """Write the convolution of gy with the reversed w to gx; return the gradient with respect to w.
+
+    Args:
+        windows: of that convolution. It and the correlation with x share one gathering of gy.
+    """
+    w = reversed_kernel(w)
+    if _few_windows(gx, windows):
+        columns = _gather(gy, windows)
+
+        def make_outputs(outputs: slice) -> None:
+            _multiply(columns, kernel_matrix(w[outputs]), None, gx[..., outputs])
+
+        parallel(make_outputs, len(w), _work(gy, gx, windows))
+        return reversed_kernel(_correlate_outputs(columns, x, windows))
+    kernel = kernel_matrix(w)
+
+    def work(images: slice) -> np.ndarray:
+        total = np.zeros((x.shape[-1], math.prod(windows.kernel_size) * gy.shape[-1]), dtype=x.dtype)
+        product = scratch("columns correlation", total.shape, x.dtype)
+        for chunk in chunks(images, _images_in_chunk(gy, windows)):
+            columns = _gather(gy[chunk], windows)
+            _multiply(columns, kernel, None, gx[chunk])
+            total += np.matmul(_flat(x[chunk]).T, columns, out=product)
+        return total
+
+    return reversed_kernel(_kernel(sum(parallel(work, len(x), 2 * _work(gy, gx, windows))), windows))
+
+
+def _correlate_outputs(columns: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
+    """The gradient of the weights, each thread for some of the outputs."""
+    channels = columns.shape[1] // math.prod(windows.kernel_size)
+    gw = np.empty((gy.shape[-1], channels, *windows.kernel_size), dtype=gy.dtype)
+    upstream = _flat(gy).T
+
+    def make_outputs(outputs: slice) -> None:
+        gw[outputs] = _kernel(upstream[outputs] @ columns, windows)
+
+    parallel(make_outputs, len(gw), columns.size * len(gw) * MULTIPLICATION)
+    return gw
+
+
+def _multiply(columns: np.ndarray, kernel: np.ndarray, b: np.ndarray | None, y: np.ndarray) -> None:
+    """y = columns @ kernel, plus b."""
+    shape = (-1, y.shape[-1])
+    if y.flags.c_contiguous:
+        total = multiply(columns, kernel, out=y.reshape(shape))
+    else:
+        total = scratch("columns total", y.shape, y.dtype).reshape(len(columns), y.shape[-1])
+        multiply(columns, kernel, out=total)
+    if b is not None:
+        total += b
+    if not y.flags.c_contiguous:
+        y[...] = total.reshape(y.shape)
+
+
+def _gather(x: np.ndarray, windows: Windows) -> np.ndarray:
+    """What all windows see: (N * OH * OW, KH * KW * C)."""
+    if windows.pointwise:
+        return _flat(x)
+    x = padded(x, windows.padding)
+    image, row, column, cell = x.strides
+    shape = (x.shape[0], *windows.out_size, *windows.kernel_size, x.shape[3])
+    (down, along), (row_dilation, column_dilation) = windows.stride, windows.dilation
+    steps = (image, down * row, along * column, row_dilation * row, column_dilation * column, cell)
+    columns = scratch("columns", shape, x.dtype)
+    np.copyto(columns, as_strided(x, shape, steps, writeable=False))
+    return columns.reshape(-1, math.prod(shape[3:]))
+
+
+def _kernel(gw: np.ndarray, windows: Windows) -> np.ndarray:
+    """(O, KH * KW * C) -> (O, C, KH, KW)."""
+    return gw.reshape(len(gw), *windows.kernel_size, -1).transpose(0, 3, 1, 2)
+
+
+def _flat(x: np.ndarray) -> np.ndarray:
+    """(N, H, W, C) -> (N * H * W, C); a view where x's memory allows."""
+    return x.reshape(-1, x.shape[-1])
+
+
+def _part(b: np.ndarray | None, outputs: slice) -> np.ndarray | None:
+    return None if b is None else b[outputs]
+
+
+def _few_windows(y: np.ndarray, windows: Windows) -> bool:
+    return len(y) * math.prod(windows.out_size) < y.shape[-1]
+
+
+def _images_in_chunk(x: np.ndarray, windows: Windows) -> int:
+    cells = math.prod(windows.out_size)
+    image = cells * math.prod(windows.kernel_size) * x.shape[-1] * x.itemsize
+    return max(_CHUNK_BYTES // max(image, 1), -(-_LEAST_WINDOWS // max(cells, 1)))
+
+
+def _work(x: np.ndarray, y: np.ndarray, windows: Windows) -> float:
+    """The time of a call in the unit of `parallel`."""
+    return windows.multiplications(len(x), x.shape[-1], y.shape[-1]) * MULTIPLICATION
