@@ -43,7 +43,7 @@ LAYERS |= {"cli": ALL, "__main__": {"cli"}}
 NUMPY_USERS = {"backend", "kernels", "data", "io", "viz", "cli"}
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict", "array_api_compat"}
 BACKEND_NAMES = LIBRARIES - {"array_api_compat"}
-OPTIONAL = {"matplotlib", "tqdm", "PIL", "pooch", "scipy"}
+OPTIONAL = {"matplotlib", "tqdm", "PIL", "pooch", "scipy", "numba"}
 MAX_LINES = 500
 TOP_LEVEL = {
     *(".ci", ".git", ".gitignore", "LICENSE", "README.md", "pyproject.toml"),

@@ -1,6 +1,6 @@
 """L0: which array library, device, element type and random stream; imports nothing else of xpnn."""
 
-from xpnn.backend import errors, idioms, libraries, native_random, random, scatter, special
+from xpnn.backend import compiled, errors, idioms, libraries, native_random, random, scatter, special
 from xpnn.backend.arrays import (
     asarray,
     cheap_to_read,
@@ -17,6 +17,7 @@ from xpnn.backend.arrays import (
     size_of,
     to_numpy,
 )
+from xpnn.backend.compiled import get_compiled, set_compiled
 from xpnn.backend.deferred import Deferred, array_of, saves_as_reference, shares_saved, takes_deferred
 from xpnn.backend.dependencies import optional_import
 from xpnn.backend.errors import (
@@ -82,6 +83,7 @@ __all__ = [
     "available_backends",
     "backend_of",
     "cheap_to_read",
+    "compiled",
     "concrete",
     "default_dtype",
     "device_of",
@@ -91,6 +93,7 @@ __all__ = [
     "find_backend",
     "find_kernels",
     "get_backend",
+    "get_compiled",
     "get_device",
     "get_num_threads",
     "get_precision",
@@ -119,6 +122,7 @@ __all__ = [
     "saves_as_reference",
     "scatter",
     "set_backend",
+    "set_compiled",
     "set_num_threads",
     "set_precision",
     "shares_saved",

@@ -108,7 +108,7 @@ class Normalised(Deferred):
     def absorb(self, name: str, args: tuple, options: dict[str, Any]) -> tuple[Any, tuple, Callable] | None:
         """A relu, and before it the sum with an array of the same shape."""
         if name == "relu" and not self.relu:
-            y = Normalised(self.x, self.scale, self.shift, self.residual, relu=True)
+            y = type(self)(self.x, self.scale, self.shift, self.residual, relu=True)
             return y, (y,), _relu_backward
         if name != "add" or self.relu or self.residual is not None:
             return None
@@ -118,12 +118,16 @@ class Normalised(Deferred):
         if isinstance(other, Deferred) and not (isinstance(other, Normalised) and other.is_affine):
             other = other.array()
         kind = (self.shape, self.dtype)
-        return Normalised(self.x, self.scale, self.shift, other), (kind, kind), _add_backward
+        return type(self)(self.x, self.scale, self.shift, other), (kind, kind), _add_backward
 
     @property
     def is_affine(self) -> bool:
         """Whether it is `scale x + shift` and nothing else, and not computed yet."""
         return self.residual is None and not self.relu and self._array is None
+
+    def masked(self, gradients: tuple) -> MaskedGradient:
+        """What its relu passes on of a sum of gradients."""
+        return MaskedGradient(gradients, self.array())
 
     def compute(self) -> np.ndarray:
         """All of it in one pass."""
@@ -213,7 +217,7 @@ class Sum(Deferred):
 def _relu_backward(gy: Any, saved: tuple, needs: tuple[bool, ...]) -> tuple:
     (y,) = saved
     gradients = gy.terms if isinstance(gy, Sum) else (gy,)
-    return (MaskedGradient(gradients, y.array()),)
+    return (y.masked(gradients),)
 
 
 @saves_as_reference
@@ -251,7 +255,7 @@ def batch_norm(
     offset = totals / layout.count
     mean = (first + offset).astype(x.dtype)
     variance = np.maximum(squares / layout.count - offset * offset, 0).astype(x.dtype)
-    y = _normalised(x, mean, variance, w, b, eps)
+    y = normalised(x, mean, variance, w, b, eps)
     return (y, mean, variance), (x, w, mean, variance)
 
 
@@ -259,8 +263,8 @@ def batch_norm(
 @saves_as_reference
 @takes_deferred
 def _batch_norm_backward(gradients: tuple, saved: tuple, needs: tuple[bool, ...], *, eps: float) -> tuple:
-    x, w, mean, variance = saved
-    gy, gmean, gvariance = gradients
+    x, _, mean, _ = saved
+    gy = gradients[0]
     layout = Channels(x)
     rows, centre = layout.rows(x), layout.spread(mean)
 
@@ -279,19 +283,31 @@ def _batch_norm_backward(gradients: tuple, saved: tuple, needs: tuple[bool, ...]
         results = layout.for_chunks(lambda chunk: sums(chunk, g_rows[chunk]), passes=4)
     gb, centred = (layout.gather(sum(s)) for s in zip(*results))
 
+    slope, shift, scale, gw = linear_gradient(layout, saved, gradients, gb, centred, eps)
+    gx = _combine(layout, rows, g_rows, slope, shift, scale) if needs[0] else None
+    return gx, gw.astype(x.dtype), gb.astype(x.dtype)
+
+
+def linear_gradient(
+    layout: Channels, saved: tuple, gradients: tuple, gb: np.ndarray, centred: np.ndarray, eps: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """gx as `slope x + shift + scale gy` with a value per channel, and gw; all in float64.
+
+    Args:
+        saved, gradients: of the backward.
+        gb, centred: the sums of gy and of gy (x - mean).
+    """
+    _, w, mean, variance = saved
+    _, gmean, gvariance = gradients
     inverse = 1 / np.sqrt(variance.astype(np.float64) + eps)
     gw = centred * inverse
-    gx = None
-    if needs[0]:
-        # scale gy + slope (x - mean) + shift, as in the reference
-        scale = inverse if w is None else w * inverse
-        slope, shift = -scale * gw * inverse / layout.count, -scale * gb / layout.count
-        if gmean is not None:
-            shift = shift + gmean / layout.count
-        if gvariance is not None:
-            slope = slope + 2 * gvariance / layout.count
-        gx = _combine(layout, rows, g_rows, slope, shift - slope * mean, scale)
-    return gx, gw.astype(x.dtype), gb.astype(x.dtype)
+    scale = inverse if w is None else w * inverse
+    slope, shift = -scale * gw * inverse / layout.count, -scale * gb / layout.count
+    if gmean is not None:
+        shift = shift + gmean / layout.count
+    if gvariance is not None:
+        slope = slope + 2 * gvariance / layout.count
+    return slope, shift - slope * mean, scale, gw
 
 
 @kernel("numpy", "batch_norm_inference", when=_takes, defers=True)
@@ -305,24 +321,26 @@ def batch_norm_inference(
     eps: float,
 ) -> tuple[Normalised, tuple]:
     """The reference's `_batch_norm_inference`."""
-    return _normalised(x, mean, variance, w, b, eps), (x, mean, variance, w)
+    return normalised(x, mean, variance, w, b, eps), (x, mean, variance, w)
 
 
-def _normalised(
+def normalised(
     x: np.ndarray,
     mean: np.ndarray,
     variance: np.ndarray,
     w: np.ndarray | None,
     b: np.ndarray | None,
     eps: float,
+    kind: type[Normalised] = Normalised,
 ) -> Normalised:
+    """The promise of x normalised by these statistics, scaled by w and shifted by b."""
     scale = 1 / np.sqrt(variance.astype(np.float64) + eps)
     if w is not None:
         scale *= w
     shift = -mean * scale
     if b is not None:
         shift += b
-    return Normalised(x, scale, shift)
+    return kind(x, scale, shift)
 
 
 def _combine(

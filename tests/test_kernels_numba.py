@@ -1,0 +1,435 @@
+"""Kernels that Numba compiles, against the reference; and what happens without Numba or without its cache."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import xpnn
+from xpnn import functional as F
+from xpnn import optim
+from xpnn.autograd import grad, tensor
+from xpnn.backend import ArgumentError, array_of, compiled, find_backend, find_kernels, reference_only
+from xpnn.functional import activation, norm, pool
+from xpnn.functional.cross_entropy import _cross_entropy
+from xpnn.functional.softmax import _softmax
+
+pytestmark = pytest.mark.skipif(find_spec("numba") is None, reason="needs Numba")
+
+TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
+WINDOW = {"kernel_size": (2, 3), "stride": (2, 1), "padding": ((1, 0), (1, 1)), "dilation": (1, 1)}
+
+
+@pytest.fixture(autouse=True)
+def _switched_on() -> Iterator[None]:
+    before = compiled.get_compiled()
+    xpnn.set_compiled(True)
+    yield
+    xpnn.set_compiled(before)
+
+
+def examples(count: int) -> settings:
+    checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    return settings(max_examples=count, deadline=None, derandomize=True, suppress_health_check=checks)
+
+
+@st.composite
+def arrays(draw: st.DrawFn) -> dict[str, Any]:
+    """Of which element type, and how they lie in memory."""
+    return {
+        "dtype": draw(st.sampled_from(["float32", "float64"])),
+        "lies": draw(st.sampled_from(["straight", "channels last", "gapped", "backwards", "read only"])),
+        "rng": np.random.default_rng(draw(st.integers(0, 99))),
+    }
+
+
+shapes = st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(3, 7), st.integers(3, 7))
+
+
+@examples(60)
+@given(shapes, arrays(), st.booleans(), st.floats(-100, 100))
+def test_batch_norm(shape: tuple[int, ...], kind: Any, affine: bool, mean: float) -> None:
+    x, gy = array(shape, kind, mean), array(shape, kind)
+    w, b = (array(shape[1:2], kind) if affine else None for _ in range(2))
+    gradients = (gy, array(shape[1:2], kind), array(shape[1:2], kind))
+    scale = 1 + abs(mean) if kind["dtype"] == "float32" else 1 + mean**2  # of the digits that x has in common
+    compare(norm._batch_norm, (x, w, b), {"eps": 1e-5}, gradients, scale)
+    compare(norm._batch_norm, (x, w, b), {"eps": 1e-5}, (gy, None, None), scale)
+    statistics = array(shape[1:2], kind), np.abs(array(shape[1:2], kind))
+    compare(norm._batch_norm_inference, (x, *statistics, w, b), {"eps": 1e-5}, scale=scale)
+
+
+@examples(40)
+@given(shapes, arrays(), st.sampled_from(["", "x", "norm"]))
+def test_batch_norm_with_relu_and_shortcut(shape: tuple[int, ...], kind: Any, shortcut: str) -> None:
+    """Joined in one pass: equal to one after the other."""
+    inputs = [tensor(array(shape, kind), requires_grad=True) for _ in range(2)]
+    gy = array(shape, kind)
+
+    def run() -> list[np.ndarray]:
+        x, other = inputs
+        y = F.batch_norm(x, None, None, training=True)
+        if shortcut:
+            y = y + (other if shortcut == "x" else F.batch_norm(other, None, None, training=True))
+        y = F.relu(y)
+        second = F.relu(y * 0.5) + y  # so that relu has two gradients to add up
+        return [y.data, *(g.data for g in grad(second, inputs[: 2 if shortcut else 1], gy))]
+
+    results = run()
+    with reference_only():
+        expected = run()
+    near_zero = np.abs(expected[0]) < 1e-5  # where relu's mask hangs on the last digit
+    assert_same(results[0], expected[0])
+    if not near_zero[expected[0] > 0].any():
+        for result, other in zip(results[1:], expected[1:], strict=True):
+            assert_same(result, other, scale=10)
+
+
+def test_batch_norm_of_a_large_batch_with_a_jump() -> None:
+    """Its mean is far from that of the rows that it is guessed from; threads share the sums."""
+    x = np.random.default_rng(0).standard_normal((300, 8, 16, 16)) * 1e-3
+    x[3::7] += 5
+    exact, _ = norm._batch_norm.forward(x, None, None, eps=1e-5)
+    x = x.astype(np.float32)
+    for lies in (x, np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)):
+        outputs, _ = run(norm._batch_norm, (lies, None, None), {"eps": 1e-5})
+        for y, expected in zip(map(array_of, outputs), exact, strict=True):
+            assert_same(y, expected.astype(np.float32))
+
+
+@examples(60)
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(1, 40), arrays(), st.booleans())
+def test_layer_norm(samples: list[int], size: int, kind: Any, affine: bool) -> None:
+    shape = (*samples, size)
+    x, gy = array(shape, kind), array(shape, kind)
+    w, b = (array((size,), kind) if affine else None for _ in range(2))
+    statistics = [array((*samples, 1), kind) for _ in range(2)]
+    options = {"features": 1, "eps": 1e-2}
+    compare(norm._layer_norm, (x, w, b), options, (gy, *statistics), scale=10)
+    compare(norm._layer_norm, (x, w, b), options, (gy, None, None), scale=10)
+
+
+@examples(60)
+@given(shapes, arrays())
+def test_activations(shape: tuple[int, ...], kind: Any) -> None:
+    x, gy = 4 * array(shape, kind), array(shape, kind)
+    names = ["_relu"] + ["_gelu", "_gelu_tanh", "_silu"] * (kind["dtype"] == "float32")
+    for name in names:
+        compare(getattr(activation, name), (x,), {}, gy)
+
+
+@examples(60)
+@given(st.tuples(st.integers(1, 9), st.integers(1, 70)), arrays(), st.sampled_from(["none", "sum", "mean"]))
+def test_softmax_and_cross_entropy(shape: tuple[int, int], kind: Any, reduction: str) -> None:
+    kind["dtype"] = "float32"
+    x, gy = 10 * array(shape, kind), array(shape, kind)
+    compare(_softmax, (x,), {"axis": 1}, gy)
+    labels = kind["rng"].integers(0, shape[1], shape[0])
+    options = {"axis": 1, "reduction": reduction, "label_smoothing": 0.0}
+    gy = array(shape[:1] if reduction == "none" else (), kind)
+    compare(_cross_entropy, (x, labels, None, None), options, gy)
+
+
+def test_softmax_of_extremes() -> None:
+    x = np.float32([[-np.inf, 0, 0], [1e30, 0, -1e30], [-3e38, -3e38, -np.inf], [-90, 0, -200]])
+    compare(_softmax, (x,), {"axis": 1})
+    for place in range(40):
+        x = np.zeros((1, 40), dtype=np.float32)
+        x[0, place] = np.nan
+        y, _ = run(_softmax, (x,), {"axis": 1})
+        assert np.isnan(y).all()
+
+
+@examples(60)
+@given(shapes, arrays(), st.integers(1, 3), st.integers(1, 3), st.integers(1, 2))
+def test_pooling(shape: tuple[int, ...], kind: Any, k: int, stride: int, dilation: int) -> None:
+    kind["lies"] = "channels last"
+    shape = (shape[0], shape[1] + 3, *shape[2:])
+    x = array(shape, kind)
+    window = {
+        "kernel_size": (k, 2),
+        "stride": (stride, 2),
+        "padding": ((k // 2, 0), (1, 1)),
+        "dilation": (dilation, 1),
+    }
+    if dilation * (k - 1) >= shape[2]:
+        return
+    for values in (x, np.round(x)):  # of which many are equal
+        with reference_only():
+            gy = array(pool._max_pool(values, **window).shape, kind)
+        compare(pool._max_pool, (values,), window, gy)
+    del window["dilation"]
+    with reference_only():
+        gy = array(pool._sum_pool(x, **window).shape, kind)
+    compare(pool._sum_pool, (x,), window)
+    compare(pool._spread_over_windows, (gy,), {"size": shape[2:], **window})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (optim.SGD, {}),
+        (optim.SGD, {"momentum": 0.9, "weight_decay": 0.1, "maximize": True}),
+        (optim.SGD, {"momentum": 0.9, "dampening": 0.5}),
+        (optim.SGD, {"momentum": 0.9, "nesterov": True}),
+        (optim.Adam, {"weight_decay": 0.1}),
+        (optim.Adam, {"amsgrad": True, "maximize": True}),
+        (optim.AdamW, {"betas": (0.0, 0.5), "maximize": True}),
+    ],
+)
+def test_optimizers(kind: Any, options: dict[str, Any], dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    start = [rng.standard_normal(shape).astype(dtype) for shape in ((3, 5), (70_000,), ())]
+    gradients = [[rng.standard_normal(p.shape).astype(dtype) for p in start] for _ in range(4)]
+
+    def run() -> list[np.ndarray]:
+        params = [tensor(p, requires_grad=True) for p in start]
+        optimizer = kind(params, lr=0.05, **options)
+        for step in gradients:
+            for param, gradient in zip(params, step, strict=True):
+                param.grad = tensor(gradient)
+            optimizer.step()
+        return [p.data for p in params]
+
+    results = run()
+    with reference_only():
+        for result, expected in zip(results, run(), strict=True):
+            assert_same(result, expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_not_lost(value: float) -> None:
+    x = np.ones((4, 4, 4, 4), dtype=np.float32).transpose(0, 3, 1, 2)
+    x[0, 1, 2, 3] = value
+    with np.errstate(invalid="ignore"):
+        for primitive in (activation._relu, activation._gelu, activation._gelu_tanh, activation._silu):
+            compare(primitive, (x,), {}, np.ones_like(x))
+        compare(pool._max_pool, (x,), WINDOW)
+        if np.isnan(value):
+            y, _ = run(norm._batch_norm, (x, None, None), {"eps": 1e-5})
+            assert np.isnan(array_of(y[0])[:, 1]).all()
+            assert np.isfinite(array_of(y[0])[:, 0]).all()
+
+
+def test_two_threads_at_once() -> None:
+    """Both use the same compiled functions and the same crew of threads."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((64, 32, 32, 16)).astype(np.float32).transpose(0, 3, 1, 2)
+    results: list[Any] = [None] * 4
+
+    def work(i: int) -> None:
+        leaf = tensor(x, requires_grad=True)
+        y = F.gelu(F.max_pool2d(F.relu(F.batch_norm(leaf, None, None, training=True)), 2))
+        results[i] = grad(y.sum(), [leaf])[0].data
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(results))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+def test_switch() -> None:
+    x = np.ones((4, 4), dtype=np.float32)
+    entry = compiled_entry(activation._relu, (x,), {})
+    assert entry is not None
+    xpnn.set_compiled(False)
+    assert not entry.when(x)
+    assert compiled.get_compiled() is False
+    xpnn.set_compiled("auto")
+    assert entry.when(x)
+    assert not entry.when(np.ones((4, 4), dtype=np.float16))
+    with pytest.raises(ArgumentError, match="expects True, False or 'auto', got 1"):
+        xpnn.set_compiled(1)  # type: ignore[arg-type]
+
+
+def test_empty_arrays_are_left_to_others() -> None:
+    x = np.ones((0, 4, 3, 3), dtype=np.float32)
+    compare(activation._relu, (x,), {}, x)
+    for primitive, options in (
+        (norm._batch_norm, {"eps": 1e-5}),
+        (norm._layer_norm, {"features": 1, "eps": 1e-5}),
+    ):
+        assert compiled_entry(primitive, (x, None, None), options) is None
+    assert compiled_entry(pool._max_pool, (x,), WINDOW) is None
+
+
+SCRIPT = """
+import sys, warnings
+{prelude}
+import numpy as np, xpnn
+from xpnn import functional as F
+assert "numba" not in sys.modules or sys.modules["numba"] is None
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    xpnn.set_compiled({mode})
+    for _ in range(3):
+        print(F.relu(np.asarray([-1.0, 2.0], dtype=np.float32)).tolist())
+print([str(w.message) for w in caught])
+"""
+
+
+@pytest.mark.parametrize("mode", [True, "auto"])
+def test_without_numba(mode: Any) -> None:
+    output = run_script("sys.modules['numba'] = None", mode)
+    assert output[:3] == ["[0.0, 2.0]"] * 3
+    if mode == "auto":
+        assert output[3] == "[]"
+    else:
+        assert output[3].count("Compiled kernels are off") == 1
+        assert "pip install 'xpnn[numba]'" in output[3]
+
+
+def test_with_a_numba_that_fails(tmp_path: Path) -> None:
+    (tmp_path / "numba").mkdir()
+    (tmp_path / "numba" / "__init__.py").write_text("raise ImportError('needs NumPy 1.0')")
+    output = run_script(f"sys.path.insert(0, {str(tmp_path)!r})", "auto")
+    assert output[:3] == ["[0.0, 2.0]"] * 3
+    assert output[3].count("Compiled kernels are off, plain NumPy is used") == 1
+    assert "needs NumPy 1.0" in output[3]
+
+
+def test_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One warning; compiled code is then kept in memory."""
+    from xpnn.kernels.numba import activation as kernels
+    from xpnn.kernels.numba import cache, compiling
+
+    cache._root.cache_clear()
+    monkeypatch.setattr(cache, "_can_be_written", lambda folder: False)
+    functions = [compiling.compiled_function(kernels._relu.function) for _ in range(2)]
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert compiling.can_run(tuple(functions), np.dtype("float32"))
+        assert ["not kept on disk" in str(w.message) for w in caught] == [True]
+    finally:
+        cache._root.cache_clear()
+    x, y = np.float32([-1, 2]), np.empty(2, dtype=np.float32)
+    functions[0](x, y)
+    assert y.tolist() == [0, 2]
+
+
+def test_disk_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found out when Numba writes: what was compiled is not lost."""
+    from numba.core.dispatcher import Dispatcher
+
+    from xpnn.kernels.numba import activation as kernels
+    from xpnn.kernels.numba import compiling
+
+    compile_, failures = Dispatcher.compile, iter([OSError("No space left on device")])
+
+    def compile_once_without_space(self: Any, signature: Any) -> Any:
+        for failure in failures:
+            raise failure
+        return compile_(self, signature)
+
+    monkeypatch.setattr(Dispatcher, "compile", compile_once_without_space)
+    function = compiling.compiled_function(kernels._relu.function)
+    with pytest.warns(RuntimeWarning, match="No space left"):
+        function.prepare(np.dtype("float32"))
+    x, y = np.float32([-1, 2]), np.empty(2, dtype=np.float32)
+    function(x, y)
+    assert y.tolist() == [0, 2]
+
+
+def test_compiling_is_announced_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from xpnn.kernels.numba import cache
+
+    cache._announce_once.cache_clear()
+    with caplog.at_level(logging.WARNING, "xpnn"):
+        cache.announce("one", tmp_path)
+        cache.announce("two", tmp_path)
+        (tmp_path / "relu._three-12.py311.nbi").touch()
+        cache._announce_once.cache_clear()
+        cache.announce("_three", tmp_path)
+    assert len(caplog.messages) == 1
+    assert "compiling kernels with Numba, once" in caplog.messages[0]
+
+
+def run_script(prelude: str, mode: Any) -> list[str]:
+    script = SCRIPT.format(prelude=prelude, mode=repr(mode))
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+def compare(primitive: Any, inputs: Any, options: Any, gy: Any = None, scale: float = 1.0) -> None:
+    """Kernel and reference: same values, same element type, nothing written to; first derivatives with gy."""
+    entry = compiled_entry(primitive, inputs, options)
+    assert entry is not None, f"no compiled kernel for {primitive}"
+    copies = [None if x is None else x.copy() for x in inputs]
+    outputs, saved = entry.forward(*inputs, **options)
+    with np.errstate(all="ignore"):
+        expected, reference_saved = primitive.forward(*inputs, **options)
+    several = type(expected) is tuple
+    outputs = [array_of(y) for y in (outputs if several else (outputs,))]
+    for y, other in zip(outputs, expected if several else (expected,), strict=True):
+        assert_same(y, other, scale)
+    if gy is not None:
+        needs = (True,) * len(inputs)
+        with reference_only():
+            gradients = primitive.backward_function(gy, reference_saved, needs, **options)
+        for gradient, other in zip(
+            entry.backward_function(gy, saved, needs, **options), gradients, strict=True
+        ):
+            if other is not None and gradient is not None:
+                assert_same(array_of(gradient), other, scale)
+    for x, copy in zip(inputs, copies, strict=True):
+        np.testing.assert_array_equal(x, copy)
+
+
+def compiled_entry(primitive: Any, inputs: Any, options: Any) -> Any:
+    """The compiled kernel that takes a call, if any."""
+    for entry in find_kernels(find_backend("numpy"), primitive.name):
+        if entry.forward.__module__.startswith("xpnn.kernels.numba") and entry.when(*inputs, **options):
+            return entry
+    return None
+
+
+def run(primitive: Any, inputs: Any, options: Any) -> tuple[Any, Any]:
+    return compiled_entry(primitive, inputs, options).forward(*inputs, **options)
+
+
+def assert_same(actual: Any, expected: Any, scale: float = 1.0) -> None:
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    finite = np.isfinite(expected)
+    np.testing.assert_array_equal(actual[~finite], expected[~finite])
+    tolerance = TOLERANCE[expected.dtype.name] * scale * (1 + np.abs(expected[finite]).max(initial=0.0))
+    assert np.abs(actual[finite] - expected[finite]).max(initial=0.0) <= tolerance
+
+
+def array(shape: tuple[int, ...], kind: dict[str, Any], mean: float = 0.0) -> np.ndarray:
+    x = (kind["rng"].standard_normal(shape) + mean).astype(kind["dtype"])
+    if not x.ndim:
+        return x
+    if kind["lies"] == "channels last" and x.ndim == 4:
+        return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    if kind["lies"] == "gapped":
+        return np.repeat(x, 2, axis=-1)[..., ::2]
+    if kind["lies"] == "backwards":
+        return x[..., ::-1]
+    x.flags.writeable = kind["lies"] != "read only"
+    return x
