@@ -311,6 +311,34 @@ def test_clip_grad_norm(norm_type, max_norm, backend):
     assert params[2].grad is None
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_clip_of_large_arrays_in_any_order(threads):
+    before = xpnn.get_num_threads()
+    wide = values(3, (70, 40, 6))
+    gradients = [
+        *(values(0, (500, 700)).astype("float32"), values(1, (300, 500)).T, wide[::2, ::-1], values(2, ())),
+        *(wide.transpose(2, 0, 1), np.broadcast_to(values(4, (1, 5)), (4, 5)), np.zeros((0, 3))),
+    ]
+    expected = math.sqrt(sum((g.astype("float64") ** 2).sum() for g in gradients))
+    params = [Tensor(np.zeros_like(g), requires_grad=True) for g in gradients]
+    try:
+        xpnn.set_num_threads(threads)
+        for max_norm in (1.0, expected + 1, 0.5):
+            for param, gradient in zip(params, gradients):
+                param.grad = Tensor(gradient)
+            norm = optim.clip_grad_norm_(params, max_norm)
+            assert norm.dtype == "float32"
+            np.testing.assert_allclose(norm.item(), expected, rtol=2e-7)
+            for param, gradient in zip(params, gradients):
+                unchanged = max_norm > expected
+                assert (param.grad.data is gradient) is unchanged
+                scaled = gradient if unchanged else gradient * (max_norm / (expected + 1e-6))
+                assert param.grad.dtype == gradient.dtype
+                np.testing.assert_allclose(param.grad.data, scaled, rtol=1e-6)
+    finally:
+        xpnn.set_num_threads(before)
+
+
 def test_clip_scales_a_shared_gradient_once():
     x, y = (Tensor(np.ones(1), requires_grad=True) for _ in range(2))
     x.grad = y.grad = Tensor(np.full(1, 8.0))

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from xpnn.autograd import Tensor
-from xpnn.backend import AnomalyError, ArgumentError, Array, asarray, backend_of, item, namespace
+from xpnn.backend import (
+    AnomalyError,
+    ArgumentError,
+    Array,
+    asarray,
+    backend_of,
+    find_kernels,
+    item,
+    kernels_enabled,
+    namespace,
+)
 
 
 def clip_grad_norm_(
@@ -44,7 +55,8 @@ def clip_grad_norm_(
     params = _with_gradient(parameters)
     if not params:
         return Tensor(asarray(0.0))
-    norm = _total_norm([param.grad.data for param in params], norm_type)
+    gradients = [param.grad.data for param in params]
+    norm = _fastest("norm_of_all", _norm_of_all, gradients, norm_type)(gradients, norm_type)
     if error_if_nonfinite and not math.isfinite(item(norm)):
         raise AnomalyError(
             f"finds a gradient norm of {item(norm)}",
@@ -53,9 +65,10 @@ def clip_grad_norm_(
         )
     xp = namespace(norm)
     factor = xp.clip(max_norm / (norm + 1e-6), max=1.0)
-    for param in params:
-        gradient = param.grad.data
-        param.grad = Tensor(_array(gradient * xp.asarray(factor, dtype=gradient.dtype)))
+    clipped = _fastest("scaled", _scaled, gradients, factor)(gradients, factor)
+    for param, before, after in zip(params, gradients, clipped):
+        if after is not before:
+            param.grad = Tensor(after)
     return Tensor(norm)
 
 
@@ -84,7 +97,18 @@ def _with_gradient(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [param for param in parameters if param.grad is not None]
 
 
-def _total_norm(gradients: list[Array], order: float) -> Array:
+def _fastest(
+    name: str, reference: Callable[..., Any], gradients: list[Array], value: Any
+) -> Callable[..., Any]:
+    """The backend's own version of a function of several arrays and a value, or the reference."""
+    if kernels_enabled():
+        for kernel in find_kernels(backend_of(gradients[0]), name):
+            if kernel.when is None or kernel.when(gradients, value):
+                return kernel.forward
+    return reference
+
+
+def _norm_of_all(gradients: list[Array], order: float) -> Array:
     """The norm of all elements of all arrays, in the element type of the first."""
     xp = namespace(gradients[0])
     if order == math.inf:
@@ -98,6 +122,12 @@ def _total_norm(gradients: list[Array], order: float) -> Array:
         return _array(xp.max(parts))
     total = xp.sum(parts)
     return _array(xp.sqrt(total) if order == 2 else total ** (1 / order))
+
+
+def _scaled(gradients: list[Array], factor: Array) -> list[Array]:
+    """The product of each array and the factor."""
+    xp = namespace(factor)
+    return [_array(gradient * xp.asarray(factor, dtype=gradient.dtype)) for gradient in gradients]
 
 
 def _array(value: Array) -> Array:

@@ -4,6 +4,7 @@ from xpnn.kernels.numpy import (
     activation,
     attention,
     batch_norm,
+    clip,
     conv,
     cross_entropy,
     dropout,
@@ -14,6 +15,7 @@ from xpnn.kernels.numpy import (
     parameter_group,
     pool,
     products,
+    rectified,
     rnn,
     softmax,
 )
@@ -22,6 +24,7 @@ __all__ = [
     "activation",
     "attention",
     "batch_norm",
+    "clip",
     "conv",
     "cross_entropy",
     "dropout",
@@ -32,6 +35,7 @@ __all__ = [
     "parameter_group",
     "pool",
     "products",
+    "rectified",
     "rnn",
     "softmax",
 ]

@@ -39,18 +39,16 @@ State = dict[str, Any]
 def sgd(param: np.ndarray, grad: np.ndarray, state: State, options: dict[str, Any]) -> None:
     """See `xpnn.optim.SGD.update`."""
     step = scratch("optimizer step", param.shape, param.dtype)
-    direction = _with_decay(param, grad, options, step)
-    momentum = options["momentum"]
+    direction = _with_decay(param, grad, options)
     buffer = state.get("momentum_buffer")
     if buffer is not None:
-        np.multiply(buffer, momentum, out=buffer)
+        np.multiply(buffer, options["momentum"], out=buffer)
         if options["dampening"] != 0 and state["step"] > 1:
             direction = np.multiply(direction, 1 - options["dampening"], out=step)
         np.add(buffer, direction, out=buffer)
         if options["nesterov"]:
-            ahead = scratch("optimizer look ahead", param.shape, param.dtype)
-            np.multiply(buffer, momentum, out=ahead)
-            direction = np.add(direction, ahead, out=step)
+            np.multiply(buffer, options["momentum"], out=step)
+            direction = np.add(direction, step, out=step)
         else:
             direction = buffer
     np.multiply(direction, options["lr"], out=step)
@@ -60,8 +58,7 @@ def sgd(param: np.ndarray, grad: np.ndarray, state: State, options: dict[str, An
 @kernel("numpy", "adam")
 def adam(param: np.ndarray, grad: np.ndarray, state: State, options: dict[str, Any]) -> None:
     """See `xpnn.optim.Adam.update`."""
-    decayed = scratch("optimizer gradient", param.shape, param.dtype)
-    _adam(param, _with_decay(param, grad, options, decayed), state, options)
+    _adam(param, _with_decay(param, grad, options), state, options)
 
 
 @kernel("numpy", "adamw")
@@ -69,9 +66,7 @@ def adamw(param: np.ndarray, grad: np.ndarray, state: State, options: dict[str, 
     """See `xpnn.optim.AdamW`."""
     if options["weight_decay"] != 0:
         np.multiply(param, 1 - options["lr"] * options["weight_decay"], out=param)
-    if options["maximize"]:
-        grad = np.negative(grad, out=scratch("optimizer gradient", param.shape, param.dtype))
-    _adam(param, grad, state, options)
+    _adam(param, _with_decay(param, grad, {**options, "weight_decay": 0}), state, options)
 
 
 def _adam(param: np.ndarray, grad: np.ndarray, state: State, options: dict[str, Any]) -> None:
@@ -105,12 +100,16 @@ def _adam(param: np.ndarray, grad: np.ndarray, state: State, options: dict[str, 
     np.subtract(param, work, out=param)
 
 
-def _with_decay(param: np.ndarray, grad: np.ndarray, options: dict[str, Any], out: np.ndarray) -> np.ndarray:
-    """The gradient with its sign and L2 penalty: as it is where neither changes it, else in `out`."""
-    if options["weight_decay"] != 0:
-        np.multiply(param, options["weight_decay"], out=out)
-        return np.subtract(out, grad, out=out) if options["maximize"] else np.add(out, grad, out=out)
-    return np.negative(grad, out=out) if options["maximize"] else grad
+def _with_decay(param: np.ndarray, grad: np.ndarray, options: dict[str, Any]) -> np.ndarray:
+    """The gradient with its sign and L2 penalty: as it is where neither changes it, else in scratch."""
+    decay, maximize = options["weight_decay"], options["maximize"]
+    if decay == 0 and not maximize:
+        return grad
+    out = scratch("optimizer gradient", param.shape, param.dtype)
+    if decay == 0:
+        return np.negative(grad, out=out)
+    np.multiply(param, decay, out=out)
+    return np.subtract(out, grad, out=out) if maximize else np.add(out, grad, out=out)
 
 
 @functools.lru_cache(maxsize=16)
