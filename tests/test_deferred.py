@@ -18,7 +18,7 @@ from xpnn import Tensor, nn
 from xpnn import functional as F
 from xpnn.backend import get_num_threads, reference_only, set_num_threads
 from xpnn.backend.compiled import get_compiled, set_compiled
-from xpnn.kernels.numpy import batch_norm, parallel
+from xpnn.kernels.numpy import activation, batch_norm, parallel, rectified
 
 # What is computed from a normalised h, an h2 like it, the input x and a shortcut r. None of them may differ
 # from what the operations give one after the other.
@@ -42,6 +42,11 @@ PROGRAMS: dict[str, Callable[..., Any]] = {
     "number": lambda h, h2, x, r: F.relu(h + 1.0),
     "chain": lambda h, h2, x, r: F.relu(F.relu(h + r) * 2.0 + h2),
     "blocks": lambda h, h2, x, r: (lambda a: F.relu(normalise(a * r) + a) * r)(F.relu(h)),
+    "pooled": lambda h, h2, x, r: F.max_pool2d(F.relu(x * r), 2),
+    "pooled over a border": lambda h, h2, x, r: F.max_pool2d(F.relu(x * r), 3, 1, padding=1),
+    "pooled and used": lambda h, h2, x, r: (lambda a: F.max_pool2d(a, 2).sum() * a)(F.relu(x)),
+    "pooled twice": lambda h, h2, x, r: (lambda a: F.max_pool2d(a, 2) + F.max_pool2d(a, 2))(F.relu(x * r)),
+    "pooled after batch norm": lambda h, h2, x, r: F.max_pool2d(F.relu(h), 2),
     "other function": lambda h, h2, x, r: F.gelu(h),
 }
 
@@ -56,7 +61,10 @@ def plain() -> Iterator[None]:
     before, threads = get_compiled(), get_num_threads()
     set_compiled(False)
     set_num_threads(2)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(activation, "LARGE", 0)
+        patch.setattr(rectified, "LARGE", 0)
+        yield
     set_compiled(before)
     set_num_threads(threads)
 
@@ -144,6 +152,24 @@ def test_gradient_of_what_was_skipped(arrays: dict[str, np.ndarray]) -> None:
         expected = gradients()
     for value, other in zip(gradients(), expected, strict=True):
         np.testing.assert_allclose(value, other, rtol=1e-9, atol=1e-12)
+
+
+def test_gradient_of_a_pooled_relu(arrays: dict[str, np.ndarray]) -> None:
+    """The relu is never computed; its zeros tie where x has one winner, and its gradient shows that."""
+
+    def gradients() -> list[np.ndarray]:
+        x = Tensor(arrays["x"], requires_grad=True)
+        a = F.relu(x - 1.0)
+        a.retain_grad()
+        y = (F.max_pool2d(a, 2) + 1.0).sum()
+        (asked,) = xpnn.grad(y, a, retain_graph=True)
+        y.backward()
+        return [asked.numpy(), a.grad.numpy(), x.grad.numpy()]
+
+    with reference_only():
+        expected = gradients()
+    for value, other in zip(gradients(), expected, strict=True):
+        np.testing.assert_array_equal(value, other)
 
 
 def test_hook_may_replace_the_gradient(arrays: dict[str, np.ndarray]) -> None:

@@ -34,7 +34,14 @@ from xpnn.backend.errors import (
     ShapeError,
     XpnnError,
 )
-from xpnn.backend.kernels import find_kernels, kernel, kernels_enabled, reference_only, registered_kernels
+from xpnn.backend.kernels import (
+    choose_kernel,
+    find_kernels,
+    kernel,
+    kernels_enabled,
+    reference_only,
+    registered_kernels,
+)
 from xpnn.backend.namespace import (
     backend_of,
     is_array,
@@ -83,6 +90,7 @@ __all__ = [
     "available_backends",
     "backend_of",
     "cheap_to_read",
+    "choose_kernel",
     "compiled",
     "concrete",
     "default_dtype",

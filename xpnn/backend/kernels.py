@@ -17,6 +17,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from xpnn.backend.compiled import numba_installed
 from xpnn.backend.registry import Backend
@@ -59,12 +60,14 @@ def kernel(
     Args:
         when: is called as the forward would be, and says whether the kernel takes this call. Of several
             kernels of one name the one registered last is asked first.
-        defers: whether it may return a promise in place of an array (see `Deferred`).
+        defers: whether it may return a promise in place of an array (see `Deferred`). Kernels that do are
+            asked before those that don't.
     """
 
     def register(forward: Callable) -> Kernel:
         entry = Kernel(backend, name, forward, when, defers)
-        _kernels.setdefault((backend, name), []).insert(0, entry)
+        others = _kernels.setdefault((backend, name), [])
+        others.insert(0 if defers else sum(other.defers for other in others), entry)
         return entry
 
     return register
@@ -84,6 +87,17 @@ def find_kernels(backend: Backend, name: str) -> list[Kernel]:
             importlib.import_module(backend.compiled_kernels)
         _loaded.add(backend.name)
     return _kernels.setdefault((backend.name, name), [])
+
+
+def choose_kernel(backend: Backend, name: str, *args: Any, **options: Any) -> Kernel:
+    """The kernel that would compute a call of the primitive; for kernels that promise it.
+
+    Raises: LookupError if none takes the call.
+    """
+    for entry in find_kernels(backend, name):
+        if not entry.defers and (entry.when is None or entry.when(*args, **options)):
+            return entry
+    raise LookupError(f"no kernel {name} for {backend.name} takes this call")
 
 
 def registered_kernels() -> list[Kernel]:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend import kernel
+from xpnn.backend import kernel, saves_as_reference
 from xpnn.kernels.numpy.chunks import by_element, lying_as
 from xpnn.kernels.numpy.memory import scratch
 
 # Elements below which the reference's fewer calls are faster.
-_LARGE = 100_000
+LARGE = 100_000
 
 # 2 Phi(x) - 1 = tanh(x P(x^2)), with the polynomial P fitted so that Phi is off by at most 3e-8, half a unit
 # in float32's last place; beyond the farthest x that it was fitted for, Phi is 1 in float32. Lowest power
@@ -40,11 +40,11 @@ Gradient = tuple[np.ndarray]
 
 
 def _is_large(x: np.ndarray, **_: Any) -> bool:
-    return x.size >= _LARGE
+    return x.size >= LARGE
 
 
 def _is_large_float(x: np.ndarray, **_: Any) -> bool:
-    return x.size >= _LARGE and x.dtype.kind == "f" and x.dtype.itemsize >= 4
+    return x.size >= LARGE and x.dtype.kind == "f" and x.dtype.itemsize >= 4
 
 
 def _is_float32(x: np.ndarray) -> bool:
@@ -69,6 +69,7 @@ def gelu(x: np.ndarray) -> Result:
 
 
 @gelu.backward
+@saves_as_reference
 def _gelu_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> Gradient:
     """gx = gy (Phi(x) + x phi(x))."""
     x, cdf = saved
@@ -121,6 +122,7 @@ def gelu_tanh(x: np.ndarray) -> Result:
 
 
 @gelu_tanh.backward
+@saves_as_reference
 def _gelu_tanh_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> Gradient:
     """gx = gy (1 + t) (1 + x (1 - t) z') / 2, with t = tanh(z)."""
     (x,) = saved
@@ -164,6 +166,7 @@ def sigmoid(x: np.ndarray) -> Result:
 
 
 @sigmoid.backward
+@saves_as_reference
 def _sigmoid_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> Gradient:
     (y,) = saved
     gx = np.empty_like(y)
@@ -192,6 +195,7 @@ def silu(x: np.ndarray) -> Result:
 
 
 @silu.backward
+@saves_as_reference
 def _silu_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> Gradient:
     """gx = gy s (1 + x (1 - s))."""
     (x,) = saved
@@ -226,6 +230,7 @@ def tanh(x: np.ndarray) -> Result:
 
 
 @tanh.backward
+@saves_as_reference
 def _tanh_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> Gradient:
     (y,) = saved
     gx = np.empty_like(y)
@@ -252,6 +257,7 @@ def relu(x: np.ndarray) -> Result:
 
 
 @relu.backward
+@saves_as_reference
 def _relu_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> Gradient:
     (y,) = saved
     gx = np.empty_like(y)
