@@ -10,8 +10,8 @@ import numpy as np
 from xpnn.backend import kernel
 from xpnn.kernels.numpy.parallel import parallel
 
-# Elements of a large array that are worked on at a time, so that threads can share it. Sums are float32 within
-# a piece only, and keep their digits however large the array is.
+# Elements of a large array that are worked on at a time, so that threads can share it. Sums are in float32
+# within a piece only, and keep their digits however large the array is.
 _PIECE = 128 * 1024
 
 
