@@ -23,7 +23,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -36,11 +37,13 @@ from benchmarks.competitors import (
     LABELS,
     REFERENCE,
     XPNN,
+    compiled_or_not,
     label,
     prepare,
     start,
 )
-from benchmarks.process import Worker, serve, take_turns
+from benchmarks.frameworks import THREADS
+from benchmarks.process import THREAD_VARIABLES, Worker, pin, serve, take_turns
 from benchmarks.workloads import WORKLOADS
 
 ROUNDS = 15
@@ -51,46 +54,46 @@ QUICK_SECONDS = 10.0
 Row = dict[str, Any]
 
 
-def measure_workload(
-    task: str, competitors: Sequence[str], rounds: int, limit: float, left_out: list[Row]
-) -> list[Row]:
+def measure_workload(task: str, options: argparse.Namespace, left_out: list[Row]) -> list[Row]:
     """Run one workload: every competitor in a process of its own, which ends with it."""
     with ExitStack() as stack:
         field = []
-        for name in competitors:
-            worker = stack.enter_context(start(name, "workload"))
+        for name in options.competitors:
+            worker = stack.enter_context(start(name, "workload", options.quick))
             if takes_part(worker, task, left_out):
                 field.append(worker)
         disturbed = None
-        if REFERENCE in competitors and WORKLOADS[task].optimizer is not None:
-            with start(DISTURBED, "workload") as worker:
+        if REFERENCE in options.competitors and WORKLOADS[task].optimizer is not None:
+            with start(DISTURBED, "workload", options.quick) as worker:
                 if takes_part(worker, task, left_out):
                     disturbed = worker.ready["losses"]
-        take_turns(field, rounds, limit)
+        take_turns(field, options.rounds, options.seconds)
         return list(report.workload_rows(task, [worker for worker in field if worker.samples], disturbed))
 
 
-def measure_kernels(
-    tasks: Sequence[str], competitors: Sequence[str], rounds: int, limit: float, left_out: list[Row]
-) -> list[Row]:
+def measure_kernels(options: argparse.Namespace, left_out: list[Row]) -> list[Row]:
     """Run rows of the kernel table, one after the other in the same processes."""
     rows: list[Row] = []
     with ExitStack() as stack:
-        workers = [stack.enter_context(start(name, "kernel")) for name in competitors]
-        for task in tasks:
+        workers = [stack.enter_context(start(name, "kernel")) for name in options.competitors]
+        for task in options.kernels:
             say(f"{kernels.KERNELS[task].title} ...")
             able = [worker for worker in workers if kernels.has_variant(worker.name, task)]
             field = [worker for worker in able if takes_part(worker, task, left_out)]
-            take_turns(field, rounds, limit)
+            take_turns(field, options.rounds, options.seconds)
             rows += report.kernel_rows(task, [worker for worker in field if worker.samples])
     return rows
 
 
 def takes_part(worker: Worker, task: str, left_out: list[Row]) -> bool:
     """Have a worker prepare a task; if it cannot, write down why."""
+    begin = time.monotonic()
     reason = worker.prepare(task)
     if reason is not None:
         left_out.append({"competitor": worker.name, "task": task, "reason": reason})
+    if worker.name in LABELS:
+        took = f"ready after {time.monotonic() - begin:.0f} s"
+        say(f"  {label(worker.name)}: {took if reason is None else f'left out, {reason}'}")
     return reason is None
 
 
@@ -133,42 +136,45 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def work(competitor: str, kind: str) -> None:
+def work(options: argparse.Namespace) -> None:
     """Be a competitor."""
-    make: Callable = prepare if kind == "workload" else kernels.prepare
-    serve(partial(make, competitor))
+    (competitor,) = options.competitors
+    if options.work == "kernel":
+        serve(partial(kernels.prepare, competitor))
+    else:
+        serve(partial(prepare, competitor, options.quick))
 
 
 def profile(workload: str, competitor: str) -> str:
     """Tables of where the time of a step goes, in this process."""
     if competitor not in ("numpy", "numba"):
         raise SystemExit(f"--profile is for {' and '.join(XPNN[:2])}, not for {competitor}")
-    os.environ["XPNN_COMPILED"] = "1" if competitor == "numba" else "0"
-    from benchmarks import process, profiling
+    os.environ |= dict.fromkeys(THREAD_VARIABLES, str(THREADS))
+    os.environ |= compiled_or_not(competitor)
+    pin()
+    from benchmarks import profiling
 
-    process.pin()
     return profiling.profile(workload, competitor)
 
 
 def main() -> None:
     options = arguments()
     if options.work:
-        work(options.competitors[0], options.work)
+        work(options)
         return
     if options.profile:
         print(profile(options.profile, options.competitors[0]))
         return
 
     results: dict[str, Any] = {"machine": report.machine(), "results": [], "kernels": [], "left_out": []}
-    settings = (options.competitors, options.rounds, options.seconds, results["left_out"])
     if options.kernels:
-        results["kernels"] = measure_kernels(options.kernels, *settings)
+        results["kernels"] = measure_kernels(options, results["left_out"])
         save(options.json, results)
         tables = [report.kernels_table(results["kernels"])]
     else:
         for task in options.workloads:
             say(f"{WORKLOADS[task].title} ...")
-            results["results"] += measure_workload(task, *settings)
+            results["results"] += measure_workload(task, options, results["left_out"])
             save(options.json, results)  # after each workload, so that a run that is cut leaves what it has
         tables = report.workloads_tables(results["results"])
     parts = [report.about(results["machine"]), *tables, report.left_out_list(results["left_out"])]

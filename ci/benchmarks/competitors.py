@@ -10,9 +10,10 @@ from benchmarks.frameworks import Step, torch_step, xpnn_step
 from benchmarks.others import STEPS
 from benchmarks.plain_jax import plain_jax_step
 from benchmarks.process import Worker
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import BATCHES, WORKLOADS
 
 COMPARED_LOSSES = 50  # of training; of inference, that of each batch
+QUICK_LOSSES = 5
 REFERENCE = "pytorch"
 DISTURBED = "pytorch-disturbed"  # no competitor: it shows how far rounding drives losses apart
 
@@ -42,18 +43,25 @@ def label(competitor: str) -> str:
     return LABELS[name] + (f", {device}" if device else "")
 
 
-def start(competitor: str, kind: str) -> Worker:
-    """The process of a competitor; `kind` is "workload" or "kernel"."""
+def start(competitor: str, kind: str, quick: bool = False) -> Worker:
+    """The process of a competitor; `kind` is "workload" or "kernel"; `quick` compares fewer losses."""
     script = Path(__file__).parent.parent / "bench.py"
     command = [sys.executable, str(script), "--work", kind, "--competitors", competitor]
-    compiled = {"XPNN_COMPILED": "1" if competitor == "numba" else "0"}
-    return Worker(competitor, command, compiled)
+    command += ["--quick"] if quick else []
+    return Worker(competitor, command, compiled_or_not(competitor))
 
 
-def prepare(competitor: str, task: str) -> tuple[dict[str, Any], Step]:
+def compiled_or_not(competitor: str) -> dict[str, str]:
+    """The environment that switches xpnn's compiled kernels on or off."""
+    return {"XPNN_COMPILED": "1" if competitor == "numba" else "0"}
+
+
+def prepare(competitor: str, quick: bool, task: str) -> tuple[dict[str, Any], Step]:
     """For `process.serve`: the first losses of a workload, and its step."""
     step = make_step(competitor, task)
-    compared = 4 if WORKLOADS[task].optimizer is None else COMPARED_LOSSES
+    compared = QUICK_LOSSES if quick else COMPARED_LOSSES
+    if WORKLOADS[task].optimizer is None:
+        compared = BATCHES
     return {"losses": [step(i) for i in range(compared)]}, step
 
 

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,7 @@ from typing import Any
 from benchmarks.frameworks import THREADS
 
 SAMPLE_SECONDS = 0.4
+PREPARE_SECONDS = 240.0  # who takes longer to start and train for the compared losses is left out
 BUSY_SHARE = 0.15  # of the cores' time that other processes may use during a sample
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
@@ -156,7 +158,12 @@ class Worker:
     def prepare(self, task: str) -> str | None:
         """Have the worker prepare a task and warm up; returns why it cannot."""
         self.samples = []
+        timer = threading.Timer(PREPARE_SECONDS, self.process.kill)
+        timer.start()
         self.ready = self.ask(f"prepare {task}")
+        if not timer.is_alive() and "error" in self.ready:
+            self.ready["error"] = f"not ready after {PREPARE_SECONDS:g} s"
+        timer.cancel()
         return self.ready.get("error")
 
     def run(self) -> None:
