@@ -21,9 +21,10 @@ import xpnn
 from xpnn import functional as F
 from xpnn import optim
 from xpnn.autograd import grad, tensor
-from xpnn.backend import ArgumentError, array_of, compiled, find_backend, find_kernels, reference_only
+from xpnn.backend import ArgumentError, array_of, compiled, find_backend, find_kernels, random, reference_only
 from xpnn.functional import activation, norm, pool
 from xpnn.functional.cross_entropy import _cross_entropy
+from xpnn.functional.dropout import _dropout
 from xpnn.functional.softmax import _softmax
 
 pytestmark = pytest.mark.skipif(find_spec("numba") is None, reason="needs Numba")
@@ -175,6 +176,25 @@ def test_pooling(shape: tuple[int, ...], kind: Any, k: int, stride: int, dilatio
         gy = array(pool._sum_pool(x, **window).shape, kind)
     compare(pool._sum_pool, (x,), window)
     compare(pool._spread_over_windows, (gy,), {"size": shape[2:], **window})
+
+
+@examples(60)
+@given(shapes, arrays(), st.sampled_from([0.0, 0.3, 1.0]))
+def test_dropout(shape: tuple[int, ...], kind: Any, p: float) -> None:
+    x, gy, keep = array(shape, kind), array(shape, kind), kind["rng"].random(shape) < 0.5
+    compare(_dropout, (x, keep), {"p": p}, gy)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2,), (333,), (500, 401)])
+@pytest.mark.parametrize("p", [0.0, 2**-24, 0.3, 1.0])
+def test_masks_are_the_same_bits(shape: tuple[int, ...], p: float) -> None:
+    """Also for a key and a counter with all bits in use."""
+    like = np.zeros((), dtype=np.float32)
+    stream = random.RandomStream(2**63 - 987654321)
+    stream.counter = 2**31 - 5
+    mask = stream.at_least(p, shape, like)
+    stream.counter -= 1
+    np.testing.assert_array_equal(mask, stream.uniform(shape, like) >= np.ceil(p * 2**24) / 2**24)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -27,10 +27,11 @@ def set_compiled(mode: bool | str) -> None:
 
     Raises: ArgumentError for another mode.
 
+    >>> before = get_compiled()
     >>> set_compiled(False)
     >>> compiled_enabled()
     False
-    >>> set_compiled("auto")
+    >>> set_compiled(before)
     """
     global _mode
     if not (isinstance(mode, bool) or mode == "auto"):

@@ -33,6 +33,8 @@ Out2: TypeAlias = np.ndarray
 Out4: TypeAlias = np.ndarray
 Sums2: TypeAlias = np.ndarray  # written, always float64
 Labels: TypeAlias = np.ndarray
+Mask: TypeAlias = np.ndarray
+NewMask: TypeAlias = np.ndarray
 Real: TypeAlias = Any
 Integer: TypeAlias = Any
 
@@ -192,6 +194,8 @@ def _signature(numba: Any, annotations: dict[str, str], dtype: np.dtype) -> tupl
         "Real": real,
         "Integer": types.intp,
         "Labels": array(types.int64, 1, True),
+        "Mask": array(types.boolean, 1, True),
+        "NewMask": array(types.boolean, 1, False),
         "Sums2": array(types.float64, 2, False),
         **{f"In{axes}": array(real, axes, True) for axes in (1, 2, 4)},
         **{f"Out{axes}": array(real, axes, False) for axes in (1, 2, 4)},

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from xpnn.kernels.numba.compiling import Compiled
 from xpnn.kernels.numpy.chunks import lying_as
 from xpnn.kernels.numpy.parallel import parallel
 
 
-def by_element(function: Compiled, passes: float, out: np.ndarray, *inputs: np.ndarray) -> np.ndarray:
+def by_element(
+    function: Callable[..., None], passes: float, out: np.ndarray, *inputs: np.ndarray
+) -> np.ndarray:
     """Call `function(*inputs, out)` on 1-D arrays in the order of memory of `out`; returns `out`.
 
     Args:

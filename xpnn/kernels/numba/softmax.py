@@ -1,4 +1,7 @@
-"""Softmax along the last axis, and cross entropy of class numbers, row by row, in float32."""
+"""Softmax along the last axis, and cross entropy of class numbers, row by row, in float32.
+
+Times are in ms on one thread, forward + backward: of this file, of plain NumPy, and of PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +110,7 @@ def _along_rows(x: np.ndarray, *, axis: int) -> bool:
     return axis == x.ndim - 1 and x.size > 0
 
 
-# TIMES
+# Of 2048 rows of 128: 0.10 + 0.04, 0.33 + 0.09, 0.12 + 0.05.
 @compiled_kernel("softmax", _softmax, _softmax_gradient, when=_along_rows, dtypes=("float32",))
 def softmax(x: np.ndarray, *, axis: int) -> tuple[np.ndarray, tuple]:
     """The reference's `_softmax`."""
@@ -143,7 +146,8 @@ def _plain_labels(
     return plain and x.ndim == 2 and target.ndim == 1 and x.size > 0
 
 
-# TIMES
+# Of 128 samples of 10 classes: 0.009 + 0.004, 0.016 + 0.007, 0.016 + 0.019; of 256 of 10,000: 0.56 + 0.42,
+# 1.48 + 0.40, 1.16 + 1.16.
 @compiled_kernel(
     "cross_entropy", _cross_entropy, _cross_entropy_gradient, when=_plain_labels, dtypes=("float32",)
 )
