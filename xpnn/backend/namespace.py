@@ -75,11 +75,7 @@ def is_array(value: Any) -> bool:
         return False
     if kind in _BACKEND_OF_TYPE or kind in _TENSOR_TYPES:
         return True
-    try:
-        _resolve_backend(value)
-    except DTypeError:
-        return False
-    return True
+    return _find_backend(value) is not None
 
 
 def register_tensor_type(kind: type) -> None:
@@ -108,7 +104,17 @@ def _resolve_namespace(array: Any) -> Any:
 
 
 def _resolve_backend(array: Any) -> Backend:
-    """Find the backend by the package that the array's type, or a base class of it, was defined in."""
+    backend = _find_backend(array)
+    if backend is None:
+        raise DTypeError(
+            f"expected an array, got {type(array).__name__}: {array!r:.80}",
+            hint="Convert it with xpnn.asarray(...)",
+        )
+    return backend
+
+
+def _find_backend(array: Any) -> Backend | None:
+    """The backend by the package that the array's type, or a base class of it, was defined in, if any."""
     kind = type(array)
     if kind in _TENSOR_TYPES:
         return backend_of(array.data)
@@ -119,9 +125,7 @@ def _resolve_backend(array: Any) -> Backend:
                 _BACKEND_OF_TYPE[kind] = backend
                 _NAMESPACES[kind] = backend.xp
                 return backend
-    raise DTypeError(
-        f"expected an array, got {kind.__name__}: {array!r:.80}", hint="Convert it with xpnn.asarray(...)"
-    )
+    return None
 
 
 def _join(first: Any, second: Any, arrays: tuple[Any, ...]) -> Any:
