@@ -150,6 +150,18 @@ def cheap_to_read(array: Array) -> bool:
     return not any(name in device for name in _ACCELERATORS)
 
 
+def extremes(array: Array) -> tuple[int, int]:
+    """The smallest and the largest of some integers, read on the host.
+
+    >>> extremes(np.asarray([3, 1, 2]))
+    (1, 3)
+    """
+    if type(array) is np.ndarray:  # a reduction itself takes half of the time of the function around it
+        return int(np.minimum.reduce(array, axis=None)), int(np.maximum.reduce(array, axis=None))
+    xp = namespace(array)
+    return int(xp.min(array)), int(xp.max(array))
+
+
 def size_of(shape: tuple[int, ...]) -> int:
     """The number of elements of an array of that shape."""
     return math.prod(shape)

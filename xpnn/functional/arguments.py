@@ -19,6 +19,7 @@ from xpnn.backend import (
     cheap_to_read,
     concrete,
     dtype_name,
+    extremes,
     is_floating,
     is_integer,
     is_tensor,
@@ -183,8 +184,8 @@ def check_indices(
         return True
     if not (concrete(indices) and cheap_to_read(indices)):
         return False
-    xp = namespace(indices)
-    if int(xp.min(indices)) >= 0 and int(xp.max(indices)) < count:
+    lowest, highest = extremes(indices)
+    if lowest >= 0 and highest < count:
         return True
     values = to_numpy(indices)
     wrong = (values < 0) | (values >= count)

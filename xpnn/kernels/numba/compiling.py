@@ -150,9 +150,11 @@ def compiled_kernel(
     taken = frozenset(np.dtype(dtype) for dtype in dtypes)
 
     def guard(*args: Any, **options: Any) -> bool:
+        if not compiled.compiled_enabled():  # first: it costs the least
+            return False
         dtypes = (getattr(a, "dtype", None) for a in args)
         dtype = next((d for d in dtypes if d is not None and d.kind == "f"), None)
-        if dtype not in taken or not compiled.compiled_enabled():
+        if dtype not in taken:
             return False
         if when is not None and not when(*args, **options):
             return False

@@ -14,8 +14,8 @@ from xpnn.backend.threads import single_threaded_blas
 from xpnn.kernels.numpy.parallel import parallel
 from xpnn.kernels.numpy.products import product
 
-# Bytes of the result that are made, and shifted by the bias, at a time.
-_CHUNK_BYTES = 512 * 1024
+# Elements of the result that are made, and shifted by the bias, at a time.
+_CHUNK = 128 * 1024
 
 
 @kernel("numpy", "linear")
@@ -23,14 +23,14 @@ def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> tuple[np.ndarr
     """The reference's `_linear`."""
     rows = _as_rows(x)
     count, (features_out, features_in) = len(rows), w.shape
-    y = np.empty((count, features_out), dtype=x.dtype)
-    if b is None or y.nbytes < _CHUNK_BYTES:
-        product(rows, w.T, out=y)
+    if b is None or count * features_out < _CHUNK:
+        y = product(rows, w.T)
         if b is not None:
             y += b
-        return y.reshape(*x.shape[:-1], features_out), (x, w)
+        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], features_out), (x, w)
 
-    step = max(_CHUNK_BYTES * count // y.nbytes, 1)
+    y = np.empty((count, features_out), dtype=x.dtype)
+    step = max(_CHUNK // features_out, 1)
 
     def work(part: slice) -> None:
         for first in range(part.start, part.stop, step):
@@ -49,7 +49,8 @@ def _linear_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> t
     gy_rows = _as_rows(gy)
     gx = gw = gb = None
     if needs[0]:
-        gx = product(gy_rows, w).reshape(x.shape)
+        gx = product(gy_rows, w)
+        gx = gx if x.ndim == 2 else gx.reshape(x.shape)
     if needs[1]:
         gw = product(gy_rows.T, _as_rows(x))
     if needs[2]:

@@ -17,6 +17,9 @@ from xpnn.kernels.numpy.parallel import WORTHWHILE, parallel
 # Multiplications that take as long as passing over an element, see `parallel`.
 _PER_ELEMENT = 20
 
+# Up to so many multiplications the BLAS uses one thread by itself.
+_UNTHREADED = 200_000
+
 # Slices of rows start at multiples of this, the height of the BLAS's inner tiles.
 _ALIGN = 16
 
@@ -24,6 +27,8 @@ _ALIGN = 16
 def product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """The matrix a @ b, of (M, K) and (K, N), split along the larger of M and N."""
     m, k, n = *a.shape, b.shape[1]
+    if m * k * n < _UNTHREADED:
+        return np.matmul(a, b, out=out)
     work = m * k * n / _PER_ELEMENT
     if work < WORTHWHILE:
         with single_threaded_blas():
