@@ -15,17 +15,28 @@ from hypothesis import strategies as st
 from test_kernels import assert_same, examples
 
 import xpnn
+from xpnn.autograd import ops
+from xpnn.autograd.ops import reductions
 from xpnn.backend import find_backend, find_kernels, reference_only
 from xpnn.backend.random import RandomStream
 
 # The package gives out functions of the same names as its modules.
 FUNCTIONAL = {
     name: importlib.import_module(f"xpnn.functional.{name}")
-    for name in ("activation", "cross_entropy", "dropout", "group_norm", "norm", "softmax")
+    for name in ("activation", "cross_entropy", "dropout", "embedding", "group_norm", "norm", "softmax")
 }
 KERNELS: dict[str, Any] = {
     name: importlib.import_module(f"xpnn.kernels.numpy.{name}")
-    for name in ("activation", "chunks", "dropout", "parallel", "softmax")
+    for name in (
+        "activation",
+        "chunks",
+        "dropout",
+        "elementwise",
+        "embedding",
+        "parallel",
+        "reductions",
+        "softmax",
+    )
 }
 ACTIVATIONS = ("gelu", "gelu_tanh", "sigmoid", "silu", "tanh", "relu")
 LAYOUTS = ("straight", "transposed", "gapped", "backwards", "read only")
@@ -33,8 +44,10 @@ LAYOUTS = ("straight", "transposed", "gapped", "backwards", "read only")
 
 @pytest.fixture(autouse=True)
 def kernels_take_small_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("activation", "dropout"):
-        monkeypatch.setattr(KERNELS[module], "_LARGE", 0)
+    monkeypatch.setattr(KERNELS["activation"], "LARGE", 1)
+    for module in ("dropout", "elementwise", "reductions"):
+        monkeypatch.setattr(KERNELS[module], "_LARGE", 1)
+    monkeypatch.setattr(KERNELS["embedding"], "_MANY", 1)
     monkeypatch.setattr(KERNELS["softmax"], "_WORTHWHILE", 1)
     for module in ("chunks", "parallel"):
         monkeypatch.setattr(KERNELS[module], "WORTHWHILE", 1)
@@ -192,6 +205,64 @@ def test_cross_entropy(
         compare(FUNCTIONAL["cross_entropy"]._nll_loss, (x, target, None, None), options, gy)
         options["label_smoothing"] = 0.0
         compare(FUNCTIONAL["cross_entropy"]._cross_entropy, (x, target, None, None), options, gy)
+
+
+@examples(100)
+@given(
+    st.sampled_from(["sum", "mean"]),
+    arrays(),
+    st.sets(st.integers(-4, 3)),
+    st.booleans(),
+    CUTS,
+    st.integers(1, 5),
+)
+def test_reductions(
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    x: np.ndarray,
+    axes: set[int],
+    keepdims: bool,
+    cut: Any,
+    summands: int,
+) -> None:
+    """Over any axes of any layout; a single one may be named by its number."""
+    monkeypatch.setattr(KERNELS["reductions"], "_SUMMANDS", summands)
+    chosen = tuple(sorted({a % x.ndim for a in axes if -x.ndim <= a < x.ndim}))
+    if not chosen or x.size == 0:
+        return
+    options: dict[str, Any] = {"axis": chosen if len(chosen) > 1 else chosen[0] - x.ndim}
+    options["keepdims"] = keepdims
+    if name == "sum":
+        options["dtype"] = None
+    primitive = getattr(reductions, "_" + name)
+    with cut_up(*cut):
+        y, *_ = run(primitive, (x,), options)
+        compare(primitive, (x,), options, np.ones_like(y))
+
+
+@examples(60)
+@given(st.sampled_from(["add", "subtract", "multiply", "divide"]), arrays(), st.sampled_from(LAYOUTS), CUTS)
+def test_arithmetic(name: str, x: np.ndarray, lies: str, cut: Any) -> None:
+    other = laid(np.random.default_rng(6), x.shape, x.dtype.name, lies) + 10
+    gy = laid(np.random.default_rng(7), x.shape, x.dtype.name, "transposed")
+    with cut_up(*cut):
+        compare(getattr(ops, name), (x, other), {}, gy)
+
+
+@examples(80)
+@given(
+    st.lists(st.integers(0, 7), min_size=1, max_size=2),
+    st.integers(1, 9),
+    st.integers(0, 5),
+    st.sampled_from(["float32", "float64"]),
+    st.sampled_from(LAYOUTS),
+)
+def test_sum_into_rows(shape: list[int], rows: int, features: int, dtype: str, lies: str) -> None:
+    rng = np.random.default_rng(8)
+    indices = rng.integers(0, rows, shape)
+    values = laid(rng, (*shape, features), dtype, lies)
+    gy = laid(rng, (rows, features), dtype)
+    compare(FUNCTIONAL["embedding"]._sum_into_rows, (values, indices), {"rows": rows}, gy)
 
 
 @examples(60)

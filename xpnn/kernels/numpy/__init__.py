@@ -8,6 +8,8 @@ from xpnn.kernels.numpy import (
     conv,
     cross_entropy,
     dropout,
+    elementwise,
+    embedding,
     layer_norm,
     linear,
     memory,
@@ -16,6 +18,7 @@ from xpnn.kernels.numpy import (
     pool,
     products,
     rectified,
+    reductions,
     rnn,
     softmax,
 )
@@ -28,6 +31,8 @@ __all__ = [
     "conv",
     "cross_entropy",
     "dropout",
+    "elementwise",
+    "embedding",
     "layer_norm",
     "linear",
     "memory",
@@ -36,6 +41,7 @@ __all__ = [
     "pool",
     "products",
     "rectified",
+    "reductions",
     "rnn",
     "softmax",
 ]

@@ -225,7 +225,7 @@ def _sigmoid(out: np.ndarray, x: np.ndarray) -> np.ndarray:
 def tanh(x: np.ndarray) -> Result:
     """The reference's `_tanh`."""
     y = np.empty_like(x)
-    by_element(lambda y, x: np.tanh(x, out=y), 3, y, lying_as(x, y))
+    by_element(lambda y, x: np.tanh(x, out=y), 2, y, lying_as(x, y))
     return y, (y,)
 
 
@@ -252,7 +252,7 @@ def _tanh_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> Gra
 def relu(x: np.ndarray) -> Result:
     """The reference's `_relu`; `clip` needs no array of zeros, and is as fast as `maximum` with one."""
     y = np.empty_like(x)
-    by_element(lambda y, x: np.clip(x, 0.0, math.inf, out=y), 1.5, y, lying_as(x, y))
+    by_element(lambda y, x: np.clip(x, 0.0, math.inf, out=y), 0.5, y, lying_as(x, y))
     return y, (y,)
 
 
@@ -266,5 +266,5 @@ def _relu_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> Gra
         np.copyto(out, np.greater(y, 0.0, out=scratch("positive", y.shape, bool)))
         out *= gy
 
-    by_element(pull_back, 2, gx, lying_as(gy, gx), y)
+    by_element(pull_back, 1, gx, lying_as(gy, gx), y)
     return (gx,)

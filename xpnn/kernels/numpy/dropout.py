@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from xpnn.backend import find_backend, kernel
+from xpnn.backend import find_backend, kernel, saves_as_reference
 from xpnn.backend.random import ROTATIONS
 from xpnn.kernels.numpy.chunks import by_element, lying_as
 from xpnn.kernels.numpy.memory import scratch
@@ -80,6 +80,7 @@ def dropout(x: np.ndarray, keep: np.ndarray, *, p: float) -> tuple[np.ndarray, t
 
 
 @dropout.backward
+@saves_as_reference
 def _dropout_backward(
     gy: np.ndarray, saved: tuple, needs: tuple[bool, ...], *, p: float
 ) -> tuple[np.ndarray, None]:

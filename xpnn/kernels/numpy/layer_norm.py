@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend import kernel
+from xpnn.backend import kernel, saves_as_reference
 from xpnn.kernels.numpy.chunks import as_rows, row_chunks
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
@@ -55,6 +55,7 @@ def layer_norm(
 
 
 @layer_norm.backward
+@saves_as_reference
 def _layer_norm_backward(
     gradients: tuple, saved: tuple, needs: tuple[bool, ...], *, features: int, eps: float
 ) -> tuple[Vector, Vector, Vector]:
@@ -125,6 +126,7 @@ def rms_norm(
 
 
 @rms_norm.backward
+@saves_as_reference
 def _rms_norm_backward(
     gradients: tuple, saved: tuple, needs: tuple[bool, ...], *, features: int, eps: float
 ) -> tuple[Vector, Vector]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xpnn.backend import kernel
+from xpnn.backend import kernel, saves_as_reference
 from xpnn.kernels.numpy.chunks import as_rows, row_chunks
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
@@ -43,6 +43,7 @@ def softmax(x: np.ndarray, *, axis: int) -> tuple[np.ndarray, tuple]:
 
 
 @softmax.backward
+@saves_as_reference
 def _softmax_backward(
     gy: np.ndarray, saved: tuple, needs: tuple[bool, ...], *, axis: int
 ) -> tuple[np.ndarray]:
@@ -77,6 +78,7 @@ def log_softmax(x: np.ndarray, *, axis: int) -> tuple[np.ndarray, tuple]:
 
 
 @log_softmax.backward
+@saves_as_reference
 def _log_softmax_backward(
     gy: np.ndarray, saved: tuple, needs: tuple[bool, ...], *, axis: int
 ) -> tuple[np.ndarray]:

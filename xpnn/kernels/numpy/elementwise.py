@@ -1,0 +1,78 @@
+"""Sums, differences, products and quotients of large arrays in NumPy, by threads.
+
+One thread does not use up the memory's speed: a sum of 4.2 million elements in float32 takes 0.70 ms on one
+thread, 0.43 on two; of 2.1 million 0.24 and 0.19; of a million no less on two.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xpnn.backend import kernel, saves_as_reference
+from xpnn.kernels.numpy.chunks import lying_as
+from xpnn.kernels.numpy.parallel import parallel
+
+# Elements below which one thread is as fast.
+_LARGE = 2_000_000
+
+Kind = tuple[tuple[int, ...], np.dtype]
+
+
+def _are_alike(x1: Any, x2: Any) -> bool:
+    """Two large arrays of one shape, one type of floats and one order of memory."""
+    return (
+        type(x1) is np.ndarray
+        and type(x2) is np.ndarray
+        and x1.size >= _LARGE
+        and x1.shape == x2.shape
+        and x1.dtype == x2.dtype
+        and x1.dtype.kind == "f"
+        and x1.strides == x2.strides
+    )
+
+
+def _kinds(x1: np.ndarray, x2: np.ndarray) -> tuple[Kind, Kind]:
+    return (x1.shape, x1.dtype), (x2.shape, x2.dtype)
+
+
+def _by_threads(function: np.ufunc, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
+    y = np.empty_like(x1)
+    flat_y, flat1, flat2 = (array.ravel(order="K") for array in (y, lying_as(x1, y), lying_as(x2, y)))
+    parallel(lambda part: function(flat1[part], flat2[part], out=flat_y[part]), y.size, y.size, align=64)
+    return y
+
+
+@kernel("numpy", "add", when=_are_alike)
+def add(x1: np.ndarray, x2: np.ndarray) -> tuple[np.ndarray, tuple]:
+    """The standard's `add`."""
+    return _by_threads(np.add, x1, x2), _kinds(x1, x2)
+
+
+@kernel("numpy", "subtract", when=_are_alike)
+def subtract(x1: np.ndarray, x2: np.ndarray) -> tuple[np.ndarray, tuple]:
+    """The standard's `subtract`."""
+    return _by_threads(np.subtract, x1, x2), _kinds(x1, x2)
+
+
+@kernel("numpy", "multiply", when=_are_alike)
+def multiply(x1: np.ndarray, x2: np.ndarray) -> tuple[np.ndarray, tuple]:
+    """The standard's `multiply`."""
+    return _by_threads(np.multiply, x1, x2), (*_kinds(x1, x2), x2, x1)
+
+
+@multiply.backward
+@saves_as_reference
+def _multiply_backward(g: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> tuple:
+    *_, x2, x1 = saved
+    return tuple(
+        _by_threads(np.multiply, x, lying_as(g, x)) if need else None for x, need in zip((x2, x1), needs)
+    )
+
+
+@kernel("numpy", "divide", when=_are_alike)
+def divide(x1: np.ndarray, x2: np.ndarray) -> tuple[np.ndarray, tuple]:
+    """The standard's `divide`."""
+    y = _by_threads(np.divide, x1, x2)
+    return y, (*_kinds(x1, x2), x2, x2, y)
