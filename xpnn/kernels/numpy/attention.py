@@ -103,14 +103,14 @@ def attention(
     inputs = Inputs(q4, k4, v4, masks[0], masks[1], causal, scale, dropout)
     kept = _forward(inputs, np.empty_like(inputs.q, shape=(*inputs.q.shape[:3], v.shape[-1])))
     y = kept.y.reshape(*q.shape[:-1], v.shape[-1])
-    return (y, kept.log_totals.reshape(*q.shape[:-1], 1)), (q, k, v, mask, inputs, kept)
+    return (y, kept.log_totals.reshape(*q.shape[:-1], 1)), (q, k, v, mask, (inputs, kept))
 
 
 @attention.backward
 def _attention_backward(
     gradients: tuple, saved: tuple, needs: tuple[bool, ...], **options: Any
 ) -> tuple[np.ndarray | None, ...]:
-    q, k, v, mask, inputs, kept = saved
+    q, k, v, mask, (inputs, kept) = saved
     gy, g_log = (None if g is None else _with_four_axes(g, q.ndim) for g in gradients)
     targets = tuple(np.empty_like(x) for x in (inputs.q, inputs.k, inputs.v))
     gmask = _backward(inputs, kept, gy, g_log, targets, needs[3])
@@ -136,7 +136,7 @@ def self_attention(
     inputs = Inputs(q, k, v, masks[0], masks[1], causal, scale, dropout)
     y = np.empty((*x.shape[:2], x.shape[2] // 3), dtype=x.dtype)
     kept = _forward(inputs, _apart(y, heads, batch_first))
-    return (y, kept.log_totals), (x, mask, inputs, kept)
+    return (y, kept.log_totals), (x, mask, (inputs, kept))
 
 
 @self_attention.backward
@@ -149,7 +149,7 @@ def _self_attention_backward(
     batch_first: bool,
     **options: Any,
 ) -> tuple[np.ndarray | None, ...]:
-    x, mask, inputs, kept = saved
+    x, mask, (inputs, kept) = saved
     gy, g_log = gradients
     gy = None if gy is None else _apart(gy, heads, batch_first)
     gx = np.empty(x.shape, dtype=x.dtype)
