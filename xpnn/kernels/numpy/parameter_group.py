@@ -11,6 +11,7 @@ left out in some steps.
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 import operator
@@ -19,20 +20,22 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend import BackendError, find_backend, find_kernels, kernel
+from xpnn.backend import BackendError, find_backend, find_kernels, get_num_threads, kernel
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.ownership import sole_owner
-from xpnn.kernels.numpy.parallel import WORTHWHILE, parallel
+from xpnn.kernels.numpy.parallel import parallel
 
 State = dict[str, Any]
 
-# The size of a bundle, and of the pieces that are worked on. Small ones cost: 10 million elements take Adam
-# 12 ms on one thread with 512 KB, 12.7 with 256 and 14 with 128; on two threads, which then wait for each
-# other's turn in Python, 6.9, 8.0 and 10.8.
+# The size of a bundle, and of the pieces that are worked on. On one thread it matters little: 10 million
+# elements take Adam 12 ms with 512 KB, 12.7 with 256 and 14 with 128. Two threads wait for each other's turn
+# in Python after each operation, the longer the shorter these are: 7.4, 8.6 and 10.8 ms.
 PIECE_BYTES = 512 * 1024
 
-# Threads share the work evenly if there are so many pieces; but pieces are not made smaller than that.
-_PIECES, _LEAST_BYTES = 8, 128 * 1024
+# Passes over an element, times elements, from which several threads are faster: with fewer they wait for
+# longer than they work. Adam takes 116 us for 100,000 elements on one thread and 111 to 156 on two, for
+# 400,000 it takes 404 and 251.
+_WORTHWHILE = 1_500_000
 
 Piece = tuple[np.ndarray, Any, State]  # of a parameter, its gradient (or a list of several), its state
 
@@ -80,12 +83,10 @@ class ParameterGroup:
         self._forget_outdated(params, states, slots, arrays)
         if len(self._bundled) < len(params):
             self._bundle_waiting(params, grads, states, arrays, complete)
-        # Sums and products of arrays: two for each slot and two for the step, the root and quotient of Adam.
         size = sum([grad.nbytes for grad in grads if grad is not None])
-        work = (2 + 5 * len(arrays)) * size / 4
-        limit = PIECE_BYTES
-        if work >= WORTHWHILE:
-            limit = min(limit, max(size // _PIECES, _LEAST_BYTES))
+        passes = 2 + 5 * len(arrays)  # two for the step, five for each slot and its part in the step
+        threads = get_num_threads() if passes * size / 4 >= _WORTHWHILE else 1
+        limit = _even_share(size, threads)
         pieces: list[Piece] = []
         updated: set[int] = set()
         for bundle in self._bundles:
@@ -94,7 +95,7 @@ class ParameterGroup:
                 pieces += found
                 updated.update(bundle.positions)
         if pieces:
-            _work_on(pieces, name, options, work)
+            _work_on(pieces, name, options, threads)
         return updated
 
     def _forget_outdated(
@@ -251,15 +252,35 @@ class _Bundle:
         return self.param.memory[start:stop], grad, state
 
 
-def _work_on(pieces: list[Piece], name: str, options: dict[str, Any], work: float) -> None:
-    """Call the kernel with all pieces, from several threads if there is enough to do."""
+def _even_share(size: int, threads: int) -> int:
+    """The bytes of a piece, so that there are as many pieces for each thread."""
+    pieces = threads * max(1, -(-size // (PIECE_BYTES * threads)))
+    return max(1, -(-size // pieces))
+
+
+def _work_on(pieces: list[Piece], name: str, options: dict[str, Any], threads: int) -> None:
+    """Call the kernel with all pieces, of which each thread has about the same number of elements."""
     function = _find(name, pieces[0], options)
 
     def update(part: slice) -> None:
-        for param, grad, state in pieces[part]:
-            function(param, _gathered(grad, param), state, options)
+        for share in shares[part]:
+            for param, grad, state in share:
+                function(param, _gathered(grad, param), state, options)
 
-    parallel(update, len(pieces), work)
+    if threads == 1:
+        shares = [pieces]
+        update(slice(1))
+    else:
+        shares = _shares(pieces, threads)
+        parallel(update, threads, work=math.inf)
+
+
+def _shares(pieces: list[Piece], count: int) -> list[list[Piece]]:
+    """Neighbouring pieces in `count` shares, by where their middle lies in the memory of all."""
+    ends = list(itertools.accumulate(param.size for param, _, _ in pieces))
+    middles = [end - param.size / 2 for end, (param, _, _) in zip(ends, pieces)]
+    bounds = [bisect.bisect(middles, i * ends[-1] / count) for i in range(count + 1)]
+    return [pieces[first:last] for first, last in itertools.pairwise(bounds)]
 
 
 def _find(name: str, first: Piece, options: dict[str, Any]) -> Callable:
