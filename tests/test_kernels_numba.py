@@ -25,6 +25,7 @@ from xpnn.backend import ArgumentError, array_of, compiled, find_backend, find_k
 from xpnn.functional import activation, norm, pool
 from xpnn.functional.cross_entropy import _cross_entropy
 from xpnn.functional.dropout import _dropout
+from xpnn.functional.recurrence import _lstm
 from xpnn.functional.softmax import _softmax
 
 pytestmark = pytest.mark.skipif(find_spec("numba") is None, reason="needs Numba")
@@ -176,6 +177,34 @@ def test_pooling(shape: tuple[int, ...], kind: Any, k: int, stride: int, dilatio
         gy = array(pool._sum_pool(x, **window).shape, kind)
     compare(pool._sum_pool, (x,), window)
     compare(pool._spread_over_windows, (gy,), {"size": shape[2:], **window})
+
+
+@examples(40)
+@given(
+    st.tuples(*(st.integers(1, 5) for _ in range(4))),
+    arrays(),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([(True, True), (True, False), (False, True)]),
+)
+def test_lstm(
+    sizes: tuple[int, ...], kind: Any, biased: bool, reverse: bool, known: tuple[bool, bool]
+) -> None:
+    kind["dtype"] = "float32"
+    steps, batch, features, size = sizes
+    sequence, first = array((steps, batch, features), kind), [array((batch, size), kind) for _ in range(2)]
+    weights = array((4 * size, features), kind), array((4 * size, size), kind)
+    biases = [array((4 * size,), kind) if biased else None for _ in range(2)]
+    gradients = tuple(array((steps, batch, size), kind) if given else None for given in known)
+    compare(_lstm, (sequence, *first, *weights, *biases, None), {"reverse": reverse}, gradients)
+
+
+def test_lstm_on_threads() -> None:
+    kind = {"dtype": "float32", "lies": "straight", "rng": np.random.default_rng(0)}
+    inputs = [array(shape, kind, 0) for shape in ((9, 33, 40), (33, 64), (33, 64), (256, 40), (256, 64))]
+    inputs[3:] = [w / 8 for w in inputs[3:]]
+    gradients = array((9, 33, 64), kind), array((9, 33, 64), kind)
+    compare(_lstm, (*inputs, None, None, None), {"reverse": False}, gradients)
 
 
 @examples(60)
