@@ -12,7 +12,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import ContextDecorator
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +62,7 @@ def get_num_threads() -> int:
     return _default_threads() if _chosen is None else _chosen
 
 
-class _SingleThreadedBlas:
+class _SingleThreadedBlas(ContextDecorator):
     """The block of `single_threaded_blas`; it has no state of its own, so that one object serves all."""
 
     def __enter__(self) -> None:
@@ -88,8 +88,8 @@ class _SingleThreadedBlas:
 _single_threaded_blas = _SingleThreadedBlas()
 
 
-def single_threaded_blas() -> AbstractContextManager[None]:
-    """NumPy's BLAS works with one thread inside of the block, for all threads of the process.
+def single_threaded_blas() -> _SingleThreadedBlas:
+    """NumPy's BLAS works with one thread inside of the block or decorated function, for the whole process.
 
     Blocks may be nested and overlap in time; when the last one ends, the BLAS has the threads that it had
     before the first. It takes a microsecond. With a BLAS other than OpenBLAS nothing happens.
