@@ -6,15 +6,16 @@
     conv_planes     a few input channels: im2col of planes
     depthwise       a kernel for each channel
 
-Each has the same functions: `convolve`, its gradient with respect to the kernel (`correlate`), and where
-there are no strides `gradients`, which makes both gradients from one gathering of the upstream gradient. The
-input gradient itself is a convolution again. Sequences are images of one row.
+Each has the same functions: `convolve` and its gradient with respect to the kernel, `correlate`; the first
+two also `gradients`, which makes that and the input gradient from one gathering of the upstream gradient.
+The input gradient itself is a convolution again. Sequences are images of one row.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from xpnn.backend import get_num_threads, get_precision, kernel
+from xpnn.backend.threads import single_threaded_blas
 from xpnn.kernels.numpy import conv_columns, conv_planes, conv_rows, depthwise, winograd
 from xpnn.kernels.numpy.conv_layout import (
     MULTIPLICATION,
@@ -42,8 +44,9 @@ _PLANES_UP_TO = 6
 _CHANNELS_LAST_FROM = 8
 _COLOURS = 4
 
-# Images with fewer windows than this fill no product of their own.
-_WINDOWS_FOR_ROWS = 48
+# Images with fewer windows than this fill no product of their own: 64 channels of 8x8, 3x3: 0.93 of the time
+# with full im2col, 512 of 7x7: 0.8.
+_WINDOWS_FOR_ROWS = 100
 
 # Groups of fewer channels are left to the reference, which multiplies all of them at once.
 _LEAST_CHANNELS_IN_GROUP = 8
@@ -67,7 +70,23 @@ def _suits(ndim: int, in_group: int, channels: int, outputs: int, groups: int) -
     return ndim in (3, 4) and wide
 
 
+def _one_blas_thread(function: Callable[..., tuple]) -> Callable[..., tuple]:
+    """The BLAS has one thread inside; `parallel` has more.
+
+    Threads of the BLAS wait for each other by spinning: on cores that others use too, a product of 0.2 ms has
+    been seen to take 20.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> tuple:
+        with single_threaded_blas():
+            return function(*args, **options)
+
+    return call
+
+
 @kernel("numpy", "conv", when=_conv_suits)
+@_one_blas_thread
 def conv(
     x: np.ndarray,
     w: np.ndarray,
@@ -95,21 +114,22 @@ def conv(
 
 
 @conv.backward
+@_one_blas_thread
 def conv_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...], **options: Any) -> tuple:
     """All gradients; those of x and w from one gathering of gy where that can be."""
     x, w = saved
     gx = gw = None
-    if needs[0] and needs[1] and _share_gathering(x, w, **options):
-        gx, gw = _input_and_weight_gradient(gy, x, w, **options)
-    else:
-        if needs[0]:
-            gx, _ = conv_input_gradient.forward(gy, w, size=x.shape[2:], **options)
-        if needs[1]:
-            gw, _ = conv_weight_gradient.forward(x, gy, kernel_size=w.shape[2:], **options)
+    if needs[0] and needs[1]:
+        gx, gw = _both_gradients(gy, x, w, **options)
+    if needs[0] and gx is None:
+        gx, _ = conv_input_gradient.forward(gy, w, size=x.shape[2:], **options)
+    if needs[1] and gw is None:
+        gw, _ = conv_weight_gradient.forward(x, gy, kernel_size=w.shape[2:], **options)
     return gx, gw, _sum_over_windows(_as_images(gy)) if needs[2] else None
 
 
 @kernel("numpy", "conv_input_gradient", when=_input_gradient_suits)
+@_one_blas_thread
 def conv_input_gradient(
     gy: np.ndarray,
     w: np.ndarray,
@@ -155,6 +175,7 @@ def conv_input_gradient(
 
 
 @kernel("numpy", "conv_weight_gradient", when=_weight_gradient_suits)
+@_one_blas_thread
 def conv_weight_gradient(
     x: np.ndarray,
     gy: np.ndarray,
@@ -206,13 +227,7 @@ def _correlate(x: np.ndarray, gy: np.ndarray, windows: Windows, groups: int) -> 
     return gw[0] if groups == 1 else np.concatenate(gw)
 
 
-def _share_gathering(
-    x: np.ndarray, w: np.ndarray, *, stride: tuple[int, ...], groups: int, **options: Any
-) -> bool:
-    return groups == 1 and set(stride) == {1} and not _few_channels(x.shape[1], groups)
-
-
-def _input_and_weight_gradient(
+def _both_gradients(
     gy: np.ndarray,
     x: np.ndarray,
     w: np.ndarray,
@@ -221,28 +236,33 @@ def _input_and_weight_gradient(
     padding: tuple[Pair, ...],
     dilation: tuple[int, ...],
     groups: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Both gradients of `conv` without strides."""
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The gradients of x and w, if a method makes them from one gathering of gy."""
+    if groups > 1 or set(stride) != {1} or _few_channels(x.shape[1], groups):
+        return None, None
     images, upstream, kernels = _as_images(x), _as_images(gy), _as_images(w)
     windows = _windows(w.shape[2:], gy.shape[2:], stride, padding, dilation)
-    gx = channels_last_empty(gy, x.shape[1], images.shape[2:])
     around = tuple(
         (d * (k - 1) - before, d * (k - 1) - after)
         for k, d, (before, after) in zip(windows.kernel_size, windows.dilation, windows.padding)
     )
     windows = replace(windows, out_size=images.shape[2:], padding=around)
     source, windows = _without_cropping(channels_last(upstream), windows)
+    gx = channels_last_empty(gy, x.shape[1], images.shape[2:])
     target = channels_last(gx)
-    gw = _method(source, target, windows).gradients(channels_last(images), kernels, source, target, windows)
+    method = _method(source, target, windows)
+    if method is conv_columns:
+        return None, None
+    gw = method.gradients(channels_last(images), kernels, source, target, windows)
     return gx.reshape(x.shape), np.ascontiguousarray(gw).reshape(w.shape)
 
 
 def _method(x: np.ndarray, y: np.ndarray, windows: Windows) -> Any:
     """The module that serves a convolution of x (N, H, W, C) to y (N, OH, OW, O)."""
-    if windows.stride != (1, 1) or windows.pointwise or math.prod(windows.out_size) < _WINDOWS_FOR_ROWS:
-        return conv_columns
     if x.dtype == np.float32 and get_precision() == "fast" and winograd.suits(x, y, windows):
         return winograd
+    if windows.stride != (1, 1) or windows.pointwise or math.prod(windows.out_size) < _WINDOWS_FOR_ROWS:
+        return conv_columns
     return conv_rows
 
 

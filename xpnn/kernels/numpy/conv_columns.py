@@ -12,22 +12,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
-from xpnn.kernels.numpy.conv_layout import (
-    MULTIPLICATION,
-    Windows,
-    chunks,
-    kernel_matrix,
-    multiply,
-    padded,
-    reversed_kernel,
-)
+from xpnn.kernels.numpy.conv_layout import MULTIPLICATION, Windows, chunks, padded, strided
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.small_products import add_correlation, kernel_matrix, multiply
 
 # Bytes that are gathered at a time, so that the product finds them in the L2 cache.
-_CHUNK_BYTES = 512 * 1024
+_CHUNK_BYTES = 1024 * 1024
 
 # Fewer windows than these in a product make it slow (64: 0.9 of the speed, 16: 0.5): more images then.
 _LEAST_WINDOWS = 128
@@ -59,41 +51,11 @@ def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
 
     def work(images: slice) -> np.ndarray:
         total = np.zeros((gy.shape[-1], math.prod(windows.kernel_size) * x.shape[-1]), dtype=x.dtype)
-        product = scratch("columns correlation", total.shape, x.dtype)
         for chunk in chunks(images, _images_in_chunk(x, windows)):
-            total += np.matmul(_flat(gy[chunk]).T, _gather(x[chunk], windows), out=product)
+            add_correlation(total, _flat(gy[chunk]), _gather(x[chunk], windows))
         return total
 
     return _kernel(sum(parallel(work, len(x), _work(x, gy, windows))), windows)
-
-
-def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows) -> np.ndarray:
-    """Write the convolution of gy with the reversed w to gx; return the gradient with respect to w.
-
-    Args:
-        windows: of that convolution. It and the correlation with x share one gathering of gy.
-    """
-    w = reversed_kernel(w)
-    if _few_windows(gx, windows):
-        columns = _gather(gy, windows)
-
-        def make_outputs(outputs: slice) -> None:
-            _multiply(columns, kernel_matrix(w[outputs]), None, gx[..., outputs])
-
-        parallel(make_outputs, len(w), _work(gy, gx, windows))
-        return reversed_kernel(_correlate_outputs(columns, x, windows))
-    kernel = kernel_matrix(w)
-
-    def work(images: slice) -> np.ndarray:
-        total = np.zeros((x.shape[-1], math.prod(windows.kernel_size) * gy.shape[-1]), dtype=x.dtype)
-        product = scratch("columns correlation", total.shape, x.dtype)
-        for chunk in chunks(images, _images_in_chunk(gy, windows)):
-            columns = _gather(gy[chunk], windows)
-            _multiply(columns, kernel, None, gx[chunk])
-            total += np.matmul(_flat(x[chunk]).T, columns, out=product)
-        return total
-
-    return reversed_kernel(_kernel(sum(parallel(work, len(x), 2 * _work(gy, gx, windows))), windows))
 
 
 def _correlate_outputs(columns: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
@@ -133,7 +95,7 @@ def _gather(x: np.ndarray, windows: Windows) -> np.ndarray:
     (down, along), (row_dilation, column_dilation) = windows.stride, windows.dilation
     steps = (image, down * row, along * column, row_dilation * row, column_dilation * column, cell)
     columns = scratch("columns", shape, x.dtype)
-    np.copyto(columns, as_strided(x, shape, steps, writeable=False))
+    np.copyto(columns, strided(x, shape, steps))
     return columns.reshape(-1, math.prod(shape[3:]))
 
 

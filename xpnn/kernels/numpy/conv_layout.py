@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from xpnn.kernels.numpy.memory import scratch
 
@@ -20,15 +21,6 @@ Pairs = tuple[Pair, ...]
 
 # The NumPy passes of `parallel` that a multiplication in a product of matrices counts for.
 MULTIPLICATION = 1 / 20
-
-
-# OpenBLAS has kernels for small products, of up to 1e6 multiplications, that leave out the copies of the
-# large ones: 1.2 times as fast with AVX-512. Pieces of a few rows gain nothing.
-_SMALL_PRODUCT = 1_000_000
-_LEAST_ROWS = 60
-
-# Columns of a piece in products with matrices of 6 rows: all at once 0.4 of the speed.
-_PIECE_COLUMNS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,53 +89,6 @@ def reversed_kernel(w: np.ndarray) -> np.ndarray:
     return swap_kernel(w)[:, :, ::-1, ::-1]
 
 
-def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """np.matmul(a, b, out=out), in small products of some rows of a each where that is faster."""
-    rows, columns = a.shape[-2], b.shape[-1]
-    most = _SMALL_PRODUCT // max(a.shape[-1] * columns, 1)
-    if rows <= most or most < _LEAST_ROWS:
-        return np.matmul(a, b, out=out)
-    piece = -(-rows // -(-rows // most))
-    whole = rows // piece * piece
-    np.matmul(
-        a[..., :whole, :].reshape(*a.shape[:-2], -1, piece, a.shape[-1]),
-        b[..., None, :, :],
-        out=out[..., :whole, :].reshape(*out.shape[:-2], -1, piece, columns),
-    )
-    if whole < rows:
-        np.matmul(a[..., whole:, :], b, out=out[..., whole:, :])
-    return out
-
-
-def multiply_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """np.matmul(a, b, out=out) for a small matrix a and long rows of b (K, columns), in pieces of columns."""
-    columns = b.shape[-1]
-    if columns <= _PIECE_COLUMNS:
-        return np.matmul(a, b, out=out)
-    piece = -(-columns // -(-columns // _PIECE_COLUMNS))
-    whole = columns // piece * piece
-    np.matmul(
-        a,
-        b[:, :whole].reshape(len(b), -1, piece).swapaxes(0, 1),
-        out=out[:, :whole].reshape(len(out), -1, piece).swapaxes(0, 1),
-    )
-    if whole < columns:
-        np.matmul(a, b[:, whole:], out=out[:, whole:])
-    return out
-
-
-def kernel_matrix(w: np.ndarray) -> np.ndarray:
-    """The kernel (O, C, KH, KW) as a matrix (KH * KW * C, O).
-
-    A small one is copied to the order of its axes, in which products are faster; a large one to the nearest
-    order of its memory, and transposed: 512 channels to 512 by 3x3: 0.8 ms, not 3.9.
-    """
-    matrix = (w[0].size, len(w))
-    if math.prod(matrix) * _LEAST_ROWS <= _SMALL_PRODUCT or w.strides[0] < w.strides[1]:
-        return np.ascontiguousarray(w.transpose(2, 3, 1, 0)).reshape(matrix)
-    return w.transpose(0, 2, 3, 1).reshape(len(w), -1).T
-
-
 def copy_cells(target: np.ndarray, source: np.ndarray) -> None:
     """target[...] = source, both (..., C), where the order of cells in memory differs.
 
@@ -154,6 +99,13 @@ def copy_cells(target: np.ndarray, source: np.ndarray) -> None:
         cell = f"V{source.shape[-1] * source.itemsize}"
         target, source = target.view(cell), source.view(cell)
     np.copyto(target, source)
+
+
+def strided(x: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
+    """`as_strided` without its 4 us, which a chunk of images feels, where x is one piece of memory."""
+    if x.flags.c_contiguous and x.size:
+        return np.ndarray(shape, x.dtype, x, 0, strides)
+    return as_strided(x, shape, strides, writeable=False)
 
 
 def chunks(images: slice, count: int) -> Iterator[slice]:

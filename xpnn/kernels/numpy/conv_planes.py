@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
-from xpnn.kernels.numpy.conv_layout import MULTIPLICATION, Windows, channels_last, chunks, multiply
+from xpnn.kernels.numpy.conv_layout import MULTIPLICATION, Windows, channels_last, chunks
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.small_products import multiply
 
 # Bytes that are gathered at a time, so that the product finds them in the L2 cache.
-_CHUNK_BYTES = 1024 * 1024
+_CHUNK_BYTES = 2 * 1024 * 1024
 
 
 def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows) -> None:
@@ -46,18 +46,18 @@ def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
     """The gradient (O, C, KH, KW) of `convolve` with respect to w, from y's gradient gy."""
     outputs, channels = gy.shape[1], x.shape[1]
     flat, last = _flat(gy)
-    upstream = flat.transpose(0, 2, 1) if last else flat
+    upstream = flat if last else flat.transpose(0, 2, 1)
 
     def work(images: slice) -> np.ndarray:
-        total = np.zeros((outputs, channels * math.prod(windows.kernel_size)), dtype=x.dtype)
+        total = np.zeros((channels * math.prod(windows.kernel_size), outputs), dtype=x.dtype)
         for chunk in chunks(images, _images_in_chunk(x, windows)):
             columns = _gather(x[chunk], windows)
             products = scratch("planes correlation", (len(columns), *total.shape), x.dtype)
-            total += np.matmul(upstream[chunk], columns.transpose(0, 2, 1), out=products).sum(axis=0)
+            total += np.matmul(columns, upstream[chunk], out=products).sum(axis=0)
         return total
 
     parts = parallel(work, len(x), windows.multiplications(len(x), channels, outputs) * MULTIPLICATION)
-    return sum(parts).reshape(outputs, channels, *windows.kernel_size)
+    return sum(parts).T.reshape(outputs, channels, *windows.kernel_size)
 
 
 def fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> None:
@@ -98,15 +98,15 @@ def _cells(windows: Windows, axis: int, t: int) -> slice:
 def _gather(x: np.ndarray, windows: Windows) -> np.ndarray:
     """Full im2col: (N, C * KH * KW, OH * OW)."""
     (kernel_rows, kernel_columns), (down, along) = windows.kernel_size, windows.stride
-    sorted_x = _sorted_by_remainder(x, windows)
-    image, channel, row, column = sorted_x.strides[1:]
+    cells = _sorted_by_remainder(x, windows)
+    image, channel, row, column = cells.strides[1:]
     shape = (*x.shape[:2], kernel_rows, *windows.out_size)
+    steps = (image, channel, row * windows.dilation[0], row * down, column)
     columns = scratch("planes", (*x.shape[:2], *windows.kernel_size, *windows.out_size), x.dtype)
     for v in range(kernel_columns):
         first, remainder = divmod(v * windows.dilation[1], along)
-        steps = (image, channel, row * windows.dilation[0], row * down, column)
-        seen = as_strided(sorted_x[remainder][..., first:], shape, steps, writeable=False)
-        np.copyto(columns[:, :, :, v], seen)
+        offset = remainder * cells.strides[0] + first * column
+        np.copyto(columns[:, :, :, v], np.ndarray(shape, x.dtype, cells, offset, steps))
     return columns.reshape(len(x), -1, math.prod(windows.out_size))
 
 

@@ -9,22 +9,14 @@ of the time.
 from __future__ import annotations
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
-from xpnn.kernels.numpy.conv_layout import (
-    MULTIPLICATION,
-    Windows,
-    chunks,
-    kernel_matrix,
-    multiply,
-    padded,
-    reversed_kernel,
-)
+from xpnn.kernels.numpy.conv_layout import MULTIPLICATION, Windows, chunks, padded, reversed_kernel, strided
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.small_products import kernel_matrix, multiply
 
 # Bytes that are gathered at a time, so that the products find them in the L2 cache.
-_CHUNK_BYTES = 512 * 1024
+_CHUNK_BYTES = 1024 * 1024
 
 
 def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows) -> None:
@@ -105,7 +97,7 @@ def _gather(x: np.ndarray, windows: Windows) -> list[np.ndarray]:
     height = out_rows + (kernel_rows - 1) * down
     image, row, column, cell = x.strides
     shape = (n, height, out_columns, kernel_columns, c)
-    seen = as_strided(x, shape, (image, row, column, along * column, cell), writeable=False)
+    seen = strided(x, shape, (image, row, column, along * column, cell))
     gathered = scratch("rows", shape, x.dtype)
     np.copyto(gathered, seen)
     gathered = gathered.reshape(n, height * out_columns, kernel_columns * c)

@@ -24,7 +24,6 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from xpnn.kernels.numpy.conv_layout import (
     MULTIPLICATION,
@@ -32,13 +31,12 @@ from xpnn.kernels.numpy.conv_layout import (
     Windows,
     chunks,
     copy_cells,
-    kernel_matrix,
-    multiply,
-    multiply_columns,
     reversed_kernel,
+    strided,
 )
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.small_products import kernel_matrix, multiply, multiply_columns
 
 _TILE = 4
 _INPUT = np.array(
@@ -193,7 +191,7 @@ def _transform(
     half = scratch("winograd half", (after, canvas.shape[1], width), x.dtype)
     multiply_columns(matrix, canvas.reshape(before, -1), out=half.reshape(after, -1))
     row, column, cell = half.strides
-    windows = as_strided(half, (after, columns, before, width), (row, _TILE * column, column, cell))
+    windows = strided(half, (after, columns, before, width), (row, _TILE * column, column, cell))
     tiles = scratch(name, (after, after, columns, width), x.dtype)
     np.matmul(matrix, windows, out=tiles.transpose(0, 2, 1, 3))
     return tiles.reshape(after * after, -1, c)

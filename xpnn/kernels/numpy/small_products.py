@@ -1,0 +1,85 @@
+"""Products of matrices in the pieces that OpenBLAS is fastest with."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from xpnn.kernels.numpy.memory import scratch
+
+# OpenBLAS has kernels for small products, of up to 1e6 multiplications, that leave out the copies of the
+# large ones: 1.2 times as fast with AVX-512. Pieces of a few rows gain nothing.
+_SMALL_PRODUCT = 1_000_000
+_LEAST_ROWS = 60
+
+# Columns of a piece in products with matrices of 6 rows: all at once 0.4 of the speed.
+_PIECE_COLUMNS = 8192
+
+
+def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """np.matmul(a, b, out=out), in small products of some rows of a each where that is faster."""
+    rows, columns = a.shape[-2], b.shape[-1]
+    most = _SMALL_PRODUCT // max(a.shape[-1] * columns, 1)
+    if rows <= most or most < _LEAST_ROWS:
+        return np.matmul(a, b, out=out)
+    piece = -(-rows // -(-rows // most))
+    whole = rows // piece * piece
+    np.matmul(
+        a[..., :whole, :].reshape(*a.shape[:-2], -1, piece, a.shape[-1]),
+        b[..., None, :, :],
+        out=out[..., :whole, :].reshape(*out.shape[:-2], -1, piece, columns),
+    )
+    if whole < rows:
+        np.matmul(a[..., whole:, :], b, out=out[..., whole:, :])
+    return out
+
+
+def multiply_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """np.matmul(a, b, out=out) for a small matrix a and long rows of b (K, columns), in pieces of columns."""
+    columns = b.shape[-1]
+    if columns <= _PIECE_COLUMNS:
+        return np.matmul(a, b, out=out)
+    piece = -(-columns // -(-columns // _PIECE_COLUMNS))
+    whole = columns // piece * piece
+    np.matmul(
+        a,
+        b[:, :whole].reshape(len(b), -1, piece).swapaxes(0, 1),
+        out=out[:, :whole].reshape(len(out), -1, piece).swapaxes(0, 1),
+    )
+    if whole < columns:
+        np.matmul(a, b[:, whole:], out=out[:, whole:])
+    return out
+
+
+def add_correlation(total: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+    """total += a^T b, in small products of some rows of a and b each where that is faster."""
+    rows = len(a)
+    most = _SMALL_PRODUCT // max(total.size, 1)
+    if rows <= most or most < _LEAST_ROWS:
+        total += np.matmul(a.T, b, out=scratch("correlation", total.shape, total.dtype))
+        return
+    piece = -(-rows // -(-rows // most))
+    whole = rows // piece * piece
+    products = scratch("correlation", (whole // piece, *total.shape), total.dtype)
+    np.matmul(
+        a[:whole].reshape(-1, piece, a.shape[1]).transpose(0, 2, 1),
+        b[:whole].reshape(-1, piece, b.shape[1]),
+        out=products,
+    )
+    for product in products:
+        total += product
+    if whole < rows:
+        total += a[whole:].T @ b[whole:]
+
+
+def kernel_matrix(w: np.ndarray) -> np.ndarray:
+    """The kernel (O, C, KH, KW) as a matrix (KH * KW * C, O).
+
+    A small one is copied to the order of its axes, in which products are faster; a large one to the nearest
+    order of its memory, and transposed: 512 channels to 512 by 3x3: 0.8 ms, not 3.9.
+    """
+    matrix = (w[0].size, len(w))
+    if math.prod(matrix) * _LEAST_ROWS <= _SMALL_PRODUCT or w.strides[0] < w.strides[1]:
+        return np.ascontiguousarray(w.transpose(2, 3, 1, 0)).reshape(matrix)
+    return w.transpose(0, 2, 3, 1).reshape(len(w), -1).T
