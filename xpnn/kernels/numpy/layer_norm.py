@@ -44,7 +44,7 @@ def layer_norm(
             out = np.subtract(rows[chunk], m[:, None], out=y[chunk])
             v = np.vecdot(out, out, out=variance[chunk])
             v /= size
-            out *= _outer(_inverse_root(v, eps), weights)
+            _scale(out, _inverse_root(v, eps), weights, out)
             if shift is not None:
                 out += shift
 
@@ -88,7 +88,7 @@ def _layer_norm_backward(
                 shift -= gmean.reshape(count)[chunk] / size
             if gvariance is not None:
                 slope -= gvariance.reshape(count)[chunk] * (2 / size)
-            np.multiply(g, _outer(r, weights), out=out)
+            _scale(g, r, weights, out)
             centred *= slope[:, None]
             out -= centred
             out -= shift[:, None]
@@ -118,7 +118,7 @@ def rms_norm(
         for chunk in row_chunks(part, rows):
             mean = np.vecdot(rows[chunk], rows[chunk], out=square[chunk])
             mean /= size
-            np.multiply(rows[chunk], _outer(_inverse_root(mean, eps), weights), out=y[chunk])
+            _scale(rows[chunk], _inverse_root(mean, eps), weights, y[chunk])
 
     parallel(normalise, count, 3 * rows.size)
     square = square.reshape(*x.shape[: x.ndim - features], *(1,) * features)
@@ -152,7 +152,7 @@ def _rms_norm_backward(
             slope = (product @ vector) * (r * r * r / size)
             if gsquare is not None:
                 slope -= gsquare.reshape(count)[chunk] * (2 / size)
-            out = np.multiply(g, _outer(r, weights), out=gx[chunk])
+            out = _scale(g, r, weights, gx[chunk])
             out -= np.multiply(rows[chunk], slope[:, None], out=product)
         return gw
 
@@ -173,15 +173,17 @@ def _inverse_root(variance: np.ndarray, eps: float) -> np.ndarray:
     return np.reciprocal(root, out=root)
 
 
-def _outer(column: np.ndarray, row: Vector) -> np.ndarray:
-    """column times row, or the column alone: to multiply rows by.
+def _scale(rows: np.ndarray, column: np.ndarray, row: Vector, out: np.ndarray) -> np.ndarray:
+    """Multiply rows by a column and by a row, at once by the outer product of both.
 
-    A product of matrices with a second column of zeros, since NumPy has a slow one for a single column.
+    That is made as a product of matrices with a second column of zeros, since NumPy has a slow one for a
+    single column.
     """
     if row is None:
-        return column[:, None]
+        return np.multiply(rows, column[:, None], out=out)
     left = np.zeros((len(column), 2), dtype=column.dtype)
     left[:, 0] = column
     right = np.zeros((2, len(row)), dtype=column.dtype)
     right[0] = row
-    return np.matmul(left, right, out=scratch("outer", (len(column), len(row)), column.dtype))
+    outer = np.matmul(left, right, out=scratch("outer", rows.shape, column.dtype))
+    return np.multiply(rows, outer, out=out)
