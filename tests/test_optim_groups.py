@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 import xpnn
 from xpnn import nn, optim
 from xpnn.autograd import Tensor
-from xpnn.backend import find_backend, find_kernels, reference_only
+from xpnn.backend import find_backend, find_kernels, kernel, reference_only
 from xpnn.kernels.numpy.parameter_group import PIECE_BYTES
 
 LARGE = (PIECE_BYTES // 4 // 60, 83)  # two pieces in float32
 SHAPES = [(3, 4), (), (5,), LARGE, (0, 3), (2, 3, 2), (PIECE_BYTES // 10,), (7,), (PIECE_BYTES // 10,)]
+LIES = ["straight", "turned", "read only", "strided"]
 GRID = [
     *(
         ("SGD", {"lr": 0.1, "momentum": momentum, "dampening": dampening, "nesterov": nesterov, **rest})
@@ -140,7 +141,7 @@ def test_equal_to_the_reference(name: str, options: dict[str, Any], dtype: str, 
     case=st.sampled_from(GRID),
     sizes=st.lists(st.lists(st.integers(0, 5), max_size=3), min_size=1, max_size=8),
     dtypes=st.lists(st.sampled_from(["float32", "float64", "float16"]), min_size=8, max_size=8),
-    lies=st.lists(st.sampled_from(["straight", "turned", "read only", "strided"]), min_size=8, max_size=8),
+    lies=st.lists(st.sampled_from(LIES), min_size=8, max_size=8),
     present=st.lists(st.lists(st.booleans(), min_size=8, max_size=8), min_size=1, max_size=5),
 )
 def test_equal_to_the_reference_in_any_mixture(
@@ -178,6 +179,38 @@ def lying(array: np.ndarray, how: str) -> np.ndarray:
     array = array.copy()
     array.flags.writeable = how != "read only"
     return array
+
+
+def test_kernels_are_given_what_they_are_promised() -> None:
+    seen = []
+
+    def check(param: Any, grad: Any, state: Any, options: Any) -> None:
+        for array in (param, grad, state["exp_avg"], state["exp_avg_sq"]):
+            assert array.ndim == 1
+            assert array.flags.c_contiguous
+            assert array.dtype == param.dtype
+            assert array.shape == param.shape
+            assert array.nbytes <= PIECE_BYTES
+        assert param.flags.writeable
+        assert type(state["step"]) is int
+        assert {type(options[name]) for name in ("lr", "eps")} == {float}
+        seen.append(state["step"])
+
+    own = find_kernels(find_backend("numpy"), "adam")
+    before = own[:]
+    kernel("numpy", "adam")(check)
+    try:
+        params = [
+            nn.Parameter(lying(values(i, shape), how)) for i, shape in enumerate(SHAPES) for how in LIES
+        ]
+        optimizer = optim.Adam(params, lr=np.asarray(0.1))
+        for step in range(2):
+            for i, param in enumerate(params):
+                param.grad = Tensor(lying(values((step, i), param.shape), LIES[i % 3 - 2]))
+            optimizer.step()
+    finally:
+        own[:] = before
+    assert set(seen) == {1, 2}
 
 
 @some_optimizers

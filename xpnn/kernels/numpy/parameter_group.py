@@ -239,7 +239,7 @@ class _Bundle:
         start, stop = self.bounds[first], self.bounds[last]
         if len(grads) > 1:
             return [self._piece(start, stop, grads, count)]
-        grad, size = grads[0].reshape(-1), stop - start
+        grad, size = grads[0].ravel(), stop - start
         parts = -(-grad.nbytes // limit)
         if parts <= 1:
             return [self._piece(start, stop, grad, count)]
