@@ -23,6 +23,7 @@ from xpnn.backend import (
 from xpnn.functional import attention, recurrence
 from xpnn.kernels.numpy import attention as attention_kernels
 from xpnn.kernels.numpy import parallel
+from xpnn.kernels.numpy import rnn as recurrence_kernels
 from xpnn.testing import gradcheck, gradgradcheck
 
 RECURRENCES = {"lstm": recurrence._lstm, "gru": recurrence._gru, "rnn": recurrence._rnn}
@@ -52,7 +53,7 @@ def sequences(draw: st.DrawFn) -> dict[str, Any]:
         "biases": draw(st.booleans()),
         "above": draw(st.sampled_from([(True, True), (True, False), (False, True)])),
         "seed": draw(st.integers(0, 5)),
-        "threads": draw(st.integers(1, 3)),
+        "threads": draw(st.integers(1, 4)),
     }
 
 
@@ -64,10 +65,13 @@ def test_are_registered(name: str, primitive: str) -> None:
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("primitive", RECURRENCES)
-@examples(40)
-@given(sequences())
-def test_recurrence_on_numpy(primitive: str, reverse: bool, batch: Any) -> None:
-    with threads(batch["threads"]):
+@examples(60)
+@given(sequences(), st.integers(1, 20))
+def test_recurrence_on_numpy(primitive: str, reverse: bool, batch: Any, rows: int) -> None:
+    """With blocks of any number of steps, and parts of the batch on one thread or several."""
+    with threads(batch["threads"]), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recurrence_kernels, "_ROWS", rows)
+        patch.setattr(recurrence_kernels, "_SEQUENCES", 2)
         check_recurrence("numpy", primitive, reverse, batch)
 
 
