@@ -33,6 +33,7 @@ KERNELS: dict[str, Any] = {
         "dropout",
         "elementwise",
         "embedding",
+        "group_norm",
         "parallel",
         "reductions",
         "softmax",
@@ -143,6 +144,38 @@ def test_layer_norm(x: np.ndarray, features: int, scaled: bool, shifted: bool, a
         compare(FUNCTIONAL["norm"]._layer_norm, (x, w, b), options, chosen)
         two = (chosen[0], chosen[1]) if chosen[0] is not None or chosen[1] is not None else gradients[:2]
         compare(FUNCTIONAL["group_norm"]._rms_norm, (x, w), options, tuple(two))
+
+
+@examples(80)
+@given(
+    st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3)),
+    st.lists(st.integers(1, 6), max_size=3),
+    st.sampled_from(["float32", "float64"]),
+    st.sampled_from(LAYOUTS),
+    st.booleans(),
+    st.integers(0, 3),
+    CUTS,
+)
+def test_group_norm(
+    monkeypatch: pytest.MonkeyPatch,
+    sizes: tuple[int, int, int],
+    space: list[int],
+    dtype: str,
+    lies: str,
+    affine: bool,
+    above: int,
+    cut: Any,
+) -> None:
+    monkeypatch.setattr(KERNELS["group_norm"], "_SHORTEST", 1)
+    monkeypatch.setattr(KERNELS["group_norm"], "_CHUNK_BYTES", cut[1])
+    count, groups, members = sizes
+    rng = np.random.default_rng(9)
+    x = laid(rng, (count, groups * members, *space), dtype, lies)
+    w, b = (laid(rng, (groups * members,), dtype, "gapped") if affine else None for _ in range(2))
+    gradients = [laid(rng, s, dtype, "transposed") for s in (x.shape, (count, groups), (count, groups))]
+    chosen = tuple(g if above == 0 or above - 1 == i else None for i, g in enumerate(gradients))
+    with cut_up(*cut):
+        compare(FUNCTIONAL["group_norm"]._group_norm, (x, w, b), {"groups": groups, "eps": 1e-5}, chosen)
 
 
 def test_layer_norm_far_from_zero() -> None:

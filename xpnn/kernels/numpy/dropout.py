@@ -19,6 +19,9 @@ _BLOCKS = 64 * 1024
 # Operations on a word.
 _OPERATIONS = 55
 
+# Threefry's rotations to the left, each with the shift to the right that brings in the other bits.
+_SHIFTS = [[(np.uint32(bits), np.uint32(32 - bits)) for bits in four] for four in ROTATIONS]
+
 # Elements below which the reference's fewer calls are faster.
 _LARGE = 100_000
 
@@ -55,10 +58,10 @@ def _threefry(key: list[np.uint32], counter: int, first: int, last: int) -> tupl
     x1[...] = np.arange(first, last, dtype=np.uint32)
     x1 += key[1]
     for group in range(5):
-        for rotation in ROTATIONS[group % 2]:
+        for left, right in _SHIFTS[group % 2]:
             x0 += x1
-            np.left_shift(x1, np.uint32(rotation), out=turned)
-            np.right_shift(x1, np.uint32(32 - rotation), out=x1)
+            np.left_shift(x1, left, out=turned)
+            np.right_shift(x1, right, out=x1)
             x1 |= turned
             x1 ^= x0
         x0 += key[(group + 1) % 3]

@@ -44,7 +44,7 @@ def layer_norm(
             out = np.subtract(rows[chunk], m[:, None], out=y[chunk])
             v = np.vecdot(out, out, out=variance[chunk])
             v /= size
-            _scale(out, _inverse_root(v, eps), weights, out)
+            _scale(out, inverse_root(v, eps), weights, out)
             if shift is not None:
                 out += shift
 
@@ -66,7 +66,7 @@ def _layer_norm_backward(
     rows, above = as_rows(x, features), as_rows(gy, features)
     count, size = rows.shape
     means = mean.reshape(count)
-    scales = _inverse_root(variance.reshape(count), eps)
+    scales = inverse_root(variance.reshape(count), eps)
     gx = np.empty(rows.shape, dtype=x.dtype) if needs[0] else None
     weights = _flat(w)
     vector = np.ones(size, dtype=x.dtype) if weights is None else weights
@@ -118,7 +118,7 @@ def rms_norm(
         for chunk in row_chunks(part, rows):
             mean = np.vecdot(rows[chunk], rows[chunk], out=square[chunk])
             mean /= size
-            _scale(rows[chunk], _inverse_root(mean, eps), weights, y[chunk])
+            _scale(rows[chunk], inverse_root(mean, eps), weights, y[chunk])
 
     parallel(normalise, count, 3 * rows.size)
     square = square.reshape(*x.shape[: x.ndim - features], *(1,) * features)
@@ -136,7 +136,7 @@ def _rms_norm_backward(
     gy = np.zeros_like(x) if gy is None else gy
     rows, above = as_rows(x, features), as_rows(gy, features)
     count, size = rows.shape
-    scales = _inverse_root(square.reshape(count), eps)
+    scales = inverse_root(square.reshape(count), eps)
     gx = np.empty(rows.shape, dtype=x.dtype) if needs[0] else None
     weights = _flat(w)
     vector = np.ones(size, dtype=x.dtype) if weights is None else weights
@@ -167,7 +167,8 @@ def _flat(v: Vector) -> Vector:
     return None if v is None else np.ascontiguousarray(v).reshape(-1)
 
 
-def _inverse_root(variance: np.ndarray, eps: float) -> np.ndarray:
+def inverse_root(variance: np.ndarray, eps: float) -> np.ndarray:
+    """1 / sqrt(variance + eps)."""
     root = variance + eps
     np.sqrt(root, out=root)
     return np.reciprocal(root, out=root)
