@@ -1,7 +1,7 @@
 """Group norm in NumPy: images as rows, one for each channel, each thread its own images.
 
-A channel's sums over space are products of vectors; all that follows from them for its group is one number for
-each channel, so that an image is passed over few times.
+A channel's sums over space are products of vectors. What follows from them is one number for each channel, or
+each group, so that an image is passed over few times.
 """
 
 from __future__ import annotations
