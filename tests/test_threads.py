@@ -1,0 +1,177 @@
+"""Threads of the NumPy backend: what they are given, what they leave behind, and their scratch memory."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn.backend import ArgumentError, threads
+from xpnn.backend.threads import single_threaded_blas
+from xpnn.kernels.numpy import memory
+from xpnn.kernels.numpy.memory import release_scratch, scratch
+from xpnn.kernels.numpy.parallel import WORTHWHILE, parallel
+
+needs_openblas = pytest.mark.skipif(threads._blas() is None, reason="NumPy's BLAS is not OpenBLAS")
+
+
+@pytest.fixture(autouse=True)
+def three_threads() -> Iterator[None]:
+    before = xpnn.get_num_threads()
+    xpnn.set_num_threads(3)
+    yield
+    xpnn.set_num_threads(before)
+
+
+def blas_threads() -> int:
+    return threads._blas()[0]()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 64])
+@pytest.mark.parametrize("align", [1, 4])
+def test_slices_cover_the_range(count: int, align: int) -> None:
+    parts = parallel(lambda part: part, count, WORTHWHILE, align=align)
+    assert [i for part in parts for i in range(part.start, part.stop)] == list(range(count))
+    assert all(part.start % align == 0 for part in parts)
+    assert len(parts) == min(3, -(-count // align))
+
+
+def test_little_work_is_not_handed_out() -> None:
+    assert parallel(lambda part: (part, threading.get_ident()), 10, WORTHWHILE - 1) == [
+        (slice(0, 10), threading.get_ident())
+    ]
+
+
+def test_threads_work_at_the_same_time() -> None:
+    barrier = threading.Barrier(3, timeout=30)
+    assert sorted(parallel(lambda part: barrier.wait(), 3, WORTHWHILE)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_errors_are_raised_after_all_have_ended(failing: int) -> None:
+    ended = []
+
+    def work(part: slice) -> None:
+        if part.start == failing:
+            raise ValueError("in a part")
+        time.sleep(0.01)
+        ended.append(part.start)
+
+    with pytest.raises(ValueError, match="in a part"):
+        parallel(work, 3, WORTHWHILE)
+    assert sorted(ended) == [i for i in range(3) if i != failing]
+    assert parallel(lambda part: part.start, 3, WORTHWHILE) == [0, 1, 2]  # it goes on
+
+
+def test_a_call_inside_of_a_part_is_worked_off_there() -> None:
+    def outer(part: slice) -> list[tuple[slice, bool]]:
+        here = threading.get_ident()
+        return parallel(lambda inner: (inner, threading.get_ident() == here), 6, WORTHWHILE)
+
+    expected = [(slice(0, 2), True), (slice(2, 4), True), (slice(4, 6), True)]
+    assert parallel(outer, 3, WORTHWHILE) == [expected] * 3
+
+
+def test_two_callers_at_once() -> None:
+    """Who finds the crew busy does all parts alone; the results are the same."""
+    x = np.random.default_rng(0).standard_normal((30, 1000))
+    expected = [x[part].sum() for part in (slice(0, 10), slice(10, 20), slice(20, 30))]
+    results: list[list[float]] = []
+
+    def call() -> None:
+        for _ in range(50):
+            results.append(parallel(lambda part: x[part].sum(), 30, WORTHWHILE))
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert results == [expected] * 200
+
+
+def test_warnings_are_those_of_the_caller() -> None:
+    zeros = np.zeros(3)
+    with np.errstate(divide="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parallel(lambda part: 1 / zeros[part], 3, WORTHWHILE)
+    with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
+        parallel(lambda part: 1 / zeros[part], 3, WORTHWHILE)
+
+
+@needs_openblas
+def test_the_blas_has_one_thread_inside_and_its_own_afterwards() -> None:
+    assert blas_threads() == 3
+    assert parallel(lambda part: blas_threads(), 3, WORTHWHILE) == [1, 1, 1]
+    assert blas_threads() == 3
+    with single_threaded_blas(), single_threaded_blas():
+        assert blas_threads() == 1
+    with pytest.raises(ValueError, match="int"), single_threaded_blas():
+        int("no number")
+    assert blas_threads() == 3
+
+
+@needs_openblas
+def test_blocks_may_overlap_in_time() -> None:
+    first, second = single_threaded_blas(), single_threaded_blas()
+    with first:
+        second.__enter__()
+    assert blas_threads() == 1
+    xpnn.set_num_threads(2)  # holds from the end of the last block on
+    assert blas_threads() == 1
+    second.__exit__()
+    assert blas_threads() == 2
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.0, True, None, "2"])
+def test_number_of_threads_is_checked(wrong: object) -> None:
+    with pytest.raises(ArgumentError, match="1 or more"):
+        xpnn.set_num_threads(wrong)
+    assert xpnn.get_num_threads() == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_process_makes_threads_of_its_own() -> None:
+    parallel(lambda part: None, 3, WORTHWHILE)
+    child = os.fork()
+    if child == 0:
+        right = parallel(lambda part: part.start, 3, WORTHWHILE) == [0, 1, 2]
+        os._exit(0 if right else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_scratch_is_used_again() -> None:
+    release_scratch()
+    large = scratch("a", (4, 5), np.float32)
+    other = scratch("b", (4, 5), np.float32)
+    again = scratch("a", (3, 2), np.float64)
+    assert large.shape == (4, 5)
+    assert large.dtype == np.float32
+    assert np.shares_memory(large, again)
+    assert not np.shares_memory(large, other)
+
+
+def test_scratch_of_a_thread_is_its_own() -> None:
+    arrays = [scratch("a", (10,), np.float32)]
+    worker = threading.Thread(target=lambda: arrays.append(scratch("a", (10,), np.float32)))
+    worker.start()
+    worker.join()
+    assert not np.shares_memory(*arrays)
+
+
+def test_scratch_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    release_scratch()
+    monkeypatch.setattr(memory, "SCRATCH_LIMIT", 100)
+    first = scratch("a", (60,), np.uint8)
+    scratch("b", (60,), np.uint8)  # the least recently used has to go
+    assert not np.shares_memory(first, scratch("a", (60,), np.uint8))
+    assert scratch("c", (1000,), np.uint8).size == 1000
+    assert memory._scratch.size <= 100
+    release_scratch()
