@@ -19,6 +19,9 @@ from xpnn.kernels.numpy.small_products import multiply
 # Bytes that are gathered at a time, so that the product finds them in the L2 cache.
 _CHUNK_BYTES = 2 * 1024 * 1024
 
+# Cells in a row of the output from which it is copied fast enough by itself.
+_LONG_ROW = 32
+
 
 def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows) -> None:
     """Write the convolution of x (N, C, H, W) with w (O, C, KH, KW), plus b, to y (N, O, OH, OW).
@@ -96,18 +99,38 @@ def _cells(windows: Windows, axis: int, t: int) -> slice:
 
 
 def _gather(x: np.ndarray, windows: Windows) -> np.ndarray:
-    """Full im2col: (N, C * KH * KW, OH * OW)."""
-    (kernel_rows, kernel_columns), (down, along) = windows.kernel_size, windows.stride
+    """Full im2col: (N, C * KH * KW, OH * OW).
+
+    Without strides down the image, the rows of the kernel see the same image rows. Short ones are shifted
+    along the width once for all of them: what a cell of the kernel sees is then one long run. 0.75 of the
+    time for the whole convolution of 6 channels of 14x14 with 5x5.
+    """
+    rows, down = windows.kernel_size[0], windows.stride[0]
+    columns = scratch("planes", (*x.shape[:2], *windows.kernel_size, *windows.out_size), x.dtype)
+    if down == 1 and windows.out_size[1] < _LONG_ROW:
+        height = windows.out_size[0] + (rows - 1) * windows.dilation[0]
+        shifted = scratch(
+            "planes shifted", (*x.shape[:2], *columns.shape[3:4], height, columns.shape[5]), x.dtype
+        )
+        _shift(x, shifted[:, :, None], windows)
+        for u in range(rows):
+            first = u * windows.dilation[0]
+            np.copyto(columns[:, :, u], shifted[:, :, :, first : first + windows.out_size[0]])
+    else:
+        _shift(x, columns, windows)
+    return columns.reshape(len(x), -1, math.prod(windows.out_size))
+
+
+def _shift(x: np.ndarray, columns: np.ndarray, windows: Windows) -> None:
+    """Write what the cells of some rows of the kernel see to columns (N, C, kernel rows, KW, rows, OW)."""
     cells = _sorted_by_remainder(x, windows)
     image, channel, row, column = cells.strides[1:]
-    shape = (*x.shape[:2], kernel_rows, *windows.out_size)
-    steps = (image, channel, row * windows.dilation[0], row * down, column)
-    columns = scratch("planes", (*x.shape[:2], *windows.kernel_size, *windows.out_size), x.dtype)
-    for v in range(kernel_columns):
-        first, remainder = divmod(v * windows.dilation[1], along)
+    shape = (*columns.shape[:3], *columns.shape[4:])
+    steps = (image, channel, row * windows.dilation[0], row * windows.stride[0], column)
+    for v in range(windows.kernel_size[1]):
+        first, remainder = divmod(v * windows.dilation[1], windows.stride[1])
         offset = remainder * cells.strides[0] + first * column
         np.copyto(columns[:, :, :, v], np.ndarray(shape, x.dtype, cells, offset, steps))
-    return columns.reshape(len(x), -1, math.prod(windows.out_size))
 
 
 def _sorted_by_remainder(x: np.ndarray, windows: Windows) -> np.ndarray:
