@@ -4,6 +4,9 @@ NumPy's overhead is a microsecond for each operation on each array, and an updat
 So small parameters are put behind one another in bundles, of which parameters and slots of the optimizer are
 views; an update works on pieces of a bundle that stay in the cache, in place, from several threads.
 
+Adam takes 10 ms for 1000 parameters of 10,000 elements and 1.1 ms for 1000 of 100, where one by one takes 32
+and 15; 8 ms for one of 10 million, out of place and out of the cache 26.
+
 A bundle is no larger than a piece, so that who keeps one small parameter of long ago keeps little else
 alive. Of its members those with a gradient that have seen as many updates are worked on together: some may be
 left out in some steps.
@@ -86,7 +89,7 @@ class ParameterGroup:
         size = sum([grad.nbytes for grad in grads if grad is not None])
         passes = 2 + 5 * len(arrays)  # two for the step, five for each slot and its part in the step
         threads = get_num_threads() if passes * size / 4 >= _WORTHWHILE else 1
-        limit = _even_share(size, threads)
+        limit = PIECE_BYTES if threads == 1 else _even_share(size, threads)
         pieces: list[Piece] = []
         updated: set[int] = set()
         for bundle in self._bundles:
