@@ -22,7 +22,7 @@ from xpnn import functional as F
 from xpnn import optim
 from xpnn.autograd import grad, tensor
 from xpnn.backend import ArgumentError, array_of, compiled, find_backend, find_kernels, random, reference_only
-from xpnn.functional import activation, norm, pool
+from xpnn.functional import activation, conv, norm, pool
 from xpnn.functional.cross_entropy import _cross_entropy
 from xpnn.functional.dropout import _dropout
 from xpnn.functional.recurrence import _lstm
@@ -224,6 +224,28 @@ def test_masks_are_the_same_bits(shape: tuple[int, ...], p: float) -> None:
     mask = stream.at_least(p, shape, like)
     stream.counter -= 1
     np.testing.assert_array_equal(mask, stream.uniform(shape, like) >= np.ceil(p * 2**24) / 2**24)
+
+
+pairs = st.tuples(st.integers(1, 4), st.integers(1, 4))
+
+
+@examples(60)
+@given(
+    st.integers(16, 40), st.integers(1, 8), st.integers(1, 8), arrays(), pairs, pairs, pairs, st.booleans()
+)
+def test_convolution(
+    batch: int, channels: int, outputs: int, kind: Any, more: Any, kernel_size: Any, pad: Any, biased: bool
+) -> None:
+    if kernel_size == (1, 1):
+        return
+    size = tuple(k + cells - 1 for k, cells in zip(kernel_size, more, strict=True))
+    padding = tuple((p % k, (p + 1) % k) for p, k in zip(pad, kernel_size, strict=True))
+    options = {"stride": (1, 1), "padding": padding, "dilation": (1, 1), "groups": 1}
+    x, w = array((batch, channels, *size), kind), array((outputs, channels, *kernel_size), kind)
+    b = array((outputs,), kind) if biased else None
+    with reference_only():
+        gy = array(conv._conv(x, w, b, **options).shape, kind)
+    compare(conv._conv, (x, w, b), options, gy)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
