@@ -48,7 +48,8 @@ def by_element(function: Callable[..., Any], passes: float, out: np.ndarray, *in
     """Call `function(out, *inputs)` on flat pieces of the arrays, each thread on its own.
 
     Args:
-        passes: how many elementwise operations it does, to tell when threads are worth it.
+        passes: the work on each element, for `parallel`. An operation in the cache counts half, as handing a
+            part to a thread takes as long as half a million operations there.
         out: of `np.empty_like`, so that it has no gaps. inputs: `lying_as` it.
     """
     count = max(CHUNK_BYTES // out.itemsize, 1)

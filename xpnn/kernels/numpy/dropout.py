@@ -16,8 +16,8 @@ from xpnn.kernels.numpy.parallel import parallel
 # million elements takes 14 ms on one thread, and 48 where each operation makes an array of its own.
 _BLOCKS = 64 * 1024
 
-# Operations on a word.
-_OPERATIONS = 55
+# What a word costs, in the unit of `parallel`.
+_WORK = 20
 
 # Threefry's rotations to the left, each with the shift to the right that brings in the other bits.
 _SHIFTS = [[(np.uint32(bits), np.uint32(32 - bits)) for bits in four] for four in ROTATIONS]
@@ -47,7 +47,7 @@ def at_least(steps: int, shape: tuple[int, ...], key: list[int], counter: int) -
             second = mask[blocks + first : blocks + last]  # a word shorter at the end of an odd size
             np.greater_equal(x1[: len(second)], least, out=second)
 
-    parallel(draw, blocks, _OPERATIONS * size, align=64)
+    parallel(draw, blocks, _WORK * size, align=64)
     return mask.reshape(shape)
 
 
@@ -99,5 +99,5 @@ def _masked(x: np.ndarray, keep: np.ndarray, p: float) -> np.ndarray:
         y *= scale
         y *= x
 
-    by_element(multiply, 3, y, lying_as(x, y), lying_as(keep, y))
+    by_element(multiply, 1.5, y, lying_as(x, y), lying_as(keep, y))
     return y
