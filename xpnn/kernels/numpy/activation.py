@@ -1,7 +1,7 @@
 """Activations in NumPy: all operations over one piece before the next, each thread its own pieces.
 
-Times are of 1,048,576 elements in float32, forward and backward, on one thread, in ms. What is gained there is
-the cache; threads come on top of it.
+Times are of 1,048,576 elements in float32, forward and backward, on one thread, in ms. What is gained there
+is the cache; threads come on top of it.
 """
 
 from __future__ import annotations
