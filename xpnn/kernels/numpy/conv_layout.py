@@ -102,7 +102,7 @@ def copy_cells(target: np.ndarray, source: np.ndarray) -> None:
 
 
 def strided(x: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
-    """`as_strided` without its 4 us, which a chunk of images feels, where x is one piece of memory."""
+    """A view as by `as_strided`, without the microseconds that it takes, where x is one piece of memory."""
     if x.flags.c_contiguous and x.size:
         return np.ndarray(shape, x.dtype, x, 0, strides)
     return as_strided(x, shape, strides, writeable=False)

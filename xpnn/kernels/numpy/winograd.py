@@ -9,10 +9,10 @@ both axes each matrix is applied twice, and with channels the cells' product bec
 for each of the 36 cells: tiles x channels times channels x outputs.
 
 The transforms are products as well, with 6x6 matrices, over as many columns as there are tiles and channels.
-For that the canvas of a chunk of tiles has the image's rows and columns first, then the tiles' position down
-the image, then the channels: what a step needs lies in whole rows, and nothing is gathered twice but two rows
-of every six (16 channels of 32x32: 1.3 times as fast as gathering the tiles).
+For that the canvas of a chunk of tiles has the rows and columns of a tile first, then the tiles' position
+down the image, then the channels: what a step needs lies in whole rows, and no tile is gathered by itself.
 
+64 channels of 8x8, both passes: 0.45 of the time of the plain products; 32 of 16x16: 0.6; 16 of 32x32: 0.8.
 The rounding error is about 1e-5 of the largest output, ten times that of the plain sum.
 
 See: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016.
@@ -72,11 +72,12 @@ _OUTPUT = np.array(
 _UPSTREAM = np.ascontiguousarray(_OUTPUT.T)
 _KERNEL_BOTH_AXES = np.kron(_KERNEL, _KERNEL).astype(np.float32)  # (36, 9)
 
-# Smaller ones gain nothing: transforms cost as much as the products that they save.
+# For smaller ones the transforms cost as much as the products that they save.
 _LEAST_CHANNELS = 16
 _LEAST_SIZE = 7
 
-# Bytes of the transformed tiles of a chunk, which pass from one step to the next in the L2 cache.
+# Bytes of the transformed tiles of a chunk, which pass from one step to the next in the caches: with half as
+# many 1.2 of the time, with a quarter 1.6.
 _CHUNK_BYTES = 2 * 1024 * 1024
 
 
@@ -113,7 +114,7 @@ def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, wind
     """Write the convolution of gy with the reversed w to gx; return the gradient with respect to w.
 
     Args:
-        windows: of that convolution. It and the correlation with x start from the same tiles of gy: 0.8 of
+        windows: of that convolution. It and the correlation with x start from the same tiles of gy: 0.9 of
             the time that it takes to make them twice.
     """
     kernels = _transform_kernels(reversed_kernel(w))
