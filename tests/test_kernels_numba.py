@@ -1,15 +1,10 @@
-"""Kernels that Numba compiles, against the reference; and what happens without Numba or without its cache."""
+"""Kernels that Numba compiles, against the reference."""
 
 from __future__ import annotations
 
-import logging
-import subprocess
-import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +16,7 @@ import xpnn
 from xpnn import functional as F
 from xpnn import optim
 from xpnn.autograd import grad, tensor
-from xpnn.backend import ArgumentError, array_of, compiled, find_backend, find_kernels, random, reference_only
+from xpnn.backend import array_of, compiled, find_backend, find_kernels, random, reference_only
 from xpnn.functional import activation, conv, norm, pool
 from xpnn.functional.cross_entropy import _cross_entropy
 from xpnn.functional.dropout import _dropout
@@ -315,20 +310,6 @@ def test_two_threads_at_once() -> None:
         np.testing.assert_array_equal(result, results[0])
 
 
-def test_switch() -> None:
-    x = np.ones((4, 4), dtype=np.float32)
-    entry = compiled_entry(activation._relu, (x,), {})
-    assert entry is not None
-    xpnn.set_compiled(False)
-    assert not entry.when(x)
-    assert compiled.get_compiled() is False
-    xpnn.set_compiled("auto")
-    assert entry.when(x)
-    assert not entry.when(np.ones((4, 4), dtype=np.float16))
-    with pytest.raises(ArgumentError, match="expects True, False or 'auto', got 1"):
-        xpnn.set_compiled(1)  # type: ignore[arg-type]
-
-
 def test_empty_arrays_are_left_to_others() -> None:
     x = np.ones((0, 4, 3, 3), dtype=np.float32)
     compare(activation._relu, (x,), {}, x)
@@ -338,111 +319,6 @@ def test_empty_arrays_are_left_to_others() -> None:
     ):
         assert compiled_entry(primitive, (x, None, None), options) is None
     assert compiled_entry(pool._max_pool, (x,), WINDOW) is None
-
-
-SCRIPT = """
-import sys, warnings
-{prelude}
-import numpy as np, xpnn
-from xpnn import functional as F
-assert "numba" not in sys.modules or sys.modules["numba"] is None
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    xpnn.set_compiled({mode})
-    for _ in range(3):
-        print(F.relu(np.asarray([-1.0, 2.0], dtype=np.float32)).tolist())
-print([str(w.message) for w in caught])
-"""
-
-
-@pytest.mark.parametrize("mode", [True, "auto"])
-def test_without_numba(mode: Any) -> None:
-    output = run_script("sys.modules['numba'] = None", mode)
-    assert output[:3] == ["[0.0, 2.0]"] * 3
-    if mode == "auto":
-        assert output[3] == "[]"
-    else:
-        assert output[3].count("Compiled kernels are off") == 1
-        assert "pip install 'xpnn[numba]'" in output[3]
-
-
-def test_with_a_numba_that_fails(tmp_path: Path) -> None:
-    (tmp_path / "numba").mkdir()
-    (tmp_path / "numba" / "__init__.py").write_text("raise ImportError('needs NumPy 1.0')")
-    output = run_script(f"sys.path.insert(0, {str(tmp_path)!r})", "auto")
-    assert output[:3] == ["[0.0, 2.0]"] * 3
-    assert output[3].count("Compiled kernels are off, plain NumPy is used") == 1
-    assert "needs NumPy 1.0" in output[3]
-
-
-def test_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One warning; compiled code is then kept in memory."""
-    from xpnn.kernels.numba import activation as kernels
-    from xpnn.kernels.numba import cache, compiling
-
-    cache._root.cache_clear()
-    monkeypatch.setattr(cache, "_can_be_written", lambda folder: False)
-    functions = [compiling.compiled_function(kernels._relu.function) for _ in range(2)]
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            assert compiling.can_run(tuple(functions), np.dtype("float32"))
-        assert ["not kept on disk" in str(w.message) for w in caught] == [True]
-    finally:
-        cache._root.cache_clear()
-    x, y = np.float32([-1, 2]), np.empty(2, dtype=np.float32)
-    functions[0](x, y)
-    assert y.tolist() == [0, 2]
-
-
-def test_disk_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Found out when Numba writes: what was compiled is not lost."""
-    from numba.core.dispatcher import Dispatcher
-
-    from xpnn.kernels.numba import activation as kernels
-    from xpnn.kernels.numba import compiling
-
-    compile_, failures = Dispatcher.compile, iter([OSError("No space left on device")])
-
-    def compile_once_without_space(self: Any, signature: Any) -> Any:
-        for failure in failures:
-            raise failure
-        return compile_(self, signature)
-
-    monkeypatch.setattr(Dispatcher, "compile", compile_once_without_space)
-    function = compiling.compiled_function(kernels._relu.function)
-    with pytest.warns(RuntimeWarning, match="No space left"):
-        function.prepare(np.dtype("float32"))
-    x, y = np.float32([-1, 2]), np.empty(2, dtype=np.float32)
-    function(x, y)
-    assert y.tolist() == [0, 2]
-
-
-def test_compiling_is_announced_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from xpnn.kernels.numba import cache
-
-    cache._announce_once.cache_clear()
-    with caplog.at_level(logging.WARNING, "xpnn"):
-        cache.announce("one", tmp_path)
-        cache.announce("two", tmp_path)
-        (tmp_path / "relu._three-12.py311.nbi").touch()
-        cache._announce_once.cache_clear()
-        cache.announce("_three", tmp_path)
-    assert len(caplog.messages) == 1
-    assert "compiling kernels with Numba, once" in caplog.messages[0]
-
-
-def run_script(prelude: str, mode: Any) -> list[str]:
-    script = SCRIPT.format(prelude=prelude, mode=repr(mode))
-    result = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent.parent,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout.splitlines()
 
 
 def compare(primitive: Any, inputs: Any, options: Any, gy: Any = None, scale: float = 1.0) -> None:

@@ -11,7 +11,7 @@ from xpnn.backend.errors import ArgumentError
 
 _INSTALL = "Install it with: pip install 'xpnn[numba]'"
 
-_mode: bool | str = {"0": False, "1": True}.get(os.environ.get("XPNN_COMPILED", "0"), "auto")
+_mode: bool | str = {"0": False, "1": True}.get(os.environ.get("XPNN_COMPILED", "auto"), "auto")
 _failed = False  # since when plain NumPy does the work whatever the mode
 
 

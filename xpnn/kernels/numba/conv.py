@@ -80,7 +80,7 @@ def _add_cells(flat: Any, start: Any, places: Any, weights: Any, out: Any) -> No
 
 @inlined_loop
 def _dot_cells(flat: Any, start: Any, places: Any, above: Any, sums: Any) -> None:
-    """Add to `sums` the products of a row of gradients with what each cell of the windows saw, and its sum."""
+    """Add to `sums` the products of a row of gradients with what each cell of its windows saw."""
     fours = places.size // 4 * 4
     for t in range(0, fours, 4):
         x0, x1 = flat[start + places[t] :], flat[start + places[t + 1] :]
