@@ -19,6 +19,7 @@ import numpy as np
 
 from xpnn.backend.arrays import device_of
 from xpnn.backend.errors import ArgumentError
+from xpnn.backend.kernels import find_kernels
 from xpnn.backend.namespace import backend_of, namespace
 from xpnn.backend.registry import Array
 
@@ -121,7 +122,9 @@ class RandomStream:
         The threshold is rounded up to the stream's own steps: a number that every backend compares alike.
         """
         steps = math.ceil(threshold * _RESOLUTION)
-        fast = backend_of(like).extra.get("threefry_at_least") if self.rng == "threefry" else None
+        backend = backend_of(like)
+        find_kernels(backend, "dropout")  # they bring the fast form with them
+        fast = backend.extra.get("threefry_at_least") if self.rng == "threefry" else None
         if fast is None:
             return self.uniform(shape, like) >= steps / _RESOLUTION
         counter, self.counter = self.counter, self.counter + 1
