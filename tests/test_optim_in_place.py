@@ -27,6 +27,7 @@ import xpnn
 from xpnn import nn, optim
 from xpnn.autograd import Tensor
 from xpnn.backend import reference_only
+from xpnn.kernels.numpy import axpy
 from xpnn.kernels.numpy.memory import release_scratch
 from xpnn.kernels.numpy.ownership import sole_owner
 from xpnn.kernels.numpy.parameter_group import PIECE_BYTES
@@ -230,3 +231,37 @@ def test_sole_owner_without_counted_references(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.undo()
     train(optim.Adam(others), others, 2)
     same(params, others)
+
+
+# --- y += a x
+
+
+@pytest.mark.parametrize("blas", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [0, 1, 7, 1000, 20_001])
+def test_add_scaled(blas: bool, dtype: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not blas:
+        monkeypatch.setattr(axpy, "_axpy", lambda kind: None)
+    for factor in (-0.3, 0.0, 1.0, 1e-3):
+        x, y = values(1, (size,), dtype), values(2, (size + 2,), dtype)
+        expected = y[1:-1] + x * np.asarray(factor, dtype)
+        x.flags.writeable = False
+        ends = y[[0, -1]].copy()
+        axpy.add_scaled(y[1:-1], factor, x)
+        np.testing.assert_allclose(y[1:-1], expected, rtol=1e-6 if dtype == "float32" else 1e-15, atol=1e-7)
+        np.testing.assert_array_equal(y[[0, -1]], ends)
+
+
+def test_add_scaled_does_not_hide_nan() -> None:
+    y = np.zeros(3, np.float32)
+    axpy.add_scaled(y, 0.0, np.asarray([1, np.nan, 2], np.float32))
+    assert np.isnan(y).tolist() == [False, True, False]
+
+
+@some_optimizers
+def test_without_the_blas(name: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    params, others = parameters(), parameters()
+    train(make(name, params, **options), params, 3)
+    monkeypatch.setattr(axpy, "_axpy", lambda kind: None)
+    train(make(name, others, **options), others, 3)
+    same(params, others, 1e-5)

@@ -97,6 +97,15 @@ def single_threaded_blas() -> _SingleThreadedBlas:
     return _single_threaded_blas
 
 
+def openblas_libraries() -> Iterator[ctypes.CDLL]:
+    """The shared libraries that may be NumPy's OpenBLAS, its own first."""
+    for path in _candidates():
+        try:
+            yield ctypes.CDLL(str(path))
+        except OSError:
+            continue
+
+
 @functools.cache
 def _default_threads() -> int:
     blas = _blas()
@@ -111,11 +120,7 @@ def _default_threads() -> int:
 @functools.cache
 def _blas() -> tuple[Callable[[], int], Callable[[int], None]] | None:
     """The functions of NumPy's OpenBLAS that get and set its number of threads."""
-    for path in _candidates():
-        try:
-            library = ctypes.CDLL(str(path))
-        except OSError:
-            continue
+    for library in openblas_libraries():
         for name in _OPENBLAS_NAMES:
             get = getattr(library, name.format("get_num_threads"), None)
             set_ = getattr(library, name.format("set_num_threads"), None)

@@ -16,9 +16,9 @@ It writes the new values over the old:
 - `options`: those of the group, as Python numbers.
 
 `parameter_group` cuts the pieces and has made sure that nobody else holds the memory. It calls the kernel
-from several threads at the same time, with pieces that don't overlap, so that a kernel needs no threads of
-its own and should release Python's global lock. A kernel's guard (`when=`) is asked once for a group, with
-the arguments of its first piece.
+from several threads at the same time, with pieces that don't overlap, and with the BLAS at one thread: a
+kernel needs no threads of its own and should release Python's global lock. A kernel's guard (`when=`) is
+asked once for a group, with the arguments of its first piece.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.backend import kernel
+from xpnn.kernels.numpy.axpy import add_scaled
 from xpnn.kernels.numpy.memory import scratch
 
 State = dict[str, Any]
@@ -38,21 +39,17 @@ State = dict[str, Any]
 @kernel("numpy", "sgd")
 def sgd(param: np.ndarray, grad: np.ndarray, state: State, options: dict[str, Any]) -> None:
     """See `xpnn.optim.SGD.update`."""
-    step = scratch("optimizer step", param.shape, param.dtype)
-    direction = _with_decay(param, grad, options)
+    lr, direction = options["lr"], _with_decay(param, grad, options)
     buffer = state.get("momentum_buffer")
     if buffer is not None:
+        dampened = options["dampening"] != 0 and state["step"] > 1
         np.multiply(buffer, options["momentum"], out=buffer)
-        if options["dampening"] != 0 and state["step"] > 1:
-            direction = np.multiply(direction, 1 - options["dampening"], out=step)
-        np.add(buffer, direction, out=buffer)
+        add_scaled(buffer, 1 - options["dampening"] if dampened else 1.0, direction)
         if options["nesterov"]:
-            np.multiply(buffer, options["momentum"], out=step)
-            direction = np.add(direction, step, out=step)
-        else:
-            direction = buffer
-    np.multiply(direction, options["lr"], out=step)
-    np.subtract(param, step, out=param)
+            add_scaled(param, -lr, direction)
+            lr *= options["momentum"]
+        direction = buffer
+    add_scaled(param, -lr, direction)
 
 
 @kernel("numpy", "adam")
@@ -70,7 +67,7 @@ def adamw(param: np.ndarray, grad: np.ndarray, state: State, options: dict[str, 
 
 
 def _adam(param: np.ndarray, grad: np.ndarray, state: State, options: dict[str, Any]) -> None:
-    """Both running means and the step: twelve passes over a piece that stays in the cache.
+    """Both running means and the step: nine passes over a piece that stays in the cache.
 
     With both corrections of bias b1, b2 drawn into two numbers,
 
@@ -81,14 +78,10 @@ def _adam(param: np.ndarray, grad: np.ndarray, state: State, options: dict[str, 
     (beta1, beta2), count = options["betas"], state["step"]
     mean, square = state["exp_avg"], state["exp_avg_sq"]
     work = scratch("optimizer step", param.shape, param.dtype)
-    np.subtract(grad, mean, out=work)
-    np.multiply(work, 1 - beta1, out=work)
-    np.add(mean, work, out=mean)
-
-    np.multiply(grad, grad, out=work)
-    np.subtract(work, square, out=work)
-    np.multiply(work, 1 - beta2, out=work)
-    np.add(square, work, out=square)
+    np.multiply(mean, beta1, out=mean)
+    add_scaled(mean, 1 - beta1, grad)
+    np.multiply(square, beta2, out=square)
+    add_scaled(square, 1 - beta2, np.multiply(grad, grad, out=work))
     if options["amsgrad"]:
         square = np.maximum(state["max_exp_avg_sq"], square, out=state["max_exp_avg_sq"])
 
@@ -96,8 +89,7 @@ def _adam(param: np.ndarray, grad: np.ndarray, state: State, options: dict[str, 
     np.sqrt(square, out=work)
     np.add(work, options["eps"] * root, out=work)
     np.divide(mean, work, out=work)
-    np.multiply(work, options["lr"] * root / _bias(beta1, count), out=work)
-    np.subtract(param, work, out=param)
+    add_scaled(param, -options["lr"] * root / _bias(beta1, count), work)
 
 
 def _with_decay(param: np.ndarray, grad: np.ndarray, options: dict[str, Any]) -> np.ndarray:

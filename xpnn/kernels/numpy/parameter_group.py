@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.backend import BackendError, find_backend, find_kernels, get_num_threads, kernel
+from xpnn.backend.threads import single_threaded_blas
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.ownership import sole_owner
 from xpnn.kernels.numpy.parallel import parallel
@@ -38,7 +39,7 @@ PIECE_BYTES = 512 * 1024
 # Passes over an element, times elements, from which several threads are faster: with fewer they wait for
 # longer than they work. Adam takes 116 us for 100,000 elements on one thread and 111 to 156 on two, for
 # 400,000 it takes 404 and 251.
-_WORTHWHILE = 1_500_000
+_WORTHWHILE = 1_800_000
 
 Piece = tuple[np.ndarray, Any, State]  # of a parameter, its gradient (or a list of several), its state
 
@@ -87,7 +88,7 @@ class ParameterGroup:
         if len(self._bundled) < len(params):
             self._bundle_waiting(params, grads, states, arrays, complete)
         size = sum([grad.nbytes for grad in grads if grad is not None])
-        passes = 2 + 5 * len(arrays)  # two for the step, five for each slot and its part in the step
+        passes = 2 + 4 * len(arrays)  # over an element: for the step, and for each slot
         threads = get_num_threads() if passes * size / 4 >= _WORTHWHILE else 1
         limit = PIECE_BYTES if threads == 1 else _even_share(size, threads)
         pieces: list[Piece] = []
@@ -272,7 +273,8 @@ def _work_on(pieces: list[Piece], name: str, options: dict[str, Any], threads: i
 
     if threads == 1:
         shares = [pieces]
-        update(slice(1))
+        with single_threaded_blas():
+            update(slice(1))
     else:
         shares = _shares(pieces, threads)
         parallel(update, threads, work=math.inf)
