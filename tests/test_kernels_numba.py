@@ -20,6 +20,7 @@ from xpnn.backend import array_of, compiled, find_backend, find_kernels, random,
 from xpnn.functional import activation, conv, norm, pool
 from xpnn.functional.cross_entropy import _cross_entropy
 from xpnn.functional.dropout import _dropout
+from xpnn.functional.embedding import _sum_into_rows
 from xpnn.functional.recurrence import _lstm
 from xpnn.functional.softmax import _softmax
 
@@ -219,6 +220,16 @@ def test_masks_are_the_same_bits(shape: tuple[int, ...], p: float) -> None:
     mask = stream.at_least(p, shape, like)
     stream.counter -= 1
     np.testing.assert_array_equal(mask, stream.uniform(shape, like) >= np.ceil(p * 2**24) / 2**24)
+
+
+@examples(40)
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 9), arrays())
+def test_embedding(places: int, features: int, rows: int, kind: Any) -> None:
+    values, indices = array((places, 1, features), kind), kind["rng"].integers(0, rows, (places, 1))
+    compare(_sum_into_rows, (values, indices), {"rows": rows})
+    compare(_sum_into_rows, (values, indices.astype(np.int32)), {"rows": rows})
+    for outside in (-1, rows):
+        assert compiled_entry(_sum_into_rows, (values, np.full((places, 1), outside)), {"rows": rows}) is None
 
 
 pairs = st.tuples(st.integers(1, 4), st.integers(1, 4))

@@ -1,5 +1,27 @@
 """Kernels for NumPy that Numba compiles; they are asked before NumPy's own."""
 
-from xpnn.kernels.numba import activation, batch_norm, conv, dropout, layer_norm, lstm, optim, pool, softmax
+from xpnn.kernels.numba import (
+    activation,
+    batch_norm,
+    conv,
+    dropout,
+    embedding,
+    layer_norm,
+    lstm,
+    optim,
+    pool,
+    softmax,
+)
 
-__all__ = ["activation", "batch_norm", "conv", "dropout", "layer_norm", "lstm", "optim", "pool", "softmax"]
+__all__ = [
+    "activation",
+    "batch_norm",
+    "conv",
+    "dropout",
+    "embedding",
+    "layer_norm",
+    "lstm",
+    "optim",
+    "pool",
+    "softmax",
+]
