@@ -34,6 +34,7 @@ KERNELS: dict[str, Any] = {
         "elementwise",
         "embedding",
         "group_norm",
+        "layer_norm",
         "parallel",
         "reductions",
         "softmax",
@@ -48,7 +49,8 @@ def kernels_take_small_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(KERNELS["activation"], "LARGE", 1)
     for module in ("dropout", "elementwise", "reductions"):
         monkeypatch.setattr(KERNELS[module], "_LARGE", 1)
-    monkeypatch.setattr(KERNELS["embedding"], "_MANY", 1)
+    for module in ("embedding", "layer_norm"):
+        monkeypatch.setattr(KERNELS[module], "_MANY", 1)
     monkeypatch.setattr(KERNELS["softmax"], "_WORTHWHILE", 1)
     for module in ("chunks", "parallel"):
         monkeypatch.setattr(KERNELS[module], "WORTHWHILE", 1)

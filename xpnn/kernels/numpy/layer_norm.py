@@ -18,6 +18,9 @@ from xpnn.kernels.numpy.chunks import as_rows, row_chunks
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
 
+# Rows below which two products take less than making the outer product.
+_MANY = 64
+
 Vector = np.ndarray | None
 
 
@@ -180,8 +183,9 @@ def _scale(rows: np.ndarray, column: np.ndarray, row: Vector, out: np.ndarray) -
     That is made as a product of matrices with a second column of zeros, since NumPy has a slow one for a
     single column.
     """
-    if row is None:
-        return np.multiply(rows, column[:, None], out=out)
+    if row is None or len(rows) < _MANY:
+        np.multiply(rows, column[:, None], out=out)
+        return out if row is None else np.multiply(out, row, out=out)
     left = np.zeros((len(column), 2), dtype=column.dtype)
     left[:, 0] = column
     right = np.zeros((2, len(row)), dtype=column.dtype)
