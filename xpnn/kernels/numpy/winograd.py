@@ -235,7 +235,7 @@ def _write_outputs(products: np.ndarray, b: np.ndarray | None, y: np.ndarray, ro
         multiply_columns(_OUTPUT, source, out=target)
     covered = y[:, _TILE * rows.start : _TILE * rows.stop]
     if covered.shape[1:3] == (_TILE * count, _TILE * columns):
-        # whole tiles, all at once: threads wait for Python's lock between calls; of two threads 0.8 of the time
+        # whole tiles, all at once: between calls threads wait for Python's lock; with two, 0.8 of the time
         blocks = covered.reshape(n, count, _TILE, columns, _TILE, outputs)
         _write(blocks, tiles.transpose(3, 4, 0, 2, 1, 5), b)
         return
