@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from xpnn.kernels.numpy.conv_layout import MULTIPLICATION, Windows, chunks, padded, strided
+from xpnn.kernels.numpy.conv_layout import MULTIPLICATION, Windows, chunks, padded, strided, total_of
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
 from xpnn.kernels.numpy.small_products import add_correlation, kernel_matrix, multiply
@@ -55,7 +55,7 @@ def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
             add_correlation(total, _flat(gy[chunk]), _gather(x[chunk], windows))
         return total
 
-    return _kernel(sum(parallel(work, len(x), _work(x, gy, windows))), windows)
+    return _kernel(total_of(parallel(work, len(x), _work(x, gy, windows))), windows)
 
 
 def _correlate_outputs(columns: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:

@@ -112,3 +112,11 @@ def chunks(images: slice, count: int) -> Iterator[slice]:
     """Slices of `images`, `count` at a time."""
     for first in range(images.start, images.stop, count):
         yield slice(first, min(first + count, images.stop))
+
+
+def total_of(parts: list[np.ndarray]) -> np.ndarray:
+    """The sum of what threads have added up each, in the memory of the first."""
+    total = parts[0]
+    for part in parts[1:]:
+        total += part
+    return total

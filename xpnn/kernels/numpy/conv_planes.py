@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from xpnn.kernels.numpy.conv_layout import MULTIPLICATION, Windows, channels_last, chunks
+from xpnn.kernels.numpy.conv_layout import MULTIPLICATION, Windows, channels_last, chunks, total_of
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
 from xpnn.kernels.numpy.small_products import multiply
@@ -61,7 +61,7 @@ def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
         return total
 
     parts = parallel(work, len(x), windows.multiplications(len(x), channels, outputs) * MULTIPLICATION)
-    return sum(parts).T.reshape(outputs, channels, *windows.kernel_size)
+    return total_of(parts).T.reshape(outputs, channels, *windows.kernel_size)
 
 
 def fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> None:

@@ -10,7 +10,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from xpnn.kernels.numpy.conv_layout import MULTIPLICATION, Windows, chunks, padded, reversed_kernel, strided
+from xpnn.kernels.numpy.conv_layout import (
+    MULTIPLICATION,
+    Windows,
+    chunks,
+    padded,
+    reversed_kernel,
+    strided,
+    total_of,
+)
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
 from xpnn.kernels.numpy.small_products import kernel_matrix, multiply
@@ -39,7 +47,7 @@ def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
             _add_correlation(total, gy[chunk], _gather(x[chunk], windows))
         return total
 
-    return _kernel(sum(parallel(work, len(x), _work(x, gy, windows))), windows)
+    return _kernel(total_of(parallel(work, len(x), _work(x, gy, windows))), windows)
 
 
 def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows) -> np.ndarray:
@@ -59,7 +67,7 @@ def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, wind
             _add_correlation(total, x[chunk], rows)
         return total
 
-    total = sum(parallel(work, len(x), 2 * _work(gy, gx, windows)))
+    total = total_of(parallel(work, len(x), 2 * _work(gy, gx, windows)))
     return reversed_kernel(_kernel(total, windows))
 
 

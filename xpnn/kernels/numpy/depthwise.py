@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from xpnn.kernels.numpy.conv_layout import Pair, Windows, chunks, padded
+from xpnn.kernels.numpy.conv_layout import Pair, Windows, chunks, padded, total_of
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
 
@@ -57,7 +57,7 @@ def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
                 total[:, at] += np.einsum("uvnhq,nhq->uvq", seen, upstream, out=part[:, at])
         return total.reshape(*windows.kernel_size, columns, channels).sum(axis=2)
 
-    total = sum(parallel(work, len(x), _work(gy, windows)))
+    total = total_of(parallel(work, len(x), _work(gy, windows)))
     return total.transpose(2, 0, 1)[:, None]
 
 

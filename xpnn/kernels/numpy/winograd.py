@@ -33,6 +33,7 @@ from xpnn.kernels.numpy.conv_layout import (
     copy_cells,
     reversed_kernel,
     strided,
+    total_of,
 )
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
@@ -107,7 +108,7 @@ def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
             total += np.matmul(upstream.transpose(0, 2, 1), tiles, out=product)
         return total
 
-    return _transform_back(sum(parallel(work, len(x), _work(x, gy))))
+    return _transform_back(total_of(parallel(work, len(x), _work(x, gy))))
 
 
 def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows) -> np.ndarray:
@@ -131,7 +132,7 @@ def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, wind
             _write_outputs(products, None, gx[chunk], rows)
         return total
 
-    return reversed_kernel(_transform_back(sum(parallel(work, len(x), 2 * _work(gy, gx)))))
+    return reversed_kernel(_transform_back(total_of(parallel(work, len(x), 2 * _work(gy, gx)))))
 
 
 def suits(x: np.ndarray, y: np.ndarray, windows: Windows) -> bool:
