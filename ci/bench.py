@@ -42,8 +42,7 @@ from benchmarks.competitors import (
     prepare,
     start,
 )
-from benchmarks.frameworks import THREADS
-from benchmarks.process import THREAD_VARIABLES, Worker, pin, serve, take_turns
+from benchmarks.process import Worker, environment_of_a_competitor, pin, serve, take_turns
 from benchmarks.workloads import WORKLOADS
 
 ROUNDS = 15
@@ -149,8 +148,9 @@ def profile(workload: str, competitor: str) -> str:
     """Tables of where the time of a step goes, in this process."""
     if competitor not in ("numpy", "numba"):
         raise SystemExit(f"--profile is for {' and '.join(XPNN[:2])}, not for {competitor}")
-    os.environ |= dict.fromkeys(THREAD_VARIABLES, str(THREADS))
-    os.environ |= compiled_or_not(competitor)
+    environment = {**environment_of_a_competitor(), **compiled_or_not(competitor)}
+    os.environ.clear()
+    os.environ.update(environment)
     pin()
     from benchmarks import profiling
 
