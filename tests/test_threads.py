@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -115,6 +117,20 @@ def test_the_blas_has_one_thread_inside_and_its_own_afterwards() -> None:
     with pytest.raises(ValueError, match="int"), single_threaded_blas():
         int("no number")
     assert blas_threads() == 3
+
+
+@needs_openblas
+def test_the_default_is_not_asked_for_inside_of_a_block() -> None:
+    """It is looked up once: a first look while the BLAS is limited would leave one thread for good."""
+    program = (
+        "from xpnn.backend.threads import get_num_threads, single_threaded_blas\n"
+        "with single_threaded_blas():\n    inside = get_num_threads()\n"
+        "print(inside, get_num_threads())"
+    )
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", program]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["2", "2"]
 
 
 @needs_openblas

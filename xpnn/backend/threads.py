@@ -69,6 +69,7 @@ class _SingleThreadedBlas(ContextDecorator):
         global _limited, _before
         blas = _blas()
         if blas is not None:
+            _default_threads()  # is asked of the BLAS once, and not while it has but one
             with _limit_lock:
                 if not _limited:
                     _before = blas[0]()
