@@ -92,8 +92,7 @@ def _add_correlation(total: np.ndarray, gy: np.ndarray, rows: list[np.ndarray]) 
     products = scratch("rows correlation", (len(gy), *total.shape[1:]), total.dtype)
     for row_total, row in zip(total, rows):
         np.matmul(upstream, row, out=products)
-        for product in products:
-            row_total += product
+        row_total += np.add.reduce(products, axis=0)
 
 
 def _gather(x: np.ndarray, windows: Windows) -> list[np.ndarray]:

@@ -74,7 +74,7 @@ _UPSTREAM = np.ascontiguousarray(_OUTPUT.T)
 _KERNEL_BOTH_AXES = np.kron(_KERNEL, _KERNEL).astype(np.float32)  # (36, 9)
 
 # For smaller ones the transforms cost as much as the products that they save.
-_LEAST_CHANNELS = 16
+_LEAST_CHANNELS = 32
 _LEAST_SIZE = 7
 
 # Bytes of the transformed tiles of a chunk, which pass from one step to the next in the caches: with half as
