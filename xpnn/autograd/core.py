@@ -51,7 +51,7 @@ class TensorBase:
     hooks: dict[int, Any] | None
     _requires_grad: bool
 
-    # Whether the elements are still a kernel's promise, and that promise; see `tensor.PromisedTensor`.
+    # Whether the elements are still a kernel's promise, and that promise; see `promised.PromisedTensor`.
     promised = False
     promise: Any
 

@@ -167,7 +167,7 @@ def sweep(
         gy = gradients.pop(order)
         if node.hooks is not None:
             gy = _run_hooks(node, list(map(array_of, gy)) if node.outputs else array_of(gy), create_graph)
-        edges = node.edges
+        edges: Sequence[Any] = node.edges
         if needed is not None:
             for index in range(node.outputs or 1):
                 if (order, index) in wanted:
@@ -244,7 +244,7 @@ def _pull_back(node: Node, gy: Any, needs: tuple[bool, ...], create_graph: bool)
     else:
         function = node.own_backward or primitive.backward_function
         if isinstance(gy, tuple | Deferred) and not getattr(function, "takes_deferred", False):
-            gy = tuple(map(array_of, gy)) if node.outputs else gy.array()
+            gy = tuple(map(array_of, gy)) if isinstance(gy, tuple) else gy.array()
         results = function(gy, node.saved, needs, **node.options)
     for need, result in zip(needs, results):
         if need and result is None:

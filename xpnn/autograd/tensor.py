@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from xpnn.autograd import gradients, ops
-from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor, promise_class, tensor_class
+from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor, tensor_class
 from xpnn.autograd.handle import RemovableHandle
 from xpnn.autograd.methods import Conversions, Methods
 from xpnn.autograd.mode import switches
@@ -34,7 +34,6 @@ from xpnn.backend import (
     item,
     namespace,
     python_scalar,
-    size_of,
     to_numpy,
 )
 
@@ -401,60 +400,6 @@ class Tensor(Methods, NamedOperators, Conversions):
         if self.edge is not None:
             raise GradientError("only leaf Tensors can be copied or pickled", hint="Call detach() first")
         return _rebuild, (type(self), self.data, self._requires_grad, self.grad)
-
-
-@promise_class
-class PromisedTensor(Tensor):
-    """A Tensor whose elements a kernel has promised (see `xpnn.backend.Deferred`).
-
-    Who asks for `data` has the promise kept, and the Tensor is one like all others from then on.
-    """
-
-    __slots__ = ()
-    promised = True
-
-    def settled(self) -> Tensor:
-        """Itself, with its elements computed: a Tensor like all others."""
-        self.data = self.promise.array()
-        return self
-
-    @property
-    def promise(self) -> Any:  # type: ignore[override]
-        """The promise."""
-        return _data.__get__(self)
-
-    @property
-    def data(self) -> Array:  # type: ignore[override]
-        """The raw array."""
-        return self.settled().data
-
-    @data.setter
-    def data(self, array: Array) -> None:
-        self.__class__ = Tensor  # type: ignore[assignment]
-        _data.__set__(self, array)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The sizes of the axes."""
-        return self.promise.shape
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return self.promise.ndim
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return size_of(self.promise.shape)
-
-    @property
-    def dtype(self) -> Any:
-        """The element type, as the backend names it."""
-        return self.promise.dtype
-
-
-_data: Any = TensorBase.__dict__["data"]  # the slot, which the promise lies in as long as it is not kept
 
 
 class _Keep:

@@ -21,8 +21,8 @@ from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
 
 # Elements that are worked on at a time, 1 MB in float32. Smaller pieces would stay in the L2 cache, but two
-# threads wait for each other's turn in Python after each operation: with a quarter of this, a step of ResNet-20
-# takes 1.07 times as long, with an eighth 1.25 times.
+# threads wait for each other's turn in Python after each operation: with a quarter of this, a step of
+# ResNet-20 takes 1.07 times as long, with an eighth 1.25 times.
 _CHUNK = 256 * 1024
 
 # Rows of at least this many elements: vectors of channels are repeated to this width.

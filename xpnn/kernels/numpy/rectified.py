@@ -73,7 +73,8 @@ class Spread(Deferred):
 
 
 def _pool_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...], **options: Any) -> tuple:
-    return (Spread(gy, *saved, options),)
+    rectified, pooled, y = saved
+    return (Spread(gy, rectified, pooled, y, options),)
 
 
 def _is_image(x: np.ndarray) -> bool:
