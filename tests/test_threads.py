@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 import xpnn
+from xpnn import functional as F
+from xpnn import nn, optim
 from xpnn.backend import ArgumentError, threads
 from xpnn.backend.threads import single_threaded_blas
 from xpnn.kernels.numpy import memory
@@ -105,6 +107,42 @@ def test_warnings_are_those_of_the_caller() -> None:
         parallel(lambda part: 1 / zeros[part], 3, WORTHWHILE)
     with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
         parallel(lambda part: 1 / zeros[part], 3, WORTHWHILE)
+
+
+def test_two_models_trained_in_two_threads() -> None:
+    """Each learns what it learns alone, to the last bit."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((64, 3, 16, 16), dtype=np.float32), rng.integers(0, 10, 64)
+
+    def network() -> tuple[nn.Module, optim.Optimizer]:
+        xpnn.manual_seed(1)
+        model = nn.Sequential(
+            nn.Conv2d(3, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
+            nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.LayerNorm(2048), nn.Linear(2048, 10),
+        )  # fmt: skip
+        return model, optim.Adam(model.parameters(), lr=1e-3)
+
+    def train(model: nn.Module, optimizer: optim.Optimizer) -> list[float]:
+        losses = []
+        for _ in range(6):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return losses
+
+    alone = train(*network())
+    networks = [network() for _ in range(3)]
+    found: dict[int, list[float]] = {}
+    workers = [threading.Thread(target=lambda i=i: found.update({i: train(*networks[i])})) for i in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert alone[-1] < alone[0]
+    assert found == dict.fromkeys(range(3), alone)
 
 
 @needs_openblas
