@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 import warnings
@@ -191,14 +192,20 @@ def test_number_of_threads_is_checked(wrong: object) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_process_makes_threads_of_its_own() -> None:
-    parallel(lambda part: None, 3, WORTHWHILE)
-    child = os.fork()
-    if child == 0:
-        right = parallel(lambda part: part.start, 3, WORTHWHILE) == [0, 1, 2]
-        os._exit(0 if right else 1)
-    assert os.waitpid(child, 0)[1] == 0
+    program = """
+        import os
+        from xpnn.backend import set_num_threads
+        from xpnn.kernels.numpy.parallel import WORTHWHILE, parallel
+        set_num_threads(3)
+        parallel(lambda part: None, 3, WORTHWHILE)
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if parallel(lambda part: part.start, 3, WORTHWHILE) == [0, 1, 2] else 1)
+        print(os.waitpid(child, 0)[1])
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=60).stdout == "0\n"
 
 
 def test_scratch_is_used_again() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -173,7 +174,7 @@ def test_killed_after_a_checkpoint(tmp_path, whole):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
         cwd=__file__.rpartition("/")[0],
-        env={"PYTHONPATH": ":".join(sys.path)},
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
         check=False,
     )
     assert done.returncode == 9
