@@ -4,8 +4,8 @@ The statistics are computed at once. The result is a promise, `Normalised`: a re
 sum with a shortcut and a relu, is done chunk by chunk in the cache, in the one pass that writes the result.
 In the same way relu's gradient is a promise, `MaskedGradient`, which batch norm's backward keeps as it sums.
 
-Of 128 images of 16 channels, 32x32, with relu, on two threads, forward and backward take 0.5 of the time of
-separate passes over whole arrays, and with a shortcut 0.4.
+128 images of 16 channels, 32x32, with relu, forward and backward, take 0.3 of the reference's time on two
+threads. Joining relu and shortcuts takes 4 % off a step of ResNet-20.
 """
 
 from __future__ import annotations
