@@ -29,7 +29,7 @@ from xpnn.kernels.numba.compiling import (
     inlined,
     inlined_loop,
 )
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 
 Pair = tuple[int, int]
 Pairs = tuple[Pair, Pair]
@@ -203,7 +203,7 @@ def _convolved(
         block = np.zeros(shape, dtype=x.dtype)
         _convolve(images[part], kernels, b, places, *before, block, y[part])
 
-    parallel(work, len(x), y.size * len(places) / 20, align=_IMAGES)
+    parallel(work, len(x), y.size * len(places) * MULTIPLICATION, align=_IMAGES)
     return y
 
 
@@ -221,7 +221,9 @@ def _correlated(
         _correlate(images[part], upstream[part], places, *before, block, above, sums)
         return sums
 
-    total = np.sum(parallel(work, len(x), gy.size * len(places) / 20, align=_IMAGES), axis=0).astype(x.dtype)
+    total = np.sum(
+        parallel(work, len(x), gy.size * len(places) * MULTIPLICATION, align=_IMAGES), axis=0
+    ).astype(x.dtype)
     return total[:, :-1].reshape(outputs, x.shape[1], *kernel_size), total[:, -1]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from xpnn.kernels.numba.arithmetic import sigmoid, tanh
 from xpnn.kernels.numba.compiling import In1, In2, Out2, compiled_function, compiled_kernel
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 
 Vector = np.ndarray | None
 
@@ -101,7 +101,7 @@ def lstm(
         return part, gates
 
     step = batch * 4 * size * (features + size)
-    parts = parallel(work, batch, steps * step / 20 if step >= _STEP_WORTHWHILE else 0)
+    parts = parallel(work, batch, steps * step * MULTIPLICATION if step >= _STEP_WORTHWHILE else 0)
     return (states, cells), (x, h0, c0, w_ih, w_hh, states, cells, parts)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from xpnn.backend import kernel
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 
 # Bytes of the scores that are worked on at a time: two threads take 3.2 ms with an eighth of a megabyte, 2.0
 # with half of one, and hardly less with all scores at once, which would have to be kept.
@@ -340,7 +340,7 @@ def _share_out(inputs: Inputs, work: Callable[[slice, slice], Any]) -> list[Any]
     """Call `work` with the parts of the batch, or of the heads if there are more of those, on all threads."""
     batch, heads, queries, keys = inputs.scores_shape
     features = inputs.q.shape[3] + inputs.v.shape[3]
-    load = batch * heads * queries * keys * (4 + features / 20)
+    load = batch * heads * queries * keys * (4 + features * MULTIPLICATION)
     if batch >= heads:
         return parallel(lambda part: work(part, slice(0, heads)), batch, load)
     return parallel(lambda part: work(slice(0, batch), part), heads, load)

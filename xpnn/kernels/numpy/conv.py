@@ -26,7 +26,6 @@ from xpnn.backend import get_num_threads, get_precision, kernel
 from xpnn.backend.threads import single_threaded_blas
 from xpnn.kernels.numpy import conv_columns, conv_planes, conv_rows, depthwise, winograd
 from xpnn.kernels.numpy.conv_layout import (
-    MULTIPLICATION,
     Pair,
     Windows,
     channels_last,
@@ -34,7 +33,7 @@ from xpnn.kernels.numpy.conv_layout import (
     padded,
     swap_kernel,
 )
-from xpnn.kernels.numpy.parallel import WORTHWHILE, parallel
+from xpnn.kernels.numpy.parallel import MULTIPLICATION, WORTHWHILE, parallel
 
 # Up to so many input channels, the long runs in memory are the image rows, not the channels.
 _PLANES_UP_TO = 6

@@ -13,9 +13,9 @@ import math
 
 import numpy as np
 
-from xpnn.kernels.numpy.conv_layout import MULTIPLICATION, Windows, chunks, padded, strided, total_of
+from xpnn.kernels.numpy.conv_layout import Windows, chunks, padded, strided, total_of
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 from xpnn.kernels.numpy.small_products import add_correlation, kernel_matrix, multiply
 
 # Bytes that are gathered at a time, so that the product finds them in the L2 cache.

@@ -19,9 +19,6 @@ from xpnn.kernels.numpy.memory import scratch
 Pair = tuple[int, int]
 Pairs = tuple[Pair, ...]
 
-# The NumPy passes of `parallel` that a multiplication in a product of matrices counts for.
-MULTIPLICATION = 1 / 20
-
 
 @dataclass(frozen=True, slots=True)
 class Windows:

@@ -12,9 +12,9 @@ import math
 
 import numpy as np
 
-from xpnn.kernels.numpy.conv_layout import MULTIPLICATION, Windows, channels_last, chunks, total_of
+from xpnn.kernels.numpy.conv_layout import Windows, channels_last, chunks, total_of
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 from xpnn.kernels.numpy.small_products import multiply
 
 # Bytes that are gathered at a time, so that the product finds them in the L2 cache.

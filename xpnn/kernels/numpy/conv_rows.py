@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 
 from xpnn.kernels.numpy.conv_layout import (
-    MULTIPLICATION,
     Windows,
     chunks,
     padded,
@@ -20,7 +19,7 @@ from xpnn.kernels.numpy.conv_layout import (
     total_of,
 )
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 from xpnn.kernels.numpy.small_products import kernel_matrix, multiply
 
 # Bytes that are gathered at a time, so that the products find them in the L2 cache.

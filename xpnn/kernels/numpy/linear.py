@@ -11,7 +11,7 @@ import numpy as np
 
 from xpnn.backend import kernel, saves_as_reference
 from xpnn.backend.threads import single_threaded_blas
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 from xpnn.kernels.numpy.products import product
 
 # Elements of the result that are made, and shifted by the bias, at a time.
@@ -38,7 +38,7 @@ def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> tuple[np.ndarr
             np.matmul(rows[chunk], w.T, out=y[chunk])
             y[chunk] += b
 
-    parallel(work, count, y.size * features_in / 20)
+    parallel(work, count, y.size * features_in * MULTIPLICATION)
     return y.reshape(*x.shape[:-1], features_out), (x, w)
 
 

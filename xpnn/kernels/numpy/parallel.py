@@ -19,9 +19,11 @@ from xpnn.backend.threads import get_num_threads, single_threaded_blas
 
 _Result = TypeVar("_Result")
 
-# Elements that NumPy passes over, in all operations together, below which one thread is faster. For a product
-# of matrices, count one for every 20 multiplications.
+# Elements that NumPy passes over, in all operations together, below which one thread is faster.
 WORTHWHILE = 500_000
+
+# What a multiplication in a product of matrices counts for in that unit.
+MULTIPLICATION = 1 / 20
 
 
 def parallel(

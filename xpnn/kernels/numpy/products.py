@@ -12,10 +12,7 @@ import numpy as np
 
 from xpnn.backend import kernel
 from xpnn.backend.threads import single_threaded_blas
-from xpnn.kernels.numpy.parallel import WORTHWHILE, parallel
-
-# Multiplications that take as long as passing over an element, see `parallel`.
-_PER_ELEMENT = 20
+from xpnn.kernels.numpy.parallel import MULTIPLICATION, WORTHWHILE, parallel
 
 # Up to so many multiplications the BLAS uses one thread by itself.
 _UNTHREADED = 200_000
@@ -29,7 +26,7 @@ def product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.n
     m, k, n = *a.shape, b.shape[1]
     if m * k * n < _UNTHREADED:
         return np.matmul(a, b, out=out)
-    work = m * k * n / _PER_ELEMENT
+    work = m * k * n * MULTIPLICATION
     if work < WORTHWHILE:
         with single_threaded_blas():
             return np.matmul(a, b, out=out)
@@ -57,7 +54,7 @@ def matmul(x1: np.ndarray, x2: np.ndarray) -> tuple[np.ndarray, tuple]:
             return np.matmul(x1, x2), saved
     batch = np.broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
     y = np.empty((*batch, x1.shape[-2], x2.shape[-1]), dtype=x1.dtype)
-    work = y.size * x1.shape[-1] / _PER_ELEMENT
+    work = y.size * x1.shape[-1] * MULTIPLICATION
     if work < WORTHWHILE:
         with single_threaded_blas():
             return np.matmul(x1, x2, out=y), saved

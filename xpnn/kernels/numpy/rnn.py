@@ -19,7 +19,7 @@ import numpy as np
 
 from xpnn.backend import get_num_threads, kernel
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 
 Result = tuple[np.ndarray, ...]
 State = Any
@@ -315,7 +315,7 @@ def _forward(
 ) -> None:
     """Fill `gates`, (T, gates, N, H), with W x + b, and `advance` the state of each part block by block."""
     _, count, _, size = gates.shape
-    bulk, walk = w.size / 20, count * size * (size / 20 + _PASSES)
+    bulk, walk = w.size * MULTIPLICATION, count * size * (size * MULTIPLICATION + _PASSES)
 
     def project(blocks: list[Block]) -> None:
         for block in blocks:
@@ -360,8 +360,8 @@ def _backward(
     """
     columns = gz.shape[2] * gz.shape[3]
     gx = np.empty(x.shape, dtype=x.dtype) if needs_x else None
-    bulk = columns * (x.shape[2] * (1 + needs_x) + gz.shape[3]) / 20
-    walk = columns * (gz.shape[3] / 20 + _PASSES)
+    bulk = columns * (x.shape[2] * (1 + needs_x) + gz.shape[3]) * MULTIPLICATION
+    walk = columns * (gz.shape[3] * MULTIPLICATION + _PASSES)
 
     def pull_back(blocks: list[Block]) -> list[np.ndarray]:
         sums: list[np.ndarray] = []

@@ -26,7 +26,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from xpnn.kernels.numpy.conv_layout import (
-    MULTIPLICATION,
     Pairs,
     Windows,
     chunks,
@@ -36,7 +35,7 @@ from xpnn.kernels.numpy.conv_layout import (
     total_of,
 )
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 from xpnn.kernels.numpy.small_products import kernel_matrix, multiply, multiply_columns
 
 _TILE = 4
