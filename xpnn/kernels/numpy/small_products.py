@@ -36,20 +36,21 @@ def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def multiply_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """np.matmul(a, b, out=out) for a small matrix a and long rows of b (K, columns), in pieces of columns."""
+    """np.matmul(a, b, out=out) for a small matrix a and long rows of b (..., K, columns), in pieces."""
     columns = b.shape[-1]
     if columns <= _PIECE_COLUMNS:
         return np.matmul(a, b, out=out)
     piece = -(-columns // -(-columns // _PIECE_COLUMNS))
     whole = columns // piece * piece
-    np.matmul(
-        a,
-        b[:, :whole].reshape(len(b), -1, piece).swapaxes(0, 1),
-        out=out[:, :whole].reshape(len(out), -1, piece).swapaxes(0, 1),
-    )
+    np.matmul(a, _pieces(b[..., :whole], piece), out=_pieces(out[..., :whole], piece))
     if whole < columns:
-        np.matmul(a, b[:, whole:], out=out[:, whole:])
+        np.matmul(a, b[..., whole:], out=out[..., whole:])
     return out
+
+
+def _pieces(x: np.ndarray, piece: int) -> np.ndarray:
+    """(..., K, columns) -> (..., columns / piece, K, piece), a view."""
+    return x.reshape(*x.shape[:-1], -1, piece).swapaxes(-3, -2)
 
 
 def add_correlation(total: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:

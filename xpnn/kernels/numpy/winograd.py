@@ -9,10 +9,12 @@ both axes each matrix is applied twice, and with channels the cells' product bec
 for each of the 36 cells: tiles x channels times channels x outputs.
 
 The transforms are products as well, with 6x6 matrices, over as many columns as there are tiles and channels.
-For that the canvas of a chunk of tiles has the rows and columns of a tile first, then the tiles' position
-down the image, then the channels: what a step needs lies in whole rows, and no tile is gathered by itself.
+For that a chunk of images is laid out with rows and columns first, then the images, then the channels: each
+step finds the same cell of all images in one row of memory, tiles overlap as views, and none is gathered by
+itself.
 
-64 channels of 8x8, both passes: 0.45 of the time of the plain products; 32 of 16x16: 0.6; 16 of 32x32: 0.8.
+16 channels of 32x32, both passes, two threads: 0.8 of the time of the plain products; 32 of 16x16: 0.6; 64 of
+14x14: 0.5.
 The rounding error is about 1e-5 of the largest output, ten times that of the plain sum.
 
 See: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016.
@@ -22,6 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +61,8 @@ _KERNEL = np.array(
         [1 / 24, 1 / 12, 1 / 6],
         [1 / 24, -1 / 12, 1 / 6],
         [0, 0, 1],
-    ]
+    ],
+    dtype=np.float32,
 )
 _OUTPUT = np.array(
     [
@@ -70,15 +74,17 @@ _OUTPUT = np.array(
     dtype=np.float32,
 )
 _UPSTREAM = np.ascontiguousarray(_OUTPUT.T)
-_KERNEL_BOTH_AXES = np.kron(_KERNEL, _KERNEL).astype(np.float32)  # (36, 9)
 
-# For smaller ones the transforms cost as much as the products that they save.
-_LEAST_CHANNELS = 32
-_LEAST_SIZE = 7
+# Threads share the transform of a kernel in multiples of this, the piece of `multiply_columns`.
+_KERNEL_COLUMNS = 8192
 
-# Bytes of the transformed tiles of a chunk, which pass from one step to the next in the caches: with half as
-# many 1.2 of the time, with a quarter 1.6.
-_CHUNK_BYTES = 2 * 1024 * 1024
+# For fewer channels, or where tiles reach so far over the image that not half of the multiplications are saved,
+# the transforms cost as much as they spare.
+_LEAST_CHANNELS = 12
+
+# Bytes of the transformed tiles of a chunk, which pass from one step to the next in the caches: with twice or
+# half as many 1.1 of the time.
+_CHUNK_BYTES = 5 * 1024 * 1024 // 4
 
 
 def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows) -> None:
@@ -99,12 +105,10 @@ def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
     """The gradient (O, C, 3, 3) of `convolve` with respect to w, from y's gradient gy."""
 
     def work(images: slice) -> np.ndarray:
-        total = np.zeros((36, gy.shape[3], x.shape[3]), dtype=x.dtype)
-        product = scratch("winograd correlation", total.shape, total.dtype)
+        total: Any = None
         for chunk, rows in _chunks(images, gy, x.shape[3]):
             tiles = _transform(_INPUT, x[chunk], rows, gy.shape[2], windows.padding, "winograd input")
-            upstream = _transform_upstream(gy[chunk], rows)
-            total += np.matmul(upstream.transpose(0, 2, 1), tiles, out=product)
+            total = _add_product(total, _transform_upstream(gy[chunk], rows).transpose(0, 2, 1), tiles)
         return total
 
     return _transform_back(total_of(parallel(work, len(x), _work(x, gy))))
@@ -120,12 +124,10 @@ def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, wind
     kernels = _transform_kernels(reversed_kernel(w))
 
     def work(images: slice) -> np.ndarray:
-        total = np.zeros((36, gx.shape[3], gy.shape[3]), dtype=x.dtype)
-        product = scratch("winograd correlation", total.shape, total.dtype)
+        total: Any = None
         for chunk, rows in _chunks(images, gx, gy.shape[3]):
             tiles = _transform(_INPUT, gy[chunk], rows, gx.shape[2], windows.padding, "winograd input")
-            upstream = _transform_upstream(x[chunk], rows)
-            total += np.matmul(upstream.transpose(0, 2, 1), tiles, out=product)
+            total = _add_product(total, _transform_upstream(x[chunk], rows).transpose(0, 2, 1), tiles)
             products = scratch("winograd products", (*tiles.shape[:2], gx.shape[3]), gx.dtype)
             multiply(tiles, kernels, out=products)
             _write_outputs(products, None, gx[chunk], rows)
@@ -136,13 +138,13 @@ def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, wind
 
 def suits(x: np.ndarray, y: np.ndarray, windows: Windows) -> bool:
     """Whether this is faster than the plain products for x (N, H, W, C) to y (N, OH, OW, O)."""
-    tiles = len(x) * math.prod(-(-cells // _TILE) for cells in windows.out_size)
+    tiles = math.prod(-(-cells // _TILE) for cells in windows.out_size)
     return (
         windows.kernel_size == (3, 3)
         and windows.plain
         and min(x.shape[3], y.shape[3]) >= _LEAST_CHANNELS
-        and min(windows.out_size) >= _LEAST_SIZE
-        and 4 * tiles >= max(x.shape[3], y.shape[3])
+        and 2 * 36 * tiles <= 9 * math.prod(windows.out_size)
+        and 4 * tiles * len(x) >= max(x.shape[3], y.shape[3])
     )
 
 
@@ -154,19 +156,27 @@ def _chunks(images: slice, y: np.ndarray, channels: int) -> Iterator[tuple[slice
     rows, columns = (-(-cells // _TILE) for cells in y.shape[1:3])
     row = 36 * columns * max(channels, y.shape[3]) * y.itemsize
     count = max(_CHUNK_BYTES // row, 1)  # rows of tiles in a chunk
-    if count >= rows:
-        for chunk in chunks(images, count // rows):
-            yield chunk, slice(0, rows)
-        return
-    count = -(-rows // -(-rows // count))  # in equal parts
-    for image in range(images.start, images.stop):
-        for part in chunks(slice(0, rows), count):
-            yield slice(image, image + 1), part
+    for chunk in _equal_chunks(images, max(count // rows, 1)):
+        for part in _equal_chunks(slice(0, rows), count):
+            yield chunk, part
+
+
+def _equal_chunks(whole: slice, most: int) -> Iterator[slice]:
+    count = max(whole.stop - whole.start, 1)
+    return chunks(whole, -(-count // -(-count // most)))
 
 
 def _work(x: np.ndarray, y: np.ndarray) -> float:
     """The time of a call in the unit of `parallel`."""
     return 36 / 16 * y.size * x.shape[3] * MULTIPLICATION
+
+
+def _add_product(total: np.ndarray | None, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """total + a @ b in the memory of total; the product alone if there is none yet."""
+    if total is None:
+        return np.matmul(a, b)
+    total += np.matmul(a, b, out=scratch("winograd correlation", total.shape, total.dtype))
+    return total
 
 
 # ---- transforms ----
@@ -182,20 +192,21 @@ def _transform(
         rows: rows of tiles.
         columns: of the output, which says how many tiles there are along a row.
 
-    Returns: (36, tiles, C); tiles are in the order: column, image, row.
+    Returns: (36, tiles, C); tiles are in the order: column, row, image.
     """
     after, before = matrix.shape
-    columns = -(-columns // _TILE)
-    n, c = x.shape[0], x.shape[3]
-    width = n * (rows.stop - rows.start) * c
-    canvas = _canvas(x, rows, _TILE * (columns - 1) + before, before, padding)
-    half = scratch("winograd half", (after, canvas.shape[1], width), x.dtype)
-    multiply_columns(matrix, canvas.reshape(before, -1), out=half.reshape(after, -1))
-    row, column, cell = half.strides
-    windows = strided(half, (after, columns, before, width), (row, _TILE * column, column, cell))
-    tiles = scratch(name, (after, after, columns, width), x.dtype)
+    down, along = rows.stop - rows.start, -(-columns // _TILE)
+    canvas = _canvas(x, rows, _TILE * (along - 1) + before, before, padding)
+    width, size = canvas.shape[1], canvas[0, 0].size
+    half = scratch("winograd half", (after, width, down, size), x.dtype)
+    row, column, _, cell = canvas.strides
+    windows = strided(canvas, (down, width, before, size), (_TILE * row, column, row, cell))
+    np.matmul(matrix, windows, out=half.transpose(2, 1, 0, 3))
+    row, column, _, cell = half.strides
+    windows = strided(half, (after, along, before, down * size), (row, _TILE * column, column, cell))
+    tiles = scratch(name, (after, after, along, down * size), x.dtype)
     np.matmul(matrix, windows, out=tiles.transpose(0, 2, 1, 3))
-    return tiles.reshape(after * after, -1, c)
+    return tiles.reshape(after * after, -1, x.shape[3])
 
 
 def _transform_upstream(gy: np.ndarray, rows: slice) -> np.ndarray:
@@ -204,23 +215,19 @@ def _transform_upstream(gy: np.ndarray, rows: slice) -> np.ndarray:
 
 
 def _canvas(x: np.ndarray, rows: slice, width: int, height: int, padding: Pairs) -> np.ndarray:
-    """(height, width, N, rows of tiles, C): the padded x, one row of all rows of tiles after the other."""
+    """(H, width, N, C): what the rows of tiles, `height` high each, see of the padded x."""
     top, left = padding[0][0], padding[1][0]
     n, image_height, image_width, c = x.shape
-    canvas = scratch("winograd canvas", (height, width, n, rows.stop - rows.start, c), x.dtype)
-    used = min(image_width, width - left)
-    canvas[:, :left] = 0
-    canvas[:, left + used :] = 0
-    for row in range(height):
-        start = row - top
-        first = max(rows.start, -(start // _TILE))
-        last = max(min(rows.stop, -((start - image_height) // _TILE)), first)
-        from_row = start + first * _TILE
-        canvas[row, left : left + used, :, : first - rows.start] = 0
-        canvas[row, left : left + used, :, last - rows.start :] = 0
-        source = x[:, from_row : from_row + (last - first) * _TILE : _TILE, :used]
-        target = canvas[row, left : left + used, :, first - rows.start : last - rows.start]
-        copy_cells(target, source.transpose(2, 0, 1, 3))
+    start = _TILE * rows.start - top
+    seen = _TILE * (rows.stop - rows.start - 1) + height
+    canvas = scratch("winograd canvas", (seen, width, n, c), x.dtype)
+    first, last, used = max(-start, 0), min(image_height - start, seen), min(image_width, width - left)
+    canvas[:first] = 0
+    canvas[last:] = 0
+    canvas[first:last, :left] = 0
+    canvas[first:last, left + used :] = 0
+    source = x[:, start + first : start + last, :used]
+    copy_cells(canvas[first:last, left : left + used], source.transpose(1, 2, 0, 3))
     return canvas
 
 
@@ -230,19 +237,17 @@ def _write_outputs(products: np.ndarray, b: np.ndarray | None, y: np.ndarray, ro
     columns, count = -(-width // _TILE), rows.stop - rows.start
     half = scratch("winograd half", (4, 6, products.size // 36), y.dtype)
     multiply_columns(_OUTPUT, products.reshape(6, -1), out=half.reshape(4, -1))
-    tiles = scratch("winograd input", (4, 4, columns, n, count, outputs), y.dtype)
-    for source, target in zip(half, tiles.reshape(4, 4, -1)):
-        multiply_columns(_OUTPUT, source, out=target)
+    tiles = scratch("winograd input", (4, 4, columns, count, n, outputs), y.dtype)
+    multiply_columns(_OUTPUT, half, out=tiles.reshape(4, 4, -1))
+    blocks = tiles.transpose(4, 3, 0, 2, 1, 5)
     covered = y[:, _TILE * rows.start : _TILE * rows.stop]
-    if covered.shape[1:3] == (_TILE * count, _TILE * columns):
-        # whole tiles, all at once: between calls threads wait for Python's lock; with two, 0.8 of the time
-        blocks = covered.reshape(n, count, _TILE, columns, _TILE, outputs)
-        _write(blocks, tiles.transpose(3, 4, 0, 2, 1, 5), b)
-        return
-    for row, column in np.ndindex(_TILE, _TILE):
-        target = covered[:, row::_TILE, column::_TILE]
-        down, along = target.shape[1:3]
-        _write(target, tiles[row, column, :along, :, :down].transpose(1, 2, 0, 3), b)
+    whole = (n, _TILE * count, _TILE * columns, outputs)
+    if covered.shape == whole:
+        _write(covered.reshape(blocks.shape), blocks, b)
+    else:
+        canvas = scratch("winograd canvas", whole, y.dtype)
+        _write(canvas.reshape(blocks.shape), blocks, b)
+        np.copyto(covered, canvas[:, : covered.shape[1], :width])
 
 
 def _write(target: np.ndarray, source: np.ndarray, b: np.ndarray | None) -> None:
@@ -254,13 +259,28 @@ def _write(target: np.ndarray, source: np.ndarray, b: np.ndarray | None) -> None
 
 def _transform_kernels(w: np.ndarray) -> np.ndarray:
     """G w G^T: (O, C, 3, 3) -> (36, C, O)."""
-    cells = kernel_matrix(w).reshape(9, w.shape[1] * len(w))
-    kernels = np.empty((36, w.shape[1], len(w)), dtype=w.dtype)
-    multiply_columns(_KERNEL_BOTH_AXES, cells, out=kernels.reshape(36, -1))
-    return kernels
+    cells = kernel_matrix(w).reshape(3, 3, -1)
+    return _along_both_axes(_KERNEL, cells).reshape(36, w.shape[1], len(w))
 
 
 def _transform_back(gradient: np.ndarray) -> np.ndarray:
     """The adjoint of `_transform_kernels`: (36, O, C) -> (O, C, 3, 3)."""
-    cells = gradient.reshape(36, -1).T @ _KERNEL_BOTH_AXES
-    return cells.reshape(*gradient.shape[1:], 3, 3)
+    cells = _along_both_axes(_KERNEL.T, gradient.reshape(6, 6, -1))
+    return cells.reshape(3, 3, *gradient.shape[1:]).transpose(2, 3, 0, 1)
+
+
+def _along_both_axes(matrix: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """`matrix` (cells after, before) applied along the first two axes of x (before, before, columns).
+
+    One axis after the other: a third of the time of one product with the Kronecker product of both.
+    """
+    after, before = matrix.shape
+    result = np.empty((after, after, x.shape[2]), dtype=x.dtype)
+
+    def work(columns: slice) -> None:
+        half = scratch("winograd kernels", (after, before, columns.stop - columns.start), x.dtype)
+        multiply_columns(matrix, x[:, :, columns].swapaxes(0, 1), out=half.swapaxes(0, 1))
+        multiply_columns(matrix, half, out=result[:, :, columns])
+
+    parallel(work, x.shape[2], after * (before + after) * x.shape[2], align=_KERNEL_COLUMNS)
+    return result
