@@ -78,8 +78,8 @@ _UPSTREAM = np.ascontiguousarray(_OUTPUT.T)
 # Threads share the transform of a kernel in multiples of this, the piece of `multiply_columns`.
 _KERNEL_COLUMNS = 8192
 
-# For fewer channels, or where tiles reach so far over the image that not half of the multiplications are saved,
-# the transforms cost as much as they spare.
+# For fewer channels, or where tiles reach so far over the image that not half of the multiplications are
+# saved, the transforms cost as much as they spare.
 _LEAST_CHANNELS = 12
 
 # Bytes of the transformed tiles of a chunk, which pass from one step to the next in the caches: with twice or
