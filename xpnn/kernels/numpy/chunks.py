@@ -49,7 +49,7 @@ def by_element(function: Callable[..., Any], passes: float, out: np.ndarray, *in
 
     Args:
         passes: the work on each element, for `parallel`. An operation in the cache counts half, as handing a
-            part to a thread takes as long as half a million operations there.
+            part to a thread takes as long as a million operations there.
         out: of `np.empty_like`, so that it has no gaps. inputs: `lying_as` it.
     """
     count = max(CHUNK_BYTES // out.itemsize, 1)

@@ -2,7 +2,7 @@
 
 Two threads of Python on half of a batch each do what is bound by memory 1.7 to 2 times as fast, as NumPy
 releases Python's global lock in its loops. To hand a part to a waiting thread and hear from it takes 13 to
-50 us, so that it pays from about half a million elements.
+100 us, so that it pays from about a million elements.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from xpnn.backend.threads import get_num_threads, single_threaded_blas
 _Result = TypeVar("_Result")
 
 # Elements that NumPy passes over, in all operations together, below which one thread is faster.
-WORTHWHILE = 500_000
+WORTHWHILE = 1_000_000
 
 # What a multiplication in a product of matrices counts for in that unit.
-MULTIPLICATION = 1 / 20
+MULTIPLICATION = 1 / 10
 
 
 def parallel(
