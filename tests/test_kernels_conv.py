@@ -16,10 +16,18 @@ from xpnn.backend import ArgumentError, reference_only
 from xpnn.functional import conv
 from xpnn.functional.windows import output_size
 from xpnn.kernels.numpy import conv as kernels
-from xpnn.kernels.numpy import conv_columns, conv_planes, conv_rows, depthwise, parallel, winograd
+from xpnn.kernels.numpy import (
+    conv_columns,
+    conv_planes,
+    conv_rows,
+    depthwise,
+    parallel,
+    winograd,
+    winograd_rows,
+)
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
-METHODS = [conv_columns, conv_planes, conv_rows, depthwise, winograd]
+METHODS = [conv_columns, conv_planes, conv_rows, depthwise, winograd, winograd_rows]
 
 
 def examples(count: int) -> settings:
@@ -118,6 +126,7 @@ def test_wide_groups(
     check(window, batch, inputs * groups, outputs * groups, groups)
 
 
+@pytest.mark.parametrize("method", [winograd, winograd_rows])
 @examples(100)
 @given(
     plain_windows(),
@@ -130,6 +139,7 @@ def test_wide_groups(
 def test_winograd(
     small: Any,
     monkeypatch: pytest.MonkeyPatch,
+    method: Any,
     window: Any,
     batch: Any,
     inputs: int,
@@ -138,7 +148,9 @@ def test_winograd(
     threads: int,
 ) -> None:
     small(chunk, threads)
-    monkeypatch.setattr(winograd, "suits", lambda x, y, windows: x.size and windows.kernel_size == (3, 3))
+    for each in (winograd, winograd_rows):
+        suits = lambda x, y, windows, each=each: each is method and x.size and windows.kernel_size == (3, 3)
+        monkeypatch.setattr(each, "suits", suits)
     monkeypatch.setattr(kernels, "_WINDOWS_FOR_ROWS", 1)
     check(window, {**batch, "dtype": "float32"}, inputs, outputs, 1, tolerance=1e-4)
 

@@ -1,6 +1,7 @@
 """Convolution in NumPy: the three primitives of `functional/conv.py`, and which method serves which sizes.
 
     winograd        3x3, no strides, float32, enough channels: a quarter of the multiplications
+    winograd_rows   the same of fewer channels: half of the multiplications
     conv_rows       other kernels without strides: gather along the width, a product for each kernel row
     conv_columns    strides, small images and 1x1: full im2col, one product
     conv_planes     a few input channels: im2col of planes
@@ -24,7 +25,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from xpnn.backend import get_num_threads, get_precision, kernel
 from xpnn.backend.threads import single_threaded_blas
-from xpnn.kernels.numpy import conv_columns, conv_planes, conv_rows, depthwise, winograd
+from xpnn.kernels.numpy import conv_columns, conv_planes, conv_rows, depthwise, winograd, winograd_rows
 from xpnn.kernels.numpy.conv_layout import (
     Pair,
     Windows,
@@ -258,8 +259,10 @@ def _both_gradients(
 
 def _method(x: np.ndarray, y: np.ndarray, windows: Windows) -> Any:
     """The module that serves a convolution of x (N, H, W, C) to y (N, OH, OW, O)."""
-    if x.dtype == np.float32 and get_precision() == "fast" and winograd.suits(x, y, windows):
-        return winograd
+    if x.dtype == np.float32 and get_precision() == "fast":
+        for method in (winograd_rows, winograd):
+            if method.suits(x, y, windows):
+                return method
     if windows.stride != (1, 1) or windows.pointwise or math.prod(windows.out_size) < _WINDOWS_FOR_ROWS:
         return conv_columns
     return conv_rows

@@ -55,8 +55,8 @@ def channels_last_empty(like: np.ndarray, channels: int, size: Pair) -> np.ndarr
     return np.empty((like.shape[0], *size, channels), dtype=like.dtype).transpose(0, 3, 1, 2)
 
 
-def padded(x: np.ndarray, padding: Pairs) -> np.ndarray:
-    """x (N, H, W, C) with zeros around its images, in scratch memory; x itself where there are none.
+def padded(x: np.ndarray, padding: Pairs, name: str = "padded") -> np.ndarray:
+    """x (N, H, W, C) with zeros around its images, in scratch of that name; x itself where there are none.
 
     A result's channels lie together: gathering cells one by one from planes is slow.
     """
@@ -64,7 +64,7 @@ def padded(x: np.ndarray, padding: Pairs) -> np.ndarray:
     n, height, width, c = x.shape
     if not (top or bottom or left or right):
         return x if x.strides[3] == x.itemsize else np.ascontiguousarray(x)
-    canvas = scratch("padded", (n, height + top + bottom, width + left + right, c), x.dtype)
+    canvas = scratch(name, (n, height + top + bottom, width + left + right, c), x.dtype)
     canvas[:, :top] = 0
     canvas[:, top + height :] = 0
     canvas[:, top : top + height, :left] = 0
@@ -105,8 +105,10 @@ def strided(x: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...]) -> 
     return as_strided(x, shape, strides, writeable=False)
 
 
-def chunks(images: slice, count: int) -> Iterator[slice]:
-    """Slices of `images`, `count` at a time."""
+def chunks(images: slice, most: int) -> Iterator[slice]:
+    """Slices of `images`, as even as can be, of at most `most` each."""
+    total = images.stop - images.start
+    count = -(-total // -(-total // most)) if total else 1
     for first in range(images.start, images.stop, count):
         yield slice(first, min(first + count, images.stop))
 

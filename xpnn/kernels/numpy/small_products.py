@@ -53,6 +53,29 @@ def _pieces(x: np.ndarray, piece: int) -> np.ndarray:
     return x.reshape(*x.shape[:-1], -1, piece).swapaxes(-3, -2)
 
 
+def equal_pieces(rows: int, inner: int, columns: int) -> int:
+    """The least number of at least `rows` rows that `multiply` and `correlation` cut into equal pieces."""
+    pieces = _number_of_pieces(rows, inner * columns)
+    return pieces * -(-rows // pieces)
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """np.matmul(a^T, b) of stacks of matrices (K, rows, ...), in pieces: (K, number of products, ...).
+
+    The products of the rest of the stack's axes and those of a matrix's pieces are not added up.
+    """
+    pieces = _number_of_pieces(a.shape[-2], a.shape[-1] * b.shape[-1])
+    a, b = (m.reshape(*m.shape[:-2], pieces, -1, m.shape[-1]) for m in (a, b))
+    products = np.matmul(a.swapaxes(-1, -2), b)
+    return products.reshape(len(a), -1, *products.shape[-2:])
+
+
+def _number_of_pieces(rows: int, multiplications: int) -> int:
+    """Into how many products of a matrix's rows it is cut, by the multiplications for each row."""
+    most = _SMALL_PRODUCT // max(multiplications, 1)
+    return 1 if rows <= most or most < _LEAST_ROWS else -(-rows // most)
+
+
 def add_correlation(total: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
     """total += a^T b, in small products of some rows of a and b each where that is faster."""
     rows = len(a)
