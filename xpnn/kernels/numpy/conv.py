@@ -2,6 +2,7 @@
 
     winograd        3x3, no strides, float32, enough channels: a quarter of the multiplications
     winograd_rows   the same of fewer channels: half of the multiplications
+    conv_cells      images that windows see less of than of the padding: a product for each cell of the kernel
     conv_rows       other kernels without strides: gather along the width, a product for each kernel row
     conv_columns    strides, small images and 1x1: full im2col, one product
     conv_planes     a few input channels: im2col of planes
@@ -25,7 +26,15 @@ from numpy.lib.stride_tricks import as_strided
 
 from xpnn.backend import get_num_threads, get_precision, kernel
 from xpnn.backend.threads import single_threaded_blas
-from xpnn.kernels.numpy import conv_columns, conv_planes, conv_rows, depthwise, winograd, winograd_rows
+from xpnn.kernels.numpy import (
+    conv_cells,
+    conv_columns,
+    conv_planes,
+    conv_rows,
+    depthwise,
+    winograd,
+    winograd_rows,
+)
 from xpnn.kernels.numpy.conv_layout import (
     Pair,
     Windows,
@@ -50,6 +59,10 @@ _WINDOWS_FOR_ROWS = 100
 
 # Groups of fewer channels are left to the reference, which multiplies all of them at once.
 _LEAST_CHANNELS_IN_GROUP = 8
+
+
+# Asked first which module serves a convolution of x (N, H, W, C) to y (N, OH, OW, O); None leaves it to NumPy.
+faster_methods: list[Callable[[np.ndarray, np.ndarray, Windows], Any]] = []
 
 
 def _conv_suits(x: np.ndarray, w: np.ndarray, *others: Any, groups: int, **options: Any) -> bool:
@@ -259,10 +272,16 @@ def _both_gradients(
 
 def _method(x: np.ndarray, y: np.ndarray, windows: Windows) -> Any:
     """The module that serves a convolution of x (N, H, W, C) to y (N, OH, OW, O)."""
+    for choose in faster_methods:
+        method = choose(x, y, windows)
+        if method is not None:
+            return method
     if x.dtype == np.float32 and get_precision() == "fast":
         for method in (winograd_rows, winograd):
             if method.suits(x, y, windows):
                 return method
+    if conv_cells.suits(x, y, windows):
+        return conv_cells
     if windows.stride != (1, 1) or windows.pointwise or math.prod(windows.out_size) < _WINDOWS_FOR_ROWS:
         return conv_columns
     return conv_rows
