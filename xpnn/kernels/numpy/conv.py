@@ -2,7 +2,6 @@
 
     winograd        3x3, no strides, float32, enough channels: a quarter of the multiplications
     winograd_rows   the same of fewer channels: half of the multiplications
-    conv_cells      images that windows see less of than of the padding: a product for each cell of the kernel
     conv_rows       other kernels without strides: gather along the width, a product for each kernel row
     conv_columns    strides, small images and 1x1: full im2col, one product
     conv_planes     a few input channels: im2col of planes
@@ -27,7 +26,6 @@ from numpy.lib.stride_tricks import as_strided
 from xpnn.backend import get_num_threads, get_precision, kernel
 from xpnn.backend.threads import single_threaded_blas
 from xpnn.kernels.numpy import (
-    conv_cells,
     conv_columns,
     conv_planes,
     conv_rows,
@@ -61,7 +59,7 @@ _WINDOWS_FOR_ROWS = 100
 _LEAST_CHANNELS_IN_GROUP = 8
 
 
-# Asked first which module serves a convolution of x (N, H, W, C) to y (N, OH, OW, O); None leaves it to NumPy.
+# Asked first which module serves a convolution of x (N, H, W, C) to y (N, OH, OW, O); None: one of NumPy's.
 faster_methods: list[Callable[[np.ndarray, np.ndarray, Windows], Any]] = []
 
 
@@ -280,8 +278,6 @@ def _method(x: np.ndarray, y: np.ndarray, windows: Windows) -> Any:
         for method in (winograd_rows, winograd):
             if method.suits(x, y, windows):
                 return method
-    if conv_cells.suits(x, y, windows):
-        return conv_cells
     if windows.stride != (1, 1) or windows.pointwise or math.prod(windows.out_size) < _WINDOWS_FOR_ROWS:
         return conv_columns
     return conv_rows
