@@ -27,12 +27,17 @@ from xpnn.kernels.numba.cache import announce, cache_folder, warn_not_kept
 # all of the one element type that the version is for; labels and indices; masks.
 In1: TypeAlias = np.ndarray
 In2: TypeAlias = np.ndarray
+In3: TypeAlias = np.ndarray
 In4: TypeAlias = np.ndarray
 Out1: TypeAlias = np.ndarray
 Out2: TypeAlias = np.ndarray
+Out3: TypeAlias = np.ndarray
 Out4: TypeAlias = np.ndarray
+Strided4: TypeAlias = np.ndarray  # read, in any order of memory
+OutStrided4: TypeAlias = np.ndarray
 Sums2: TypeAlias = np.ndarray  # written, always float64
 Labels: TypeAlias = np.ndarray
+Places: TypeAlias = np.ndarray  # pairs of offsets
 Mask: TypeAlias = np.ndarray
 NewMask: TypeAlias = np.ndarray
 Real: TypeAlias = Any
@@ -104,10 +109,10 @@ class Compiled:
             self._dispatcher = self._twin(numba)
         return self._dispatcher
 
-    def _called(self) -> Iterator[tuple[str, Compiled]]:
+    def _called(self) -> Iterator[tuple[str, Compiled | Emitted]]:
         for name in self.function.__code__.co_names:
             other = self.function.__globals__.get(name)
-            if isinstance(other, Compiled):
+            if isinstance(other, Compiled | Emitted):
                 yield name, other
 
     def _sources(self) -> frozenset[str]:
@@ -116,9 +121,39 @@ class Compiled:
         return own.union(*(other._sources() for _, other in self._called()))
 
 
+class Emitted:
+    """Instructions that compiled functions call like a function, written down for LLVM.
+
+    Args:
+        make: is called once Numba is loaded, and returns what `numba.extending.intrinsic` makes.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.make = make
+        self.__doc__ = make.__doc__
+        self._made: Any = None
+
+    def __call__(self, *args: Any) -> Any:
+        """Never: only compiled functions call it, as what `make` returns."""
+        raise TypeError("instructions for LLVM are called by compiled functions alone")
+
+    def _inner(self, numba: Any) -> Any:
+        if self._made is None:
+            self._made = self.make()
+        return self._made
+
+    def _sources(self) -> frozenset[str]:
+        return frozenset({self.make.__code__.co_filename})
+
+
 def compiled_function(function: Callable) -> Compiled:
     """Decorate a function that Python calls, with annotated arguments; its result is None or a number."""
     return Compiled(function, {"fastmath": _FAST_SUMS})
+
+
+def shared(function: Callable) -> Compiled:
+    """Decorate a large function that several compiled functions call."""
+    return Compiled(function, {"fastmath": _AS_WRITTEN})
 
 
 def inlined(function: Callable) -> Compiled:
@@ -196,10 +231,13 @@ def _signature(numba: Any, annotations: dict[str, str], dtype: np.dtype) -> tupl
         "Real": real,
         "Integer": types.intp,
         "Labels": array(types.int64, 1, True),
+        "Places": array(types.int64, 2, True),
+        "Strided4": types.Array(real, 4, "A", readonly=True),
+        "OutStrided4": types.Array(real, 4, "A"),
         "Mask": array(types.boolean, 1, True),
         "NewMask": array(types.boolean, 1, False),
         "Sums2": array(types.float64, 2, False),
-        **{f"In{axes}": array(real, axes, True) for axes in (1, 2, 4)},
-        **{f"Out{axes}": array(real, axes, False) for axes in (1, 2, 4)},
+        **{f"In{axes}": array(real, axes, True) for axes in (1, 2, 3, 4)},
+        **{f"Out{axes}": array(real, axes, False) for axes in (1, 2, 3, 4)},
     }
     return tuple(meanings[kind] for name, kind in annotations.items() if name != "return")
