@@ -17,6 +17,7 @@ from xpnn.functional import conv
 from xpnn.functional.windows import output_size
 from xpnn.kernels.numpy import conv as kernels
 from xpnn.kernels.numpy import (
+    conv_cells,
     conv_columns,
     conv_planes,
     conv_rows,
@@ -153,6 +154,23 @@ def test_winograd(
         monkeypatch.setattr(each, "suits", suits)
     monkeypatch.setattr(kernels, "_WINDOWS_FOR_ROWS", 1)
     check(window, {**batch, "dtype": "float32"}, inputs, outputs, 1, tolerance=1e-4)
+
+
+@examples(100)
+@given(windows(), images(), st.integers(7, 20), st.integers(1, 20), st.integers(1, 3))
+def test_cells(
+    small: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    window: Any,
+    batch: Any,
+    inputs: int,
+    outputs: int,
+    threads: int,
+) -> None:
+    small(1000, threads)
+    monkeypatch.setattr(conv_cells, "suits", lambda x, y, windows: True)
+    with xpnn.use_precision("exact"):
+        check(window, batch, inputs, outputs, 1)
 
 
 def test_exact_leaves_winograd_out() -> None:

@@ -3,6 +3,7 @@
     winograd        3x3, no strides, float32, enough channels: a quarter of the multiplications
     winograd_rows   the same of fewer channels: half of the multiplications
     conv_rows       other kernels without strides: gather along the width, a product for each kernel row
+    conv_cells      many channels of small images: a product for each cell of the kernel, inside the image
     conv_columns    strides, small images and 1x1: full im2col, one product
     conv_planes     a few input channels: im2col of planes
     depthwise       a kernel for each channel
@@ -26,6 +27,7 @@ from numpy.lib.stride_tricks import as_strided
 from xpnn.backend import get_num_threads, get_precision, kernel
 from xpnn.backend.threads import single_threaded_blas
 from xpnn.kernels.numpy import (
+    conv_cells,
     conv_columns,
     conv_planes,
     conv_rows,
@@ -167,6 +169,9 @@ def conv_input_gradient(
         return gx.reshape(len(gy), channels, *size), (gy, w)
     gx = channels_last_empty(gy, channels, image_size)
     target = channels_last(gx)
+    if groups == 1 and _method(target, channels_last(upstream), windows) is conv_cells:
+        conv_cells.fold(channels_last(upstream), kernels, target, windows)
+        return gx.reshape(len(gy), channels, *size), (gy, w)
     axes = [list(_remainders(image_size[axis], axis, windows)) for axis in (0, 1)]
     if _leave_gaps(axes, windows):
         gx[...] = 0
@@ -253,6 +258,8 @@ def _both_gradients(
         return None, None
     images, upstream, kernels = _as_images(x), _as_images(gy), _as_images(w)
     windows = _windows(w.shape[2:], gy.shape[2:], stride, padding, dilation)
+    if _method(channels_last(images), channels_last(upstream), windows) is conv_cells:
+        return None, None
     around = tuple(
         (d * (k - 1) - before, d * (k - 1) - after)
         for k, d, (before, after) in zip(windows.kernel_size, windows.dilation, windows.padding)
@@ -278,6 +285,8 @@ def _method(x: np.ndarray, y: np.ndarray, windows: Windows) -> Any:
         for method in (winograd_rows, winograd):
             if method.suits(x, y, windows):
                 return method
+    if conv_cells.suits(x, y, windows):
+        return conv_cells
     if windows.stride != (1, 1) or windows.pointwise or math.prod(windows.out_size) < _WINDOWS_FOR_ROWS:
         return conv_columns
     return conv_rows

@@ -23,9 +23,10 @@ from xpnn.kernels.numpy.conv_layout import Windows
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 
-# Of the multiplications, those inside the images; and the length of the products' sums.
-_MOST_INSIDE = 0.85
-_LEAST_CHANNELS = 64
+# Where the sums of the products cost as much as is spared: the part of all multiplications that lies inside
+# the images, and how many there are for an element of a product.
+_MOST_INSIDE = 0.92
+_LEAST_CHANNELS = 128
 
 Slices = tuple[slice, slice, slice]
 
@@ -69,10 +70,13 @@ def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
 
 
 def suits(x: np.ndarray, y: np.ndarray, windows: Windows) -> bool:
-    """Whether this is the fastest for x (N, H, W, C) to y (N, OH, OW, O)."""
-    inside = sum(math.prod(_size(part) for part in some[1:]) for _, _, some, _ in _seen(x, windows))
-    every = math.prod(windows.kernel_size) * math.prod(windows.out_size)
-    return min(x.shape[3], y.shape[3]) >= _LEAST_CHANNELS and inside <= _MOST_INSIDE * every
+    """Whether this is the fastest for x (N, H, W, C) to y (N, OH, OW, O), but for Winograd's method."""
+    if min(x.shape[3], y.shape[3]) < _LEAST_CHANNELS:
+        return False
+    inside = sum(
+        math.prod(part.stop - part.start for part in some[1:]) for _, _, some, _ in _seen(x, windows)
+    )
+    return inside <= _MOST_INSIDE * math.prod(windows.kernel_size) * math.prod(windows.out_size)
 
 
 def _seen(x: np.ndarray, windows: Windows) -> Iterator[tuple[int, int, Slices, Slices]]:
@@ -112,10 +116,6 @@ def _cells_of(w: np.ndarray) -> np.ndarray:
 def _matrix(x: np.ndarray) -> np.ndarray:
     """(N, H, W, C) -> (N * H * W, C)."""
     return x.reshape(-1, x.shape[3])
-
-
-def _size(part: slice) -> int:
-    return part.stop - part.start
 
 
 def _work(x: np.ndarray, y: np.ndarray, windows: Windows) -> float:
