@@ -241,5 +241,8 @@ class _Plan:
     def kernel(self, total: np.ndarray, backwards: bool) -> np.ndarray:
         """The sums (runs, outputs, cells and channels), or these turned, as (O, C, KH, KW)."""
         total = total.swapaxes(1, 2) if self.by_outputs else total
-        cells = total.reshape(len(total), total.shape[1], math.prod(self.kernel_size) // len(total), -1)
-        return kernel_of(cells, self.kernel_size, backwards)
+        height, width = self.kernel_size
+        if len(total) == height:  # a run is a row of cells
+            return kernel_of(total.reshape(height, total.shape[1], width, -1), backwards)
+        cells = total.reshape(height, width, *total.shape[1:])
+        return kernel_of(cells.transpose(0, 2, 1, 3), backwards)

@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.kernels.numba.compiling import Integer, Out3, Out4, Strided4, compiled_function
+from xpnn.kernels.numba.compiling import Integer, Out3, OutStrided4, Strided4, compiled_function
 from xpnn.kernels.numba.products import panel_width
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
 
-_CACHE_LINE = 64  # bytes
+# Numbers of float32 in a line of the cache.
+_LINE = 16
+
+# What copying a number from one order to another counts for, in the unit of `parallel`.
+_COPY = 4
 NO_PANELS = np.empty((0, 1, 1), dtype=np.float32)
 
 
@@ -23,26 +27,30 @@ def _pack_kernel(w: Strided4, panels: Out3) -> None:
     columns = panels.shape[2]
     for p in range(panels.shape[0]):
         for c in range(channels):
-            for j in range(columns):
-                cells = w[p * columns + j, c]
-                for u in range(height):
-                    for v in range(width):
-                        panels[p, (u * width + v) * channels + c, j] = cells[u, v]
+            for u in range(height):
+                for v in range(width):
+                    out = panels[p, (u * width + v) * channels + c]
+                    for j in range(columns):
+                        out[j] = w[p * columns + j, c, u, v]
 
 
 @compiled_function
-def _unpack_kernel(total: Strided4, width: Integer, backwards: Integer, w: Out4) -> None:
-    """w (O, C, KH, KW), or (C, O, KH, KW) with its cells backwards, of total (runs, O, cells in a run, C)."""
-    joined, last = total.shape[2], total.shape[0] * total.shape[2] - 1
-    for o in range(total.shape[1]):
-        for c in range(total.shape[3]):
-            for r in range(total.shape[0]):
-                for v in range(joined):
-                    cell = r * joined + v
-                    if backwards:
-                        w[c, o, (last - cell) // width, (last - cell) % width] = total[r, o, v, c]
-                    else:
-                        w[o, c, cell // width, cell % width] = total[r, o, v, c]
+def _unpack_kernel(total: Strided4, backwards: Integer, w: OutStrided4) -> None:
+    """w (O, C, KH, KW) of total (KH, O, KW, C); or w (C, O, KH, KW), with its cells backwards."""
+    height, outputs, width, channels = total.shape
+    if not backwards:
+        for o in range(outputs):
+            for c in range(channels):
+                for u in range(height):
+                    for v in range(width):
+                        w[o, c, u, v] = total[u, o, v, c]
+        return
+    for first in range(0, outputs, _LINE):  # so that a line of the cache is used while it is there
+        for c in range(channels):
+            for o in range(first, min(first + _LINE, outputs)):
+                for u in range(height):
+                    for v in range(width):
+                        w[c, o, height - 1 - u, width - 1 - v] = total[u, o, v, c]
 
 
 PACKING = (_pack_kernel, _unpack_kernel)
@@ -56,33 +64,50 @@ def panels_of(w: np.ndarray) -> np.ndarray:
     def work(part: slice) -> None:
         _pack_kernel(w[part.start * width : part.stop * width], panels[part])
 
-    parallel(work, len(panels), w.size)
+    parallel(work, len(panels), w.size * _COPY)
     return panels
 
 
-def kernel_of(total: np.ndarray, kernel_size: tuple[int, int], backwards: bool) -> np.ndarray:
-    """The gradient (O, C, KH, KW) of sums (runs, O, cells in a run, C); backwards see `_unpack_kernel`."""
-    outputs, channels = total.shape[1], total.shape[3]
-    shape = (channels, outputs) if backwards else (outputs, channels)
-    gw = np.empty((*shape, *kernel_size), dtype=total.dtype)
+def kernel_of(total: np.ndarray, backwards: bool) -> np.ndarray:
+    """The gradient (O, C, KH, KW) of sums (KH, O, KW, C); backwards (C, O, KH, KW) as of `unpack`."""
+    height, outputs, width, channels = total.shape
+    gw = empty_kernel(outputs, channels, (height, width), backwards)
 
     def work(part: slice) -> None:
-        if backwards:
-            _unpack_kernel(total[..., part], kernel_size[1], 1, gw[part])
-        else:
-            _unpack_kernel(total[:, part], kernel_size[1], 0, gw[part])
+        unpack(total[:, part], backwards, part_of_kernel(gw, part, backwards))
 
-    parallel(work, shape[0], math.prod(gw.shape))
+    parallel(work, outputs, gw.size * _COPY)
     return gw
+
+
+def empty_kernel(outputs: int, channels: int, size: tuple[int, int], backwards: bool) -> np.ndarray:
+    """For the gradient of a kernel, or of one with outputs and channels exchanged."""
+    return np.empty((channels, outputs, *size) if backwards else (outputs, channels, *size), dtype=np.float32)
+
+
+def part_of_kernel(w: np.ndarray, outputs: slice, backwards: bool) -> np.ndarray:
+    """Some outputs of such a kernel."""
+    return w[:, outputs] if backwards else w[outputs]
+
+
+def unpack(total: np.ndarray, backwards: bool, gw: np.ndarray) -> None:
+    """Write sums (KH, O, KW, C) to gw (O, C, KH, KW); backwards to (C, O, KH, KW), the last cell first."""
+    _unpack_kernel(total, backwards, gw)
 
 
 def aligned_scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """`scratch` from the start of a line of the cache on: vectors across two lines take twice as long."""
-    count = math.prod(shape)
-    line = _CACHE_LINE // np.dtype(dtype).itemsize
-    block = scratch(name, (count + line,), dtype)
-    first = -(block.ctypes.data // block.itemsize) % line
-    return block[first : first + count].reshape(shape)
+    return _aligned(scratch(name, (math.prod(shape) + _LINE,), dtype), shape)
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """The same for what outlives a call."""
+    return _aligned(np.empty(math.prod(shape) + _LINE, dtype=dtype), shape)
+
+
+def _aligned(block: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    first = -(block.ctypes.data // block.itemsize) % _LINE
+    return block[first : first + math.prod(shape)].reshape(shape)
 
 
 def in_one_piece(x: np.ndarray) -> tuple[np.ndarray, bool]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from xpnn.backend import optional_import
 from xpnn.kernels.numba.compiling import Emitted, shared
 
 # Columns of a block are one vector or two.
@@ -46,15 +47,15 @@ def panel_width(columns: int) -> int:
 
 
 def _features() -> dict[str, bool]:
-    from llvmlite import binding  # comes with Numba, and takes its time
+    binding = optional_import("llvmlite.binding", extra="numba")  # comes with Numba, and takes its time
 
     return dict(binding.get_host_cpu_features())
 
 
 @Emitted
 def _most_rows() -> Any:
-    from numba.core import types
-    from numba.extending import intrinsic
+    types = optional_import("numba.core.types", extra="numba")
+    intrinsic = optional_import("numba.extending", extra="numba").intrinsic
 
     @intrinsic
     def constant(typing_context: Any) -> Any:
@@ -69,9 +70,9 @@ def _most_rows() -> Any:
 @Emitted
 def _block() -> Any:
     """The instructions of `add_products` for any number of rows of a block."""
-    from llvmlite import ir
-    from numba.core import types
-    from numba.extending import intrinsic
+    ir = optional_import("llvmlite.ir", extra="numba")
+    types = optional_import("numba.core.types", extra="numba")
+    intrinsic = optional_import("numba.extending", extra="numba").intrinsic
 
     @intrinsic
     def block(
@@ -124,8 +125,8 @@ class _Operands:
 
 def _emit_block(builder: Any, of: _Operands, rows: int, vectors: int) -> None:
     """c = start + the products of all runs, for one size of block."""
-    from llvmlite import ir
-    from numba.core import cgutils
+    ir = optional_import("llvmlite.ir", extra="numba")
+    cgutils = optional_import("numba.core.cgutils", extra="numba")
 
     index, vector = ir.IntType(64), ir.VectorType(ir.FloatType(), lanes())
     undefined = ir.Constant(vector, ir.Undefined)
@@ -174,9 +175,10 @@ def copy_numbers() -> Any:
 
     An assignment of slices looks at each number by itself: a quarter of the speed.
     """
-    from llvmlite import ir
-    from numba.core import cgutils, types
-    from numba.extending import intrinsic
+    ir = optional_import("llvmlite.ir", extra="numba")
+    cgutils = optional_import("numba.core.cgutils", extra="numba")
+    types = optional_import("numba.core.types", extra="numba")
+    intrinsic = optional_import("numba.extending", extra="numba").intrinsic
 
     @intrinsic
     def copy(typing_context: Any, source: Any, target: Any, count: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnn.backend import optional_import
 from xpnn.kernels.numba.compiling import Emitted
 from xpnn.kernels.numba.products import lanes
 
@@ -24,8 +25,9 @@ def transform(matrix: np.ndarray) -> Emitted:
     """
 
     def make() -> Any:
-        from numba.core import cgutils, types
-        from numba.extending import intrinsic
+        cgutils = optional_import("numba.core.cgutils", extra="numba")
+        types = optional_import("numba.core.types", extra="numba")
+        intrinsic = optional_import("numba.extending", extra="numba").intrinsic
 
         @intrinsic
         def apply(
@@ -78,8 +80,8 @@ class _Cells:
 
 def _combine(builder: Any, matrix: np.ndarray, values: Any) -> list[Any]:
     """matrix @ values, where values are vectors."""
-    from llvmlite import ir
-    from numba.core import cgutils
+    ir = optional_import("llvmlite.ir", extra="numba")
+    cgutils = optional_import("numba.core.cgutils", extra="numba")
 
     vector = _vector()
     fused = cgutils.get_or_insert_function(
@@ -99,12 +101,12 @@ def _combine(builder: Any, matrix: np.ndarray, values: Any) -> list[Any]:
 
 
 def _index(value: int) -> Any:
-    from llvmlite import ir
+    ir = optional_import("llvmlite.ir", extra="numba")
 
     return ir.IntType(64)(value)
 
 
 def _vector() -> Any:
-    from llvmlite import ir
+    ir = optional_import("llvmlite.ir", extra="numba")
 
     return ir.VectorType(ir.FloatType(), lanes())

@@ -24,22 +24,37 @@ from xpnn.kernels.numba.compiling import (
     Out4,
     OutStrided4,
     Places,
+    Strided4,
     compiled_function,
     inlined,
 )
-from xpnn.kernels.numba.conv_packing import PACKING, aligned_scratch, kernel_of, panels_of
-from xpnn.kernels.numba.products import add_products, copy_numbers, lanes
+from xpnn.kernels.numba.conv_packing import (
+    PACKING,
+    aligned_empty,
+    aligned_scratch,
+    empty_kernel,
+    part_of_kernel,
+    unpack,
+)
+from xpnn.kernels.numba.products import add_products, copy_numbers, lanes, panel_width
 from xpnn.kernels.numba.transforms import transform
 from xpnn.kernels.numpy.conv_layout import Windows, reversed_kernel, total_of
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 from xpnn.kernels.numpy.winograd import _INPUT, _KERNEL, _OUTPUT
 
 # For smaller ones the transforms cost as much as the products that they save.
-_LEAST_CHANNELS = 32
-_LEAST_SIZE = 7
+_LEAST_CHANNELS = 16
+_LEAST_SIZE = 4
+
+# With fewer tiles than this for an output, the kernel is what takes time: threads share the outputs.
+_TILES_FOR_OUTPUT = 2
+
+# Multiplications for an output and a channel.
+_PRODUCTS = 36 / 16
 
 # Bytes of the transformed tiles of a chunk.
 _CHUNK_BYTES = 512 * 1024
+_LARGE_CHUNK_BYTES = 2 * 1024 * 1024  # where the kernel is larger still, and is read anew for each
 
 _transform_input = transform(_INPUT)
 _transform_upstream = transform(_OUTPUT.T)
@@ -83,8 +98,8 @@ def _multiply(
     for k in range(36):
         seen = tiles[k].reshape(tiles[k].size)
         out = products[k].reshape(products[k].size)
-        for p in range(kernels.shape[1]):
-            panel = kernels[k, p].reshape(channels * width)
+        for p in range(kernels.shape[0]):
+            panel = kernels[p, k].reshape(kernels[p, k].size)
             add_products(
                 vectors, count, seen, channels, 1, panel, width, nowhere, channels, zeros, 0,
                 out[p * width :], outputs,
@@ -92,8 +107,10 @@ def _multiply(
 
 
 @inlined
-def _correlate(tiles: Any, upstream: Any, count: Any, lanes: Any, nowhere: Any, total: Any) -> None:
-    """total[k] += upstream[k]^T tiles[k], for each of the 36 cells."""
+def _correlate(
+    tiles: Any, upstream: Any, count: Any, lanes: Any, nowhere: Any, zeros: Any, adds: Any, total: Any
+) -> None:
+    """total[k] = upstream[k]^T tiles[k], for each of the 36 cells; added to what is there if `adds`."""
     channels, outputs = tiles.shape[2], upstream.shape[2]
     for k in range(36):
         seen = tiles[k].reshape(tiles[k].size)
@@ -102,7 +119,7 @@ def _correlate(tiles: Any, upstream: Any, count: Any, lanes: Any, nowhere: Any, 
         for column in range(0, channels, 2 * lanes):
             add_products(
                 min((channels - column) // lanes, 2), outputs, above, 1, outputs, seen[column:], channels,
-                nowhere, count, sums[column:], channels, sums[column:], channels,
+                nowhere, count, sums[column:] if adds else zeros, channels * adds, sums[column:], channels,
             )  # fmt: skip
 
 
@@ -131,13 +148,13 @@ def _convolve(
     total: Out3, rows: Integer, columns: Integer, nowhere: Places, strip: Out2, above: Out2, edge: Out1,
     tiles: Out3, products: Out3, upstream: Out3,
 ) -> None:  # fmt: skip
-    """The convolution of x, plus b, to y (N, OH, OW, O); and its correlation with gy, added to `total`.
+    """The convolution of x, plus b, to y (N, OH, OW, O); and its correlation with gy, to `total`.
 
     Without panels there is none of the one, and without rows of `total` none of the other.
 
     Args:
-        kernels: (36, panels, C, width), of width / lanes vectors.
-        total: (36, O, C).
+        kernels: (panels, 36, C or more, width), of width / lanes vectors.
+        total: (36, O or more, C).
         rows, columns: of tiles in an image.
         strip, above: rows of cells of x and gy, framed. edge: (4 * 4 * O,).
         tiles, products, upstream: (36, tiles of a chunk, C or O).
@@ -156,8 +173,8 @@ def _convolve(
                 _strip(gy[n], row, 0, above)
                 _transform_row(above, zeros, upstream, s * columns, columns, 1)
         if total.shape[0]:
-            _correlate(tiles, upstream, count * columns, lanes, nowhere, total)
-        if kernels.shape[1]:
+            _correlate(tiles, upstream, count * columns, lanes, nowhere, zeros, min(start, 1), total)
+        if kernels.shape[0]:
             _multiply(tiles, count * columns, kernels, kernels.shape[3] // lanes, nowhere, zeros, products)
             for s in range(count):
                 n, row = (start + s) // rows, 4 * ((start + s) % rows)
@@ -165,25 +182,28 @@ def _convolve(
 
 
 @compiled_function
-def _transform_kernels(panels: In3, zeros: In1, kernels: Out4) -> None:
-    """G w G^T: panels (P, 9 * C, width) to (36, P, C, width)."""
-    channels, width = kernels.shape[2:]
-    cell = kernels[0].size
-    for p in range(panels.shape[0]):
+def _transform_kernels(w: Strided4, zeros: In1, kernels: Out4) -> None:
+    """G w G^T of w (O, C, 3, 3), as (O / width, 36, C, width)."""
+    channels, width = w.shape[1], kernels.shape[3]
+    step = kernels.shape[2] * width
+    cells = np.empty((9, width), w.dtype)
+    for p in range(kernels.shape[0]):
         for c in range(channels):
-            _transform_kernel(
-                width, panels[p, c], 3 * channels * width, channels * width,
-                kernels[0, p, c], 6 * cell, cell, zeros,
-            )  # fmt: skip
+            for u in range(3):
+                for v in range(3):
+                    for j in range(width):
+                        cells[3 * u + v, j] = w[p * width + j, c, u, v]
+            _transform_kernel(width, cells, 3 * width, width, kernels[p, 0, c], 6 * step, step, zeros)
 
 
 @compiled_function
-def _transform_gradients(total: In3, zeros: In1, cells: Out3) -> None:
-    """Its adjoint: (36, O, C) to (9, O, C)."""
-    size, channels = total[0].size, total.shape[2]
-    for o in range(total.shape[1]):
+def _transform_gradients(total: In3, first: Integer, zeros: In1, cells: Out3) -> None:
+    """Its adjoint: outputs from `first` on of (36, O + 1, C) to (9, outputs, C)."""
+    channels = total.shape[2]
+    size, step = total.shape[1] * channels, cells.shape[1] * cells.shape[2]
+    for o in range(cells.shape[1]):
         _transform_gradient(
-            channels, total[0, o], 6 * size, size, cells[0, o], 3 * size, size, zeros
+            channels, total[0, first + o], 6 * size, size, cells[0, o], 3 * step, step, zeros
         )  # fmt: skip
 
 
@@ -237,53 +257,109 @@ def _run(
         backwards: the gradient is that of the reversed kernel.
     """
     channels, outputs = x.shape[3], (y if gy is None else gy).shape[3]  # type: ignore[union-attr]
-    rows, columns = (-(-cells // 4) for cells in windows.out_size)
-    kernels = _NO_KERNELS if w is None else _kernels(w)
-    bias = np.zeros(outputs, dtype=x.dtype) if b is None else np.ascontiguousarray(b)
+    x, bias = np.ascontiguousarray(x), np.zeros(outputs, dtype=x.dtype) if b is None else b
     no_images = np.empty((len(x), 0, 0, outputs), dtype=x.dtype)
-    images, target = np.ascontiguousarray(x), no_images if y is None else y
-    upstream = no_images if gy is None else np.ascontiguousarray(gy)
-    top, left = windows.padding[0][0], windows.padding[1][0]
+    y, gy = no_images if y is None else y, no_images if gy is None else np.ascontiguousarray(gy)
+    corner, correlates = (windows.padding[0][0], windows.padding[1][0]), gy is not no_images
+    count = (w is not None) + correlates
+    work = count * len(x) * math.prod(windows.out_size) * channels * outputs * _PRODUCTS * MULTIPLICATION
+
+    if _many_tiles(x, windows, outputs):
+        kernels = _NO_KERNELS if w is None else _kernels(w)
+
+        def sum_images(part: slice) -> np.ndarray:
+            return _convolve_part(x[part], corner, kernels, bias, y[part], gy[part], correlates, windows)
+
+        totals = parallel(sum_images, len(x), work)
+        return _kernel_gradient(total_of(totals), backwards) if correlates else None
+
+    width = panel_width(outputs)
+    gw = empty_kernel(outputs, channels, (3, 3), backwards) if correlates else None
+
+    def make_outputs(panels: slice) -> None:
+        part = slice(panels.start * width, panels.stop * width)
+        kernels = _NO_KERNELS if w is None else _kernels(w[part])
+        upstream = np.ascontiguousarray(gy[..., part])
+        total = _convolve_part(x, corner, kernels, bias[part], y[..., part], upstream, correlates, windows)
+        if gw is not None:
+            _write_gradient(total, 0, backwards, part_of_kernel(gw, part, backwards))
+
+    parallel(make_outputs, outputs // width, work)
+    return gw
+
+
+def _many_tiles(x: np.ndarray, windows: Windows, outputs: int) -> bool:
+    """Whether they take more time than the kernel."""
+    return len(x) * math.prod(-(-cells // 4) for cells in windows.out_size) >= _TILES_FOR_OUTPUT * outputs
+
+
+def _convolve_part(
+    x: np.ndarray,
+    corner: tuple[int, int],
+    kernels: np.ndarray,
+    b: np.ndarray,
+    y: np.ndarray,
+    gy: np.ndarray,
+    correlates: bool,
+    windows: Windows,
+) -> np.ndarray:
+    """`_convolve` of some images or outputs, with memory for what is between; its sums."""
+    channels, outputs = x.shape[3], gy.shape[3]
+    rows, columns = (-(-cells // 4) for cells in windows.out_size)
     strip_bytes = 36 * columns * max(channels, outputs) * x.itemsize
-    strips = max(_CHUNK_BYTES // strip_bytes, 1)
-    width = max(4 * columns + 2, left + x.shape[2])
-
-    def work(part: slice) -> np.ndarray:
-        # an odd number, so that the 36 cells of a tile don't meet in few places of the first-level cache
-        tiles = min(strips, (part.stop - part.start) * rows) * columns | 1
-        total = np.zeros((36 if gy is not None else 0, outputs, channels), dtype=x.dtype)
-        _convolve(
-            images[part], top, left, kernels, lanes(), bias, target[part], upstream[part],
-            total, rows, columns, _NOWHERE,
-            aligned_scratch("winograd strip", (6, width * channels), x.dtype),
-            aligned_scratch("winograd above", (4, 4 * columns * outputs), x.dtype),
-            aligned_scratch("winograd edge", (16 * outputs,), x.dtype),
-            aligned_scratch("winograd tiles", (36, tiles, channels), x.dtype),
-            aligned_scratch("winograd products", (36, tiles, outputs), x.dtype),
-            aligned_scratch("winograd upstream", (36, tiles, outputs), x.dtype),
-        )  # fmt: skip
-        return total
-
-    count = (w is not None) + (gy is not None)
-    cells = math.prod(windows.out_size) * 36 / 16
-    totals = parallel(work, len(x), count * len(x) * cells * channels * outputs * MULTIPLICATION)
-    return None if gy is None else _kernel_gradient(total_of(totals), backwards)
+    chunk_bytes = _CHUNK_BYTES if _many_tiles(x, windows, outputs) else _LARGE_CHUNK_BYTES
+    strips = min(max(chunk_bytes // strip_bytes, 1), len(x) * rows)
+    # an odd number, so that the 36 cells of a tile don't meet in few places of the first-level cache
+    tiles = strips * columns | 1
+    width = max(4 * columns + 2, corner[1] + x.shape[2])
+    # a row and a vector too many, so that the 36 cells don't meet in one place of the caches
+    total = aligned_empty((36 if correlates else 0, outputs + 1, channels), x.dtype)
+    _convolve(
+        x, *corner, kernels, lanes(), np.ascontiguousarray(b), y, gy, total, rows, columns, _NOWHERE,
+        aligned_scratch("winograd strip", (6, width * channels), x.dtype),
+        aligned_scratch("winograd above", (4, 4 * columns * outputs), x.dtype),
+        aligned_scratch("winograd edge", (16 * outputs,), x.dtype),
+        aligned_scratch("winograd tiles", (36, tiles, channels), x.dtype),
+        aligned_scratch("winograd products", (36, tiles, outputs), x.dtype),
+        aligned_scratch("winograd upstream", (36, tiles, outputs), x.dtype),
+    )  # fmt: skip
+    return total
 
 
 _NOWHERE = np.zeros((1, 2), dtype=np.int64)
-_NO_KERNELS = np.empty((36, 0, 1, 1), dtype=np.float32)
+_NO_KERNELS = np.empty((0, 36, 1, 1), dtype=np.float32)
 
 
 def _kernels(w: np.ndarray) -> np.ndarray:
     """The kernel as `_convolve` takes it."""
-    panels = panels_of(w)
-    count, _, width = panels.shape
-    kernels = np.empty((36, count, w.shape[1], width), dtype=w.dtype)
-    _transform_kernels(panels, np.zeros(width, dtype=w.dtype), kernels)
+    width = panel_width(len(w))
+    # with a row too many, so that the 36 cells of a channel don't meet in one place of the first-level cache
+    kernels = np.empty((len(w) // width, 36, w.shape[1] + 1, width), dtype=w.dtype)
+    zeros = np.zeros(width, dtype=w.dtype)
+
+    def work(part: slice) -> None:
+        _transform_kernels(w[part.start * width : part.stop * width], zeros, kernels[part])
+
+    parallel(work, len(kernels), kernels.size)
     return kernels
 
 
 def _kernel_gradient(total: np.ndarray, backwards: bool) -> np.ndarray:
-    cells = np.empty((9, *total.shape[1:]), dtype=total.dtype)
-    _transform_gradients(total, np.zeros(total.shape[2], dtype=total.dtype), cells)
-    return kernel_of(cells[:, :, None], (3, 3), backwards)
+    """The gradient (O, C, 3, 3) of the sums (36, O + 1, C); backwards that of the reversed kernel."""
+    outputs, channels = total.shape[1] - 1, total.shape[2]
+    gw = empty_kernel(outputs, channels, (3, 3), backwards)
+
+    def work(part: slice) -> None:
+        _write_gradient(total, part.start, backwards, part_of_kernel(gw, part, backwards))
+
+    parallel(work, outputs, total.size)
+    return gw
+
+
+def _write_gradient(total: np.ndarray, first: int, backwards: bool, gw: np.ndarray) -> None:
+    """For outputs from `first` on, as many as gw has."""
+    outputs, channels = gw.shape[backwards], total.shape[2]
+    # with a vector too many, so that outputs don't meet in one place of the first-level cache
+    cells = np.empty((9, outputs, channels + lanes()), dtype=total.dtype)
+    _transform_gradients(total, first, np.zeros(channels, dtype=total.dtype), cells)
+    unpack(cells[..., :channels].reshape(3, 3, outputs, channels).transpose(0, 2, 1, 3), backwards, gw)
