@@ -196,6 +196,7 @@ def test_lstm(
 ) -> None:
     kind["dtype"] = "float32"
     steps, batch, features, size = sizes
+    size *= 16
     sequence, first = array((steps, batch, features), kind), [array((batch, size), kind) for _ in range(2)]
     weights = array((4 * size, features), kind), array((4 * size, size), kind)
     biases = [array((4 * size,), kind) if biased else None for _ in range(2)]

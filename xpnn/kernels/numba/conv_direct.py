@@ -34,7 +34,7 @@ from xpnn.kernels.numba.conv_packing import (
     kernel_of,
     panels_of,
 )
-from xpnn.kernels.numba.products import add_products, copy_numbers, lanes, panel_width
+from xpnn.kernels.numba.products import MOST_LANES, add_products, copy_numbers, lanes, panel_width
 from xpnn.kernels.numpy.conv_layout import Windows, reversed_kernel, total_of
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 
@@ -140,7 +140,7 @@ def suits(x: np.ndarray, y: np.ndarray, windows: Windows) -> bool:
     """Whether this is faster than NumPy's methods for float32, x (N, H, W, C) to y (N, OH, OW, O)."""
     return (
         len(x) > 0
-        and y.shape[3] % lanes() == 0
+        and y.shape[3] % MOST_LANES == 0
         and windows.out_size[1] >= _LEAST_WINDOWS
         and math.prod(windows.kernel_size) > 1
     )

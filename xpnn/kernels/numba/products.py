@@ -14,11 +14,17 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import numpy as np
+
 from xpnn.backend import optional_import
 from xpnn.kernels.numba.compiling import Emitted, shared
 
 # Columns of a block are one vector or two.
 _MOST_VECTORS = 2
+
+
+# The one place of `add_products` for matrices that lie in one piece.
+NOWHERE = np.zeros((1, 2), dtype=np.int64)
 
 
 @functools.cache
@@ -39,6 +45,10 @@ def _heights() -> tuple[int, ...]:
     """Rows of the blocks that there are instructions for."""
     most = most_rows()
     return tuple(sorted({most, most * 2 // 3, most // 3, 2, 1}))
+
+
+# What any processor's vectors divide: asked for before LLVM is loaded.
+MOST_LANES = 16
 
 
 def panel_width(columns: int) -> int:

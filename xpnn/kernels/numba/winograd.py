@@ -36,7 +36,7 @@ from xpnn.kernels.numba.conv_packing import (
     part_of_kernel,
     unpack,
 )
-from xpnn.kernels.numba.products import add_products, copy_numbers, lanes, panel_width
+from xpnn.kernels.numba.products import MOST_LANES, NOWHERE, add_products, copy_numbers, lanes, panel_width
 from xpnn.kernels.numba.transforms import transform
 from xpnn.kernels.numpy.conv_layout import Windows, reversed_kernel, total_of
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
@@ -217,7 +217,7 @@ def suits(x: np.ndarray, y: np.ndarray, windows: Windows) -> bool:
         and windows.kernel_size == (3, 3)
         and windows.plain
         and len(x) > 0
-        and x.shape[3] % lanes() == y.shape[3] % lanes() == 0
+        and x.shape[3] % MOST_LANES == y.shape[3] % MOST_LANES == 0
         and min(x.shape[3], y.shape[3]) >= _LEAST_CHANNELS
         and min(windows.out_size) >= _LEAST_SIZE
     )
@@ -312,10 +312,11 @@ def _convolve_part(
     # an odd number, so that the 36 cells of a tile don't meet in few places of the first-level cache
     tiles = strips * columns | 1
     width = max(4 * columns + 2, corner[1] + x.shape[2])
-    # a row and a vector too many, so that the 36 cells don't meet in one place of the caches
+    # with a row too many, so that the 36 cells don't meet in one place of the caches
     total = aligned_empty((36 if correlates else 0, outputs + 1, channels), x.dtype)
+    total[:, outputs] = 0
     _convolve(
-        x, *corner, kernels, lanes(), np.ascontiguousarray(b), y, gy, total, rows, columns, _NOWHERE,
+        x, *corner, kernels, lanes(), np.ascontiguousarray(b), y, gy, total, rows, columns, NOWHERE,
         aligned_scratch("winograd strip", (6, width * channels), x.dtype),
         aligned_scratch("winograd above", (4, 4 * columns * outputs), x.dtype),
         aligned_scratch("winograd edge", (16 * outputs,), x.dtype),
@@ -326,7 +327,6 @@ def _convolve_part(
     return total
 
 
-_NOWHERE = np.zeros((1, 2), dtype=np.int64)
 _NO_KERNELS = np.empty((0, 36, 1, 1), dtype=np.float32)
 
 
