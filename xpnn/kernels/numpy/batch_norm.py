@@ -45,6 +45,7 @@ class Channels:
         cells = math.prod(x.shape[2:])
         self.shape, self.dtype, self.channels = x.shape, x.dtype, c
         self.last = not x.flags.c_contiguous or cells == 1
+        self._channels_last = (0, *range(2, x.ndim), 1)
         self.count = n * cells
         self.repeats = math.gcd(self.count, max(_WIDTH // c, 1)) if self.last else cells
         self.width = c * self.repeats
@@ -54,7 +55,7 @@ class Channels:
     def rows(self, array: np.ndarray) -> np.ndarray:
         """The matrix; a copy if the array lies differently in memory."""
         if self.last:
-            array = np.moveaxis(array, 1, -1)
+            array = array.transpose(self._channels_last)
         return np.ascontiguousarray(array).reshape(-1, self.width)
 
     def empty(self) -> tuple[np.ndarray, np.ndarray]:
@@ -62,13 +63,18 @@ class Channels:
         rows = np.empty((self.count * self.channels // self.width, self.width), dtype=self.dtype)
         if self.last:
             n, c, *cells = self.shape
-            return np.moveaxis(rows.reshape(n, *cells, c), -1, 1), rows
+            return rows.reshape(n, *cells, c).transpose(0, -1, *range(1, len(cells) + 1)), rows
         return rows.reshape(self.shape), rows
 
     def spread(self, vector: np.ndarray) -> np.ndarray:
         """A value per channel as a row, in the arrays' element type."""
-        vector = vector.astype(self.dtype, copy=False)
-        return np.tile(vector, self.repeats) if self.last else np.repeat(vector, self.repeats)
+        row = np.empty((self.channels, self.repeats), dtype=self.dtype)
+        if self.last:
+            row = row.reshape(self.repeats, self.channels)
+            row[...] = vector
+        else:
+            row[...] = vector[:, None]
+        return row.reshape(self.width)
 
     def column_sums(self, g: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The sums over the rows of two chunks: of g, and of g x.
