@@ -40,7 +40,8 @@ def backward(
     outputs, seeds = _roots(tensors, grad_tensors, create_graph, "backward")
     leaves: dict[int, Any] = {}
     found = sweep(
-        [(edge_of(output), seed) for output, seed in zip(outputs, seeds)],
+        list(map(edge_of, outputs)),
+        seeds,
         create_graph=create_graph,
         retain_graph=create_graph if retain_graph is None else retain_graph,
         leaves=leaves,
@@ -82,7 +83,8 @@ def grad(
             raise GradientError(f"needs inputs that require a gradient, input {i} does not", subject="grad")
     edges = [edge_of(x) for x in inputs]
     found = sweep(
-        list(zip(map(edge_of, outputs), seeds)),
+        list(map(edge_of, outputs)),
+        seeds,
         create_graph=create_graph,
         retain_graph=create_graph if retain_graph is None else retain_graph,
         targets=edges,
@@ -241,8 +243,9 @@ def _jacobian_rows(output: Any, leaves: Sequence[Any], create_graph: bool) -> tu
 def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tuple[list[Any], list[Any]]:
     """The outputs, and a raw array (a Tensor under create_graph) to start each of them with."""
     if gradients is None and isinstance(tensors, TensorBase) and tensors._requires_grad and tensors.size == 1:
-        seed = _ones(tensors)
-        return [tensors], [seed if create_graph else seed.data]
+        return [tensors], [
+            _ones(tensors) if create_graph else namespace(tensors.data).ones_like(tensors.data)
+        ]
     outputs = _each(tensors)
     gradients = [None] * len(outputs) if gradients is None else _each(gradients)
     if len(gradients) != len(outputs):

@@ -43,6 +43,20 @@ from xpnn.backend import (
 _NUMBERS = frozenset((int, float, bool, complex, type(None)))
 
 
+class _Route:
+    """Where a call goes: the type of its arrays, what makes arrays of the library's scalars, the kernels."""
+
+    __slots__ = ("as_array", "kernels", "kind")
+
+    def __init__(self, kind: type, as_array: Callable[[Any], Any] | None, kernels: list) -> None:
+        self.kind = kind
+        self.as_array = as_array
+        self.kernels = kernels
+
+
+_PROMISED = _Route(Deferred, None, [])  # to a promise among the arguments, which may take the operation up
+
+
 class Primitive:
     """A differentiable operation; made by the decorator `primitive`.
 
@@ -58,7 +72,7 @@ class Primitive:
         self.forward = forward
         self.name = forward.__name__.strip("_")
         self.backward_function: Callable | None = None
-        self._table: dict[type, tuple[Backend, list]] = {}
+        self._routes: dict[tuple[type, ...], _Route] = {}  # by the types of the arguments
 
     def backward(self, function: Callable) -> Callable:
         """Decorate the backward: `function(gy, saved, needs, **options)` returns the gradients."""
@@ -72,9 +86,7 @@ class Primitive:
         """Run the forward, or a kernel in its place; record it if a gradient may be asked for."""
         raws: list[Any] = []
         edges: list[Any] = []
-        wrapped = track = plain = promised = False
-        kind: type | None = None
-        entry: Any = None
+        wrapped = track = False
         for arg in args:
             edge = None
             if isinstance(arg, TensorBase):
@@ -82,41 +94,24 @@ class Primitive:
                 if arg._requires_grad:
                     track = True
                     edge = arg.edge or arg
-                if arg.promised:
-                    promised = True
-                    arg = arg.promise
-                else:
-                    arg = arg.data
+                arg = arg.promise if arg.promised else arg.data
             raws.append(arg)
             edges.append(edge)
-            if kind is None:
-                kind = type(arg)
-                entry = self._table.get(kind)
-                plain = entry is not None and not entry[0].several_devices
-            elif plain and type(arg) is not kind and type(arg) not in _NUMBERS:
-                plain = False
-        own_backward = None
-        if promised:
+        own_backward, promised = None, False
+        route = self._routes.get(tuple(map(type, raws))) or self._route(raws, wrapped)
+        if route is _PROMISED:
             result = self._absorbed(raws, options)
             if result is None:  # have the promises kept, and start again
-                return self(
-                    *[arg.settled() if isinstance(arg, TensorBase) else arg for arg in args], **options
-                )
+                return self(*map(_settled, args), **options)
             output, saved, own_backward = result
+            promised = True
         else:
-            if not plain:
-                entry = self._dispatch(raws, wrapped)
-            forward = self.forward
-            if entry[1] and kernels_enabled():
-                for kernel in entry[1]:
-                    if kernel.when is None or kernel.when(*raws, **options):
-                        forward, own_backward, promised = (
-                            kernel.forward,
-                            kernel.backward_function,
-                            kernel.defers,
-                        )
-                        break
-            output, saved = forward(*raws, **options)
+            kernel: Any = self
+            for entry in route.kernels if kernels_enabled() else ():
+                if entry.when is None or entry.when(*raws, **options):
+                    kernel, own_backward, promised = entry, entry.backward_function, entry.defers
+                    break
+            output, saved = kernel.forward(*raws, **options)
         if promised and (not wrapped or switches.anomaly or switches.recorder is not None):
             output, saved, promised = *_kept(output, saved), False
         if not wrapped:
@@ -124,8 +119,8 @@ class Primitive:
 
         several = type(output) is tuple
         originals = outputs = output if several else (output,)
-        if not promised and entry[0].as_array is not None:
-            outputs = tuple([y if type(y) is kind else entry[0].as_array(y) for y in originals])
+        if type(output) is not route.kind and route.as_array is not None and not promised:
+            outputs = tuple([y if type(y) is route.kind else route.as_array(y) for y in originals])
         if switches.anomaly:
             check_finite(outputs, self.name, "output")
         node = None
@@ -151,40 +146,43 @@ class Primitive:
                         return result
         return None
 
-    def _dispatch(self, raws: list, wrapped: bool) -> tuple[Backend, list]:
-        """The backend of the arrays and its kernels for this primitive; checks that the arrays match.
+    def _route(self, raws: list, wrapped: bool) -> _Route:
+        """Where a call with arguments of these types goes; checks that the arrays match.
 
         NumPy's scalars in `raws` become Python's where a Tensor takes part.
         """
-        first = entry = None
+        if any(isinstance(raw, Deferred) for raw in raws):
+            return _PROMISED
+        types = tuple(map(type, raws))
+        first = backend = None
         for i, raw in enumerate(raws):
             if wrapped:
                 raws[i] = raw = python_scalar(raw)
             if type(raw) in _NUMBERS:
                 continue
-            if entry is None:
-                first = raw
-                entry = self._table.get(type(raw)) or self._fill_table(raw)
+            if backend is None:
+                first, backend = raw, self._backend_of(raw)
                 continue
-            if type(raw) is not type(first) and self._fill_table(raw)[0] is not entry[0]:
+            if self._backend_of(raw) is not backend or (
+                backend.several_devices and _other_device(first, raw)
+            ):
                 raise_mismatch(first, raw)
-            if entry[0].several_devices and _other_device(first, raw):
-                raise_mismatch(first, raw)
-        if entry is None:
+        if backend is None:
             raise DTypeError(f"expects an array, got {raws!r:.80}", subject=self.name)
-        return entry
+        route = _Route(type(first), backend.as_array, find_kernels(backend, self.name))
+        unchanged = types == tuple(map(type, raws)) and all(python_scalar(raw) is raw for raw in raws)
+        if unchanged and not backend.several_devices:
+            self._routes[types] = route
+        return route
 
-    def _fill_table(self, raw: Any) -> tuple[Backend, list]:
+    def _backend_of(self, raw: Any) -> Backend:
         if not is_array(raw):
             raise DTypeError(
                 f"expects an array, got {type(raw).__name__}: {raw!r:.80}",
                 subject=self.name,
                 hint="Convert it with xpnn.asarray(...)",
             )
-        backend = backend_of(raw)
-        entry = (backend, find_kernels(backend, self.name))
-        self._table[type(raw)] = entry
-        return entry
+        return backend_of(raw)
 
     def _record(
         self,
@@ -203,10 +201,12 @@ class Primitive:
         else:
             _refuse_complex(outputs, self.name)
             return None
-        kinds, residual = classify(saved, raws, outputs, edges)
-        node = Node(self, options, edges, saved, kinds, len(outputs) if several else 0)
-        node.own_backward = own_backward
-        if residual or (own_backward is not None and not shares_saved(own_backward)):
+        node = Node(self, options, edges, saved, len(outputs) if several else 0, own_backward)
+        if own_backward is None or shares_saved(own_backward):
+            node.kinds, replay = classify(saved, raws, outputs, edges)
+        else:
+            replay = True
+        if replay:
             node.inputs = tuple(raws)
         if switches.anomaly:
             node.scope = tuple(switches.scopes)
@@ -245,6 +245,11 @@ def _kept(output: Any, saved: tuple) -> tuple[Any, tuple]:
     """The arrays in place of the promises among the outputs and what is saved."""
     output = tuple(map(array_of, output)) if type(output) is tuple else array_of(output)
     return output, tuple(map(array_of, saved))
+
+
+def _settled(arg: Any) -> Any:
+    """An argument, with its elements computed if they are promised."""
+    return arg.settled() if isinstance(arg, TensorBase) else arg
 
 
 def _refuse_complex(outputs: tuple, name: str) -> None:

@@ -18,6 +18,8 @@ from xpnn.backend import AnomalyError, Deferred, GradientError, array_of, is_arr
 
 _order = itertools.count()
 
+_MAY_BE_PROMISED = (tuple, Deferred)  # gradients
+
 
 class Node:
     """One recorded operation.
@@ -25,7 +27,8 @@ class Node:
     Attributes:
         edges: one per argument (see the module).
         saved: what the forward saved; None once it is freed.
-        kinds: what each saved value is: `i >= 0` is input i, `-1 - j` is output j, None anything else.
+        kinds: what each saved value is: `i >= 0` is input i, `-1 - j` is output j, None anything else. Not
+            known where a kernel saves what it likes.
         outputs: the number of outputs if the forward returned a tuple, 0 if it returned one array.
         inputs: all raw inputs; kept only where the second derivative has to replay the forward.
         own_backward: the backward of the kernel that ran, if it brought one.
@@ -49,17 +52,23 @@ class Node:
     )
 
     def __init__(
-        self, primitive: Any, options: dict, edges: tuple, saved: Any, kinds: tuple, outputs: int
+        self,
+        primitive: Any,
+        options: dict,
+        edges: tuple,
+        saved: Any,
+        outputs: int,
+        own_backward: Callable | None = None,
     ) -> None:
         self.primitive = primitive
         self.options = options
         self.edges = edges
         self.saved = saved
-        self.kinds = kinds
         self.outputs = outputs
+        self.own_backward = own_backward
         self.order = next(_order)
+        self.kinds: tuple = ()
         self.inputs: tuple | None = None
-        self.own_backward: Callable | None = None
         self.hooks: list | None = None
         self.recompute: Any = None
         self.scope: tuple = ()
@@ -107,7 +116,8 @@ def classify(
 
 
 def sweep(
-    roots: Sequence[tuple[Any, Any]],
+    roots: Sequence[Any],
+    seeds: Sequence[Any],
     *,
     create_graph: bool,
     retain_graph: bool,
@@ -117,7 +127,7 @@ def sweep(
     """Walk the tape backwards from `roots` and sum up the gradients.
 
     Args:
-        roots: pairs (edge, gradient); gradients are raw arrays, or Tensors if `create_graph`.
+        roots: edges. seeds: their gradients, raw arrays, or Tensors if `create_graph`.
         targets: the edges that gradients are wanted for; only the paths to them are walked. None walks to
             all leaves.
         leaves: is filled with the leaves that were reached, by `edge_key`.
@@ -126,64 +136,68 @@ def sweep(
     """
     # Where all leaves are wanted, `needed` is None: every node is walked.
     needed = None if targets is None else _nodes_on_paths(roots, targets)
-    wanted = {edge_key(edge) for edge in targets or ()}
+    wanted = set() if targets is None else set(map(edge_key, targets))
     leaves = {} if leaves is None else leaves
     found: dict[Any, Any] = {}
+    # What has arrived so far at nodes that were not walked yet, by their order: a gradient, or a list of one
+    # for each output. The heap has the same nodes, the last recorded first.
     gradients: dict[int, Any] = {}
-    nodes: dict[int, Node] = {}
-    heap: list[int] = []
-
-    def deliver(edges: Sequence[Any], arrived: Sequence[Any]) -> None:
-        """Add each gradient to those that its edge has got already."""
-        for edge, gradient in zip(edges, arrived):
+    heap: list[tuple[int, Node]] = []
+    node: Any = None
+    edges, results = roots, seeds
+    while True:
+        for edge, gradient in zip(edges, results):  # each is added to what its edge has got already
             if edge is None:
                 continue
+            if gradient is None:
+                raise _no_gradient(edges, results, node)
             if type(edge) is not tuple:
                 key = id(edge)
                 if needed is None or key in wanted:
                     leaves[key] = edge
-                    gradient = array_of(gradient)
+                    if isinstance(gradient, Deferred):
+                        gradient = gradient.array()
                     found[key] = found[key] + gradient if key in found else gradient
                 continue
-            node, index = edge
-            order = node.order
-            if order not in nodes:
+            source, index = edge
+            order, outputs = source.order, source.outputs
+            if order not in gradients:
                 if needed is not None and order not in needed and (order, index) not in wanted:
                     continue
-                nodes[order] = node
-                heapq.heappush(heap, -order)
-                gradients[order] = [None] * node.outputs if node.outputs else None
-            if not node.outputs:
-                before = gradients[order]
-                gradients[order] = gradient if before is None else before + gradient
-            else:
-                before = gradients[order][index]
-                gradients[order][index] = gradient if before is None else before + gradient
+                heapq.heappush(heap, (-order, source))
+                gradients[order] = [None] * outputs if outputs else None
+            arrivals, at = (gradients[order], index) if outputs else (gradients, order)
+            before = arrivals[at]
+            arrivals[at] = gradient if before is None else before + gradient
 
-    deliver([edge for edge, _ in roots], [gradient for _, gradient in roots])
-    while heap:
-        order = -heapq.heappop(heap)
-        node = nodes.pop(order)
-        gy = gradients.pop(order)
+        if not heap:
+            break
+        _, node = heapq.heappop(heap)
+        gy = gradients.pop(node.order)
         if node.hooks is not None:
             gy = _run_hooks(node, list(map(array_of, gy)) if node.outputs else array_of(gy), create_graph)
-        edges: Sequence[Any] = node.edges
+        edges = node.edges
         if needed is not None:
+            order = node.order
             for index in range(node.outputs or 1):
                 if (order, index) in wanted:
                     found[order, index] = array_of(gy[index] if node.outputs else gy)
             if order not in needed:
+                edges = ()
                 continue
             edges = [edge if _leads_to(edge, needed, wanted) else None for edge in edges]
-        needs = tuple([edge is not None for edge in edges])
-        results = _pull_back(node, gy, needs, create_graph)
+        results = _pull_back(node, gy, edges, create_graph)
         if not retain_graph:
             node.free()
-        deliver(edges, results)
     for key, leaf in leaves.items():
         if leaf.hooks:
             found[key] = _call_hooks(leaf.hooks, found[key], create_graph)
     return found
+
+
+def _no_gradient(edges: Sequence[Any], results: Sequence[Any], node: Node) -> GradientError:
+    argument = [edge is not None and gradient is None for edge, gradient in zip(edges, results)].index(True)
+    return GradientError(f"returned no gradient for its argument {argument}", subject=node.primitive.name)
 
 
 def edge_of(tensor: TensorBase) -> Any:
@@ -219,22 +233,12 @@ def _isfinite(values: Any) -> Any:
     return abs(values) < float("inf")
 
 
-def _pull_back(node: Node, gy: Any, needs: tuple[bool, ...], create_graph: bool) -> Sequence[Any]:
-    """Run the node's backward; returns a gradient for each argument that needs one."""
+def _pull_back(node: Node, gy: Any, edges: Sequence[Any], create_graph: bool) -> Sequence[Any]:
+    """Run the node's backward; returns a gradient for each argument with an edge."""
     primitive = node.primitive
-    if primitive.backward_function is None:
-        raise GradientError(
-            "has no gradient rule, and a gradient through it was asked for",
-            subject=primitive.name,
-            hint="Call detach() on its input if no gradient should flow",
-        )
-    if node.freed:
-        raise GradientError(
-            f"the recorded graph was freed by an earlier backward sweep (at '{primitive.name}')",
-            hint="Pass retain_graph=True to the first backward() or grad()",
-        )
-    if node.saved is None:
-        node.recompute.fill(node)
+    if node.saved is None or primitive.backward_function is None:
+        _make_ready(node)
+    needs = tuple([edge is not None for edge in edges])
     if node.outputs:
         gy = tuple(gy)
     if create_graph:
@@ -243,16 +247,28 @@ def _pull_back(node: Node, gy: Any, needs: tuple[bool, ...], create_graph: bool)
             results = primitive.backward_function(gy, saved, needs, **node.options)
     else:
         function = node.own_backward or primitive.backward_function
-        if isinstance(gy, tuple | Deferred) and not getattr(function, "takes_deferred", False):
+        if isinstance(gy, _MAY_BE_PROMISED) and not getattr(function, "takes_deferred", False):
             gy = tuple(map(array_of, gy)) if isinstance(gy, tuple) else gy.array()
         results = function(gy, node.saved, needs, **node.options)
-    for need, result in zip(needs, results):
-        if need and result is None:
-            argument = [n and r is None for n, r in zip(needs, results)].index(True)
-            raise GradientError(f"returned no gradient for its argument {argument}", subject=primitive.name)
     if switches.anomaly:
         check_finite(results, f"the backward of {primitive.name}", "gradient", node.scope)
     return results
+
+
+def _make_ready(node: Node) -> None:
+    """Get back what a checkpoint has thrown away. Raises: GradientError if nothing can bring it back."""
+    if node.primitive.backward_function is None:
+        raise GradientError(
+            "has no gradient rule, and a gradient through it was asked for",
+            subject=node.primitive.name,
+            hint="Call detach() on its input if no gradient should flow",
+        )
+    if node.freed:
+        raise GradientError(
+            f"the recorded graph was freed by an earlier backward sweep (at '{node.primitive.name}')",
+            hint="Pass retain_graph=True to the first backward() or grad()",
+        )
+    node.recompute.fill(node)
 
 
 def _saved_as_tensors(node: Node) -> tuple:
@@ -331,11 +347,11 @@ def _call_hooks(hooks: dict[int, Callable], gradient: Any, create_graph: bool) -
     return gradient
 
 
-def _nodes_on_paths(roots: Sequence[tuple[Any, Any]], targets: Sequence[Any]) -> set[int]:
+def _nodes_on_paths(roots: Sequence[Any], targets: Sequence[Any]) -> set[int]:
     """The orders of the nodes whose backward has to run for a gradient to reach one of the targets."""
     wanted = {edge_key(edge) for edge in targets}
     reachable: dict[int, Node] = {}
-    stack = [edge[0] for edge, _ in roots if not isinstance(edge, TensorBase)]
+    stack = [edge[0] for edge in roots if not isinstance(edge, TensorBase)]
     while stack:
         node = stack.pop()
         if node.order in reachable:
