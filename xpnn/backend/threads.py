@@ -108,6 +108,18 @@ def openblas_libraries() -> Iterator[ctypes.CDLL]:
 
 
 @functools.cache
+def openblas_core() -> str:
+    """The processor that NumPy's OpenBLAS has chosen its code for, such as "SkylakeX"; empty if unknown."""
+    for library in openblas_libraries():
+        for name in _OPENBLAS_NAMES:
+            corename = getattr(library, name.format("get_corename"), None)
+            if corename is not None:
+                corename.restype = ctypes.c_char_p
+                return corename().decode()
+    return ""
+
+
+@functools.cache
 def _default_threads() -> int:
     blas = _blas()
     if blas is not None:

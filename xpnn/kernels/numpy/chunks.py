@@ -35,6 +35,25 @@ def row_chunks(part: slice, rows: np.ndarray) -> Iterator[slice]:
         yield slice(first, min(first + count, part.stop))
 
 
+def by_rows(function: Callable[..., Any], passes: float, *arrays: np.ndarray) -> None:
+    """Call `function(*arrays)` on the rows of all arrays in pieces of `CHUNK_BYTES`, each thread on its own.
+
+    Args:
+        passes: the work on each element of the first array, for `parallel`.
+    """
+    first = arrays[0]
+    work = passes * first.size
+    if work < WORTHWHILE and first.nbytes <= CHUNK_BYTES:
+        function(*arrays)
+        return
+
+    def run(part: slice) -> None:
+        for chunk in row_chunks(part, first):
+            function(*[array[chunk] for array in arrays])
+
+    parallel(run, len(first), work)
+
+
 def lying_as(x: np.ndarray, like: np.ndarray) -> np.ndarray:
     """x broadcast to the shape of `like`, in its order of memory without gaps; x itself where it is so."""
     if x.shape == like.shape and x.strides == like.strides and _is_dense(like):

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from xpnn.backend import kernel
-from xpnn.kernels.numpy.chunks import row_chunks
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.chunks import by_rows
+from xpnn.kernels.numpy.constants import ones, row_starts
 from xpnn.kernels.numpy.softmax import EXPONENTIAL, below_largest
+
+# Losses whose sum is a product with ones: of 8 it takes 0.3 us, and as a sum 0.7.
+_FEW = 4096
 
 Loss = tuple[Any, tuple]
 
@@ -39,20 +42,22 @@ def cross_entropy(
     x: np.ndarray, target: np.ndarray, weight: None, kept: None, *, reduction: str, **options: Any
 ) -> Loss:
     """The reference's `_cross_entropy`; it keeps the exponentials, not divided yet, and their sums."""
+    x = np.ascontiguousarray(x)
     count, classes = x.shape
-    powers, losses = np.empty(x.shape, dtype=x.dtype), np.empty(count, dtype=x.dtype)
+    powers, losses = np.empty_like(x), np.empty(count, dtype=x.dtype)
     sums = np.empty(count, dtype=x.dtype)
-    ones = np.ones(classes, dtype=x.dtype)
+    units = ones(classes, x.dtype)
 
-    def evaluate(part: slice) -> None:
-        for chunk in row_chunks(part, x):
-            z = below_largest(x[chunk], powers[chunk])
-            of_target = z[np.arange(len(z)), target[chunk]]
-            np.exp(z, out=z)
-            np.log(np.matmul(z, ones, out=sums[chunk]), out=losses[chunk])
-            losses[chunk] -= of_target
+    def evaluate(
+        x: np.ndarray, target: np.ndarray, z: np.ndarray, sums: np.ndarray, losses: np.ndarray
+    ) -> None:
+        below_largest(x, z)
+        of_target = z.take(row_starts(*z.shape) + target)
+        np.exp(z, out=z)
+        np.log(z.dot(units, sums), out=losses)
+        losses -= of_target
 
-    parallel(evaluate, count, (3 + EXPONENTIAL) * x.size)
+    by_rows(evaluate, 3 + EXPONENTIAL, x, target, powers, sums, losses)
     return _reduced(losses, reduction), (powers, sums, target)
 
 
@@ -63,15 +68,14 @@ def _cross_entropy_backward(
     """gx = gl softmax(x), less gl at the target."""
     powers, sums, target = saved
     share = _share(gy, reduction, len(sums))
-    factors = share / sums
     gx = np.empty_like(powers)
-
-    def pull_back(part: slice) -> None:
-        np.multiply(powers[part], factors[part, None], out=gx[part])
-
-    parallel(pull_back, len(sums), 2 * powers.size)
-    gx[np.arange(len(sums)), target] -= share
+    by_rows(_scale_rows, 2, powers, share / sums, gx)
+    gx.reshape(-1)[row_starts(*gx.shape) + target] -= share
     return gx, None, None, None
+
+
+def _scale_rows(rows: np.ndarray, factors: np.ndarray, out: np.ndarray) -> None:
+    np.multiply(rows, factors[:, None], out=out)
 
 
 @kernel("numpy", "nll_loss", when=_plain_labels)
@@ -96,8 +100,9 @@ def _nll_loss_backward(
 def _reduced(losses: np.ndarray, reduction: str) -> Any:
     if reduction == "none":
         return losses
-    total = np.add.reduce(losses)
-    return total if reduction == "sum" else total / losses.dtype.type(len(losses))
+    count = len(losses)
+    total = losses.dot(ones(count, losses.dtype)) if count <= _FEW else np.add.reduce(losses)
+    return total if reduction == "sum" else total / losses.dtype.type(count)
 
 
 def _share(gy: Any, reduction: str, count: int) -> Any:

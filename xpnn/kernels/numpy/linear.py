@@ -10,9 +10,8 @@ import math
 import numpy as np
 
 from xpnn.backend import kernel, saves_as_reference
-from xpnn.backend.threads import single_threaded_blas
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
-from xpnn.kernels.numpy.products import product
+from xpnn.kernels.numpy.products import column_sums, product
 
 # Elements of the result that are made, and shifted by the bias, at a time.
 _CHUNK = 128 * 1024
@@ -21,7 +20,7 @@ _CHUNK = 128 * 1024
 @kernel("numpy", "linear")
 def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> tuple[np.ndarray, tuple]:
     """The reference's `_linear`."""
-    rows = _as_rows(x)
+    rows = x if x.ndim == 2 else _as_rows(x)
     count, (features_out, features_in) = len(rows), w.shape
     if b is None or count * features_out < _CHUNK:
         y = product(rows, w.T)
@@ -46,18 +45,17 @@ def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> tuple[np.ndarr
 @saves_as_reference
 def _linear_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> tuple:
     x, w = saved
-    gy_rows = _as_rows(gy)
+    rows, gy_rows = (x, gy) if x.ndim == 2 else (_as_rows(x), _as_rows(gy))
     gx = gw = gb = None
     if needs[0]:
         gx = product(gy_rows, w)
         gx = gx if x.ndim == 2 else gx.reshape(x.shape)
     if needs[1]:
-        gw = product(gy_rows.T, _as_rows(x))
+        gw = product(gy_rows.T, rows)
     if needs[2]:
-        with single_threaded_blas():
-            gb = np.ones(len(gy_rows), dtype=gy.dtype) @ gy_rows  # several times faster than a sum
+        gb = column_sums(gy_rows)
     return gx, gw, gb
 
 
 def _as_rows(x: np.ndarray) -> np.ndarray:
-    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

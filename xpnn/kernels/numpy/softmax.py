@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from xpnn.backend import kernel, saves_as_reference
-from xpnn.kernels.numpy.chunks import as_rows, row_chunks
+from xpnn.kernels.numpy.chunks import as_rows, by_rows
+from xpnn.kernels.numpy.constants import ones, row_starts
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import parallel
 
 # An exponential takes as long as this many operations.
 EXPONENTIAL = 2
@@ -29,15 +29,14 @@ def softmax(x: np.ndarray, *, axis: int) -> tuple[np.ndarray, tuple]:
     """The reference's `_softmax`."""
     rows = as_rows(x)
     y = np.empty(rows.shape, dtype=x.dtype)
-    ones = np.ones(rows.shape[1], dtype=x.dtype)
+    units = ones(rows.shape[1], x.dtype)
 
-    def normalise(part: slice) -> None:
-        for chunk in row_chunks(part, rows):
-            out = below_largest(rows[chunk], y[chunk])
-            np.exp(out, out=out)
-            out *= np.reciprocal(out @ ones)[:, None]
+    def normalise(rows: np.ndarray, out: np.ndarray) -> None:
+        below_largest(rows, out)
+        np.exp(out, out=out)
+        out *= np.reciprocal(out @ units)[:, None]
 
-    parallel(normalise, len(rows), (3 + EXPONENTIAL) * rows.size)
+    by_rows(normalise, 3 + EXPONENTIAL, rows, y)
     y = y.reshape(x.shape)
     return y, (y,)
 
@@ -50,12 +49,11 @@ def _softmax_backward(
     y, above = as_rows(saved[0]), as_rows(gy)
     gx = np.empty(y.shape, dtype=y.dtype)
 
-    def pull_back(part: slice) -> None:
-        for chunk in row_chunks(part, y):
-            out = np.subtract(above[chunk], np.vecdot(above[chunk], y[chunk])[:, None], out=gx[chunk])
-            out *= y[chunk]
+    def pull_back(y: np.ndarray, above: np.ndarray, out: np.ndarray) -> None:
+        np.subtract(above, np.vecdot(above, y)[:, None], out=out)
+        out *= y
 
-    parallel(pull_back, len(y), 3 * y.size)
+    by_rows(pull_back, 3, y, above, gx)
     return (gx.reshape(gy.shape),)
 
 
@@ -64,15 +62,14 @@ def log_softmax(x: np.ndarray, *, axis: int) -> tuple[np.ndarray, tuple]:
     """The reference's `_log_softmax`."""
     rows = as_rows(x)
     y = np.empty(rows.shape, dtype=x.dtype)
-    ones = np.ones(rows.shape[1], dtype=x.dtype)
+    units = ones(rows.shape[1], x.dtype)
 
-    def normalise(part: slice) -> None:
-        for chunk in row_chunks(part, rows):
-            out = below_largest(rows[chunk], y[chunk])
-            powers = np.exp(out, out=scratch("powers", out.shape, out.dtype))
-            out -= np.log(powers @ ones)[:, None]
+    def normalise(rows: np.ndarray, out: np.ndarray) -> None:
+        below_largest(rows, out)
+        powers = np.exp(out, out=scratch("powers", out.shape, out.dtype))
+        out -= np.log(powers @ units)[:, None]
 
-    parallel(normalise, len(rows), (3 + EXPONENTIAL) * rows.size)
+    by_rows(normalise, 3 + EXPONENTIAL, rows, y)
     y = y.reshape(x.shape)
     return y, (y,)
 
@@ -84,15 +81,14 @@ def _log_softmax_backward(
 ) -> tuple[np.ndarray]:
     y, above = as_rows(saved[0]), as_rows(gy)
     gx = np.empty(y.shape, dtype=y.dtype)
-    ones = np.ones(y.shape[1], dtype=y.dtype)
+    units = ones(y.shape[1], y.dtype)
 
-    def pull_back(part: slice) -> None:
-        for chunk in row_chunks(part, y):
-            out = np.exp(y[chunk], out=gx[chunk])
-            out *= (above[chunk] @ ones)[:, None]
-            np.subtract(above[chunk], out, out=out)
+    def pull_back(y: np.ndarray, above: np.ndarray, out: np.ndarray) -> None:
+        np.exp(y, out=out)
+        out *= (above @ units)[:, None]
+        np.subtract(above, out, out=out)
 
-    parallel(pull_back, len(y), (3 + EXPONENTIAL) * y.size)
+    by_rows(pull_back, 3 + EXPONENTIAL, y, above, gx)
     return (gx.reshape(gy.shape),)
 
 
@@ -101,5 +97,5 @@ def below_largest(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
 
     NumPy finds the place of the largest four times as fast as its value: 17 us for 1024 rows of 128, not 68.
     """
-    largest = rows[np.arange(len(rows)), rows.argmax(axis=1)]
+    largest = rows.take(row_starts(*rows.shape) + rows.argmax(axis=1))
     return np.subtract(rows, largest[:, None], out=out)
