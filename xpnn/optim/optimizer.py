@@ -132,7 +132,7 @@ class Optimizer:
                 loss = closure()
         for index, group in enumerate(self.param_groups):
             tensors = group["params"]
-            grads = [self._gradient(name, param) for name, param in zip(group["param_names"], tensors)]
+            grads = self._gradients(group)
             done = self._update_together(index, group, grads)
             if len(done) < len(grads):
                 for i, (name, param, grad) in enumerate(zip(group["param_names"], tensors, grads)):
@@ -142,11 +142,12 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or with `set_to_none=False` make them zeros."""
-        for _, param in self.named_parameters():
-            if set_to_none or param.grad is None:
-                param.grad = None
-            else:
-                param.grad = Tensor(_zeros(param.data))
+        for group in self.param_groups:
+            for param in group["params"]:
+                if set_to_none or param.grad is None:
+                    param.grad = None
+                else:
+                    param.grad = Tensor(_zeros(param.data))
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group: a dict with `"params"` and any options that differ from the defaults."""
@@ -356,25 +357,29 @@ class Optimizer:
                 "Give it the parameters themselves",
             )
 
-    def _gradient(self, name: str, param: Tensor) -> Array | None:
-        """The array of the gradient; what a user assigned might broadcast or widen the parameter."""
-        grad = param.grad
-        if grad is None:
-            return None
-        if not isinstance(grad, Tensor):
-            raise self._error(
-                DTypeError,
-                f"expects a Tensor as the gradient of '{name}', got {type(grad).__name__}",
-                "Assign xpnn.Tensor(...) to .grad",
-            )
-        array, data = grad.data, param.data
-        if array.shape != data.shape or array.dtype != data.dtype:
-            raise self._error(
-                ShapeError,
-                f"expects a gradient of shape {param.shape} and {dtype_name(param.dtype)} for '{name}', got "
-                f"{grad.shape} and {dtype_name(grad.dtype)}",
-            )
-        return array
+    def _gradients(self, group: Group) -> list[Array | None]:
+        """The arrays of the gradients; what a user assigned might broadcast or widen the parameter."""
+        arrays: list[Array | None] = []
+        for name, param in zip(group["param_names"], group["params"]):
+            grad = param.grad
+            if grad is None:
+                arrays.append(None)
+                continue
+            if not isinstance(grad, Tensor):
+                raise self._error(
+                    DTypeError,
+                    f"expects a Tensor as the gradient of '{name}', got {type(grad).__name__}",
+                    "Assign xpnn.Tensor(...) to .grad",
+                )
+            array, data = grad.data, param.data
+            if array.shape != data.shape or array.dtype != data.dtype:
+                raise self._error(
+                    ShapeError,
+                    f"expects a gradient of shape {param.shape} and {dtype_name(param.dtype)} for '{name}', "
+                    f"got {grad.shape} and {dtype_name(grad.dtype)}",
+                )
+            arrays.append(array)
+        return arrays
 
     def _refuse_misspelt(self, options: dict[str, Any]) -> None:
         for name in options.keys() - self.defaults.keys() - {"initial_lr"}:

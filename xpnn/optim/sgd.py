@@ -101,7 +101,7 @@ class SGD(Optimizer):
 def _has_momentum(group: Group) -> bool:
     """Whether a direction is kept; a momentum that is an array is one that a schedule cycles."""
     momentum = group["momentum"]
-    return not isinstance(momentum, int | float) or momentum != 0
+    return not isinstance(momentum, (int, float)) or momentum != 0
 
 
 def _undampened(grad: Array, state: State, options: dict[str, Any]) -> Array:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from xpnn.backend.threads import openblas_libraries
+from xpnn.backend.threads import openblas_libraries, single_threaded_blas
 from xpnn.kernels.numpy.memory import scratch
 
 # The names that builds of OpenBLAS give to it, and the integers that they take.
@@ -20,6 +21,9 @@ _NAMES = {
 }
 _KINDS = {"f": ("s", ctypes.c_float), "d": ("d", ctypes.c_double)}
 
+# Up to so many elements the product and the sum are as fast: of 1400 they take 1.1 us, and axpy 2.6.
+_SMALL = 8192
+
 
 def add_scaled(y: np.ndarray, factor: float, x: np.ndarray) -> None:
     """Add `factor x` to `y` in place; both are 1-D, contiguous, and float32 or both float64.
@@ -28,11 +32,18 @@ def add_scaled(y: np.ndarray, factor: float, x: np.ndarray) -> None:
     small network takes SGD 29 us where it took 33. With a BLAS other than OpenBLAS it is the product and the
     sum; so it is for a factor of 0, for which the BLAS would not look at `x`, NaN or not.
     """
-    axpy = _axpy(y.dtype.char)
-    if axpy is None or factor == 0:
-        np.add(y, np.multiply(x, factor, out=scratch("add scaled", x.shape, x.dtype)), out=y)
-    else:
-        axpy(y.size, factor, x.ctypes.data, 1, y.ctypes.data, 1)
+    axpy = _axpy(y.dtype.char) if y.size > _SMALL and factor != 0 else None
+    if axpy is None:
+        out = None if y.size <= _SMALL else scratch("add scaled", x.shape, x.dtype)
+        np.add(y, np.multiply(x, factor, out=out), out=y)
+        return
+    with single_threaded_blas():
+        axpy(y.size, factor, _address(x), 1, _address(y), 1)
+
+
+def _address(x: np.ndarray) -> Any:
+    """Where the elements are, for a C function; `x.ctypes.data`, which reads alike, takes 0.8 us, not 0.3."""
+    return ctypes.byref(ctypes.c_char.from_buffer(x)) if x.flags.writeable else x.ctypes.data
 
 
 @functools.cache

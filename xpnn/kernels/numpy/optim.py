@@ -16,8 +16,8 @@ It writes the new values over the old:
 - `options`: those of the group, as Python numbers.
 
 `parameter_group` cuts the pieces and has made sure that nobody else holds the memory. It calls the kernel
-from several threads at the same time, with pieces that don't overlap, and with the BLAS at one thread: a
-kernel needs no threads of its own and should release Python's global lock. A kernel's guard (`when=`) is
+from several threads at the same time, with pieces that don't overlap: a kernel needs no threads of its own,
+the BLAS's included, and should release Python's global lock. A kernel's guard (`when=`) is
 asked once for a group, with the arguments of its first piece.
 """
 

@@ -24,8 +24,6 @@ from typing import Any
 import numpy as np
 
 from xpnn.backend import BackendError, find_backend, find_kernels, get_num_threads, kernel
-from xpnn.backend.threads import single_threaded_blas
-from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.ownership import sole_owner
 from xpnn.kernels.numpy.parallel import parallel
 
@@ -41,6 +39,11 @@ PIECE_BYTES = 512 * 1024
 # 400,000 it takes 404 and 251.
 _WORTHWHILE = 1_800_000
 
+# Gradients of neighbours in a bundle are copied behind one another if they are no larger than this: to copy
+# 64 KB takes 3 us, which is what the calls take that work on a parameter by itself.
+_GATHERED_BYTES = 64 * 1024
+
+Order = tuple[int, ...]
 Piece = tuple[np.ndarray, Any, State]  # of a parameter, its gradient (or a list of several), its state
 
 
@@ -55,6 +58,7 @@ class ParameterGroup:
         self._size = 0
         self._bundles: list[_Bundle] = []
         self._bundled: set[int] = set()
+        self._in_one_thread = False  # the last update that was not a usual one
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ParameterGroup, ()  # a copy would be of the arrays, and they no views of one memory any more
@@ -83,6 +87,10 @@ class ParameterGroup:
         Returns: the positions of parameters and states that were replaced or updated; the others are left to
         the caller.
         """
+        if self._is_usual(params, grads, states, slots):
+            pieces = [piece for bundle in self._bundles for piece in bundle.all_pieces(grads, states, slots)]
+            _work_on(pieces, name, options, threads=1)
+            return self._bundled
         arrays = tuple([slot for slot in slots if slot != "step"])
         self._forget_outdated(params, states, slots, arrays)
         if len(self._bundled) < len(params):
@@ -91,8 +99,8 @@ class ParameterGroup:
         passes = 2 + 4 * len(arrays)  # over an element: for the step, and for each slot
         threads = get_num_threads() if passes * size / 4 >= _WORTHWHILE else 1
         limit = PIECE_BYTES if threads == 1 else _even_share(size, threads)
-        pieces: list[Piece] = []
-        updated: set[int] = set()
+        self._in_one_thread = threads == 1
+        pieces, updated = [], set()
         for bundle in self._bundles:
             found = bundle.pieces(params, grads, states, slots, limit)
             if found:
@@ -101,6 +109,18 @@ class ParameterGroup:
         if pieces:
             _work_on(pieces, name, options, threads)
         return updated
+
+    def _is_usual(
+        self, params: list[Any], grads: Sequence[Any], states: list[State], slots: tuple[str, ...]
+    ) -> bool:
+        """Whether small bundles are all there is, each with all gradients and as the last update left it.
+
+        It is mostly so, and found out at once where the steps of a general update would each look for a part
+        of it: 10 us less for a small network.
+        """
+        if not (self._in_one_thread and len(self._bundled) == len(params) == self._size):
+            return False
+        return all(bundle.is_usual(params, grads, states, slots) for bundle in self._bundles)
 
     def _forget_outdated(
         self, params: list[Any], states: list[State], slots: tuple[str, ...], arrays: tuple[str, ...]
@@ -130,7 +150,7 @@ class ParameterGroup:
         for i in waiting:
             states[i] = complete(i)
         for members in _bundles_of(waiting, params):
-            self._bundles.append(_Bundle(members, params, states, arrays))
+            self._bundles.append(_Bundle(members, params, grads, states, arrays))
             self._bundled.update(members)
 
 
@@ -138,44 +158,115 @@ kernel("numpy", "parameter_group")(ParameterGroup)  # as a decorator it would hi
 
 
 class _Flat:
-    """Arrays as views of one memory, one behind the other."""
+    """Arrays as views of one memory, one behind the other, their axes in an order where one is given.
 
-    __slots__ = ("memory", "views")
+    Attributes:
+        parts: longer views of the memory, from one of `cuts` to the next.
+    """
 
-    def __init__(self, arrays: list[np.ndarray]) -> None:
-        self._divide(np.concatenate(arrays, axis=None), [array.shape for array in arrays])
+    __slots__ = ("_order", "_shapes", "cuts", "memory", "parts", "views")
+
+    def __init__(self, arrays: list[np.ndarray], cuts: list[int], order: Order | None) -> None:
+        self.cuts = cuts
+        arrays = arrays if order is None else [array.transpose(order) for array in arrays]
+        self._order, self._shapes = order, [array.shape for array in arrays]
+        self._divide(np.concatenate(arrays, axis=None))
+
+    def is_own(self, holders: int) -> bool:
+        """Whether nobody but `holders` known ones holds one of the views, and nobody the memory."""
+        shown = 1 + len(self.views) + len(self.parts)
+        return sole_owner(self.views, holders) and sole_owner((self.memory,), shown)
 
     def own(self, holders: int) -> bool:
-        """Copy the memory if anybody but `holders` known ones holds one of the views, or the memory.
-
-        Returns: whether it did, so that there are new views.
-        """
-        if sole_owner(self.views, holders) and sole_owner((self.memory,), 1 + len(self.views)):
+        """Copy the memory if it is not our own; returns whether it did, so that there are new views."""
+        if self.is_own(holders):
             return False
-        self._divide(self.memory.copy(), [view.shape for view in self.views])
+        self._divide(self.memory.copy())
         return True
 
-    def _divide(self, memory: np.ndarray, shapes: list[tuple[int, ...]]) -> None:
-        ends = list(itertools.accumulate(map(math.prod, shapes)))
+    def _divide(self, memory: np.ndarray) -> None:
+        ends = list(itertools.accumulate(map(math.prod, self._shapes)))
         self.memory = memory
         self.views = [
-            memory[first:last].reshape(shape) for first, last, shape in zip([0, *ends], ends, shapes)
+            memory[first:last].reshape(shape) for first, last, shape in zip([0, *ends], ends, self._shapes)
         ]
+        if self._order is not None:
+            self.views = [view.transpose(np.argsort(self._order)) for view in self.views]
+        self.parts = [memory[first:last] for first, last in itertools.pairwise(self.cuts)]
 
 
 class _Bundle:
-    """Some parameters of a group, by their positions in it, and their slots, each `_Flat`."""
+    """Some parameters of a group, by their positions in it, and their slots, each `_Flat`.
 
-    __slots__ = ("bounds", "param", "positions", "slots")
+    Attributes:
+        bounds: where the parameters begin and end in the memory.
+        alone: of each parameter whether it is updated by itself, as its gradient takes longer to be copied.
+        order: the axes of a large parameter in the order of its memory, that of its first gradient; None
+            where it is as usual. So a method of convolution may have the weights as it likes them best.
+        sections: the positions of those that are updated together where all have a gradient.
+    """
+
+    __slots__ = ("alone", "bounds", "order", "param", "positions", "sections", "slots")
 
     def __init__(
-        self, positions: list[int], params: list[Any], states: list[State], arrays: tuple[str, ...]
+        self,
+        positions: list[int],
+        params: list[Any],
+        grads: Sequence[Any],
+        states: list[State],
+        arrays: tuple[str, ...],
     ) -> None:
+        members = [params[i] for i in positions]
         self.positions = positions
-        self.param = _Flat([params[i] for i in positions])
-        self.slots = {slot: _Flat([states[i][slot] for i in positions]) for slot in arrays}
-        self.bounds = [0, *itertools.accumulate(view.size for view in self.param.views)]
+        self.bounds = [0, *itertools.accumulate(param.size for param in members)]
+        self.alone = [param.nbytes > _GATHERED_BYTES for param in members]
+        runs = _neighbours([0] * len(members), self.alone)
+        self.sections = [positions[first:last] for first, last, _ in runs]
+        cuts = [0, *(self.bounds[last] for _, last, _ in runs)]
+        large = members[0].nbytes > PIECE_BYTES
+        self.order = _order_in_memory(grads[positions[0]]) if large else None
+        self.param = _Flat(members, cuts, self.order)
+        self.slots = {slot: _Flat([states[i][slot] for i in positions], cuts, self.order) for slot in arrays}
         self._place(params, states)
+
+    def is_usual(
+        self, params: list[Any], grads: Sequence[Any], states: list[State], slots: tuple[str, ...]
+    ) -> bool:
+        """Whether all have a gradient and the same number of updates, in memory that nobody has touched."""
+        if self.param.memory.nbytes > PIECE_BYTES:
+            return False
+        for i, view in zip(self.positions, self.param.views):
+            if params[i] is not view or grads[i] is None:
+                return False
+        del view  # who holds one counts
+        if not self.param.is_own(holders=2):  # the Tensor and the list
+            return False
+        if not slots:
+            return not self.slots
+        own = [states[i] for i in self.positions]
+        step = own[0].get("step")
+        if "step" in slots and (
+            step is None or not _identical([s.get("step") for s in own], [step] * len(own))
+        ):
+            return False
+        return len(self.slots) == len(slots) - ("step" in slots) and all(
+            _identical([state.get(slot) for state in own], flat.views) and flat.is_own(holders=1)
+            for slot, flat in self.slots.items()
+        )
+
+    def all_pieces(self, grads: Sequence[Any], states: list[State], slots: tuple[str, ...]) -> list[Piece]:
+        """What there is to update if `is_usual`."""
+        count = 1
+        if "step" in slots:
+            count = int(states[self.positions[0]]["step"]) + 1
+            self._count(self.positions, states, count)
+        pieces: list[Piece] = []
+        for k, members in enumerate(self.sections):
+            grad = grads[members[0]].ravel() if len(members) == 1 else [grads[i] for i in members]
+            state: State = {slot: flat.parts[k] for slot, flat in self.slots.items()}
+            state["step"] = count
+            pieces.append((self.param.parts[k], grad, state))
+        return pieces
 
     def is_current(
         self, params: list[Any], states: list[State], slots: tuple[str, ...], arrays: tuple[str, ...]
@@ -203,7 +294,8 @@ class _Bundle:
         limit: int,
     ) -> list[Piece]:
         """What there is to update, with the memory made our own, and its views in the lists."""
-        runs = self._runs(grads, states)
+        counts = [None if grads[i] is None else int(states[i].get("step", 0)) + 1 for i in self.positions]
+        runs = _neighbours(counts, self.alone)
         if not runs:
             return []
         moved = self.param.own(holders=2)  # the Tensor and the list
@@ -215,11 +307,15 @@ class _Bundle:
         for first, last, count in runs:
             members = self.positions[first:last]
             if "step" in slots:
-                step = np.asarray(count, dtype=self.param.memory.dtype)
-                for i in members:
-                    states[i]["step"] = step
+                self._count(members, states, count)
             pieces += self._cut(first, last, [grads[i] for i in members], count, limit)
         return pieces
+
+    def _count(self, members: list[int], states: list[State], count: int) -> None:
+        """Write down how many updates some members have seen."""
+        step = np.asarray(count, dtype=self.param.memory.dtype)
+        for i in members:
+            states[i]["step"] = step
 
     def _place(self, params: list[Any], states: list[State]) -> None:
         """Put the views in the lists."""
@@ -227,23 +323,12 @@ class _Bundle:
             params[i] = self.param.views[k]
             states[i] |= {slot: flat.views[k] for slot, flat in self.slots.items()}
 
-    def _runs(self, grads: Sequence[Any], states: list[State]) -> list[tuple[int, int, int]]:
-        """Neighbours with a gradient and the same number of updates: the first, the one after, the number."""
-        runs: list[tuple[int, int, int]] = []
-        before = None
-        for k, i in enumerate(self.positions):
-            count = None if grads[i] is None else int(states[i].get("step", 0)) + 1
-            if count is not None:
-                first = runs.pop()[0] if count == before else k
-                runs.append((first, k + 1, count))
-            before = count
-        return runs
-
     def _cut(self, first: int, last: int, grads: list[np.ndarray], count: int, limit: int) -> list[Piece]:
         start, stop = self.bounds[first], self.bounds[last]
         if len(grads) > 1:
             return [self._piece(start, stop, grads, count)]
-        grad, size = grads[0].ravel(), stop - start
+        grad = grads[0] if self.order is None else grads[0].transpose(self.order)
+        grad, size = grad.ravel(), stop - start
         parts = -(-grad.nbytes // limit)
         if parts <= 1:
             return [self._piece(start, stop, grad, count)]
@@ -254,6 +339,28 @@ class _Bundle:
         state: State = {slot: flat.memory[start:stop] for slot, flat in self.slots.items()}
         state["step"] = count
         return self.param.memory[start:stop], grad, state
+
+
+def _neighbours(counts: list[int | None], alone: list[bool]) -> list[tuple[int, int, int]]:
+    """Neighbours that are updated together: the first, the one after the last, and their number of updates.
+
+    Args:
+        counts: the number of this update of each; None where there is none.
+    """
+    runs: list[tuple[int, int, int]] = []
+    before = None
+    for k, (count, by_itself) in enumerate(zip(counts, alone)):
+        if count is not None:
+            first = runs.pop()[0] if count == before and not by_itself else k
+            runs.append((first, k + 1, count))
+        before = None if by_itself else count
+    return runs
+
+
+def _order_in_memory(array: np.ndarray) -> Order | None:
+    """The axes by their steps in memory, the longest first; None if that is their own order."""
+    order = tuple(sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis])))
+    return None if array.flags.c_contiguous or order == tuple(range(array.ndim)) else order
 
 
 def _even_share(size: int, threads: int) -> int:
@@ -269,12 +376,11 @@ def _work_on(pieces: list[Piece], name: str, options: dict[str, Any], threads: i
     def update(part: slice) -> None:
         for share in shares[part]:
             for param, grad, state in share:
-                function(param, _gathered(grad, param), state, options)
+                function(param, _gathered(grad), state, options)
 
     if threads == 1:
         shares = [pieces]
-        with single_threaded_blas():
-            update(slice(1))
+        update(slice(1))
     else:
         shares = _shares(pieces, threads)
         parallel(update, threads, work=math.inf)
@@ -289,27 +395,25 @@ def _shares(pieces: list[Piece], count: int) -> list[list[Piece]]:
 
 
 def _find(name: str, first: Piece, options: dict[str, Any]) -> Callable:
+    param, _, state = first
     for entry in find_kernels(find_backend("numpy"), name):
-        param, grad, state = first
-        if entry.when is None or entry.when(param, _gathered(grad, param), state, options):
+        if entry.when is None or entry.when(param, param, state, options):  # a gradient is of the same kind
             return entry.forward
     raise BackendError(f"there is no kernel '{name}' for NumPy")
 
 
-def _gathered(grad: Any, param: np.ndarray) -> np.ndarray:
+def _gathered(grad: Any) -> np.ndarray:
     """The gradients of several parameters behind one another."""
-    if type(grad) is not list:
-        return grad
-    return np.concatenate(grad, axis=None, out=scratch("optimizer gradients", param.shape, param.dtype))
+    return np.concatenate(grad, axis=None) if type(grad) is list else grad
 
 
 def _bundles_of(positions: list[int], params: list[Any]) -> Iterator[list[int]]:
-    """Positions in bundles: each large parameter by itself, small ones of one element type together."""
+    """Positions in bundles: a parameter above their size by itself, others of one element type together."""
     small: dict[np.dtype, list[int]] = {}
     filled: dict[np.dtype, int] = {}
     for i in positions:
         dtype, size = params[i].dtype, params[i].nbytes
-        if 2 * size > PIECE_BYTES:
+        if size > PIECE_BYTES:
             yield [i]
             continue
         if filled.get(dtype, 0) + size > PIECE_BYTES:
