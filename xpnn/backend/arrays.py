@@ -106,7 +106,10 @@ def is_floating(array: Any) -> bool:
     >>> is_floating(asarray([1.0])), is_floating(asarray([1]))
     (True, False)
     """
-    return _is_of_kind(array, "f", "real floating")
+    dtype = array.dtype
+    if isinstance(dtype, np.dtype):  # by its letter: that takes a tenth of the time of `isdtype`
+        return dtype.kind == "f"
+    return _is_of_kind(array, "real floating")
 
 
 def is_integer(array: Any) -> bool:
@@ -115,7 +118,10 @@ def is_integer(array: Any) -> bool:
     >>> is_integer(asarray([1])), is_integer(asarray([True]))
     (True, False)
     """
-    return _is_of_kind(array, "iu", "integral")
+    dtype = array.dtype
+    if isinstance(dtype, np.dtype):
+        return dtype.kind in "iu"
+    return _is_of_kind(array, "integral")
 
 
 def python_scalar(value: Any) -> Any:
@@ -134,6 +140,8 @@ def item(array: Array) -> Any:
 
 def concrete(array: Array) -> bool:
     """Whether the values can be read: False for the placeholders that `jax.jit` traces with."""
+    if type(array) is np.ndarray:
+        return True
     jax = sys.modules.get("jax")  # never imported for this question alone
     return jax is None or not isinstance(array, jax.core.Tracer)
 
@@ -157,6 +165,9 @@ def extremes(array: Array) -> tuple[int, int]:
     (1, 3)
     """
     if type(array) is np.ndarray:  # a reduction itself takes half of the time of the function around it
+        if array.ndim == 1 and 0 < array.size <= _FEW:
+            values = array.tolist()
+            return min(values), max(values)
         return int(np.minimum.reduce(array, axis=None)), int(np.maximum.reduce(array, axis=None))
     xp = namespace(array)
     return int(xp.min(array)), int(xp.max(array))
@@ -167,6 +178,9 @@ def size_of(shape: tuple[int, ...]) -> int:
     return math.prod(shape)
 
 
+# Integers of which Python finds the extremes faster than NumPy: of 8 in 0.4 us, not 1.6.
+_FEW = 32
+
 _ACCELERATORS = ("cuda", "gpu", "rocm", "tpu", "mps", "xpu", "metal")
 _DTYPE_NAMES = (
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -174,14 +188,10 @@ _DTYPE_NAMES = (
 )
 
 
-def _is_of_kind(array: Any, letters: str, kind: str) -> bool:
-    """Ask NumPy's dtypes by their letter: that takes a tenth of the time of `isdtype`."""
-    dtype = array.dtype
-    if isinstance(dtype, np.dtype):
-        return dtype.kind in letters
+def _is_of_kind(array: Any, kind: str) -> bool:
     if is_tensor(array):
         array = array.data
-    return namespace(array).isdtype(dtype, kind)
+    return namespace(array).isdtype(array.dtype, kind)
 
 
 def _from_python(obj: Any, dtype: Any = None) -> np.ndarray:

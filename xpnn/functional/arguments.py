@@ -135,7 +135,9 @@ def check_rank(x: Any, ranks: int | Sequence[int], subject: str, layout: str, na
 
 def check_shape(x: Any, shape: tuple[int, ...], subject: str, name: str, hint: str = "") -> None:
     """Raise a ShapeError unless `x` is None or has exactly that shape."""
-    if x is not None and tuple(x.shape) != tuple(shape):
+    if x is None or x.shape == shape:
+        return
+    if tuple(x.shape) != tuple(shape):
         raise ShapeError(
             f"expects {name} of shape {tuple(shape)}, got {shape_of(x)}", subject=subject, hint=hint
         )
@@ -175,18 +177,14 @@ def check_indices(
 ) -> bool:
     """Raise an IndexOutOfRangeError that names the first raw index outside of [0, count) and its position.
 
-    The values are read only where that stalls nothing: not while `jax.jit` traces, and not on a GPU,
-    which would have to finish all the work queued so far. `ignored` is an index that is let pass.
+    The values are read only as `seen_in_range` reads them. `ignored` is an index that is let pass.
 
     Returns: whether every index was seen to be in range.
     """
-    if size_of(indices.shape) == 0:
+    if seen_in_range(indices, count):
         return True
-    if not (concrete(indices) and cheap_to_read(indices)):
+    if not _readable(indices):
         return False
-    lowest, highest = extremes(indices)
-    if lowest >= 0 and highest < count:
-        return True
     values = to_numpy(indices)
     wrong = (values < 0) | (values >= count)
     if ignored is not None:
@@ -198,6 +196,24 @@ def check_indices(
     raise IndexOutOfRangeError(
         f"expects {name} between 0 and {count - 1}, got {values[position]}{at}", subject=subject, hint=hint
     )
+
+
+def seen_in_range(indices: Array, count: int) -> bool:
+    """Whether every raw index was seen to be in [0, count).
+
+    The values are read only where that stalls nothing: not while `jax.jit` traces, and not on a GPU,
+    which would have to finish all the work queued so far.
+    """
+    if size_of(indices.shape) == 0:
+        return True
+    if not _readable(indices):
+        return False
+    lowest, highest = extremes(indices)
+    return lowest >= 0 and highest < count
+
+
+def _readable(indices: Array) -> bool:
+    return concrete(indices) and cheap_to_read(indices)
 
 
 def raw_array(x: Any) -> Array:

@@ -20,6 +20,7 @@ from xpnn.functional.arguments import (
     check_reduction,
     check_same_dtype,
     check_shape,
+    seen_in_range,
     shape_of,
 )
 from xpnn.functional.reduction import reduced, share
@@ -70,7 +71,7 @@ def cross_entropy(
         if is_floating(target):
             check_same_dtype("cross_entropy", input, target=target)
     else:
-        _check_labels(input, target, axis, "cross_entropy", f" or probabilities of shape {shape_of(input)}")
+        _check_labels(input, target, axis, "cross_entropy", or_probabilities=True)
         target = as_indices(target)
         kept = _kept(input, target, axis, ignore_index, "cross_entropy")
     return _cross_entropy(
@@ -213,10 +214,10 @@ def _along(vector: Any, x: Any, axis: int) -> Any:
 def _kept(x: Any, labels: Array, axis: int, ignore_index: int, subject: str) -> Array | None:
     """1.0 where a label counts, 0.0 where it is ignored, NaN where it is wrong; None if all count."""
     classes = x.shape[axis]
-    hint = f"The input of shape {shape_of(x)} has {classes} classes on axis {axis}"
-    in_range = check_indices(labels, classes, subject, "labels", hint, ignored=ignore_index)
-    if in_range and not 0 <= ignore_index < classes:
+    if not 0 <= ignore_index < classes and seen_in_range(labels, classes):
         return None
+    hint = f"The input of shape {shape_of(x)} has {classes} classes on axis {axis}"
+    check_indices(labels, classes, subject, "labels", hint, ignored=ignore_index)
     xp = namespace(labels)
     kept = xp.astype(xp.asarray(labels != ignore_index), x.dtype)  # a 0-d comparison is a scalar in NumPy
     wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
@@ -225,16 +226,18 @@ def _kept(x: Any, labels: Array, axis: int, ignore_index: int, subject: str) -> 
 
 def _class_axis(x: Any, subject: str) -> int:
     check_floating(x, subject)
-    if x.ndim == 0:
+    axes = x.ndim
+    if axes == 0:
         raise ShapeError("expects an input of shape (N, C), (N, C, d1, ...) or (C,), got ()", subject=subject)
-    return min(x.ndim - 1, 1)
+    return 1 if axes > 1 else 0
 
 
-def _check_labels(x: Any, labels: Any, axis: int, subject: str, otherwise: str = "") -> None:
+def _check_labels(x: Any, labels: Any, axis: int, subject: str, or_probabilities: bool = False) -> None:
     shape = shape_of(x)
     expected = shape[:axis] + shape[axis + 1 :]
     came = shape_of(labels)
     if came != expected:
+        otherwise = f" or probabilities of shape {shape}" if or_probabilities else ""
         raise ShapeError(
             f"expects labels of shape {expected}{otherwise} for an input of shape {shape}, got {came}",
             subject=subject,
@@ -244,5 +247,7 @@ def _check_labels(x: Any, labels: Any, axis: int, subject: str, otherwise: str =
 
 
 def _check_weight(x: Any, weight: Any, axis: int, subject: str) -> None:
+    if weight is None:
+        return
     check_shape(weight, (x.shape[axis],), subject, "weight", "It has one number per class")
     check_same_dtype(subject, x, weight=weight)

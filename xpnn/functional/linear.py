@@ -33,13 +33,14 @@ def linear(input: Array | Tensor, weight: Array | Tensor, bias: Array | Tensor |
     check_floating(input, "linear")
     check_rank(weight, 2, "linear", "out_features, in_features", "weight")
     check_same_dtype("linear", input, weight=weight, bias=bias)
-    features_out, features_in = weight.shape
-    if input.ndim == 0 or input.shape[-1] != features_in:
-        came = f"{input.shape[-1]} from an input" if input.ndim else "an input"
+    shape, (features_out, features_in) = input.shape, weight.shape
+    if not shape or shape[-1] != features_in:
+        shape = shape_of(input)
+        came = f"{shape[-1]} from an input" if shape else "an input"
         raise ShapeError(
-            f"expects {features_in} input features on the last axis, got {came} of shape {shape_of(input)}",
+            f"expects {features_in} input features on the last axis, got {came} of shape {shape}",
             subject="linear",
-            hint=_hint(shape_of(input), features_in),
+            hint=_hint(shape, features_in),
         )
     check_shape(bias, (features_out,), "linear", "bias")
     return _linear(input, weight, bias)
