@@ -13,10 +13,14 @@ import numpy as np
 
 from xpnn.backend import kernel, saves_as_reference
 from xpnn.kernels.numpy.chunks import by_element, lying_as
+from xpnn.kernels.numpy.constants import zero
 from xpnn.kernels.numpy.memory import scratch
 
 # Elements below which the reference's fewer calls are faster.
 LARGE = 100_000
+
+# Elements up to which the fewest calls are fastest, whatever they cost for an element.
+_FEW = 4096
 
 # 2 Phi(x) - 1 = tanh(x P(x^2)), with the polynomial P fitted so that Phi is off by at most 3e-8, half a unit
 # in float32's last place; beyond the farthest x that it was fitted for, Phi is 1 in float32. Lowest power
@@ -248,10 +252,13 @@ def _tanh_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> Gra
 # ---- ReLU ----
 
 
-# 0.1 and 0.2; the reference 0.17 and 0.2.
-@kernel("numpy", "relu", when=_is_large)
+# 0.1 and 0.2; the reference 0.17 and 0.2. Of 1024 elements: 0.8 us and 0.9; the reference 2.2 and 2.0.
+@kernel("numpy", "relu")
 def relu(x: np.ndarray) -> Result:
     """The reference's `_relu`; `clip` needs no array of zeros, and is as fast as `maximum` with one."""
+    if x.size <= _FEW:
+        y = np.maximum(x, zero(x.dtype))
+        return y, (y,)
     y = np.empty_like(x)
     by_element(lambda y, x: np.clip(x, 0.0, math.inf, out=y), 0.5, y, lying_as(x, y))
     return y, (y,)
@@ -261,6 +268,10 @@ def relu(x: np.ndarray) -> Result:
 @saves_as_reference
 def _relu_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> Gradient:
     (y,) = saved
+    if y.size <= _FEW:
+        gx = np.greater(y, zero(y.dtype)).astype(y.dtype)
+        gx *= gy
+        return (gx,)
     gx = np.empty_like(y)
 
     def pull_back(out: np.ndarray, gy: np.ndarray, y: np.ndarray) -> None:
