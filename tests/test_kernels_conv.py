@@ -173,6 +173,31 @@ def test_cells(
         check(window, batch, inputs, outputs, 1)
 
 
+@pytest.mark.parametrize("options", [{"momentum": 0.9}, {}])
+def test_large_weights_lie_as_their_gradients_do(options: dict[str, float]) -> None:
+    """The optimizer puts them in the order of memory that the method likes, which the user does not see."""
+
+    def train() -> Any:
+        rng = np.random.default_rng(0)
+        weight = xpnn.tensor(rng.standard_normal((160, 130, 3, 3)), requires_grad=True)
+        bias = xpnn.tensor(rng.standard_normal(160), requires_grad=True)
+        optimizer = xpnn.optim.SGD([weight, bias], lr=0.01, **options)
+        for _ in range(3):
+            optimizer.zero_grad()
+            x = xpnn.tensor(rng.standard_normal((4, 130, 2, 2)))
+            conv.conv2d(x, weight, bias, padding=1).tanh().sum().backward()
+            optimizer.step()
+        return weight.data
+
+    with reference_only():
+        expected = train()
+    actual = train()
+    assert expected.flags.c_contiguous
+    assert actual.shape == expected.shape
+    assert actual.transpose(0, 2, 3, 1).flags.c_contiguous
+    assert np.abs(actual - expected).max() < 1e-12
+
+
 def test_exact_leaves_winograd_out() -> None:
     """Both are right; the plain sums are nearer."""
     rng = np.random.default_rng(0)

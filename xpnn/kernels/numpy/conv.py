@@ -138,7 +138,7 @@ def conv_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...], **optio
         gx, _ = conv_input_gradient.forward(gy, w, size=x.shape[2:], **options)
     if needs[1] and gw is None:
         gw, _ = conv_weight_gradient.forward(x, gy, kernel_size=w.shape[2:], **options)
-    return gx, gw, _sum_over_windows(_as_images(gy)) if needs[2] else None
+    return gx, gw, sum_over_windows(_as_images(gy)) if needs[2] else None
 
 
 @kernel("numpy", "conv_input_gradient", when=_input_gradient_suits)
@@ -209,7 +209,7 @@ def conv_weight_gradient(
         gw = conv_planes.correlate(images, upstream, windows)
     else:
         gw = _correlate(channels_last(images), channels_last(upstream), windows, groups)
-    return np.ascontiguousarray(gw).reshape(*gw.shape[:2], *kernel_size), (x, gy)
+    return _in_order(gw).reshape(*gw.shape[:2], *kernel_size), (x, gy)
 
 
 # ---- choice among the methods, channels last ----
@@ -254,11 +254,16 @@ def _both_gradients(
     groups: int,
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """The gradients of x and w, if a method makes them from one gathering of gy."""
-    if groups > 1 or set(stride) != {1} or _few_channels(x.shape[1], groups):
+    if groups > 1 or _few_channels(x.shape[1], groups):
         return None, None
     images, upstream, kernels = _as_images(x), _as_images(gy), _as_images(w)
     windows = _windows(w.shape[2:], gy.shape[2:], stride, padding, dilation)
-    if _method(channels_last(images), channels_last(upstream), windows) is conv_cells:
+    gx = channels_last_empty(gy, x.shape[1], images.shape[2:])
+    target = channels_last(gx)
+    if _method(target, channels_last(upstream), windows) is conv_cells:
+        gw = conv_cells.gradients(channels_last(images), kernels, channels_last(upstream), target, windows)
+        return gx.reshape(x.shape), gw.reshape(w.shape)
+    if set(stride) != {1}:
         return None, None
     around = tuple(
         (d * (k - 1) - before, d * (k - 1) - after)
@@ -266,13 +271,11 @@ def _both_gradients(
     )
     windows = replace(windows, out_size=images.shape[2:], padding=around)
     source, windows = _without_cropping(channels_last(upstream), windows)
-    gx = channels_last_empty(gy, x.shape[1], images.shape[2:])
-    target = channels_last(gx)
     method = _method(source, target, windows)
     if method is conv_columns:
         return None, None
     gw = method.gradients(channels_last(images), kernels, source, target, windows)
-    return gx.reshape(x.shape), np.ascontiguousarray(gw).reshape(w.shape)
+    return gx.reshape(x.shape), _in_order(gw).reshape(w.shape)
 
 
 def _method(x: np.ndarray, y: np.ndarray, windows: Windows) -> Any:
@@ -407,7 +410,16 @@ def _without_cropping(x: np.ndarray, windows: Windows) -> tuple[np.ndarray, Wind
     return x[(slice(None), *inside)], replace(windows, padding=padding)
 
 
-def _sum_over_windows(gy: np.ndarray) -> np.ndarray:
+def _in_order(gw: np.ndarray) -> np.ndarray:
+    """A gradient (O, C, KH, KW) with its memory in the order (O, KH, KW, C), or else in that of its axes.
+
+    The first is as methods make it, and an optimizer lets large weights lie in memory as their gradients do:
+    for 512 channels each copy of weights or gradient is a tenth of the time.
+    """
+    return gw if channels_last(gw).flags.c_contiguous else np.ascontiguousarray(gw)
+
+
+def sum_over_windows(gy: np.ndarray) -> np.ndarray:
     """The gradient (O,) of the bias.
 
     Products with ones: 0.05 of the time of `gy.sum`. Short rows of channels are joined to longer ones.
