@@ -158,7 +158,8 @@ def conv_input_gradient(
     Input cell j gets `w[t] gy[i]` from all i and t with `s i + d t = j + p`. Only kernel cells t with the
     same remainder of `d t` by s as `j + p` has can meet that; for them i is `(j + p) // s` minus a
     constant. So the input cells of one remainder are a convolution, with stride 1, of gy by those cells
-    of the kernel in reverse order: one for each remainder, and no column is ever added up ("col2im").
+    of the kernel in reverse order: one for each remainder. Methods that make all of a strided one faster
+    have a function `fold` for that.
     """
     windows = _windows(w.shape[2:], gy.shape[2:], stride, padding, dilation)
     upstream, kernels, channels = _as_images(gy), _as_images(w), w.shape[1] * groups
@@ -169,8 +170,9 @@ def conv_input_gradient(
         return gx.reshape(len(gy), channels, *size), (gy, w)
     gx = channels_last_empty(gy, channels, image_size)
     target = channels_last(gx)
-    if groups == 1 and _method(target, channels_last(upstream), windows) is conv_cells:
-        conv_cells.fold(channels_last(upstream), kernels, target, windows)
+    method = _method(target, channels_last(upstream), windows)
+    if groups == 1 and (method is conv_cells or (method is conv_columns and windows.stride != (1, 1))):
+        method.fold(channels_last(upstream), kernels, target, windows)
         return gx.reshape(len(gy), channels, *size), (gy, w)
     axes = [list(_remainders(image_size[axis], axis, windows)) for axis in (0, 1)]
     if _leave_gaps(axes, windows):

@@ -10,9 +10,11 @@ time: each thread then makes some of the outputs, from its part of the weights, 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
+from xpnn.backend import get_num_threads
 from xpnn.kernels.numpy.conv_layout import Windows, chunks, padded, strided, total_of
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
@@ -56,6 +58,68 @@ def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
         return total
 
     return _kernel(total_of(parallel(work, len(x), _work(x, gy, windows))), windows)
+
+
+def fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> None:
+    """Write the gradient of `convolve` with respect to x to gx (N, H, W, C): "col2im".
+
+    One product makes what each window sends to all cells that it sees; it is added to the image, which is
+    divided into blocks as large as the strides: cells of a window in one row of a block lie behind one
+    another, here and there. 64 channels of 16x16 from 128, 3x3 by strides of 2: 0.75 of the time of one
+    convolution for each place in a block; 16 of 32x32 from 32: 0.8; with the columns of each cell of the
+    kernel added by themselves 0.85 and 1.0.
+    """
+
+    def fold_part(images: slice, channels: slice) -> None:
+        kernel = np.ascontiguousarray(w[:, channels].transpose(0, 2, 3, 1)).reshape(len(w), -1)
+        for chunk in chunks(images, 2 * _images_in_chunk(gx, windows)):
+            shape = (chunk.stop - chunk.start, *windows.out_size, *windows.kernel_size)
+            cells = scratch("columns", (*shape, channels.stop - channels.start), gy.dtype)
+            multiply(_flat(gy[chunk]), kernel, out=cells.reshape(-1, kernel.shape[1]))
+            _add_cells(cells, gx[chunk, :, :, channels], windows)
+
+    every, work = slice(0, gx.shape[3]), _work(gx, gy, windows)
+    if len(gy) >= get_num_threads():
+        parallel(lambda images: fold_part(images, every), len(gy), work)
+    else:
+        parallel(lambda channels: fold_part(slice(0, len(gy)), channels), gx.shape[3], work)
+
+
+def _add_cells(cells: np.ndarray, gx: np.ndarray, windows: Windows) -> None:
+    """Write the sums of what windows send to their cells (N, OH, OW, KH, KW, C) to gx (N, H, W, C)."""
+    (n, height, width, c), (down, along) = gx.shape, windows.stride
+    rows, columns = -(-height // down), -(-width // along)
+    whole = (n, rows * down, columns * along, c)
+    direct = gx.flags.c_contiguous and gx.shape == whole
+    target = gx if direct else scratch("columns sums", whole, gx.dtype)
+    target[...] = 0
+    blocks = target.reshape(n, rows, down, columns, along * c)
+    cells = cells.reshape(*cells.shape[:4], -1)
+    for u, some_rows, block_rows, row, _ in _runs(0, rows, windows):
+        for v, some_columns, block_columns, first, count in _runs(1, columns, windows):
+            sent = cells[:, some_rows, some_columns, u, v * c : (v + count) * c]
+            blocks[:, block_rows, row, block_columns, first * c : (first + count) * c] += sent
+    if not direct:
+        gx[...] = target[:, :height, :width]
+
+
+def _runs(axis: int, blocks: int, windows: Windows) -> Iterator[tuple[int, slice, slice, int, int]]:
+    """The cells of windows along one axis, in runs that lie in one block behind one another.
+
+    Yields: the first cell of the kernel, the windows, the blocks where it lies in the image, its place in a
+    block, and the number of cells; of rows, each is a run by itself.
+    """
+    stride, dilation, before = windows.stride[axis], windows.dilation[axis], windows.padding[axis][0]
+    t = 0
+    while t < windows.kernel_size[axis]:
+        block, place = divmod(t * dilation - before, stride)
+        count = 1
+        if axis == 1 and dilation == 1:
+            count = min(stride - place, windows.kernel_size[axis] - t)
+        first, last = max(-block, 0), min(blocks - block, windows.out_size[axis])
+        if first < last:
+            yield t, slice(first, last), slice(first + block, last + block), place, count
+        t += count
 
 
 def _correlate_outputs(columns: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
