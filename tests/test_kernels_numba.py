@@ -18,7 +18,6 @@ from xpnn import optim
 from xpnn.autograd import grad, tensor
 from xpnn.backend import (
     array_of,
-    choose_kernel,
     compiled,
     find_backend,
     find_kernels,
@@ -263,79 +262,6 @@ def test_convolution(
     compare(conv._conv, (x, w, b), options, gy)
 
 
-@examples(80)
-@given(
-    st.integers(1, 5),
-    st.sampled_from([3, 16, 20, 32, 48]),
-    st.sampled_from([16, 32, 48]),
-    arrays(),
-    st.tuples(st.integers(1, 4), st.integers(1, 3)),
-    st.tuples(st.integers(1, 3), st.integers(1, 2)),
-    st.tuples(st.integers(1, 2), st.integers(1, 2)),
-    st.tuples(st.integers(1, 13), st.integers(1, 18)),
-    st.sampled_from([1, 2, 3]),
-)
-def test_methods_of_convolution(
-    batch: int, channels: int, outputs: int, kind: Any, kernel_size: Any, stride: Any, dilation: Any,
-    windows: Any, threads: int,
-) -> None:  # fmt: skip
-    """Those that NumPy's kernel chooses where they suit."""
-    kind["dtype"] = "float32"
-    padding = tuple((k // 2, (k - 1) // 2) for k in kernel_size)
-    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": 1}
-    size = [
-        max((n - 1) * s + d * (k - 1) + 1 - sum(p), 1)
-        for n, k, s, d, p in zip(windows, kernel_size, stride, dilation, padding, strict=True)
-    ]
-    compare_methods((batch, channels, *size), (outputs, channels, *kernel_size), kind, options, threads)
-
-
-@examples(40)
-@given(
-    st.integers(1, 9),
-    st.sampled_from([32, 48, 64]),
-    st.sampled_from([32, 80]),
-    arrays(),
-    st.tuples(st.integers(1, 13), st.integers(1, 18)),
-    st.tuples(*(st.integers(0, 2) for _ in range(4))),
-    st.sampled_from([1, 2, 3]),
-)
-def test_winograd(
-    batch: int, channels: int, outputs: int, kind: Any, size: Any, pad: Any, threads: int
-) -> None:
-    kind["dtype"] = "float32"
-    padding = (pad[:2], pad[2:])
-    if min(cells + sum(p) for cells, p in zip(size, padding, strict=True)) < 3:
-        return
-    options = {"stride": (1, 1), "padding": padding, "dilation": (1, 1), "groups": 1}
-    compare_methods((batch, channels, *size), (outputs, channels, 3, 3), kind, options, threads, scale=5)
-
-
-def compare_methods(
-    shape: Any, kernel: Any, kind: Any, options: Any, threads: int, scale: float = 1.0
-) -> None:
-    """The convolution and its gradients on so many threads; their errors are relative to their size."""
-    x, w, b = array(shape, kind), array(kernel, kind) / 8, array(kernel[:1], kind)
-    with reference_only():
-        gy = array(conv._conv(x, w, b, **options).shape, kind)
-    before = xpnn.get_num_threads()
-    xpnn.set_num_threads(threads)
-    try:
-        compare(conv._conv, (x, w, b), options, gy, scale, compiled=False)
-    finally:
-        xpnn.set_num_threads(before)
-
-
-def test_exact_precision_leaves_out_winograd() -> None:
-    kind = {"dtype": "float32", "lies": "channels last", "rng": np.random.default_rng(0)}
-    options = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
-    xpnn.set_precision("exact")
-    try:
-        compare_methods((2, 32, 8, 8), (32, 32, 3, 3), kind, options, 2, scale=0.1)
-    finally:
-        xpnn.set_precision("fast")
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("kind", "options"),
@@ -414,16 +340,9 @@ def test_empty_arrays_are_left_to_others() -> None:
     assert compiled_entry(pool._max_pool, (x,), WINDOW) is None
 
 
-def compare(
-    primitive: Any, inputs: Any, options: Any, gy: Any = None, scale: float = 1.0, compiled: bool = True
-) -> None:
-    """Kernel and reference: same values, same element type, nothing written to; first derivatives with gy.
-
-    Args:
-        compiled: the kernel is one that Numba compiles, not NumPy's, parts of which it may compile.
-    """
-    find = compiled_entry if compiled else entry_for
-    entry = find(primitive, inputs, options)
+def compare(primitive: Any, inputs: Any, options: Any, gy: Any = None, scale: float = 1.0) -> None:
+    """Kernel and reference: same values, same element type, nothing written to; first derivatives with gy."""
+    entry = compiled_entry(primitive, inputs, options)
     assert entry is not None, f"no compiled kernel for {primitive}"
     copies = [None if x is None else x.copy() for x in inputs]
     outputs, saved = entry.forward(*inputs, **options)
@@ -452,11 +371,6 @@ def compiled_entry(primitive: Any, inputs: Any, options: Any) -> Any:
         if entry.forward.__module__.startswith("xpnn.kernels.numba") and entry.when(*inputs, **options):
             return entry
     return None
-
-
-def entry_for(primitive: Any, inputs: Any, options: Any) -> Any:
-    """The kernel that takes a call."""
-    return choose_kernel(find_backend("numpy"), primitive.name, *inputs, **options)
 
 
 def run(primitive: Any, inputs: Any, options: Any) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.backend import compiled
-from xpnn.kernels.numba import conv_direct, winograd
+from xpnn.kernels.numba import conv_direct, conv_small, winograd
 from xpnn.kernels.numba.compiling import can_run
 from xpnn.kernels.numpy.conv import faster_methods
 from xpnn.kernels.numpy.conv_layout import Windows
@@ -21,7 +21,7 @@ def _choose(x: np.ndarray, y: np.ndarray, windows: Windows) -> Any:
     """The module for a convolution of x (N, H, W, C) to y (N, OH, OW, O), if there is one."""
     if not compiled.compiled_enabled() or x.dtype != np.float32:
         return None
-    for method in (winograd, conv_direct):
+    for method in (winograd, conv_small, conv_direct):
         if method.suits(x, y, windows) and can_run(method.FUNCTIONS, x.dtype):
             return method
     return None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.kernels.numba.compiling import Integer, Out3, OutStrided4, Strided4, compiled_function
+from xpnn.kernels.numba.compiling import Out3, OutStrided4, Strided4, compiled_function
 from xpnn.kernels.numba.products import panel_width
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
@@ -35,22 +35,14 @@ def _pack_kernel(w: Strided4, panels: Out3) -> None:
 
 
 @compiled_function
-def _unpack_kernel(total: Strided4, backwards: Integer, w: OutStrided4) -> None:
-    """w (O, C, KH, KW) of total (KH, O, KW, C); or w (C, O, KH, KW), with its cells backwards."""
+def _unpack_kernel(total: Strided4, w: OutStrided4) -> None:
+    """w (O, C, KH, KW) of total (KH, O, KW, C)."""
     height, outputs, width, channels = total.shape
-    if not backwards:
-        for o in range(outputs):
-            for c in range(channels):
-                for u in range(height):
-                    for v in range(width):
-                        w[o, c, u, v] = total[u, o, v, c]
-        return
-    for first in range(0, outputs, _LINE):  # so that a line of the cache is used while it is there
-        for c in range(channels):
-            for o in range(first, min(first + _LINE, outputs)):
-                for u in range(height):
-                    for v in range(width):
-                        w[c, o, height - 1 - u, width - 1 - v] = total[u, o, v, c]
+    for o in range(outputs):
+        for u in range(height):
+            for v in range(width):
+                for c in range(channels):
+                    w[o, c, u, v] = total[u, o, v, c]
 
 
 PACKING = (_pack_kernel, _unpack_kernel)
@@ -69,30 +61,18 @@ def panels_of(w: np.ndarray) -> np.ndarray:
 
 
 def kernel_of(total: np.ndarray, backwards: bool) -> np.ndarray:
-    """The gradient (O, C, KH, KW) of sums (KH, O, KW, C); backwards (C, O, KH, KW) as of `unpack`."""
+    """The gradient (O, C, KH, KW) of sums (KH, O, KW, C); backwards of (KH, C, KW, O), last cell first."""
+    if backwards:
+        total = total[::-1, :, ::-1].transpose(0, 3, 2, 1)
     height, outputs, width, channels = total.shape
-    gw = empty_kernel(outputs, channels, (height, width), backwards)
-
-    def work(part: slice) -> None:
-        unpack(total[:, part], backwards, part_of_kernel(gw, part, backwards))
-
-    parallel(work, outputs, gw.size * _COPY)
+    gw = np.empty((outputs, channels, height, width), dtype=total.dtype)
+    parallel(lambda part: unpack(total[:, part], gw[part]), outputs, gw.size * _COPY)
     return gw
 
 
-def empty_kernel(outputs: int, channels: int, size: tuple[int, int], backwards: bool) -> np.ndarray:
-    """For the gradient of a kernel, or of one with outputs and channels exchanged."""
-    return np.empty((channels, outputs, *size) if backwards else (outputs, channels, *size), dtype=np.float32)
-
-
-def part_of_kernel(w: np.ndarray, outputs: slice, backwards: bool) -> np.ndarray:
-    """Some outputs of such a kernel."""
-    return w[:, outputs] if backwards else w[outputs]
-
-
-def unpack(total: np.ndarray, backwards: bool, gw: np.ndarray) -> None:
-    """Write sums (KH, O, KW, C) to gw (O, C, KH, KW); backwards to (C, O, KH, KW), the last cell first."""
-    _unpack_kernel(total, backwards, gw)
+def unpack(total: np.ndarray, gw: np.ndarray) -> None:
+    """Write sums (KH, O, KW, C) to gw (O, C, KH, KW)."""
+    _unpack_kernel(total, gw)
 
 
 def aligned_scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:

@@ -32,8 +32,6 @@ from xpnn.kernels.numba.conv_packing import (
     PACKING,
     aligned_empty,
     aligned_scratch,
-    empty_kernel,
-    part_of_kernel,
     unpack,
 )
 from xpnn.kernels.numba.products import MOST_LANES, NOWHERE, add_products, copy_numbers, lanes, panel_width
@@ -108,13 +106,13 @@ def _multiply(
 
 @inlined
 def _correlate(
-    tiles: Any, upstream: Any, count: Any, lanes: Any, nowhere: Any, zeros: Any, adds: Any, total: Any
+    of_outputs: Any, of_channels: Any, count: Any, lanes: Any, nowhere: Any, zeros: Any, adds: Any, total: Any
 ) -> None:
-    """total[k] = upstream[k]^T tiles[k], for each of the 36 cells; added to what is there if `adds`."""
-    channels, outputs = tiles.shape[2], upstream.shape[2]
+    """total[k] = gy[k]^T x[k] of transformed tiles, for each of the 36 cells; added to it, if `adds` is 1."""
+    outputs, channels = of_outputs.shape[2], of_channels.shape[2]
     for k in range(36):
-        seen = tiles[k].reshape(tiles[k].size)
-        above = upstream[k].reshape(upstream[k].size)
+        above = of_outputs[k].reshape(of_outputs[k].size)
+        seen = of_channels[k].reshape(of_channels[k].size)
         sums = total[k].reshape(total[k].size)
         for column in range(0, channels, 2 * lanes):
             add_products(
@@ -145,8 +143,8 @@ def _write_row(products: Any, first: Any, columns: Any, bias: Any, edge: Any, y:
 @compiled_function
 def _convolve(
     x: In4, top: Integer, left: Integer, kernels: In4, lanes: Integer, b: In1, y: OutStrided4, gy: In4,
-    total: Out3, rows: Integer, columns: Integer, nowhere: Places, strip: Out2, above: Out2, edge: Out1,
-    tiles: Out3, products: Out3, upstream: Out3,
+    total: Out3, turned: Integer, rows: Integer, columns: Integer, nowhere: Places, strip: Out2,
+    above: Out2, edge: Out1, tiles: Out3, products: Out3, upstream: Out3,
 ) -> None:  # fmt: skip
     """The convolution of x, plus b, to y (N, OH, OW, O); and its correlation with gy, to `total`.
 
@@ -154,7 +152,7 @@ def _convolve(
 
     Args:
         kernels: (panels, 36, C or more, width), of width / lanes vectors.
-        total: (36, O or more, C).
+        total: (36, O or more, C); if `turned`, (36, C or more, O).
         rows, columns: of tiles in an image.
         strip, above: rows of cells of x and gy, framed. edge: (4 * 4 * O,).
         tiles, products, upstream: (36, tiles of a chunk, C or O).
@@ -173,7 +171,11 @@ def _convolve(
                 _strip(gy[n], row, 0, above)
                 _transform_row(above, zeros, upstream, s * columns, columns, 1)
         if total.shape[0]:
-            _correlate(tiles, upstream, count * columns, lanes, nowhere, zeros, min(start, 1), total)
+            adds = min(start, 1)
+            if turned:
+                _correlate(tiles, upstream, count * columns, lanes, nowhere, zeros, adds, total)
+            else:
+                _correlate(upstream, tiles, count * columns, lanes, nowhere, zeros, adds, total)
         if kernels.shape[0]:
             _multiply(tiles, count * columns, kernels, kernels.shape[3] // lanes, nowhere, zeros, products)
             for s in range(count):
@@ -268,21 +270,26 @@ def _run(
         kernels = _NO_KERNELS if w is None else _kernels(w)
 
         def sum_images(part: slice) -> np.ndarray:
-            return _convolve_part(x[part], corner, kernels, bias, y[part], gy[part], correlates, windows)
+            return _convolve_part(
+                x[part], corner, kernels, bias, y[part], gy[part], correlates, windows, backwards
+            )
 
         totals = parallel(sum_images, len(x), work)
         return _kernel_gradient(total_of(totals), backwards) if correlates else None
 
     width = panel_width(outputs)
-    gw = empty_kernel(outputs, channels, (3, 3), backwards) if correlates else None
+    shape = (channels, outputs) if backwards else (outputs, channels)
+    gw = np.empty((*shape, 3, 3), dtype=x.dtype) if correlates else None
 
     def make_outputs(panels: slice) -> None:
         part = slice(panels.start * width, panels.stop * width)
         kernels = _NO_KERNELS if w is None else _kernels(w[part])
         upstream = np.ascontiguousarray(gy[..., part])
-        total = _convolve_part(x, corner, kernels, bias[part], y[..., part], upstream, correlates, windows)
+        total = _convolve_part(
+            x, corner, kernels, bias[part], y[..., part], upstream, correlates, windows, backwards
+        )
         if gw is not None:
-            _write_gradient(total, 0, backwards, part_of_kernel(gw, part, backwards))
+            _write_gradient(total, 0, gw[:, part] if backwards else gw[part], backwards)
 
     parallel(make_outputs, outputs // width, work)
     return gw
@@ -302,6 +309,7 @@ def _convolve_part(
     gy: np.ndarray,
     correlates: bool,
     windows: Windows,
+    backwards: bool,
 ) -> np.ndarray:
     """`_convolve` of some images or outputs, with memory for what is between; its sums."""
     channels, outputs = x.shape[3], gy.shape[3]
@@ -312,11 +320,13 @@ def _convolve_part(
     # an odd number, so that the 36 cells of a tile don't meet in few places of the first-level cache
     tiles = strips * columns | 1
     width = max(4 * columns + 2, corner[1] + x.shape[2])
+    sums = (channels, outputs) if backwards else (outputs, channels)
     # with a row too many, so that the 36 cells don't meet in one place of the caches
-    total = aligned_empty((36 if correlates else 0, outputs + 1, channels), x.dtype)
-    total[:, outputs] = 0
+    total = aligned_empty((36 if correlates else 0, sums[0] + 1, sums[1]), x.dtype)
+    total[:, sums[0]] = 0
     _convolve(
-        x, *corner, kernels, lanes(), np.ascontiguousarray(b), y, gy, total, rows, columns, NOWHERE,
+        x, *corner, kernels, lanes(), np.ascontiguousarray(b), y, gy, total, backwards, rows, columns,
+        NOWHERE,
         aligned_scratch("winograd strip", (6, width * channels), x.dtype),
         aligned_scratch("winograd above", (4, 4 * columns * outputs), x.dtype),
         aligned_scratch("winograd edge", (16 * outputs,), x.dtype),
@@ -345,21 +355,21 @@ def _kernels(w: np.ndarray) -> np.ndarray:
 
 
 def _kernel_gradient(total: np.ndarray, backwards: bool) -> np.ndarray:
-    """The gradient (O, C, 3, 3) of the sums (36, O + 1, C); backwards that of the reversed kernel."""
+    """The gradient (O, C, 3, 3) of the sums (36, O + 1, C)."""
     outputs, channels = total.shape[1] - 1, total.shape[2]
-    gw = empty_kernel(outputs, channels, (3, 3), backwards)
+    gw = np.empty((outputs, channels, 3, 3), dtype=total.dtype)
 
     def work(part: slice) -> None:
-        _write_gradient(total, part.start, backwards, part_of_kernel(gw, part, backwards))
+        _write_gradient(total, part.start, gw[part], backwards)
 
     parallel(work, outputs, total.size)
     return gw
 
 
-def _write_gradient(total: np.ndarray, first: int, backwards: bool, gw: np.ndarray) -> None:
-    """For outputs from `first` on, as many as gw has."""
-    outputs, channels = gw.shape[backwards], total.shape[2]
-    # with a vector too many, so that outputs don't meet in one place of the first-level cache
-    cells = np.empty((9, outputs, channels + lanes()), dtype=total.dtype)
+def _write_gradient(total: np.ndarray, first: int, gw: np.ndarray, backwards: bool) -> None:
+    """For outputs from `first` on, as many as gw has; backwards the last cell first."""
+    outputs, channels = gw.shape[:2]
+    cells = np.empty((9, outputs, channels), dtype=total.dtype)
     _transform_gradients(total, first, np.zeros(channels, dtype=total.dtype), cells)
-    unpack(cells[..., :channels].reshape(3, 3, outputs, channels).transpose(0, 2, 1, 3), backwards, gw)
+    target = gw[:, :, ::-1, ::-1] if backwards else gw
+    unpack(cells.reshape(3, 3, outputs, channels).transpose(0, 2, 1, 3), target)
