@@ -91,8 +91,7 @@ def add_correlation(total: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
         b[:whole].reshape(-1, piece, b.shape[1]),
         out=products,
     )
-    for product in products:
-        total += product
+    total += products.sum(axis=0)
     if whole < rows:
         total += a[whole:].T @ b[whole:]
 
