@@ -109,6 +109,8 @@ def is_floating(array: Any) -> bool:
     dtype = array.dtype
     if isinstance(dtype, np.dtype):  # by its letter: that takes a tenth of the time of `isdtype`
         return dtype.kind == "f"
+    if hasattr(dtype, "is_floating_point"):  # PyTorch's says so itself, which serves promises of arrays, too
+        return dtype.is_floating_point
     return _is_of_kind(array, "real floating")
 
 
@@ -165,12 +167,29 @@ def extremes(array: Array) -> tuple[int, int]:
     (1, 3)
     """
     if type(array) is np.ndarray:  # a reduction itself takes half of the time of the function around it
-        if array.ndim == 1 and 0 < array.size <= _FEW:
-            values = array.tolist()
-            return min(values), max(values)
         return int(np.minimum.reduce(array, axis=None)), int(np.maximum.reduce(array, axis=None))
     xp = namespace(array)
     return int(xp.min(array)), int(xp.max(array))
+
+
+def seen_in_range(indices: Array, count: int) -> bool:
+    """Whether every index was seen to be in [0, count).
+
+    The values are read only where that stalls nothing: not while `jax.jit` traces, and not on a GPU,
+    which would have to finish all the work queued so far.
+
+    >>> seen_in_range(np.asarray([0, 2]), 3), seen_in_range(np.asarray([-1, 2]), 3)
+    (True, False)
+    """
+    if type(indices) is np.ndarray and indices.ndim == 1 and indices.size <= _FEW:
+        values = indices.tolist()
+        return not values or (min(values) >= 0 and max(values) < count)
+    if size_of(indices.shape) == 0:
+        return True
+    if not (concrete(indices) and cheap_to_read(indices)):
+        return False
+    lowest, highest = extremes(indices)
+    return lowest >= 0 and highest < count
 
 
 def size_of(shape: tuple[int, ...]) -> int:
@@ -178,7 +197,7 @@ def size_of(shape: tuple[int, ...]) -> int:
     return math.prod(shape)
 
 
-# Integers of which Python finds the extremes faster than NumPy: of 8 in 0.4 us, not 1.6.
+# Integers that Python looks through faster than NumPy: 8 in 0.4 us, not 1.6.
 _FEW = 32
 
 _ACCELERATORS = ("cuda", "gpu", "rocm", "tpu", "mps", "xpu", "metal")

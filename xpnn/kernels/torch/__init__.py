@@ -1,5 +1,5 @@
-"""Kernels for PyTorch: its own convolution and pooling, with their gradients."""
+"""Kernels for PyTorch: its own routines, with their gradients."""
 
-from xpnn.kernels.torch import conv, pool
+from xpnn.kernels.torch import conv, graph, pool, rnn
 
-__all__ = ["conv", "pool"]
+__all__ = ["conv", "graph", "pool", "rnn"]
