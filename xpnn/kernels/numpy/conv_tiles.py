@@ -19,9 +19,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from xpnn.kernels.numpy.conv_layout import Pair, Pairs, chunks, total_of
 from xpnn.kernels.numpy.memory import scratch
@@ -38,7 +38,7 @@ _ALIGN = 16
 Piece = tuple[slice, np.ndarray]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tiles:
     """A convolution without strides and the windows that it is pooled by.
 
@@ -62,13 +62,13 @@ class Tiles:
         """C."""
         return self.kernel[1]
 
-    @property
+    @cached_property
     def seen(self) -> Pair:
         """Cells of the image that a tile sees, in whole steps from one tile to the next."""
         height, width = (-(-(k + t - 1) // t) * t for k, t in zip(self.kernel[2:], self.tile))
         return height, width
 
-    @property
+    @cached_property
     def size(self) -> Pair:
         """Cells of the image that all tiles see."""
         height, width = ((n - 1) * t + seen for n, t, seen in zip(self.count, self.tile, self.seen))
@@ -125,7 +125,7 @@ def convolve(
         return [(images, pool(images)) for images in chunks(part, tiles.chunk(canvas.itemsize))]
 
     def pool(images: slice) -> np.ndarray:
-        windows = _gather(canvas[..., images], tiles)
+        windows = _gather(canvas, images, tiles)
         cells = _cells(windows, tiles)
         np.matmul(kernel, windows, out=cells)
         cells = _by_cell(cells, tiles)
@@ -175,7 +175,7 @@ def gradients(
             np.copyto(above, source)
         else:
             np.multiply(source, y[..., images].transpose(1, 2, 0, 3) > 0, out=above)
-        windows = _gather(canvas[..., images], tiles)
+        windows = _gather(canvas, images, tiles)
         cells = _cells(windows, tiles)
         np.multiply(winners, above.reshape(*tiles.count, 1, -1), out=_by_cell(cells, tiles))
         products = scratch("tiles products", (*tiles.count, tiles.rows, tiles.results), gy.dtype)
@@ -210,16 +210,17 @@ def _collect(gw: np.ndarray, tiles: Tiles) -> np.ndarray:
     return np.ascontiguousarray(total.transpose(3, 1, 2, 0))
 
 
-def _gather(canvas: np.ndarray, tiles: Tiles) -> np.ndarray:
+def _gather(canvas: np.ndarray, images: slice, tiles: Tiles) -> np.ndarray:
     """What each tile sees: (*count, KW * C * KH, n), where tiles side by side share memory."""
-    (down, across), n = tiles.tile, canvas.shape[-1]
+    (down, across), n = tiles.tile, images.stop - images.start
     shape = (tiles.count[0], tiles.size[1], tiles.channels, tiles.seen[0], n)
     gathered = scratch("tiles windows", shape, canvas.dtype)
     channel, row, column, cell = canvas.strides
-    np.copyto(gathered, as_strided(canvas, shape, (down * row, column, channel, row, cell)))
+    strides = (down * row, column, channel, row, cell)
+    np.copyto(gathered, np.ndarray(shape, canvas.dtype, canvas, images.start * cell, strides))
     row, column, _, line, cell = gathered.strides
-    strides = (row, across * column, line, cell)
-    return np.ndarray((*tiles.count, tiles.rows, n), canvas.dtype, gathered, 0, strides)
+    of_tiles = (row, across * column, line, cell)
+    return np.ndarray((*tiles.count, tiles.rows, n), canvas.dtype, gathered, 0, of_tiles)
 
 
 def _cells(windows: np.ndarray, tiles: Tiles) -> np.ndarray:
