@@ -15,6 +15,7 @@ from xpnn.backend.arrays import (
     item,
     move,
     python_scalar,
+    seen_in_range,
     size_of,
     to_numpy,
 )
@@ -131,6 +132,7 @@ __all__ = [
     "registered_kernels",
     "saves_as_reference",
     "scatter",
+    "seen_in_range",
     "set_backend",
     "set_compiled",
     "set_num_threads",

@@ -6,8 +6,8 @@ a module puts its own class and path there as the error passes through.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, wraps
 from typing import Any
 
 from xpnn.backend import (
@@ -19,16 +19,49 @@ from xpnn.backend import (
     cheap_to_read,
     concrete,
     dtype_name,
-    extremes,
     is_floating,
     is_integer,
     is_tensor,
     namespace,
-    size_of,
+    seen_in_range,
     to_numpy,
 )
 
 REDUCTIONS = ("none", "mean", "sum")
+
+_KEPT_SIGNATURES = 1000
+
+
+def once_per_signature(check: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a check of shapes, element types and options: what has passed it is not checked again.
+
+    The arrays, or None, are given by position, the options by keyword. Most calls of a training step are like
+    those of the step before, and a small layer takes hardly longer than its checks.
+    """
+    passed: set[tuple] = set()
+
+    @wraps(check)
+    def checked(*arrays: Any, **options: Any) -> None:
+        signature = list(options.values())
+        for array in arrays:
+            if array is None:
+                signature.append(None)
+            else:  # with the library: element types of different ones do not like to be compared
+                dtype = array.dtype
+                signature += (type(dtype), dtype, array.shape)
+        key = tuple(signature)
+        try:
+            if key in passed:
+                return
+        except TypeError:  # an option that cannot be hashed, such as an array
+            key = ()
+        check(*arrays, **options)
+        if key:
+            if len(passed) >= _KEPT_SIGNATURES:
+                passed.clear()
+            passed.add(key)
+
+    return checked
 
 
 def tuple_of(value: Any, count: int, name: str, subject: str, minimum: int = 0) -> tuple[int, ...]:
@@ -106,12 +139,15 @@ def check_same_dtype(subject: str, x: Any, **others: Any) -> None:
     """
     dtype = x.dtype
     for name, other in others.items():
-        if other is None or other.dtype is dtype:
+        if other is None:
             continue
-        if type(other.dtype) is not type(x.dtype):
+        came = other.dtype
+        if came is dtype:
+            continue
+        if type(came) is not type(dtype):
             namespace(x, other)  # two libraries: that is the mistake to name
-        if other.dtype != x.dtype:
-            mine, its = dtype_name(x.dtype), dtype_name(other.dtype)
+        if came != dtype:
+            mine, its = dtype_name(dtype), dtype_name(came)
             wrong, right = ("input", its) if its == "float32" else (name, mine)
             raise DTypeError(
                 f"expects input and {name} of one element type, got {mine} and {its}",
@@ -183,7 +219,7 @@ def check_indices(
     """
     if seen_in_range(indices, count):
         return True
-    if not _readable(indices):
+    if not (concrete(indices) and cheap_to_read(indices)):
         return False
     values = to_numpy(indices)
     wrong = (values < 0) | (values >= count)
@@ -196,24 +232,6 @@ def check_indices(
     raise IndexOutOfRangeError(
         f"expects {name} between 0 and {count - 1}, got {values[position]}{at}", subject=subject, hint=hint
     )
-
-
-def seen_in_range(indices: Array, count: int) -> bool:
-    """Whether every raw index was seen to be in [0, count).
-
-    The values are read only where that stalls nothing: not while `jax.jit` traces, and not on a GPU,
-    which would have to finish all the work queued so far.
-    """
-    if size_of(indices.shape) == 0:
-        return True
-    if not _readable(indices):
-        return False
-    lowest, highest = extremes(indices)
-    return lowest >= 0 and highest < count
-
-
-def _readable(indices: Array) -> bool:
-    return concrete(indices) and cheap_to_read(indices)
 
 
 def raw_array(x: Any) -> Array:

@@ -10,7 +10,7 @@ from math import nan
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import Array, ShapeError, device_of, is_floating, namespace, size_of
+from xpnn.backend import Array, ShapeError, device_of, is_floating, namespace, seen_in_range, size_of
 from xpnn.functional.arguments import (
     as_indices,
     check_floating,
@@ -20,7 +20,7 @@ from xpnn.functional.arguments import (
     check_reduction,
     check_same_dtype,
     check_shape,
-    seen_in_range,
+    once_per_signature,
     shape_of,
 )
 from xpnn.functional.reduction import reduced, share
@@ -62,16 +62,10 @@ def cross_entropy(
     >>> cross_entropy(scores, np.asarray([0, 0]), reduction="none").round(4).tolist()
     [0.6931, 0.1269]
     """
-    check_probability(label_smoothing, "cross_entropy", "label_smoothing")
-    check_reduction(reduction, "cross_entropy")
-    axis = _class_axis(input, "cross_entropy")
-    _check_weight(input, weight, axis, "cross_entropy")
-    if shape_of(target) == shape_of(input):
-        kept = None
-        if is_floating(target):
-            check_same_dtype("cross_entropy", input, target=target)
-    else:
-        _check_labels(input, target, axis, "cross_entropy", or_probabilities=True)
+    _check_scores(input, target, weight, reduction=reduction, label_smoothing=label_smoothing)
+    axis = min(input.ndim - 1, 1)
+    kept = None
+    if target.ndim < input.ndim:
         target = as_indices(target)
         kept = _kept(input, target, axis, ignore_index, "cross_entropy")
     return _cross_entropy(
@@ -111,6 +105,18 @@ def _cross_entropy_backward(gy, saved, needs, *, axis, reduction, label_smoothin
         if weight is not None:
             gtarget = gtarget * _along(weight, x, axis)
     return gx, gtarget, None, None
+
+
+@once_per_signature
+def _check_scores(input: Any, target: Any, weight: Any, *, reduction: str, label_smoothing: float) -> None:
+    check_probability(label_smoothing, "cross_entropy", "label_smoothing")
+    check_reduction(reduction, "cross_entropy")
+    axis = _class_axis(input, "cross_entropy")
+    _check_weight(input, weight, axis, "cross_entropy")
+    if shape_of(target) != shape_of(input):
+        _check_labels(input, target, axis, "cross_entropy", or_probabilities=True)
+    elif is_floating(target):
+        check_same_dtype("cross_entropy", input, target=target)
 
 
 def nll_loss(

@@ -7,7 +7,14 @@ from typing import Any
 
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import Array, ShapeError, device_of, namespace
-from xpnn.functional.arguments import check_floating, check_rank, check_same_dtype, check_shape, shape_of
+from xpnn.functional.arguments import (
+    check_floating,
+    check_rank,
+    check_same_dtype,
+    check_shape,
+    once_per_signature,
+    shape_of,
+)
 
 
 def linear(input: Array | Tensor, weight: Array | Tensor, bias: Array | Tensor | None = None) -> Any:
@@ -30,19 +37,7 @@ def linear(input: Array | Tensor, weight: Array | Tensor, bias: Array | Tensor |
     >>> linear(np.asarray([[1.0, 2.0]]), np.asarray([[3.0, 4.0]]), np.asarray([0.5])).tolist()
     [[11.5]]
     """
-    check_floating(input, "linear")
-    check_rank(weight, 2, "linear", "out_features, in_features", "weight")
-    check_same_dtype("linear", input, weight=weight, bias=bias)
-    shape, (features_out, features_in) = input.shape, weight.shape
-    if not shape or shape[-1] != features_in:
-        shape = shape_of(input)
-        came = f"{shape[-1]} from an input" if shape else "an input"
-        raise ShapeError(
-            f"expects {features_in} input features on the last axis, got {came} of shape {shape}",
-            subject="linear",
-            hint=_hint(shape, features_in),
-        )
-    check_shape(bias, (features_out,), "linear", "bias")
+    _check(input, weight, bias)
     return _linear(input, weight, bias)
 
 
@@ -70,6 +65,23 @@ def _linear_backward(gy, saved, needs):
         ones = xp.ones((gy_rows.shape[0],), dtype=gy.dtype, device=device_of(gy))
         gb = xp.matmul(ones, gy_rows)
     return gx, gw, gb
+
+
+@once_per_signature
+def _check(input: Any, weight: Any, bias: Any) -> None:
+    check_floating(input, "linear")
+    check_rank(weight, 2, "linear", "out_features, in_features", "weight")
+    check_same_dtype("linear", input, weight=weight, bias=bias)
+    shape, (features_out, features_in) = input.shape, weight.shape
+    if not shape or shape[-1] != features_in:
+        shape = shape_of(input)
+        came = f"{shape[-1]} from an input" if shape else "an input"
+        raise ShapeError(
+            f"expects {features_in} input features on the last axis, got {came} of shape {shape}",
+            subject="linear",
+            hint=_hint(shape, features_in),
+        )
+    check_shape(bias, (features_out,), "linear", "bias")
 
 
 def _as_rows(x: Any) -> Any:
