@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor
+from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor, set_grad
 from xpnn.autograd.mode import enable_grad
 from xpnn.autograd.tape import edge_key, edge_of, sweep
 from xpnn.backend import (
@@ -299,7 +299,7 @@ def _accumulate(leaf: TensorBase, gradient: Any, taken: set[int]) -> None:
     """
     data = leaf.data
     if leaf.grad is None and type(gradient) is type(data) and gradient.dtype == data.dtype:
-        leaf.grad = new_tensor(idioms.own(gradient, taken))  # nearly always: spares what follows
+        set_grad(leaf, new_tensor(idioms.own(gradient, taken)))  # nearly always: spares what follows
         return
     gradient = _as_tensor(gradient)
     if gradient.dtype != leaf.data.dtype:
@@ -365,7 +365,7 @@ def _zeros(like: TensorBase) -> Any:
 
 
 def _ones(like: TensorBase) -> Any:
-    return new_tensor(namespace(like.data).ones_like(like.data))
+    return new_tensor(idioms.ones_like(like.data))
 
 
 def _check_shapes(given: Sequence[Any], expected: Sequence[Any], subject: str, name: str) -> None:

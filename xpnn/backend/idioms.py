@@ -19,6 +19,12 @@ def zeros_like_shape(x: Array, shape: tuple[int, ...]) -> Array:
     return namespace(x).zeros(shape, dtype=x.dtype, device=device_of(x))
 
 
+def ones_like(x: Array) -> Array:
+    """Ones of the shape, element type and device of `x`."""
+    native = backend_of(x).extra.get("ones_like")
+    return namespace(x).ones_like(x) if native is None else native(x)
+
+
 def own(array: Array, taken: set[int]) -> Array:
     """The array, or a copy if somebody else may hold its elements: something to write into in place.
 

@@ -28,6 +28,16 @@ def _numpy_device(device: Any) -> Any:
     return device
 
 
+def _numpy_owns_memory(array: Array) -> bool:
+    flags = array.flags
+    return flags.owndata and flags.writeable
+
+
+def _numpy_ones_like(array: Array) -> np.ndarray:
+    """For a single number, a loss, in 0.2 us; `ones_like` takes 1.3."""
+    return np.ones_like(array) if array.shape else np.array(1, dtype=array.dtype)
+
+
 def _load_torch() -> ModuleType:
     return importlib.import_module("array_api_compat.torch")
 
@@ -135,7 +145,7 @@ register_backend(
         kernels="xpnn.kernels.numpy",
         compiled_kernels="xpnn.kernels.numba",
         as_array=np.asarray,
-        extra={"owns_memory": lambda array: array.flags.owndata and array.flags.writeable},
+        extra={"owns_memory": _numpy_owns_memory, "ones_like": _numpy_ones_like},
     )
 )
 register_backend(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from xpnn.autograd import Tensor, enable_grad
+from xpnn.autograd.core import set_grad
 from xpnn.backend import (
     ArgumentError,
     Array,
@@ -145,7 +146,7 @@ class Optimizer:
         for group in self.param_groups:
             for param in group["params"]:
                 if set_to_none or param.grad is None:
-                    param.grad = None
+                    set_grad(param, None)
                 else:
                     param.grad = Tensor(_zeros(param.data))
 
@@ -258,17 +259,17 @@ class Optimizer:
             memory = self._memories[index] = kernels[0].forward()
         params = [tensor.data for tensor in tensors]
         states = [self.state.get(name, _NOTHING) for name in names]
+        options = dict(group)
+        for key, value in group.items():
+            if type(value) not in _PLAIN and key not in _STRUCTURE:
+                options[key] = as_python(value)
         updated = memory.update(
             self.kernel,
             params,
             grads,
             states,
             self.slots(group),
-            {
-                key: value if type(value) in _PLAIN else as_python(value)
-                for key, value in group.items()
-                if key not in _STRUCTURE
-            },
+            options,
             lambda i: self._state_beside(names[i], params[i], group),
         )
         for i in updated:
