@@ -25,6 +25,8 @@ from xpnn.kernels.numba.compiling import (
     inlined_loop,
 )
 from xpnn.kernels.numpy.chunks import as_rows
+from xpnn.kernels.numpy.constants import even_shares, ones
+from xpnn.kernels.numpy.cross_entropy import reduced
 from xpnn.kernels.numpy.parallel import parallel
 
 _SIGN, _ALL_BUT_SIGN = np.int32(31), np.int32(0x7FFFFFFF)
@@ -163,11 +165,7 @@ def cross_entropy(
         _cross_entropy(rows[part], labels[part], powers[part], sums[part], losses[part])
 
     parallel(evaluate, count, 2 * rows.size)
-    saved = (powers, sums, labels)
-    if reduction == "none":
-        return losses, saved
-    total = np.add.reduce(losses)
-    return (total if reduction == "sum" else total / x.dtype.type(count)), saved
+    return reduced(losses, reduction), (powers, sums, labels)
 
 
 @cross_entropy.backward
@@ -175,13 +173,12 @@ def _cross_entropy_backward(
     gy: Any, saved: tuple, needs: tuple[bool, ...], *, reduction: str, **options: Any
 ) -> tuple:
     powers, sums, labels = saved
-    share = gy / powers.dtype.type(len(sums)) if reduction == "mean" else gy
-    shares = np.empty_like(sums)
-    shares[...] = share
+    count = len(sums)
+    shares = gy * (even_shares if reduction == "mean" else ones)(count, sums.dtype)
     gx = np.empty_like(powers)
 
     def pull_back(part: slice) -> None:
         _cross_entropy_gradient(shares[part], powers[part], labels[part], sums[part], gx[part])
 
-    parallel(pull_back, len(sums), powers.size)
+    parallel(pull_back, count, powers.size)
     return gx, None, None, None

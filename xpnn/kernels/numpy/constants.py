@@ -18,6 +18,11 @@ def ones(count: int, dtype: np.dtype) -> np.ndarray:
     return _ones(count, dtype) if count <= _KEPT else np.ones(count, dtype=dtype)
 
 
+def even_shares(count: int, dtype: np.dtype) -> np.ndarray:
+    """`count` times 1 / count: the product with them is a mean."""
+    return _even_shares(count, dtype) if count <= _KEPT else np.full(count, 1 / count, dtype=dtype)
+
+
 def row_starts(count: int, columns: int) -> np.ndarray:
     """Where the rows of a matrix begin among its elements: 0, columns, 2 columns ..."""
     return _row_starts(count, columns) if count <= _KEPT else np.arange(count) * columns
@@ -32,6 +37,11 @@ def zero(dtype: np.dtype) -> np.ndarray:
 @functools.lru_cache(maxsize=64)
 def _ones(count: int, dtype: np.dtype) -> np.ndarray:
     return _locked(np.ones(count, dtype=dtype))
+
+
+@functools.lru_cache(maxsize=64)
+def _even_shares(count: int, dtype: np.dtype) -> np.ndarray:
+    return _locked(np.full(count, 1 / count, dtype=dtype))
 
 
 @functools.lru_cache(maxsize=64)

@@ -11,10 +11,10 @@ import numpy as np
 
 from xpnn.backend import kernel
 from xpnn.kernels.numpy.chunks import by_rows
-from xpnn.kernels.numpy.constants import ones, row_starts
+from xpnn.kernels.numpy.constants import even_shares, ones, row_starts
 from xpnn.kernels.numpy.softmax import EXPONENTIAL, below_largest
 
-# Losses whose sum is a product with ones: of 8 it takes 0.3 us, and as a sum 0.7.
+# Losses whose mean is a product with numbers that are kept: of 8 in 0.4 us, as a sum and a quotient 1.2.
 _FEW = 4096
 
 Loss = tuple[Any, tuple]
@@ -58,7 +58,7 @@ def cross_entropy(
         losses -= of_target
 
     by_rows(evaluate, 3 + EXPONENTIAL, x, target, powers, sums, losses)
-    return _reduced(losses, reduction), (powers, sums, target)
+    return reduced(losses, reduction), (powers, sums, target)
 
 
 @cross_entropy.backward
@@ -84,7 +84,7 @@ def nll_loss(
 ) -> Loss:
     """The reference's `_nll_loss`."""
     losses = -x[np.arange(len(x)), target]
-    return _reduced(losses, reduction), (target, x.shape[1])
+    return reduced(losses, reduction), (target, x.shape[1])
 
 
 @nll_loss.backward
@@ -97,12 +97,18 @@ def _nll_loss_backward(
     return gx, None, None, None
 
 
-def _reduced(losses: np.ndarray, reduction: str) -> Any:
+def reduced(losses: np.ndarray, reduction: str) -> Any:
+    """The losses, their sum or their mean."""
     if reduction == "none":
         return losses
-    count = len(losses)
-    total = losses.dot(ones(count, losses.dtype)) if count <= _FEW else np.add.reduce(losses)
-    return total if reduction == "sum" else total / losses.dtype.type(count)
+    count, kind = len(losses), losses.dtype
+    if count <= _FEW:
+        weights = ones(count, kind) if reduction == "sum" else even_shares(count, kind)
+        result = np.empty((), dtype=kind)  # an array: the scalar that it returns would be made one
+        losses.dot(weights, out=result)
+        return result
+    total = np.add.reduce(losses)
+    return total if reduction == "sum" else total / kind.type(count)
 
 
 def _share(gy: Any, reduction: str, count: int) -> Any:

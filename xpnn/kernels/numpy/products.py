@@ -6,6 +6,7 @@ ms has been seen to take 20. And for small products they cost more than they giv
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -36,7 +37,7 @@ _ALIGN = 16
 def product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """The matrix a @ b, of (M, K) and (K, N), split along the larger of M and N."""
     m, k, n = *a.shape, b.shape[1]
-    if _is_unthreaded(a, b):
+    if _is_unthreaded(m, k, n, b.strides[0] < b.strides[1]):
         if out is None and m * n < _SMALL_RESULT:
             return a.dot(b)
         return np.matmul(a, b, out=out)
@@ -60,15 +61,15 @@ def column_sums(rows: np.ndarray) -> np.ndarray:
         return ones(len(rows), rows.dtype).dot(rows)
 
 
-def _is_unthreaded(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether the BLAS multiplies two matrices in one thread by itself."""
-    m, k, n = *a.shape, b.shape[1]
+@functools.lru_cache(maxsize=1024)
+def _is_unthreaded(m: int, k: int, n: int, transposed: bool) -> bool:
+    """Whether the BLAS multiplies two matrices, the second one maybe transposed, in one thread by itself."""
     work = m * k * n
     if work < _UNTHREADED:
         return True
     if work > _SMALL_PRODUCT or m == 1 or n == 1 or openblas_core() not in _CORES_WITH_SMALL_PRODUCTS:
         return False
-    return b.strides[0] >= b.strides[1] or (m * n <= 1200 and k >= 32)
+    return not transposed or (m * n <= 1200 and k >= 32)
 
 
 def _matrices(x1: np.ndarray, x2: np.ndarray) -> bool:
