@@ -38,7 +38,9 @@ WINDOW = {"kernel_size": (2, 3), "stride": (2, 1), "padding": ((1, 0), (1, 1)), 
 
 
 @pytest.fixture(autouse=True)
-def _switched_on() -> Iterator[None]:
+def _switched_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compiled kernels, also for few elements, which plain NumPy is as fast with."""
+    monkeypatch.setattr("xpnn.kernels.numba.activation.FEW", -1)
     before = compiled.get_compiled()
     xpnn.set_compiled(True)
     yield

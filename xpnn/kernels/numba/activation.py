@@ -13,6 +13,7 @@ import numpy as np
 from xpnn.kernels.numba.arithmetic import exp, normal_cdf, sigmoid, tanh
 from xpnn.kernels.numba.compiling import In1, Out1, compiled_function, compiled_kernel
 from xpnn.kernels.numba.elements import by_element
+from xpnn.kernels.numpy.activation import FEW
 
 Result = tuple[np.ndarray, tuple]
 Gradient = tuple[np.ndarray]
@@ -37,7 +38,7 @@ def _relu_gradient(gy: In1, y: In1, gx: Out1) -> None:
 
 
 # 0.08 + 0.21, 0.11 + 0.37, 0.09 + 0.27
-@compiled_kernel("relu", _relu, _relu_gradient)
+@compiled_kernel("relu", _relu, _relu_gradient, when=lambda x: x.size > FEW)
 def relu(x: np.ndarray) -> Result:
     """The reference's `_relu`."""
     y = by_element(_relu, 1, np.empty_like(x), x)

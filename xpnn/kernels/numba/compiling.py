@@ -187,8 +187,12 @@ def compiled_kernel(
     def guard(*args: Any, **options: Any) -> bool:
         if not compiled.compiled_enabled():  # first: it costs the least
             return False
-        dtypes = (getattr(a, "dtype", None) for a in args)
-        dtype = next((d for d in dtypes if d is not None and d.kind == "f"), None)
+        for arg in args:
+            dtype = getattr(arg, "dtype", None)
+            if dtype is not None and dtype.kind == "f":
+                break
+        else:
+            return False
         if dtype not in taken:
             return False
         if when is not None and not when(*args, **options):

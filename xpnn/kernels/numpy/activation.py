@@ -20,7 +20,7 @@ from xpnn.kernels.numpy.memory import scratch
 LARGE = 100_000
 
 # Elements up to which the fewest calls are fastest, whatever they cost for an element.
-_FEW = 4096
+FEW = 4096
 
 # 2 Phi(x) - 1 = tanh(x P(x^2)), with the polynomial P fitted so that Phi is off by at most 3e-8, half a unit
 # in float32's last place; beyond the farthest x that it was fitted for, Phi is 1 in float32. Lowest power
@@ -256,7 +256,7 @@ def _tanh_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> Gra
 @kernel("numpy", "relu")
 def relu(x: np.ndarray) -> Result:
     """The reference's `_relu`; `clip` needs no array of zeros, and is as fast as `maximum` with one."""
-    if x.size <= _FEW:
+    if x.size <= FEW:
         y = np.maximum(x, zero(x.dtype))
         return y, (y,)
     y = np.empty_like(x)
@@ -268,7 +268,7 @@ def relu(x: np.ndarray) -> Result:
 @saves_as_reference
 def _relu_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> Gradient:
     (y,) = saved
-    if y.size <= _FEW:
+    if y.size <= FEW:
         gx = np.greater(y, zero(y.dtype)).astype(y.dtype)
         gx *= gy
         return (gx,)
