@@ -8,6 +8,7 @@ is the product of the same cells, transposed, with the upstream gradient.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -41,8 +42,8 @@ from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 # In rows of fewer windows the blocks are too small.
 _LEAST_WINDOWS = 8
 
-# Bytes of the framed images of a chunk.
-_CHUNK_BYTES = 256 * 1024
+# Numbers in the framed images of a chunk.
+_CHUNK = 64 * 1024
 
 
 @inlined
@@ -180,7 +181,7 @@ def _run(
         backwards: the gradient is that of the reversed kernel.
     """
     outputs = (y if gy is None else gy).shape[3]  # type: ignore[union-attr]
-    plan = _Plan(x, outputs, windows)
+    plan = _plan(x.shape, outputs, windows)
     panels = NO_PANELS if w is None else panels_of(w)
     bias = np.zeros(outputs, dtype=x.dtype) if b is None else np.ascontiguousarray(b)
     images, planes = in_one_piece(x)
@@ -202,17 +203,22 @@ def _run(
     return None if gy is None else plan.kernel(total_of(totals), backwards)
 
 
+@functools.lru_cache(maxsize=256)
+def _plan(shape: tuple[int, ...], outputs: int, windows: Windows) -> _Plan:
+    return _Plan(shape, outputs, windows)
+
+
 class _Plan:
     """Where things lie, for `_convolve`."""
 
-    def __init__(self, x: np.ndarray, outputs: int, windows: Windows) -> None:
+    def __init__(self, shape: tuple[int, ...], outputs: int, windows: Windows) -> None:
         (height, width), (rows, columns) = windows.kernel_size, windows.out_size
         (down, along), (row_dilation, column_dilation) = windows.stride, windows.dilation
-        channels = x.shape[3]
+        count, image_height, image_width, channels = shape
         (top, bottom), (left, right) = windows.padding
-        size = (x.shape[1] + top + bottom, x.shape[2] + left + right)
+        size = (image_height + top + bottom, image_width + left + right)
         image = math.prod(size) * channels
-        images = max(min(_CHUNK_BYTES // (image * x.itemsize), len(x)), 1)
+        images = max(min(_CHUNK // image, count), 1)
         self.canvas_shape = (images, *size, channels)
         joined = width if column_dilation == 1 else 1  # cells in a run
         run, panel = joined * channels, panel_width(outputs)
@@ -235,7 +241,7 @@ class _Plan:
         self.windows = np.array(pairs if self.by_outputs else [pair[::-1] for pair in pairs])
         self.geometry = np.array([top, left, down, along, run, panel // lanes(), lanes(), columns])
         self.total_shape = (len(cells), run, outputs) if self.by_outputs else (len(cells), outputs, run)
-        self.no_images = np.empty((len(x), 0, 0, outputs), dtype=x.dtype)
+        self.no_images = np.empty((count, 0, 0, outputs), dtype=np.float32)
         self.kernel_size = windows.kernel_size
 
     def kernel(self, total: np.ndarray, backwards: bool) -> np.ndarray:

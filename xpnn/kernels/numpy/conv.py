@@ -117,11 +117,11 @@ def conv(
     )
     windows = _windows(w.shape[2:], size, stride, padding, dilation)
     images, kernels = _as_images(x), _as_images(w)
-    if _few_channels(x.shape[1], groups):
+    y = channels_last_empty(images, len(w), windows.out_size)
+    if _planes_serve(channels_last(images), channels_last(y), windows, groups):
         y = _empty_beside_planes(images, len(w), windows.out_size)
         conv_planes.convolve(images, kernels, b, y, windows)
     else:
-        y = channels_last_empty(images, len(w), windows.out_size)
         _convolve(channels_last(images), kernels, b, channels_last(y), windows, groups)
     return y.reshape(*y.shape[:2], *size), (x, w)
 
@@ -207,7 +207,7 @@ def conv_weight_gradient(
     """The reference's `_conv_weight_gradient`."""
     windows = _windows(kernel_size, gy.shape[2:], stride, padding, dilation)
     images, upstream = _as_images(x), _as_images(gy)
-    if _few_channels(x.shape[1], groups):
+    if _planes_serve(channels_last(images), channels_last(upstream), windows, groups):
         gw = conv_planes.correlate(images, upstream, windows)
     else:
         gw = _correlate(channels_last(images), channels_last(upstream), windows, groups)
@@ -282,10 +282,9 @@ def _both_gradients(
 
 def _method(x: np.ndarray, y: np.ndarray, windows: Windows) -> Any:
     """The module that serves a convolution of x (N, H, W, C) to y (N, OH, OW, O)."""
-    for choose in faster_methods:
-        method = choose(x, y, windows)
-        if method is not None:
-            return method
+    faster = _faster_method(x, y, windows)
+    if faster is not None:
+        return faster
     if x.dtype == np.float32 and get_precision() == "fast":
         for method in (winograd_rows, winograd):
             if method.suits(x, y, windows):
@@ -295,6 +294,16 @@ def _method(x: np.ndarray, y: np.ndarray, windows: Windows) -> Any:
     if windows.stride != (1, 1) or windows.pointwise or math.prod(windows.out_size) < _WINDOWS_FOR_ROWS:
         return conv_columns
     return conv_rows
+
+
+def _faster_method(x: np.ndarray, y: np.ndarray, windows: Windows) -> Any:
+    methods = (choose(x, y, windows) for choose in faster_methods)
+    return next((method for method in methods if method is not None), None)
+
+
+def _planes_serve(x: np.ndarray, y: np.ndarray, windows: Windows, groups: int) -> bool:
+    """Whether x (N, H, W, C) has so few channels that it is taken as planes."""
+    return _few_channels(x.shape[3], groups) and _faster_method(x, y, windows) is None
 
 
 def _few_channels(channels: int, groups: int) -> bool:
