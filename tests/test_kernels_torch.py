@@ -12,14 +12,14 @@ import pytest
 import xpnn
 from xpnn.autograd import Tensor, grad
 from xpnn.backend import find_backend, find_kernels, reference_only, to_numpy
-from xpnn.functional import recurrence
+from xpnn.functional import attention, recurrence
 from xpnn.testing import gradcheck, gradgradcheck
 
 torch = pytest.importorskip("torch")
 
 TOLERANCE = {"float16": 1e-2, "bfloat16": 6e-2, "float32": 2e-5, "float64": 1e-12}
 DTYPES = list(TOLERANCE)
-PRIMITIVES = ("rnn", "gru", "lstm")
+PRIMITIVES = ("rnn", "gru", "lstm", "attention", "self_attention")
 RECURRENCES = {"lstm": (recurrence._lstm, 4), "gru": (recurrence._gru, 3), "rnn": (recurrence._rnn, 1)}
 
 
@@ -108,6 +108,104 @@ def test_layers(lengths: list[int] | None, options: dict[str, Any]) -> None:
         return xpnn.functional.lstm(x, None, params, lengths=lengths, **options)
 
     same(function, [x, *params], "float32")
+
+
+# -- attention
+
+# Shapes of masks for 2 sequences of 3 heads, 5 queries and 7 keys (of self-attention 5).
+MASKS = {"none": None, "row": ("keys",), "shared": (5, "keys"), "batch": (2, 1, 1, "keys"), "column": (5, 1),
+         "heads": (3, 5, "keys"), "full": (2, 3, 5, "keys")}  # fmt: skip
+
+
+def masked(name: str, keys: int) -> np.ndarray | None:
+    """A mask with some minus infinities, for the second query nothing else."""
+    shape = MASKS[name]
+    if shape is None:
+        return None
+    rng = np.random.default_rng(2)
+    mask = rng.standard_normal([keys if size == "keys" else size for size in shape])
+    mask[rng.uniform(size=mask.shape) < 0.3] = -np.inf
+    if mask.ndim > 1 and mask.shape[-2] > 1:
+        mask[..., 1, :] = -np.inf
+    return mask
+
+
+def attend(mask: np.ndarray | None, both: bool = False, **options: Any) -> Callable:
+    """The primitive as a function of q, k and v; with its second result, the logarithm, too if `both`."""
+
+    def function(q: Any, k: Any, v: Any, learned: Any = None) -> Any:
+        added = learned if mask is None else torch.tensor(mask).to(q.dtype)
+        return attention._attention(q, k, v, added, None, **options)[: 2 if both else 1]
+
+    return function
+
+
+def attend_to_itself(mask: np.ndarray | None, **options: Any) -> Callable:
+    def function(x: Any, learned: Any = None) -> Any:
+        added = learned if mask is None else torch.tensor(mask).to(x.dtype)
+        return attention._self_attention(x, added, None, heads=3, **options)[:1]
+
+    return function
+
+
+def heads(values: int = 4, size: float = 1.0) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    sizes = ((5, 4), (7, 4), (7, values))
+    return [size * rng.standard_normal((2, 3, *shape)) for shape in sizes]
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mask", MASKS)
+def test_attention(mask: str, dtype: str, causal: bool) -> None:
+    options = {"causal": causal, "scale": 0.7, "dropout": 0.0}
+    same(attend(masked(mask, 7), **options), heads(), dtype)
+    for batch_first in (False, True):
+        function = attend_to_itself(masked(mask, 5), batch_first=batch_first, **options)
+        x = np.random.default_rng(0).standard_normal((2, 5, 12 * 3) if batch_first else (5, 2, 12 * 3))
+        same(function, [x], dtype)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("mask", MASKS)
+def test_gradients_of_a_mask_and_of_the_logarithm(mask: str, causal: bool) -> None:
+    options = {"causal": causal, "scale": 0.7, "dropout": 0.0}
+    same(attend(masked(mask, 7), both=True, **options), heads(), "float64")
+    if mask != "none":
+        same(attend(None, **options), [*heads(), masked(mask, 7)], "float64")
+        x = np.random.default_rng(0).standard_normal((2, 5, 36))
+        same(attend_to_itself(None, batch_first=True, **options), [x, masked(mask, 5)], "float64")
+
+
+def test_attention_that_the_routine_does_not_take() -> None:
+    """Values of another size, fewer axes, broadcasting; scores that are large; no query, no key."""
+    options = {"causal": True, "scale": 0.7, "dropout": 0.0}
+    q, k, v = heads()
+    for arrays in (heads(values=3), [q[0], k[0], v[0]], [q, k[:1], v[:1]], heads(size=30.0)):
+        same(attend(None, **options), arrays, "float64")
+    for arrays in ([q[:, :, :0], k, v], [q, k[:, :, :0], v[:, :, :0]], [a[:0] for a in (q, k, v)]):
+        same(attend(None, **options), arrays, "float32")
+
+
+def test_layout_of_heads() -> None:
+    """Arrays that lie backwards or with gaps."""
+    options = {"causal": False, "scale": 0.7, "dropout": 0.0}
+    turned = lambda *arrays: attend(None, **options)(*[x.mT for x in arrays])
+    same(turned, [np.swapaxes(a, 2, 3) for a in heads()], "float32")
+
+
+@pytest.mark.parametrize("mask", ["none", "shared"])
+def test_attention_to_second_order(mask: str) -> None:
+    options = {"causal": mask == "none", "scale": 0.7, "dropout": 0.0}
+    q, k, v = (torch.tensor(a[:1, :2, :3, :2]) for a in heads())
+    rows = None if mask == "none" else masked("shared", 3)[:3]
+    for both in (False, True):
+        assert gradcheck(attend(rows, both, **options), (q, k, v))
+        assert gradgradcheck(attend(rows, both, **options), (q, k, v))
+    x = torch.tensor(np.random.default_rng(0).standard_normal((1, 3, 9)))
+    function = attend_to_itself(rows, batch_first=True, **options)
+    assert gradcheck(function, (x,))
+    assert gradgradcheck(function, (x,))
 
 
 # -- helpers

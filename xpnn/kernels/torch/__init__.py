@@ -1,5 +1,5 @@
 """Kernels for PyTorch: its own routines, with their gradients."""
 
-from xpnn.kernels.torch import conv, graph, pool, rnn
+from xpnn.kernels.torch import attention, conv, graph, pool, rnn
 
-__all__ = ["conv", "graph", "pool", "rnn"]
+__all__ = ["attention", "conv", "graph", "pool", "rnn"]
