@@ -4,8 +4,8 @@ The rows of an image lie behind one another in memory, so that the transform of 
 6x6 matrix with long rows as they lie there, and the one back to four rows writes them where they belong.
 Along the width the kernel stays as it is: what a window sees of a transformed row is one run of memory, of
 kernel columns times channels. As rows of a matrix may not overlap in the BLAS, the windows that begin 0, 1,
-2 ... cells behind a multiple of the kernel's width are a matrix each. So nothing is gathered, and a pass
-takes few calls of NumPy, between which threads would wait.
+2 ... cells behind a multiple of the kernel's width are a matrix each. So nothing is gathered, zeros are laid
+around the images, and a pass takes few calls of NumPy, between which threads would wait.
 
 It is for few channels, where `winograd`'s transforms along the width cost as much as they spare. 16 channels
 of 32x32, forward and backward on two threads: 0.63 of the time of `conv_rows`, 0.8 of that of `winograd`; 24
@@ -22,7 +22,8 @@ from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 from xpnn.kernels.numpy.small_products import correlation, equal_pieces, kernel_matrix, multiply
 from xpnn.kernels.numpy.winograd import _INPUT, _KERNEL, _OUTPUT, _TILE, _UPSTREAM
 
-# Where the transforms pay, and where transforms along both axes pay more.
+# With fewer channels, or where the last rows of tiles lie so far over the image that no third of the
+# multiplications is saved, the transforms cost what they spare; from more, those along both axes pay.
 _LEAST_CHANNELS, _MANY_CHANNELS = 8, 32
 
 # Bytes of the transformed rows of a chunk: with half as many two threads wait more, 1.3 of the time; with
@@ -80,7 +81,7 @@ def suits(x: np.ndarray, y: np.ndarray, windows: Windows) -> bool:
         windows.kernel_size == (3, 3)
         and windows.plain
         and _LEAST_CHANNELS <= min(x.shape[3], y.shape[3]) < _MANY_CHANNELS
-        and 3 * 6 * tiles <= 2 * 3 * windows.out_size[0]
+        and 3 * (6 * tiles) <= 2 * (3 * windows.out_size[0])
     )
 
 
