@@ -41,8 +41,9 @@ from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 from xpnn.kernels.numpy.small_products import kernel_matrix, multiply, multiply_columns
 
-_TILE = 4
-_INPUT = np.array(
+# Cells of outputs of a tile along an axis; and B^T, G and A^T.
+TILE = 4
+INPUT = np.array(
     [
         [4, 0, -5, 0, 1, 0],
         [0, -4, -4, 1, 1, 0],
@@ -53,7 +54,7 @@ _INPUT = np.array(
     ],
     dtype=np.float32,
 )
-_KERNEL = np.array(
+KERNEL = np.array(
     [
         [1 / 4, 0, 0],
         [-1 / 6, -1 / 6, -1 / 6],
@@ -64,7 +65,7 @@ _KERNEL = np.array(
     ],
     dtype=np.float32,
 )
-_OUTPUT = np.array(
+OUTPUT = np.array(
     [
         [1, 1, 1, 1, 1, 0],
         [0, 1, -1, 2, -2, 0],
@@ -73,7 +74,7 @@ _OUTPUT = np.array(
     ],
     dtype=np.float32,
 )
-_UPSTREAM = np.ascontiguousarray(_OUTPUT.T)
+UPSTREAM = np.ascontiguousarray(OUTPUT.T)
 
 # Threads share the transform of a kernel in multiples of this, the piece of `multiply_columns`.
 _KERNEL_COLUMNS = 8192
@@ -93,7 +94,7 @@ def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, 
 
     def work(images: slice) -> None:
         for chunk, rows in _chunks(images, y, x.shape[3]):
-            tiles = _transform(_INPUT, x[chunk], rows, y.shape[2], windows.padding, "winograd input")
+            tiles = _transform(INPUT, x[chunk], rows, y.shape[2], windows.padding, "winograd input")
             products = scratch("winograd products", (*tiles.shape[:2], y.shape[3]), y.dtype)
             multiply(tiles, kernels, out=products)
             _write_outputs(products, b, y[chunk], rows)
@@ -107,7 +108,7 @@ def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
     def work(images: slice) -> np.ndarray:
         total: Any = None
         for chunk, rows in _chunks(images, gy, x.shape[3]):
-            tiles = _transform(_INPUT, x[chunk], rows, gy.shape[2], windows.padding, "winograd input")
+            tiles = _transform(INPUT, x[chunk], rows, gy.shape[2], windows.padding, "winograd input")
             total = _add_product(total, _transform_upstream(gy[chunk], rows).transpose(0, 2, 1), tiles)
         return total
 
@@ -126,7 +127,7 @@ def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, wind
     def work(images: slice) -> np.ndarray:
         total: Any = None
         for chunk, rows in _chunks(images, gx, gy.shape[3]):
-            tiles = _transform(_INPUT, gy[chunk], rows, gx.shape[2], windows.padding, "winograd input")
+            tiles = _transform(INPUT, gy[chunk], rows, gx.shape[2], windows.padding, "winograd input")
             total = _add_product(total, _transform_upstream(x[chunk], rows).transpose(0, 2, 1), tiles)
             products = scratch("winograd products", (*tiles.shape[:2], gx.shape[3]), gx.dtype)
             multiply(tiles, kernels, out=products)
@@ -138,7 +139,7 @@ def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, wind
 
 def suits(x: np.ndarray, y: np.ndarray, windows: Windows) -> bool:
     """Whether this is faster than the plain products for x (N, H, W, C) to y (N, OH, OW, O)."""
-    tiles = math.prod(-(-cells // _TILE) for cells in windows.out_size)
+    tiles = math.prod(-(-cells // TILE) for cells in windows.out_size)
     return (
         windows.kernel_size == (3, 3)
         and windows.plain
@@ -153,17 +154,12 @@ def suits(x: np.ndarray, y: np.ndarray, windows: Windows) -> bool:
 
 def _chunks(images: slice, y: np.ndarray, channels: int) -> Iterator[tuple[slice, slice]]:
     """Slices of the images, and of the rows of tiles of each, for outputs y (N, OH, OW, O)."""
-    rows, columns = (-(-cells // _TILE) for cells in y.shape[1:3])
+    rows, columns = (-(-cells // TILE) for cells in y.shape[1:3])
     row = 36 * columns * max(channels, y.shape[3]) * y.itemsize
     count = max(_CHUNK_BYTES // row, 1)  # rows of tiles in a chunk
-    for chunk in _equal_chunks(images, max(count // rows, 1)):
-        for part in _equal_chunks(slice(0, rows), count):
+    for chunk in chunks(images, max(count // rows, 1)):
+        for part in chunks(slice(0, rows), count):
             yield chunk, part
-
-
-def _equal_chunks(whole: slice, most: int) -> Iterator[slice]:
-    count = max(whole.stop - whole.start, 1)
-    return chunks(whole, -(-count // -(-count // most)))
 
 
 def _work(x: np.ndarray, y: np.ndarray) -> float:
@@ -195,15 +191,15 @@ def _transform(
     Returns: (36, tiles, C); tiles are in the order: column, row, image.
     """
     after, before = matrix.shape
-    down, along = rows.stop - rows.start, -(-columns // _TILE)
-    canvas = _canvas(x, rows, _TILE * (along - 1) + before, before, padding)
+    down, along = rows.stop - rows.start, -(-columns // TILE)
+    canvas = _canvas(x, rows, TILE * (along - 1) + before, before, padding)
     width, size = canvas.shape[1], canvas[0, 0].size
     half = scratch("winograd half", (after, width, down, size), x.dtype)
     row, column, _, cell = canvas.strides
-    windows = strided(canvas, (down, width, before, size), (_TILE * row, column, row, cell))
+    windows = strided(canvas, (down, width, before, size), (TILE * row, column, row, cell))
     np.matmul(matrix, windows, out=half.transpose(2, 1, 0, 3))
     row, column, _, cell = half.strides
-    windows = strided(half, (after, along, before, down * size), (row, _TILE * column, column, cell))
+    windows = strided(half, (after, along, before, down * size), (row, TILE * column, column, cell))
     tiles = scratch(name, (after, after, along, down * size), x.dtype)
     np.matmul(matrix, windows, out=tiles.transpose(0, 2, 1, 3))
     return tiles.reshape(after * after, -1, x.shape[3])
@@ -211,15 +207,15 @@ def _transform(
 
 def _transform_upstream(gy: np.ndarray, rows: slice) -> np.ndarray:
     """The adjoint of the outputs' transform: 4x4 cells to 6x6."""
-    return _transform(_UPSTREAM, gy, rows, gy.shape[2], ((0, 0), (0, 0)), "winograd upstream")
+    return _transform(UPSTREAM, gy, rows, gy.shape[2], ((0, 0), (0, 0)), "winograd upstream")
 
 
 def _canvas(x: np.ndarray, rows: slice, width: int, height: int, padding: Pairs) -> np.ndarray:
     """(H, width, N, C): what the rows of tiles, `height` high each, see of the padded x."""
     top, left = padding[0][0], padding[1][0]
     n, image_height, image_width, c = x.shape
-    start = _TILE * rows.start - top
-    seen = _TILE * (rows.stop - rows.start - 1) + height
+    start = TILE * rows.start - top
+    seen = TILE * (rows.stop - rows.start - 1) + height
     canvas = scratch("winograd canvas", (seen, width, n, c), x.dtype)
     first, last, used = max(-start, 0), min(image_height - start, seen), min(image_width, width - left)
     canvas[:first] = 0
@@ -234,14 +230,14 @@ def _canvas(x: np.ndarray, rows: slice, width: int, height: int, padding: Pairs)
 def _write_outputs(products: np.ndarray, b: np.ndarray | None, y: np.ndarray, rows: slice) -> None:
     """Transform products (36, tiles, O) to 4x4 outputs, and write them, plus b, to the rows of y."""
     n, _, width, outputs = y.shape
-    columns, count = -(-width // _TILE), rows.stop - rows.start
+    columns, count = -(-width // TILE), rows.stop - rows.start
     half = scratch("winograd half", (4, 6, products.size // 36), y.dtype)
-    multiply_columns(_OUTPUT, products.reshape(6, -1), out=half.reshape(4, -1))
+    multiply_columns(OUTPUT, products.reshape(6, -1), out=half.reshape(4, -1))
     tiles = scratch("winograd input", (4, 4, columns, count, n, outputs), y.dtype)
-    multiply_columns(_OUTPUT, half, out=tiles.reshape(4, 4, -1))
+    multiply_columns(OUTPUT, half, out=tiles.reshape(4, 4, -1))
     blocks = tiles.transpose(4, 3, 0, 2, 1, 5)
-    covered = y[:, _TILE * rows.start : _TILE * rows.stop]
-    whole = (n, _TILE * count, _TILE * columns, outputs)
+    covered = y[:, TILE * rows.start : TILE * rows.stop]
+    whole = (n, TILE * count, TILE * columns, outputs)
     if covered.shape == whole:
         _write(covered.reshape(blocks.shape), blocks, b)
     else:
@@ -260,12 +256,12 @@ def _write(target: np.ndarray, source: np.ndarray, b: np.ndarray | None) -> None
 def _transform_kernels(w: np.ndarray) -> np.ndarray:
     """G w G^T: (O, C, 3, 3) -> (36, C, O)."""
     cells = kernel_matrix(w).reshape(3, 3, -1)
-    return _along_both_axes(_KERNEL, cells).reshape(36, w.shape[1], len(w))
+    return _along_both_axes(KERNEL, cells).reshape(36, w.shape[1], len(w))
 
 
 def _transform_back(gradient: np.ndarray) -> np.ndarray:
     """The adjoint of `_transform_kernels`: (36, O, C) -> (O, C, 3, 3)."""
-    cells = _along_both_axes(_KERNEL.T, gradient.reshape(6, 6, -1))
+    cells = _along_both_axes(KERNEL.T, gradient.reshape(6, 6, -1))
     return cells.reshape(3, 3, *gradient.shape[1:]).transpose(2, 3, 0, 1)
 
 

@@ -20,7 +20,7 @@ from xpnn.kernels.numpy.conv_layout import Windows, chunks, padded, reversed_ker
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 from xpnn.kernels.numpy.small_products import correlation, equal_pieces, kernel_matrix, multiply
-from xpnn.kernels.numpy.winograd import _INPUT, _KERNEL, _OUTPUT, _TILE, _UPSTREAM
+from xpnn.kernels.numpy.winograd import INPUT, KERNEL, OUTPUT, TILE, UPSTREAM
 
 # With fewer channels, or where the last rows of tiles lie so far over the image that no third of the
 # multiplications is saved, the transforms cost what they spare; from more, those along both axes pay.
@@ -76,7 +76,7 @@ def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, wind
 
 def suits(x: np.ndarray, y: np.ndarray, windows: Windows) -> bool:
     """Whether this is the fastest for x (N, H, W, C) to y (N, OH, OW, O)."""
-    tiles = -(-windows.out_size[0] // _TILE)
+    tiles = -(-windows.out_size[0] // TILE)
     return (
         windows.kernel_size == (3, 3)
         and windows.plain
@@ -97,16 +97,16 @@ class _Rows:
         (top, _), (left, right) = windows.padding
         n, height, width, c = x.shape
         columns = windows.kernel_size[1]
-        self._tiles = -(-y.shape[1] // _TILE)
+        self._tiles = -(-y.shape[1] // TILE)
         self._width = left + width + right
         count = n * self._tiles * self._width  # of windows
         steps = equal_pieces(-(-count // columns), columns * c, y.shape[3])
         self._shape = (6, steps, columns, y.shape[3])  # of results: window i is at divmod(i, columns)
 
         rows = scratch("winograd rows", (6, (steps + 1) * columns, c), x.dtype)
-        bottom = _TILE * self._tiles + 2 - top - height
+        bottom = TILE * self._tiles + 2 - top - height
         canvas = padded(x, ((top, max(bottom, 0)), (left, right)), "winograd rows canvas")
-        self._transform(_INPUT, canvas, rows)
+        self._transform(INPUT, canvas, rows)
         plane, cell, item = rows.strides
         shape, strides = (6, columns, steps, columns * c), (plane, cell, columns * cell, item)
         self._windows = np.ndarray(shape, x.dtype, rows, 0, strides)
@@ -116,11 +116,11 @@ class _Rows:
         n, height, width, outputs = y.shape
         products = scratch("winograd rows products", self._shape, y.dtype)
         multiply(self._windows, kernels[:, None], out=products.swapaxes(1, 2))
-        whole = (n, self._tiles * _TILE, width, outputs)
+        whole = (n, self._tiles * TILE, width, outputs)
         direct = y.flags.c_contiguous and y.shape == whole
         target = y if direct else scratch("winograd rows outputs", whole, y.dtype)
         rows = self._by_tile(products.reshape(6, -1, outputs), n, width)
-        np.matmul(_OUTPUT, rows, out=target.reshape(n, self._tiles, _TILE, width * outputs))
+        np.matmul(OUTPUT, rows, out=target.reshape(n, self._tiles, TILE, width * outputs))
         if not direct:
             y[...] = target[:, :height]
         if b is not None:
@@ -130,9 +130,9 @@ class _Rows:
         """The products (6, O, KW * C) of y's gradient with what the windows see, summed over the windows."""
         _, height, width, outputs = gy.shape
         upstream = scratch("winograd rows products", self._shape, gy.dtype)
-        around = ((0, _TILE * self._tiles - height), (0, self._width - width))
+        around = ((0, TILE * self._tiles - height), (0, self._width - width))
         canvas = padded(gy, around, "winograd rows canvas")
-        self._transform(_UPSTREAM, canvas, upstream.reshape(6, -1, outputs))
+        self._transform(UPSTREAM, canvas, upstream.reshape(6, -1, outputs))
         return correlation(upstream.swapaxes(1, 2), self._windows).sum(axis=1)
 
     def _transform(self, matrix: np.ndarray, canvas: np.ndarray, rows: np.ndarray) -> None:
@@ -140,7 +140,7 @@ class _Rows:
         n, _, width, c = canvas.shape
         canvas = np.ascontiguousarray(canvas)
         image, row, _, item = canvas.strides
-        shape, steps = (n, self._tiles, matrix.shape[1], width * c), (image, _TILE * row, row, item)
+        shape, steps = (n, self._tiles, matrix.shape[1], width * c), (image, TILE * row, row, item)
         tiles = np.ndarray(shape, canvas.dtype, canvas, 0, steps)
         np.matmul(matrix, tiles, out=self._by_tile(rows, n, width))
         rows[:, n * self._tiles * width :] = 0
@@ -156,13 +156,13 @@ class _Rows:
 def _transform_kernels(w: np.ndarray) -> np.ndarray:
     """(O, C, 3, KW) -> (6, KW * C, O)."""
     rows = kernel_matrix(w).reshape(3, -1)
-    return (_KERNEL.astype(w.dtype) @ rows).reshape(6, -1, len(w))
+    return (KERNEL.astype(w.dtype) @ rows).reshape(6, -1, len(w))
 
 
 def _transform_back(gradient: np.ndarray, windows: Windows) -> np.ndarray:
     """The adjoint of `_transform_kernels`: (6, O, KW * C) -> (O, C, 3, KW)."""
     outputs = gradient.shape[1]
-    rows = _KERNEL.T.astype(gradient.dtype) @ gradient.reshape(6, -1)
+    rows = KERNEL.T.astype(gradient.dtype) @ gradient.reshape(6, -1)
     return rows.reshape(3, outputs, windows.kernel_size[1], -1).transpose(1, 3, 0, 2)
 
 
@@ -171,7 +171,7 @@ def _zeros(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
 
 
 def _images_in_chunk(x: np.ndarray, y: np.ndarray) -> int:
-    cells = 6 * -(-y.shape[1] // _TILE) * max(x.shape[2], y.shape[2])
+    cells = 6 * -(-y.shape[1] // TILE) * max(x.shape[2], y.shape[2])
     return max(_CHUNK_BYTES // max(cells * max(x.shape[3], y.shape[3]) * x.itemsize, 1), 1)
 
 
