@@ -12,14 +12,19 @@ import pytest
 import xpnn
 from xpnn.autograd import Tensor, grad
 from xpnn.backend import find_backend, find_kernels, reference_only, to_numpy
-from xpnn.functional import attention, recurrence
+from xpnn.functional import activation, attention, norm, recurrence
+from xpnn.functional.linear import _linear
+from xpnn.functional.softmax import _log_softmax, _softmax
 from xpnn.testing import gradcheck, gradgradcheck
 
 torch = pytest.importorskip("torch")
 
 TOLERANCE = {"float16": 1e-2, "bfloat16": 6e-2, "float32": 2e-5, "float64": 1e-12}
 DTYPES = list(TOLERANCE)
-PRIMITIVES = ("rnn", "gru", "lstm", "attention", "self_attention")
+PRIMITIVES = (
+    *("rnn", "gru", "lstm", "attention", "self_attention", "gelu", "gelu_tanh", "softmax", "log_softmax"),
+    *("layer_norm", "linear"),
+)
 RECURRENCES = {"lstm": (recurrence._lstm, 4), "gru": (recurrence._gru, 3), "rnn": (recurrence._rnn, 1)}
 
 
@@ -206,6 +211,66 @@ def test_attention_to_second_order(mask: str) -> None:
     function = attend_to_itself(rows, batch_first=True, **options)
     assert gradcheck(function, (x,))
     assert gradgradcheck(function, (x,))
+
+
+# -- layers
+
+SHAPES = [(3, 4, 5), (0, 4), (7,), (2, 0)]
+ELEMENTWISE = {
+    "gelu": activation._gelu,
+    "gelu_tanh": activation._gelu_tanh,
+    "softmax first": lambda x: _softmax(x, axis=0),
+    "softmax last": lambda x: _softmax(x, axis=x.ndim - 1),
+    "log_softmax first": lambda x: _log_softmax(x, axis=0),
+    "log_softmax last": lambda x: _log_softmax(x, axis=x.ndim - 1),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_activations(name: str, dtype: str) -> None:
+    for shape in SHAPES:
+        x = np.random.default_rng(0).standard_normal(shape)
+        same(lambda x: (ELEMENTWISE[name](3 * x),), [x], dtype)
+        same(lambda x: (ELEMENTWISE[name](x.T),), [x], dtype) if len(shape) == 2 else None
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_activations_to_second_order(name: str) -> None:
+    x = torch.tensor(np.random.default_rng(0).standard_normal((3, 4)))
+    assert gradcheck(ELEMENTWISE[name], (x,))
+    assert gradgradcheck(ELEMENTWISE[name], (x,))
+
+
+def normalise(features: int, affine: tuple[bool, bool], outputs: int = 3) -> tuple[Callable, list[Any]]:
+    """Layer norm with its statistics, as a function of the arrays that there are."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 3, 4)) + 1
+    arrays = [x, *(rng.standard_normal(x.shape[-features:]) if given else None for given in affine)]
+    return lambda *given: norm._layer_norm(*given, features=features, eps=1e-3)[:outputs], arrays
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("affine", [(True, True), (True, False), (False, True), (False, False)])
+def test_layer_norm(affine: tuple[bool, bool], dtype: str) -> None:
+    for features, outputs in product((1, 2, 3), (1, 3)):
+        same(*normalise(features, affine, outputs), dtype)
+
+
+def test_layer_norm_to_second_order() -> None:
+    function, arrays = normalise(1, (True, True))
+    inputs = tuple(map(torch.tensor, arrays))
+    assert gradcheck(function, inputs)
+    assert gradgradcheck(function, inputs)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4), (0, 4), (2, 0, 4)])
+def test_linear(shape: tuple[int, ...], dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(size) for size in (shape, (5, 4), 5))
+    for arrays in ([x, w, b], [x, w, None]):
+        same(lambda *given: (_linear(*given),), arrays, dtype)
 
 
 # -- helpers
