@@ -38,7 +38,7 @@ from xpnn.kernels.numba.products import MOST_LANES, NOWHERE, add_products, copy_
 from xpnn.kernels.numba.transforms import transform
 from xpnn.kernels.numpy.conv_layout import Windows, reversed_kernel, total_of
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
-from xpnn.kernels.numpy.winograd import _INPUT, _KERNEL, _OUTPUT
+from xpnn.kernels.numpy.winograd import INPUT, KERNEL, OUTPUT
 
 # For smaller ones the transforms cost as much as the products that they save.
 _LEAST_CHANNELS = 16
@@ -54,11 +54,11 @@ _PRODUCTS = 36 / 16
 _CHUNK_BYTES = 512 * 1024
 _LARGE_CHUNK_BYTES = 2 * 1024 * 1024  # where the kernel is larger still, and is read anew for each
 
-_transform_input = transform(_INPUT)
-_transform_upstream = transform(_OUTPUT.T)
-_transform_output = transform(_OUTPUT)
-_transform_kernel = transform(_KERNEL)
-_transform_gradient = transform(_KERNEL.T)
+_transform_input = transform(INPUT)
+_transform_upstream = transform(OUTPUT.T)
+_transform_output = transform(OUTPUT)
+_transform_kernel = transform(KERNEL)
+_transform_gradient = transform(KERNEL.T)
 
 
 @inlined
