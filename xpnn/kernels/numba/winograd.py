@@ -2,7 +2,11 @@
 
 A strip of tiles is framed with zeros, each tile transformed in registers, and 36 products made from there;
 what they give is transformed and written at once. A thread has Python's lock at the end only, so that two
-take half the time of one; NumPy's steps take as long on two as on one.
+take half the time of one, where NumPy's steps wait for each other.
+
+Forward + backward on two threads, in ms: 128 images of 16 channels of 32x32 4.2, in PyTorch 5.3; 32 channels
+of 16x16 2.5 and 4.1; 64 of 8x8 1.9 and 3.6; 32 images of 64 of 16x16 1.8 and 3.7; 128 of 8x8 1.8 and 3.5; 256
+of 4x4 2.6 and 4.2.
 """
 
 from __future__ import annotations
