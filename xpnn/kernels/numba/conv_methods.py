@@ -1,8 +1,8 @@
 """Which compiled method serves a convolution; NumPy's `kernels/numpy/conv.py` asks before it chooses its own.
 
-    winograd        3x3, no strides, enough channels: a quarter of the multiplications
-    conv_small      images of a few cells: products for each position
-    conv_direct     products of the images themselves
+winograd        3x3, no strides, enough channels: a quarter of the multiplications
+conv_small      images of a few cells: products for each position
+conv_direct     products of the images themselves
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ row. Where its operands lie in memory is free, so that the windows of an image, 
 second cell are multiplied without being copied first; a BLAS would copy even what lies well.
 
 The instructions are written down for LLVM, because from a loop it would not choose them. Where a processor
-with AVX-512 can do 256 billion operations a second, one thread makes 205 of matrices of 32 columns and as many
-steps, 254 of 128, and with one vector of 16 columns 120 to 190.
+with AVX-512 can do 256 billion operations a second, one thread makes 205 of matrices of 32 columns and as
+many steps, 254 of 128, and with one vector of 16 columns 120 to 190.
 """
 
 from __future__ import annotations
