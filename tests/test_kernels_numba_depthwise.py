@@ -93,6 +93,14 @@ def test_bands_on_threads(lies: str, batch: int) -> None:
     compare(conv._conv, (x, w, None), options, gy, scale=10)
 
 
+def test_results_past_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xpnn.kernels.numba.depthwise._LARGE_BYTES", 0)
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((2, 32, 9, 9)), rng.standard_normal((32, 1, 3, 3))
+    options = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 32}
+    compare(conv._conv, (x, w, rng.standard_normal(32)), options, x)
+
+
 def test_second_derivatives() -> None:
     rng = np.random.default_rng(0)
     leaves = [

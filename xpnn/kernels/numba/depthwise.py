@@ -8,6 +8,9 @@ their gradients, stay in registers.
 The input gradient is such a convolution too: with the reversed kernel, of the upstream gradient with zeros
 between its cells where the windows were strides apart. What its windows see times the input itself is the
 gradient of the kernel, so that one frame serves both.
+
+16 images of 64 channels, 56x56, 3x3 kernels, in float32, forward and backward on two threads, take 3 ms, in
+plain NumPy 9, in PyTorch 2.8.
 """
 
 from __future__ import annotations
@@ -32,16 +35,19 @@ from xpnn.kernels.numba.compiling import (
     inlined,
 )
 from xpnn.kernels.numba.conv_packing import aligned_scratch
-from xpnn.kernels.numba.vectors import lanes, load, multiply_add, numbers_in_vector, store
+from xpnn.kernels.numba.vectors import lanes, load, multiply_add, numbers_in_vector, store, store_past_cache
 from xpnn.kernels.numpy.conv import sum_over_windows
-from xpnn.kernels.numpy.conv_layout import Pair, channels_last, channels_last_empty, total_of
+from xpnn.kernels.numpy.conv_layout import Pair, channels_last, total_of
 from xpnn.kernels.numpy.parallel import parallel
 
 # Cells of the kernel that are worked on together: a 3x3 kernel's, and their weights fit the registers.
 _CELLS = 9
 
 # Bytes of a framed band.
-_BAND_BYTES = 128 * 1024
+_BAND_BYTES = 256 * 1024
+
+# Results from so many bytes on are written past the cache: 0.75 of the time of 16 images of 64 x 56 x 56.
+_LARGE_BYTES = 8 * 1024 * 1024
 
 # What a multiplication counts for, in the unit of `parallel`.
 _MULTIPLICATION = 1 / 5
@@ -79,7 +85,7 @@ def _frame(image: Any, top: Any, left: Any, row_gap: Any, column_gap: Any, canva
 
 
 @inlined
-def _convolve_row(cells: Any, places: Any, step: Any, w: Any, b: Any, c: Any, out: Any) -> None:
+def _convolve_row(cells: Any, places: Any, step: Any, w: Any, b: Any, c: Any, out: Any, past: Any) -> None:
     """out[j] = bias + the sum over t of w[t] cells[places[t] + j step], of the channels from c on."""
     channels = out.shape[1]
     for t in range(0, places.size, _CELLS):
@@ -100,7 +106,10 @@ def _convolve_row(cells: Any, places: Any, step: Any, w: Any, b: Any, c: Any, ou
             total = multiply_add(load(cells, p6 + seen), w6, total)
             total = multiply_add(load(cells, p7 + seen), w7, total)
             total = multiply_add(load(cells, p8 + seen), w8, total)
-            store(out, place, total)
+            if past:
+                store_past_cache(out, place, total)
+            else:
+                store(out, place, total)
             place += channels
             seen += step
 
@@ -184,7 +193,7 @@ def _slide(
                 for t in range(kernel.size):
                     places[t] = cells.size - canvas.shape[1] if kernel[t] < 0 else start + kernel[t] * vector
                 if y.size:
-                    _convolve_row(cells, places, geometry[6] * vector, w, b, c, y[n, i + k])
+                    _convolve_row(cells, places, geometry[6] * vector, w, b, c, y[n, i + k], geometry[9])
                 if sums.shape[0]:
                     _correlate_row(cells, places, geometry[6] * vector, above[n, i + k], c, slot, part)
         if sums.shape[0]:
@@ -243,8 +252,9 @@ def _run(
     vector = numbers_in_vector(8 * x.itemsize)
     planes = -(-channels // vector)
     places, cells = windows.places(columns), math.prod(windows.kernel_size)
+    past = y is not None and y.nbytes >= _LARGE_BYTES and len(places) == _CELLS and _in_lines(y)
     geometry = np.array(
-        [height, *windows.before, *windows.gaps, *windows.stride, windows.spans()[0], band_rows]
+        [height, *windows.before, *windows.gaps, *windows.stride, windows.spans()[0], band_rows, past]
     )
     weights = np.zeros((len(places), channels), dtype=x.dtype)
     if w is not None:
@@ -268,6 +278,19 @@ def _run(
     totals = parallel(work, rows, passes * rows * width * channels * cells * _MULTIPLICATION)
     total = total_of(totals).astype(x.dtype)
     return None if above is None else total.T.reshape(channels, 1, *windows.kernel_size)
+
+
+def _empty_in_lines(like: np.ndarray, channels: int, size: Pair) -> np.ndarray:
+    """A new (N, C, H, W), channels-last in memory from the start of a line of the cache on."""
+    shape, line = (len(like), *size, channels), _VECTOR_BYTES // like.itemsize
+    block = np.empty(math.prod(shape) + line, dtype=like.dtype)
+    first = -(block.ctypes.data // like.itemsize) % line
+    return block[first : first + math.prod(shape)].reshape(shape).transpose(0, 3, 1, 2)
+
+
+def _in_lines(y: np.ndarray) -> bool:
+    """Whether each cell begins a line of the cache."""
+    return y.ctypes.data % _VECTOR_BYTES == y.shape[3] * y.itemsize % _VECTOR_BYTES == 0
 
 
 def _in_order(x: np.ndarray) -> np.ndarray:
@@ -312,7 +335,7 @@ def conv(
         (cells + sum(pair) - d * (k - 1) - 1) // s + 1
         for cells, k, s, pair, d in zip(x.shape[2:], w.shape[2:], stride, padding, dilation)
     )
-    y = channels_last_empty(x, groups, _pair(size, 1))
+    y = _empty_in_lines(x, groups, _pair(size, 1))
     _run(_images(x), w, b, channels_last(y), None, _forwards(w.shape[2:], size, stride, padding, dilation))
     return y.reshape(*x.shape[:2], *size), (x, w)
 
@@ -371,7 +394,7 @@ def _gradients(
     windows = _Windows(
         _pair(w.shape[2:], 1), _pair(size, 1), _pair(before, 0), _pair(stride, 1), (1, 1), _pair(dilation, 1)
     )
-    gx = channels_last_empty(gy, groups, windows.out_size)
+    gx = _empty_in_lines(gy, groups, windows.out_size)
     above = None if x is None else _images(x)
     gw = _run(_images(gy), _backwards(w), None, channels_last(gx), above, windows)
     return gx.reshape(*gy.shape[:2], *size), None if gw is None else _backwards(gw.reshape(w.shape))

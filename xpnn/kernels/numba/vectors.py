@@ -66,6 +66,28 @@ def store() -> Any:
 
 
 @Emitted
+def store_past_cache() -> Any:
+    """`store_past_cache(array, place, vector)`: write to memory, at a multiple of the size of a vector.
+
+    What the cache has no room for anyway needs not be read into it first, as other stores do.
+    """
+    types, ir, intrinsic = _numba()
+
+    @intrinsic
+    def store_vector(typing_context: Any, array: Any, place: Any, vector: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pointer = _pointer(context, builder, array, args)
+            written = builder.store(args[2], pointer, align=array.dtype.bitwidth * vector.count // 8)
+            hint = builder.module.add_metadata([ir.IntType(32)(1)])
+            written.set_metadata("nontemporal", hint)
+            return context.get_dummy_value()
+
+        return types.void(array, place, vector), emit
+
+    return store_vector
+
+
+@Emitted
 def multiply_add() -> Any:
     """`multiply_add(a, b, c)`: a b + c of vectors."""
     _, ir, intrinsic = _numba()
