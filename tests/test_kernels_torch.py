@@ -273,6 +273,47 @@ def test_linear(shape: tuple[int, ...], dtype: str) -> None:
         same(lambda *given: (_linear(*given),), arrays, dtype)
 
 
+# -- optimizers
+
+OPTIMIZERS = [
+    ("SGD", {"lr": 0.1}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5, "weight_decay": 0.1}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "maximize": True}),
+    ("Adam", {"lr": 0.1, "weight_decay": 0.1}),
+    ("Adam", {"lr": 0.1, "amsgrad": True, "maximize": True, "betas": (0.0, 0.9)}),
+    ("AdamW", {"lr": 0.1, "weight_decay": 0.1, "amsgrad": True}),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+def test_optimizers(name: str, options: dict[str, Any], dtype: str) -> None:
+    """Parameters and state after steps in which one parameter or the other has no gradient."""
+    kept = train(name, options, dtype)
+    with reference_only():
+        expected = train(name, options, dtype)
+    for actual, wanted in zip(kept, expected, strict=True):
+        assert actual.dtype == wanted.dtype
+        assert torch.allclose(actual, wanted, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+def train(name: str, options: dict[str, Any], dtype: str) -> list[Any]:
+    rng = np.random.default_rng(0)
+    arrays = [torch.tensor(rng.standard_normal(s)).to(getattr(torch, dtype)) for s in ((3, 4), (4,), ())]
+    params = [xpnn.tensor(array, requires_grad=True) for array in arrays]
+    optimizer = getattr(xpnn.optim, name)(params, **options)
+    before = [array.clone() for array in arrays]
+    for step in range(5):
+        for i, param in enumerate(params):
+            grad = torch.tensor(rng.standard_normal(param.shape)).to(param.dtype)
+            param.grad = None if step == i + 1 else Tensor(grad)
+        optimizer.step()
+        if step == 3:
+            optimizer.load_state_dict(optimizer.state_dict())
+    assert all(map(torch.equal, arrays, before)), "a parameter's array was written to"
+    return [p.data for p in params] + [a for slots in optimizer.state.values() for a in slots.values()]
+
+
 # -- helpers
 
 
