@@ -171,9 +171,11 @@ def _slide(
 
     Args:
         geometry: rows of windows in an image; rows and columns of zeros before an image, distances of its
-            cells, distances of the windows.
+            cells, distances of the windows; rows that a window sees, rows of a plane; whether y is written
+            past the cache.
         kernel: where its cells lie in a frame, from the first one; -1 for those that fill up nine.
-        canvas: for the frame of a band of rows, and a row of zeros.
+        canvas: for the planes of a framed band of rows, one for each vector of channels, and a row of
+            zeros.
         part: for sums of a band.
     """
     height, top, left, down, rows = geometry[0], geometry[1], geometry[2], geometry[5], geometry[8]
