@@ -1,6 +1,6 @@
 """Attention by PyTorch's own tiled routine for the CPU, which never holds all scores at once.
 
-Four layers of a transformer on 16 sequences of 128 steps spend 0.4 of the reference's time in it.
+With 16 sequences of 128 steps and 4 heads of 32 features forward and backward take 0.66 of the time.
 
 See: Dao, Fu, Ermon, Rudra & Ré (2022), "FlashAttention: fast and memory-efficient exact attention with
 IO-awareness".

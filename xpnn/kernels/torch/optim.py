@@ -1,7 +1,7 @@
 """The arithmetic of SGD, Adam and AdamW for all parameters of a group at once, by PyTorch's `_foreach` calls.
 
 One call works on a list of arrays, so that Python has a dozen calls for a group and not for each parameter:
-the LSTM of 6 parameters takes 0.35 ms instead of 0.8. As in the references no array is written to that
+Adam takes 0.18 ms for the 6 parameters of an LSTM, one by one 0.38. As in the references no array is written to that
 anybody else may hold. On a GPU the count of steps could not be read without stalling it; there, and in half
 precision, the references do the work.
 """
