@@ -1,9 +1,9 @@
 """The arithmetic of SGD, Adam and AdamW for all parameters of a group at once, by PyTorch's `_foreach` calls.
 
 One call works on a list of arrays, so that Python has a dozen calls for a group and not for each parameter:
-Adam takes 0.18 ms for the 6 parameters of an LSTM, one by one 0.38. As in the references no array is written to that
-anybody else may hold. On a GPU the count of steps could not be read without stalling it; there, and in half
-precision, the references do the work.
+Adam takes 0.18 ms for the 6 parameters of an LSTM, one by one 0.38. As in the references no array is written
+to that anybody else may hold. On a GPU the count of steps could not be read without stalling it; there, and
+in half precision, the references do the work.
 """
 
 from __future__ import annotations
