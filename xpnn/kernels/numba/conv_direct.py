@@ -123,8 +123,7 @@ def _convolve(
             in a run of the kernel's cells; vectors in a panel, numbers in a vector; windows in a row.
         places: of each run of the kernel's cells, in an image and in a panel.
         windows: of each row of windows, in a chunk of images and in its part of gy; the other way round, if
-            the
-            channels fill vectors.
+            the channels fill vectors.
     """
     canvas[:] = 0
     for first in range(0, x.shape[0], canvas.shape[0]):

@@ -19,6 +19,7 @@ import numpy as np
 
 from xpnn.backend import optional_import
 from xpnn.kernels.numba.compiling import Emitted, shared
+from xpnn.kernels.numba.vectors import numbers_in_vector
 
 # Columns of a block are one vector or two.
 _MOST_VECTORS = 2
@@ -31,14 +32,13 @@ NOWHERE = np.zeros((1, 2), dtype=np.int64)
 @functools.cache
 def lanes() -> int:
     """Numbers of float32 in a vector of this processor."""
-    features = _features()
-    return 16 if features.get("avx512f") else 8 if features.get("avx") else 4
+    return numbers_in_vector(32)
 
 
 @functools.cache
 def most_rows() -> int:
     """Of a block: two vectors for each, those of the other matrix, and a broadcast one fit the registers."""
-    features = _features()
+    features = optional_import("llvmlite.binding", extra="numba").get_host_cpu_features()
     return 6 if features.get("avx") and not features.get("avx512f") else 12
 
 
@@ -55,12 +55,6 @@ MOST_LANES = 16
 def panel_width(columns: int) -> int:
     """Columns of the blocks for a matrix of so many; 0 where none divides it."""
     return next((width for width in (2 * lanes(), lanes()) if columns % width == 0), 0)
-
-
-def _features() -> dict[str, bool]:
-    binding = optional_import("llvmlite.binding", extra="numba")  # comes with Numba, and takes its time
-
-    return dict(binding.get_host_cpu_features())
 
 
 @Emitted
