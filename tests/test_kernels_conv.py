@@ -198,6 +198,37 @@ def test_large_weights_lie_as_their_gradients_do(options: dict[str, float]) -> N
     assert np.abs(actual - expected).max() < 1e-12
 
 
+@pytest.mark.parametrize(
+    ("size", "kernel_size", "padding", "dilation", "dtype"),
+    [
+        (16, 5, 0, 1, "float32"),
+        (10, 2, 0, 1, "float32"),
+        (14, 3, 0, 2, "float32"),
+        (14, 3, 0, 1, "float64"),
+        (4, 3, 0, 1, "float32"),
+        (4, 3, 20, 1, "float32"),
+        (2, 3, 1, 1, "float64"),
+    ],
+)
+def test_many_channels(size: int, kernel_size: int, padding: int, dilation: int, dtype: str) -> None:
+    """What is chosen for the convolution and what is chosen for its gradients need not be the same."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((4, 128, size, size)).astype(dtype)
+    w = rng.standard_normal((256, 128, kernel_size, kernel_size)).astype(dtype)
+
+    def run() -> list[np.ndarray]:
+        tensors = [xpnn.Tensor(array, requires_grad=True) for array in (x, w)]
+        y = conv.conv2d(*tensors, padding=padding, dilation=dilation)
+        (y * y).sum().backward()
+        return [y.data, *(tensor.grad.data for tensor in tensors)]
+
+    found = run()
+    with reference_only():
+        expected = run()
+    for one, other in zip(found, expected):
+        assert np.allclose(one, other, rtol=0, atol=1e-4 * np.abs(other).max())
+
+
 def test_exact_leaves_winograd_out() -> None:
     """Both are right; the plain sums are nearer."""
     rng = np.random.default_rng(0)

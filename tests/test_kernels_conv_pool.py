@@ -152,6 +152,15 @@ def test_looked_at_after_it_was_pooled() -> None:
         np.testing.assert_allclose(pooled.numpy(), F.max_pool2d(a.numpy(), 2))
 
 
+def test_shows_the_weights_of_the_call() -> None:
+    x, w, b = Tensor(np.ones((16, 1, 8, 8))), Tensor(np.ones((4, 1, 3, 3))), Tensor(np.zeros(4))
+    y = F.conv2d(x, w, b)
+    for tensor in (x, w, b):
+        tensor.data[...] = 7
+    assert np.all(F.max_pool2d(F.relu(y), 2).data == 9)
+    assert np.all(y.data == 9)
+
+
 def test_is_promised_only_if_it_may_be_pooled() -> None:
     x, w, b = parameters()
     assert F.conv2d(x, w, b).promised

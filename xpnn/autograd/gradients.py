@@ -243,9 +243,8 @@ def _jacobian_rows(output: Any, leaves: Sequence[Any], create_graph: bool) -> tu
 def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tuple[list[Any], list[Any]]:
     """The outputs, and a raw array (a Tensor under create_graph) to start each of them with."""
     if gradients is None and isinstance(tensors, TensorBase) and tensors._requires_grad and tensors.size == 1:
-        return [tensors], [
-            _ones(tensors) if create_graph else namespace(tensors.data).ones_like(tensors.data)
-        ]
+        seed = idioms.ones_like(tensors.data)
+        return [tensors], [new_tensor(seed) if create_graph else seed]
     outputs = _each(tensors)
     gradients = [None] * len(outputs) if gradients is None else _each(gradients)
     if len(gradients) != len(outputs):

@@ -165,9 +165,8 @@ class Sequential(_List[Module]):
 
     def forward(self, input: Any) -> Any:
         """The output of the last module."""
-        for module in list(vars(self).values()):
-            if isinstance(module, Module):
-                input = module(input)
+        for module in self:
+            input = module(input)
         return input
 
 

@@ -28,11 +28,7 @@ from xpnn.kernels.numba.compiling import (
     Strided4,
     compiled_function,
 )
-from xpnn.kernels.numba.conv_packing import (
-    PACKING,
-    aligned_scratch,
-    unpack,
-)
+from xpnn.kernels.numba.conv_packing import PACKING, aligned_scratch, unpack
 from xpnn.kernels.numba.products import MOST_LANES, add_products, copy_numbers, lanes, panel_width
 from xpnn.kernels.numpy.conv_layout import Windows, reversed_kernel
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
@@ -65,8 +61,7 @@ def _convolve(
     Args:
         canvas: of `count` images, as `_by_position` makes it.
         places: for each window one place in the canvas and in the panel for each cell that it sees there,
-            from
-            bounds[window] to bounds[window + 1].
+            from bounds[window] to bounds[window + 1].
         panel: (KH * KW * C, width), to work in.
     """
     channels, height, length = w.shape[1:]

@@ -207,9 +207,8 @@ def add_products(
     """c[i, j] = start[i, j] + the sum over places (p, q), and k < run, of a[p + i, k] b[q + k, j].
 
     Arrays say where the first number lies, their shapes nothing; next to them stand the distances, in
-    numbers,
-    from one row i (0 for one row that serves all) or step k to the next. Columns j lie next to each other:
-    `vectors` vectors.
+    numbers, from one row i (0 for one row that serves all) or step k to the next. Columns j lie next to each
+    other: `vectors` vectors.
     """
     third, at = _most_rows() // 3, 0
     while at < rows:

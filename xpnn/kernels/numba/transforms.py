@@ -16,8 +16,9 @@ from xpnn.kernels.numba.products import lanes
 
 
 def transform(matrix: np.ndarray) -> Emitted:
-    """Instructions for M of (after, before) cells: `(channels, source, row, column, target, row, column,
-    plus)`.
+    """Instructions for M of (after, before) cells.
+
+    They are called with `(channels, source, row, column, target, row, column, plus)`.
 
     Arrays say where the first number of the first cell lies; next to them stand the distances from one row
     and one column of cells to the next, in numbers. `plus` is a vector of channels that is added to all

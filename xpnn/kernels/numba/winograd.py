@@ -32,12 +32,7 @@ from xpnn.kernels.numba.compiling import (
     compiled_function,
     inlined,
 )
-from xpnn.kernels.numba.conv_packing import (
-    PACKING,
-    aligned_empty,
-    aligned_scratch,
-    unpack,
-)
+from xpnn.kernels.numba.conv_packing import PACKING, aligned_empty, aligned_scratch, unpack
 from xpnn.kernels.numba.products import MOST_LANES, NOWHERE, add_products, copy_numbers, lanes, panel_width
 from xpnn.kernels.numba.transforms import transform
 from xpnn.kernels.numpy.conv_layout import Windows, reversed_kernel, total_of

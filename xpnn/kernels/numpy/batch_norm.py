@@ -28,7 +28,6 @@ _CHUNK = 256 * 1024
 # Rows of at least this many elements: vectors of channels are repeated to this width.
 _WIDTH = 1024
 
-
 # Squares of means up to so many times the variance: the sums of squares then lose less than two digits.
 _FAR = 30
 

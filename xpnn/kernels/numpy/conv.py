@@ -1,15 +1,16 @@
 """Convolution in NumPy: the three primitives of `functional/conv.py`, and which method serves which sizes.
 
-    winograd        3x3, no strides, float32, enough channels: a quarter of the multiplications
-    winograd_rows   the same of fewer channels: half of the multiplications
-    conv_rows       other kernels without strides: gather along the width, a product for each kernel row
+    winograd_rows   3x3, no strides, float32, some channels: half of the multiplications
+    winograd        the same of more channels: a quarter of the multiplications
     conv_cells      many channels of small images: a product for each cell of the kernel, inside the image
+    conv_rows       other kernels without strides: gather along the width, a product for each kernel row
     conv_columns    strides, small images and 1x1: full im2col, one product
     conv_planes     a few input channels: im2col of planes
     depthwise       a kernel for each channel
 
 Each has the same functions: `convolve` and its gradient with respect to the kernel, `correlate`; the first
-two also `gradients`, which makes that and the input gradient from one gathering of the upstream gradient.
+four also `gradients`, which makes that and the input gradient in one pass: `conv_cells` from the windows of
+the convolution, the others from those of the upstream gradient, which they gather once.
 The input gradient itself is a convolution again. Sequences are images of one row.
 """
 
@@ -274,7 +275,7 @@ def _both_gradients(
     windows = replace(windows, out_size=images.shape[2:], padding=around)
     source, windows = _without_cropping(channels_last(upstream), windows)
     method = _method(source, target, windows)
-    if method is conv_columns:
+    if method in (conv_columns, conv_cells):
         return None, None
     gw = method.gradients(channels_last(images), kernels, source, target, windows)
     return gx.reshape(x.shape), _in_order(gw).reshape(w.shape)

@@ -5,7 +5,7 @@ both up (see `conv_tiles`): what it pools is never written to memory. Its gradie
 the convolution's backward makes all of its gradients from that of the maxima.
 
 A convolution with a bias is taken for one that may be pooled: before a batch norm it would have none. The
-promise copies the images, so that nobody can change them before it is kept.
+promise copies the images and the weights, so that nobody can change them before it is kept.
 """
 
 from __future__ import annotations
@@ -184,10 +184,10 @@ def _may_be_pooled(
 
 @kernel("numpy", "conv", when=_may_be_pooled, defers=True)
 def conv(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, **options: Any
+    x: np.ndarray, w: np.ndarray, b: np.ndarray, **options: Any
 ) -> tuple[Convolved, tuple[np.ndarray, np.ndarray, Convolved]]:
     """The reference's `_conv`, as a promise."""
-    y = Convolved(x.copy(order="K"), w, b, options)
+    y = Convolved(x.copy(order="K"), w.copy(), b.copy(), options)
     return y, (x, w, y)
 
 

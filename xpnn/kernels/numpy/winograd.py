@@ -217,7 +217,8 @@ def _canvas(x: np.ndarray, rows: slice, width: int, height: int, padding: Pairs)
     start = TILE * rows.start - top
     seen = TILE * (rows.stop - rows.start - 1) + height
     canvas = scratch("winograd canvas", (seen, width, n, c), x.dtype)
-    first, last, used = max(-start, 0), min(image_height - start, seen), min(image_width, width - left)
+    first = min(max(-start, 0), seen)
+    last, used = max(min(image_height - start, seen), first), min(image_width, width - left)
     canvas[:first] = 0
     canvas[last:] = 0
     canvas[first:last, :left] = 0
