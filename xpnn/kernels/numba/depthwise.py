@@ -37,7 +37,7 @@ from xpnn.kernels.numba.compiling import (
 from xpnn.kernels.numba.conv_packing import aligned_scratch
 from xpnn.kernels.numba.vectors import lanes, load, multiply_add, numbers_in_vector, store, store_past_cache
 from xpnn.kernels.numpy.conv import sum_over_windows
-from xpnn.kernels.numpy.conv_layout import Pair, channels_last, total_of
+from xpnn.kernels.numpy.conv_layout import Pair, as_images, channels_last, pair, total_of
 from xpnn.kernels.numpy.parallel import parallel
 
 # Cells of the kernel that are worked on together: a 3x3 kernel's, and their weights fit the registers.
@@ -334,10 +334,10 @@ def conv(
 ) -> tuple[np.ndarray, tuple]:
     """The reference's `_conv`."""
     size = tuple(
-        (cells + sum(pair) - d * (k - 1) - 1) // s + 1
-        for cells, k, s, pair, d in zip(x.shape[2:], w.shape[2:], stride, padding, dilation)
+        (cells + sum(ends) - d * (k - 1) - 1) // s + 1
+        for cells, k, s, ends, d in zip(x.shape[2:], w.shape[2:], stride, padding, dilation)
     )
-    y = _empty_in_lines(x, groups, _pair(size, 1))
+    y = _empty_in_lines(x, groups, pair(size, 1))
     _run(_images(x), w, b, channels_last(y), None, _forwards(w.shape[2:], size, stride, padding, dilation))
     return y.reshape(*x.shape[:2], *size), (x, w)
 
@@ -351,7 +351,7 @@ def _conv_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...], **opti
         gx, gw = _gradients(gy, w, x if needs[1] else None, x.shape[2:], **options)
     elif needs[1]:
         gw, _ = conv_weight_gradient.forward(x, gy, kernel_size=w.shape[2:], **options)
-    return gx, gw, sum_over_windows(_as_images(gy)) if needs[2] else None
+    return gx, gw, sum_over_windows(as_images(gy)) if needs[2] else None
 
 
 @compiled_kernel("conv_input_gradient", _slide, when=_input_gradient_suits)
@@ -392,9 +392,9 @@ def _gradients(
     groups: int,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The gradients of x and, if x is given, of w, from windows over gy: one for each cell of x."""
-    before = tuple(d * (k - 1) - pair[0] for k, d, pair in zip(w.shape[2:], dilation, padding))
+    before = tuple(d * (k - 1) - first for k, d, (first, _) in zip(w.shape[2:], dilation, padding))
     windows = _Windows(
-        _pair(w.shape[2:], 1), _pair(size, 1), _pair(before, 0), _pair(stride, 1), (1, 1), _pair(dilation, 1)
+        pair(w.shape[2:], 1), pair(size, 1), pair(before, 0), pair(stride, 1), (1, 1), pair(dilation, 1)
     )
     gx = _empty_in_lines(gy, groups, windows.out_size)
     above = None if x is None else _images(x)
@@ -411,21 +411,12 @@ def _forwards(
     kernel_size: Sizes, size: Sizes, stride: Sizes, padding: tuple[Pair, ...], dilation: Sizes
 ) -> _Windows:
     """The windows of a convolution itself."""
-    before = tuple(pair[0] for pair in padding)
+    before = tuple(first for first, _ in padding)
     return _Windows(
-        _pair(kernel_size, 1), _pair(size, 1), _pair(before, 0), (1, 1), _pair(stride, 1), _pair(dilation, 1)
+        pair(kernel_size, 1), pair(size, 1), pair(before, 0), (1, 1), pair(stride, 1), pair(dilation, 1)
     )
-
-
-def _pair(along_axes: Sizes, first: int) -> Pair:
-    """Of sequences as images of one row."""
-    return (along_axes[0], along_axes[1]) if len(along_axes) == 2 else (first, along_axes[0])
-
-
-def _as_images(x: np.ndarray) -> np.ndarray:
-    return x if x.ndim == 4 else x[:, :, None]
 
 
 def _images(x: np.ndarray) -> np.ndarray:
     """(N, H, W, C)."""
-    return channels_last(_as_images(x))
+    return channels_last(as_images(x))

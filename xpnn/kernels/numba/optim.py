@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.kernels.numba.compiling import In1, Out1, Real, compiled_function, compiled_kernel
+from xpnn.kernels.numpy.optim import bias_correction
 
 State = dict[str, Any]
 
@@ -101,13 +102,8 @@ def _update(
 ) -> None:
     """With the corrections of bias b1, b2: lr m / b1 / (sqrt(v / b2) + eps), the root of b2 drawn out."""
     (beta1, beta2), count = options["betas"], state["step"]
-    root = math.sqrt(_bias(beta2, count))
-    step, eps = options["lr"] * root / _bias(beta1, count), options["eps"] * root
+    root = math.sqrt(bias_correction(beta2, count))
+    step, eps = options["lr"] * root / bias_correction(beta1, count), options["eps"] * root
     sign = -1.0 if options["maximize"] else 1.0
     mean, square = state["exp_avg"], state["exp_avg_sq"]
     _adam(param, grad, mean, square, 1.0 - beta1, 1.0 - beta2, step, eps, shrink, decay, sign)
-
-
-def _bias(beta: float, count: int) -> float:
-    """`1 - beta**count`, exact to rounding."""
-    return -math.expm1(count * math.log(beta)) if beta > 0 else 1.0

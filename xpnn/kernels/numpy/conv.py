@@ -39,9 +39,11 @@ from xpnn.kernels.numpy import (
 from xpnn.kernels.numpy.conv_layout import (
     Pair,
     Windows,
+    as_images,
     channels_last,
     channels_last_empty,
     padded,
+    pair,
     swap_kernel,
 )
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, WORTHWHILE, parallel
@@ -117,7 +119,7 @@ def conv(
         for cells, k, s, (before, after), d in zip(x.shape[2:], w.shape[2:], stride, padding, dilation)
     )
     windows = _windows(w.shape[2:], size, stride, padding, dilation)
-    images, kernels = _as_images(x), _as_images(w)
+    images, kernels = as_images(x), as_images(w)
     y = channels_last_empty(images, len(w), windows.out_size)
     if _planes_serve(channels_last(images), channels_last(y), windows, groups):
         y = _empty_beside_planes(images, len(w), windows.out_size)
@@ -139,7 +141,7 @@ def conv_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...], **optio
         gx, _ = conv_input_gradient.forward(gy, w, size=x.shape[2:], **options)
     if needs[1] and gw is None:
         gw, _ = conv_weight_gradient.forward(x, gy, kernel_size=w.shape[2:], **options)
-    return gx, gw, sum_over_windows(_as_images(gy)) if needs[2] else None
+    return gx, gw, sum_over_windows(as_images(gy)) if needs[2] else None
 
 
 @kernel("numpy", "conv_input_gradient", when=_input_gradient_suits)
@@ -163,8 +165,8 @@ def conv_input_gradient(
     have a function `fold` for that.
     """
     windows = _windows(w.shape[2:], gy.shape[2:], stride, padding, dilation)
-    upstream, kernels, channels = _as_images(gy), _as_images(w), w.shape[1] * groups
-    image_size = _pair(size, 1)
+    upstream, kernels, channels = as_images(gy), as_images(w), w.shape[1] * groups
+    image_size = pair(size, 1)
     if _few_channels(channels, groups):
         gx = np.empty((len(gy), channels, *image_size), dtype=gy.dtype)
         conv_planes.fold(upstream, kernels, gx, windows)
@@ -207,7 +209,7 @@ def conv_weight_gradient(
 ) -> tuple[np.ndarray, tuple]:
     """The reference's `_conv_weight_gradient`."""
     windows = _windows(kernel_size, gy.shape[2:], stride, padding, dilation)
-    images, upstream = _as_images(x), _as_images(gy)
+    images, upstream = as_images(x), as_images(gy)
     if _planes_serve(channels_last(images), channels_last(upstream), windows, groups):
         gw = conv_planes.correlate(images, upstream, windows)
     else:
@@ -259,7 +261,7 @@ def _both_gradients(
     """The gradients of x and w, if a method makes them from one gathering of gy."""
     if groups > 1 or _few_channels(x.shape[1], groups):
         return None, None
-    images, upstream, kernels = _as_images(x), _as_images(gy), _as_images(w)
+    images, upstream, kernels = as_images(x), as_images(gy), as_images(w)
     windows = _windows(w.shape[2:], gy.shape[2:], stride, padding, dilation)
     gx = channels_last_empty(gy, x.shape[1], images.shape[2:])
     target = channels_last(gx)
@@ -320,11 +322,6 @@ def _empty_beside_planes(x: np.ndarray, outputs: int, size: Pair) -> np.ndarray:
 # ---- sizes and views ----
 
 
-def _as_images(x: np.ndarray) -> np.ndarray:
-    """Sequences (N, C, L) as images (N, C, 1, L)."""
-    return x if x.ndim == 4 else x[:, :, None]
-
-
 def _windows(
     kernel_size: tuple[int, ...],
     out_size: tuple[int, ...],
@@ -333,16 +330,12 @@ def _windows(
     dilation: tuple[int, ...],
 ) -> Windows:
     return Windows(
-        _pair(kernel_size, 1),
-        _pair(out_size, 1),
-        _pair(stride, 1),
-        _pair(padding, (0, 0)),
-        _pair(dilation, 1),
+        pair(kernel_size, 1),
+        pair(out_size, 1),
+        pair(stride, 1),
+        pair(padding, (0, 0)),
+        pair(dilation, 1),
     )
-
-
-def _pair(along_axes: tuple, first: Any) -> Any:
-    return tuple(along_axes) if len(along_axes) == 2 else (first, *along_axes)
 
 
 def _groups(inputs: int, outputs: int, groups: int) -> Iterator[tuple[slice, slice]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -43,6 +44,16 @@ class Windows:
     def multiplications(self, images: int, channels: int, outputs: int) -> int:
         """Of a convolution by its definition."""
         return images * math.prod(self.out_size) * math.prod(self.kernel_size) * channels * outputs
+
+
+def as_images(x: np.ndarray) -> np.ndarray:
+    """Sequences (N, C, L) as images of one row, (N, C, 1, L)."""
+    return x if x.ndim == 4 else x[:, :, None]
+
+
+def pair(along_axes: tuple, first: Any) -> Any:
+    """What holds along the two axes; with one axis, of sequences, `first` along the height of the row."""
+    return tuple(along_axes) if len(along_axes) == 2 else (first, *along_axes)
 
 
 def channels_last(x: np.ndarray) -> np.ndarray:

@@ -85,11 +85,11 @@ def _adam(param: np.ndarray, grad: np.ndarray, state: State, options: dict[str, 
     if options["amsgrad"]:
         square = np.maximum(state["max_exp_avg_sq"], square, out=state["max_exp_avg_sq"])
 
-    root = math.sqrt(_bias(beta2, count))
+    root = math.sqrt(bias_correction(beta2, count))
     np.sqrt(square, out=work)
     np.add(work, options["eps"] * root, out=work)
     np.divide(mean, work, out=work)
-    add_scaled(param, -options["lr"] * root / _bias(beta1, count), work)
+    add_scaled(param, -options["lr"] * root / bias_correction(beta1, count), work)
 
 
 def _with_decay(param: np.ndarray, grad: np.ndarray, options: dict[str, Any]) -> np.ndarray:
@@ -105,6 +105,6 @@ def _with_decay(param: np.ndarray, grad: np.ndarray, options: dict[str, Any]) ->
 
 
 @functools.lru_cache(maxsize=16)
-def _bias(beta: float, count: int) -> float:
+def bias_correction(beta: float, count: int) -> float:
     """`1 - beta**count`, exact to rounding."""
     return -math.expm1(count * math.log(beta)) if beta > 0 else 1.0

@@ -34,13 +34,13 @@ class Rectified(Deferred):
 
     def compute(self) -> np.ndarray:
         """What the kernel for arrays computes."""
-        return _kernel("relu", self.x).forward(self.x)[0]
+        return kernel_at_once("relu", self.x).forward(self.x)[0]
 
     def absorb(self, name: str, args: tuple, options: dict[str, Any]) -> tuple[Any, tuple, Callable] | None:
         """A max-pooling."""
         if name != "max_pool" or self._array is not None:
             return None
-        largest, saved = _kernel("max_pool", self.x, **options).forward(self.x, **options)
+        largest, saved = kernel_at_once("max_pool", self.x, **options).forward(self.x, **options)
         y = np.maximum(largest, np.zeros((), dtype=largest.dtype))
         return y, (self, saved, y), _pool_backward
 
@@ -60,7 +60,7 @@ class Spread(Deferred):
     def compute(self) -> np.ndarray:
         """Itself, for who looks at it: then relu(x) is needed, whose zeros win in other places than x's."""
         x = self.rectified.array()
-        _, saved = _kernel("max_pool", x, **self.options).forward(x, **self.options)
+        _, saved = kernel_at_once("max_pool", x, **self.options).forward(x, **self.options)
         return self._spread(self.gy, saved)
 
     def rectify(self) -> np.ndarray:
@@ -68,7 +68,7 @@ class Spread(Deferred):
         return self._spread(self.gy * (self.y > 0), self.saved)
 
     def _spread(self, gy: np.ndarray, saved: tuple) -> np.ndarray:
-        pool = _kernel("max_pool", self.rectified.x, **self.options)
+        pool = kernel_at_once("max_pool", self.rectified.x, **self.options)
         return pool.backward_function(gy, saved, (True,), **self.options)[0]
 
 
@@ -96,9 +96,9 @@ def _relu_backward(gy: Any, saved: tuple, needs: tuple[bool, ...]) -> tuple:
     if isinstance(gy, Spread) and gy.rectified is y:
         return (gy.rectify(),)
     array = array_of(y)
-    return _kernel("relu", array).backward_function(array_of(gy), (array,), needs)
+    return kernel_at_once("relu", array).backward_function(array_of(gy), (array,), needs)
 
 
-def _kernel(name: str, *args: Any, **options: Any) -> Any:
+def kernel_at_once(name: str, *args: Any, **options: Any) -> Any:
     """What computes a call at once, compiled or not."""
     return choose_kernel(find_backend("numpy"), name, *args, **options)
