@@ -94,3 +94,13 @@ def clean_state() -> None:
 
 
 FINISHED = pytest.StashKey[int]()
+
+
+@pytest.fixture
+def compiled_kernels() -> Iterator[None]:
+    """Numba's kernels are on, and any number of threads may be set."""
+    before = xpnn.backend.compiled.get_compiled(), xpnn.get_num_threads()
+    xpnn.set_compiled(True)
+    yield
+    xpnn.set_compiled(before[0])
+    xpnn.set_num_threads(before[1])

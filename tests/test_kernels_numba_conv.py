@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,22 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import xpnn
-from xpnn.backend import choose_kernel, compiled, find_backend, reference_only
+from xpnn.backend import choose_kernel, find_backend, reference_only
 from xpnn.functional.conv import _conv
 from xpnn.kernels.numpy.parallel import parallel
 
-pytestmark = pytest.mark.skipif(find_spec("numba") is None, reason="needs Numba")
+pytestmark = [
+    pytest.mark.skipif(find_spec("numba") is None, reason="needs Numba"),
+    pytest.mark.usefixtures("compiled_kernels"),
+]
 
 PLAIN = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
-
-
-@pytest.fixture(autouse=True)
-def _switched_on() -> Iterator[None]:
-    before = compiled.get_compiled(), xpnn.get_num_threads()
-    xpnn.set_compiled(True)
-    yield
-    xpnn.set_compiled(before[0])
-    xpnn.set_num_threads(before[1])
 
 
 def examples(count: int) -> settings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,10 +13,13 @@ from hypothesis import strategies as st
 import xpnn
 from xpnn import functional as F
 from xpnn.autograd import grad, tensor
-from xpnn.backend import compiled, find_backend, find_kernels, reference_only
+from xpnn.backend import find_backend, find_kernels, reference_only
 from xpnn.functional import conv
 
-pytestmark = pytest.mark.skipif(find_spec("numba") is None, reason="needs Numba")
+pytestmark = [
+    pytest.mark.skipif(find_spec("numba") is None, reason="needs Numba"),
+    pytest.mark.usefixtures("compiled_kernels"),
+]
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
 
@@ -27,15 +29,6 @@ examples = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-
-
-@pytest.fixture(autouse=True)
-def _switched_on() -> Iterator[None]:
-    before = compiled.get_compiled(), xpnn.get_num_threads()
-    xpnn.set_compiled(True)
-    yield
-    xpnn.set_compiled(before[0])
-    xpnn.set_num_threads(before[1])
 
 
 @st.composite
