@@ -80,8 +80,8 @@ def test_with_a_numba_that_fails(tmp_path: Path) -> None:
 
 def test_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """One warning; compiled code is then kept in memory."""
-    from xpnn.kernels.numba import activation as kernels
     from xpnn.kernels.numba import cache, compiling
+    from xpnn.kernels.numba.activation import pointwise as kernels
 
     cache._root.cache_clear()
     monkeypatch.setattr(cache, "_can_be_written", lambda folder: False)
@@ -102,8 +102,8 @@ def test_disk_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     """Found out when Numba writes: what was compiled is not lost."""
     from numba.core.dispatcher import Dispatcher
 
-    from xpnn.kernels.numba import activation as kernels
     from xpnn.kernels.numba import compiling
+    from xpnn.kernels.numba.activation import pointwise as kernels
 
     compile_, failures = Dispatcher.compile, iter([OSError("No space left on device")])
 

@@ -18,7 +18,10 @@ from xpnn import Tensor, nn
 from xpnn import functional as F
 from xpnn.backend import get_num_threads, reference_only, set_num_threads
 from xpnn.backend.compiled import get_compiled, set_compiled
-from xpnn.kernels.numpy import activation, batch_norm, parallel, rectified
+from xpnn.kernels.numpy import parallel
+from xpnn.kernels.numpy.activation import pointwise as activation
+from xpnn.kernels.numpy.activation import rectified
+from xpnn.kernels.numpy.norm import batch as batch_norm
 
 # What is computed from a normalised h, an h2 like it, the input x and a shortcut r. None of them may differ
 # from what the operations give one after the other.

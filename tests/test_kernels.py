@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from targets import TARGETS, missing
 
 from xpnn.backend import find_backend, find_kernels, move, reference_only, to_numpy
-from xpnn.functional import conv, pool
+from xpnn.functional import conv
+from xpnn.functional.pool import average
+from xpnn.functional.pool import maximum as pool
 
 BACKENDS = [
     pytest.param(name, marks=pytest.mark.skipif(bool(absent), reason=absent))
@@ -22,8 +24,8 @@ PRIMITIVES = [
     conv._conv_input_gradient,
     conv._conv_weight_gradient,
     pool._max_pool,
-    pool._sum_pool,
-    pool._spread_over_windows,
+    average._sum_pool,
+    average._spread_over_windows,
 ]
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
 
@@ -139,8 +141,8 @@ def check_pooling(name: str, window: Any, batch: Any, channels: int) -> None:
     window["dilation"] = (1, 1)
     gy = array(rng, batch, channels, out_size(size, **window))
     del window["dilation"]
-    compare(pool._sum_pool, name, (x,), window)
-    compare(pool._spread_over_windows, name, (gy,), {"size": size, **window})
+    compare(average._sum_pool, name, (x,), window)
+    compare(average._spread_over_windows, name, (gy,), {"size": size, **window})
 
 
 def compare(primitive: Any, name: str, arrays: Any, options: Any, gy: Any = None) -> None:

@@ -15,17 +15,13 @@ import xpnn
 from xpnn.backend import ArgumentError, reference_only
 from xpnn.functional import conv
 from xpnn.functional.windows import output_size
-from xpnn.kernels.numpy import conv as kernels
-from xpnn.kernels.numpy import (
-    conv_cells,
-    conv_columns,
-    conv_planes,
-    conv_rows,
-    depthwise,
-    parallel,
-    winograd,
-    winograd_rows,
-)
+from xpnn.kernels.numpy import parallel
+from xpnn.kernels.numpy.conv import cells as conv_cells
+from xpnn.kernels.numpy.conv import columns as conv_columns
+from xpnn.kernels.numpy.conv import depthwise, winograd, winograd_rows
+from xpnn.kernels.numpy.conv import methods as kernels
+from xpnn.kernels.numpy.conv import planes as conv_planes
+from xpnn.kernels.numpy.conv import rows as conv_rows
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
 METHODS = [conv_columns, conv_planes, conv_rows, depthwise, winograd, winograd_rows]

@@ -15,7 +15,9 @@ import xpnn
 from xpnn import Tensor
 from xpnn import functional as F
 from xpnn.backend import get_num_threads, reference_only, set_num_threads
-from xpnn.kernels.numpy import conv_pool, conv_tiles, parallel
+from xpnn.kernels.numpy import parallel
+from xpnn.kernels.numpy.conv import pooled as conv_pool
+from xpnn.kernels.numpy.conv import tiles as conv_tiles
 
 ORDERS = {
     "relu first": lambda h, tile: F.max_pool2d(F.relu(h), tile),

@@ -17,27 +17,46 @@ from test_kernels import assert_same, examples
 import xpnn
 from xpnn.autograd import ops
 from xpnn.autograd.ops import reductions
+from xpnn.autograd.primitive import Primitive
 from xpnn.backend import find_backend, find_kernels, reference_only
 from xpnn.backend.random import RandomStream, key_schedule
 
-# The package gives out functions of the same names as its modules.
-FUNCTIONAL = {
-    name: importlib.import_module(f"xpnn.functional.{name}")
-    for name in ("activation", "cross_entropy", "dropout", "embedding", "group_norm", "norm", "softmax")
+
+def module(name: str) -> Any:
+    """The module itself: a family gives out functions of the same names as its files."""
+    return importlib.import_module(f"xpnn.{name}")
+
+
+PRIMITIVES: dict[str, Any] = {
+    name: value
+    for family in (
+        "activation.rectified",
+        "activation.sigmoid",
+        "activation.gelu",
+        "activation.softmax",
+        "dropout",
+        "embedding",
+        "loss.cross_entropy",
+        "norm.group",
+        "norm.layer",
+        "norm.rms",
+    )
+    for name, value in vars(module(f"functional.{family}")).items()
+    if isinstance(value, Primitive)
 }
 KERNELS: dict[str, Any] = {
-    name: importlib.import_module(f"xpnn.kernels.numpy.{name}")
+    name: module(f"kernels.numpy.{name}")
     for name in (
-        "activation",
+        "activation.pointwise",
+        "activation.softmax",
         "chunks",
         "dropout",
-        "elementwise",
         "embedding",
-        "group_norm",
-        "layer_norm",
+        "norm.group",
+        "norm.layer",
+        "ops.elementwise",
+        "ops.reductions",
         "parallel",
-        "reductions",
-        "softmax",
     )
 }
 ACTIVATIONS = ("gelu", "gelu_tanh", "sigmoid", "silu", "tanh", "relu")
@@ -46,14 +65,14 @@ LAYOUTS = ("straight", "transposed", "gapped", "backwards", "read only")
 
 @pytest.fixture(autouse=True)
 def kernels_take_small_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(KERNELS["activation"], "LARGE", 1)
-    for module in ("dropout", "elementwise", "reductions"):
-        monkeypatch.setattr(KERNELS[module], "_LARGE", 1)
-    for module in ("embedding", "layer_norm"):
-        monkeypatch.setattr(KERNELS[module], "_MANY", 1)
-    monkeypatch.setattr(KERNELS["softmax"], "_WORTHWHILE", 1)
-    for module in ("chunks", "parallel"):
-        monkeypatch.setattr(KERNELS[module], "WORTHWHILE", 1)
+    monkeypatch.setattr(KERNELS["activation.pointwise"], "LARGE", 1)
+    for name in ("dropout", "ops.elementwise", "ops.reductions"):
+        monkeypatch.setattr(KERNELS[name], "_LARGE", 1)
+    for name in ("embedding", "norm.layer"):
+        monkeypatch.setattr(KERNELS[name], "_MANY", 1)
+    monkeypatch.setattr(KERNELS["activation.softmax"], "_WORTHWHILE", 1)
+    for name in ("chunks", "parallel"):
+        monkeypatch.setattr(KERNELS[name], "WORTHWHILE", 1)
 
 
 @contextmanager
@@ -104,7 +123,7 @@ CUTS = st.tuples(st.integers(1, 3), st.integers(1, 300))
 def test_activations(name: str, x: np.ndarray, lies: str, cut: Any) -> None:
     gy = laid(np.random.default_rng(1), x.shape, x.dtype.name, lies)
     with cut_up(*cut):
-        compare(getattr(FUNCTIONAL["activation"], "_" + name), (x,), {}, gy)
+        compare(PRIMITIVES["_" + name], (x,), {}, gy)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -114,7 +133,7 @@ def test_extreme_arguments(name: str, dtype: str) -> None:
     x = np.asarray([-1e18, -200.0, -90.0, -0.0, 0.0, 1e-30, 90.0, 200.0, 1e18], dtype=dtype)
     if name == "gelu_tanh":
         x = x[1:-1]  # the reference's cube overflows
-    primitive = getattr(FUNCTIONAL["activation"], "_" + name)
+    primitive = PRIMITIVES["_" + name]
     compare(primitive, (x,), {}, np.ones_like(x))
     assert np.isnan(run(primitive, (np.asarray([np.nan], dtype=dtype),), {})[0]).all()
 
@@ -122,8 +141,8 @@ def test_extreme_arguments(name: str, dtype: str) -> None:
 def test_gelu_is_off_by_less_than_a_digit_of_float32() -> None:
     x = np.linspace(-12, 12, 100_001)
     with reference_only():
-        exact = FUNCTIONAL["activation"]._gelu(x)
-    y, *_ = run(FUNCTIONAL["activation"]._gelu, (x.astype(np.float32),), {})
+        exact = PRIMITIVES["_gelu"](x)
+    y, *_ = run(PRIMITIVES["_gelu"], (x.astype(np.float32),), {})
     assert np.abs(y - exact).max() < 1e-6
     assert np.abs(y - exact)[np.abs(x) < 2].max() < 4e-7
 
@@ -143,9 +162,9 @@ def test_layer_norm(x: np.ndarray, features: int, scaled: bool, shifted: bool, a
     if x.size == 0:
         return
     with cut_up(*cut):
-        compare(FUNCTIONAL["norm"]._layer_norm, (x, w, b), options, chosen)
+        compare(PRIMITIVES["_layer_norm"], (x, w, b), options, chosen)
         two = (chosen[0], chosen[1]) if chosen[0] is not None or chosen[1] is not None else gradients[:2]
-        compare(FUNCTIONAL["group_norm"]._rms_norm, (x, w), options, tuple(two))
+        compare(PRIMITIVES["_rms_norm"], (x, w), options, tuple(two))
 
 
 @examples(80)
@@ -168,8 +187,8 @@ def test_group_norm(
     above: int,
     cut: Any,
 ) -> None:
-    monkeypatch.setattr(KERNELS["group_norm"], "_SHORTEST", 1)
-    monkeypatch.setattr(KERNELS["group_norm"], "_CHUNK_BYTES", cut[1])
+    monkeypatch.setattr(KERNELS["norm.group"], "_SHORTEST", 1)
+    monkeypatch.setattr(KERNELS["norm.group"], "_CHUNK_BYTES", cut[1])
     count, groups, members = sizes
     rng = np.random.default_rng(9)
     x = laid(rng, (count, groups * members, *space), dtype, lies)
@@ -177,7 +196,7 @@ def test_group_norm(
     gradients = [laid(rng, s, dtype, "transposed") for s in (x.shape, (count, groups), (count, groups))]
     chosen = tuple(g if above == 0 or above - 1 == i else None for i, g in enumerate(gradients))
     with cut_up(*cut):
-        compare(FUNCTIONAL["group_norm"]._group_norm, (x, w, b), {"groups": groups, "eps": 1e-5}, chosen)
+        compare(PRIMITIVES["_group_norm"], (x, w, b), {"groups": groups, "eps": 1e-5}, chosen)
 
 
 def test_layer_norm_far_from_zero() -> None:
@@ -185,7 +204,7 @@ def test_layer_norm_far_from_zero() -> None:
     rng = np.random.default_rng(0)
     x = (100 + rng.standard_normal((40, 33))).astype(np.float32)
     gy = rng.standard_normal(x.shape).astype(np.float32)
-    primitive, options = FUNCTIONAL["norm"]._layer_norm, {"features": 1, "eps": 1e-5}
+    primitive, options = PRIMITIVES["_layer_norm"], {"features": 1, "eps": 1e-5}
     w = np.ones(33, dtype=np.float32)
     (y, *_), saved, backward = run(primitive, (x, w, w), options)
     gradients = backward((gy, None, None), saved, (True,) * 3, **options)
@@ -203,13 +222,13 @@ def test_softmax(name: str, x: np.ndarray, axis: int, cut: Any) -> None:
     if x.size == 0:
         return
     with cut_up(*cut):
-        compare(getattr(FUNCTIONAL["softmax"], "_" + name), (x,), {"axis": axis % x.ndim}, gy)
+        compare(PRIMITIVES["_" + name], (x,), {"axis": axis % x.ndim}, gy)
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
 def test_softmax_of_extreme_scores(name: str) -> None:
     x = np.asarray([[0.0, -np.inf, 1e4], [3e38, -3e37, 0.0], [-np.inf, 0.0, 0.0]], dtype=np.float32)
-    primitive = getattr(FUNCTIONAL["softmax"], "_" + name)
+    primitive = PRIMITIVES["_" + name]
     with np.errstate(invalid="ignore"):
         y, *_ = run(primitive, (x,), {"axis": 1})
         expected, _ = primitive.forward(x, axis=1)
@@ -237,9 +256,9 @@ def test_cross_entropy(
         return
     options = {"axis": 1, "reduction": reduction}
     with cut_up(*cut):
-        compare(FUNCTIONAL["cross_entropy"]._nll_loss, (x, target, None, None), options, gy)
+        compare(PRIMITIVES["_nll_loss"], (x, target, None, None), options, gy)
         options["label_smoothing"] = 0.0
-        compare(FUNCTIONAL["cross_entropy"]._cross_entropy, (x, target, None, None), options, gy)
+        compare(PRIMITIVES["_cross_entropy"], (x, target, None, None), options, gy)
 
 
 @examples(100)
@@ -261,7 +280,7 @@ def test_reductions(
     summands: int,
 ) -> None:
     """Over any axes of any layout; a single one may be named by its number."""
-    monkeypatch.setattr(KERNELS["reductions"], "_SUMMANDS", summands)
+    monkeypatch.setattr(KERNELS["ops.reductions"], "_SUMMANDS", summands)
     chosen = tuple(sorted({a % x.ndim for a in axes if -x.ndim <= a < x.ndim}))
     if not chosen or x.size == 0:
         return
@@ -297,7 +316,7 @@ def test_sum_into_rows(shape: list[int], rows: int, features: int, dtype: str, l
     indices = rng.integers(0, rows, shape)
     values = laid(rng, (*shape, features), dtype, lies)
     gy = laid(rng, (rows, features), dtype)
-    compare(FUNCTIONAL["embedding"]._sum_into_rows, (values, indices), {"rows": rows}, gy)
+    compare(PRIMITIVES["_sum_into_rows"], (values, indices), {"rows": rows}, gy)
 
 
 @examples(60)
@@ -307,7 +326,7 @@ def test_dropout(x: np.ndarray, lies: str, p: float, cut: Any) -> None:
     keep = laid(rng, x.shape, "float32", lies) > 0
     gy = laid(rng, x.shape, x.dtype.name, "transposed")
     with cut_up(*cut):
-        compare(FUNCTIONAL["dropout"]._dropout, (x, keep), {"p": p}, gy)
+        compare(PRIMITIVES["_dropout"], (x, keep), {"p": p}, gy)
 
 
 @examples(60)

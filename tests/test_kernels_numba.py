@@ -24,12 +24,19 @@ from xpnn.backend import (
     random,
     reference_only,
 )
-from xpnn.functional import activation, conv, norm, pool
-from xpnn.functional.cross_entropy import _cross_entropy
+from xpnn.functional import conv
+from xpnn.functional.activation import rectified as activation
+from xpnn.functional.activation.gelu import _gelu, _gelu_tanh
+from xpnn.functional.activation.sigmoid import _silu
+from xpnn.functional.activation.softmax import _softmax
 from xpnn.functional.dropout import _dropout
 from xpnn.functional.embedding import _sum_into_rows
-from xpnn.functional.recurrence import _lstm
-from xpnn.functional.softmax import _softmax
+from xpnn.functional.loss.cross_entropy import _cross_entropy
+from xpnn.functional.norm import batch as norm
+from xpnn.functional.norm import layer
+from xpnn.functional.pool import average
+from xpnn.functional.pool import maximum as pool
+from xpnn.functional.recurrent.recurrence import _lstm
 
 pytestmark = pytest.mark.skipif(find_spec("numba") is None, reason="needs Numba")
 
@@ -40,7 +47,7 @@ WINDOW = {"kernel_size": (2, 3), "stride": (2, 1), "padding": ((1, 0), (1, 1)), 
 @pytest.fixture(autouse=True)
 def _switched_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Compiled kernels, also for few elements, which plain NumPy is as fast with."""
-    monkeypatch.setattr("xpnn.kernels.numba.activation.FEW", -1)
+    monkeypatch.setattr("xpnn.kernels.numba.activation.pointwise.FEW", -1)
     before = compiled.get_compiled()
     xpnn.set_compiled(True)
     yield
@@ -124,17 +131,16 @@ def test_layer_norm(samples: list[int], size: int, kind: Any, affine: bool) -> N
     w, b = (array((size,), kind) if affine else None for _ in range(2))
     statistics = [array((*samples, 1), kind) for _ in range(2)]
     options = {"features": 1, "eps": 1e-2}
-    compare(norm._layer_norm, (x, w, b), options, (gy, *statistics), scale=10)
-    compare(norm._layer_norm, (x, w, b), options, (gy, None, None), scale=10)
+    compare(layer._layer_norm, (x, w, b), options, (gy, *statistics), scale=10)
+    compare(layer._layer_norm, (x, w, b), options, (gy, None, None), scale=10)
 
 
 @examples(60)
 @given(shapes, arrays())
 def test_activations(shape: tuple[int, ...], kind: Any) -> None:
     x, gy = 4 * array(shape, kind), array(shape, kind)
-    names = ["_relu"] + ["_gelu", "_gelu_tanh", "_silu"] * (kind["dtype"] == "float32")
-    for name in names:
-        compare(getattr(activation, name), (x,), {}, gy)
+    for primitive in [activation._relu] + [_gelu, _gelu_tanh, _silu] * (kind["dtype"] == "float32"):
+        compare(primitive, (x,), {}, gy)
 
 
 @examples(60)
@@ -179,9 +185,9 @@ def test_pooling(shape: tuple[int, ...], kind: Any, k: int, stride: int, dilatio
         compare(pool._max_pool, (values,), window, gy)
     del window["dilation"]
     with reference_only():
-        gy = array(pool._sum_pool(x, **window).shape, kind)
-    compare(pool._sum_pool, (x,), window)
-    compare(pool._spread_over_windows, (gy,), {"size": shape[2:], **window})
+        gy = array(average._sum_pool(x, **window).shape, kind)
+    compare(average._sum_pool, (x,), window)
+    compare(average._spread_over_windows, (gy,), {"size": shape[2:], **window})
 
 
 @examples(40)
@@ -302,7 +308,7 @@ def test_what_is_no_number_is_not_lost(value: float) -> None:
     x = np.ones((4, 4, 4, 4), dtype=np.float32).transpose(0, 3, 1, 2)
     x[0, 1, 2, 3] = value
     with np.errstate(invalid="ignore"):
-        for primitive in (activation._relu, activation._gelu, activation._gelu_tanh, activation._silu):
+        for primitive in (activation._relu, _gelu, _gelu_tanh, _silu):
             compare(primitive, (x,), {}, np.ones_like(x))
         compare(pool._max_pool, (x,), WINDOW)
         if np.isnan(value):
@@ -336,7 +342,7 @@ def test_empty_arrays_are_left_to_others() -> None:
     compare(activation._relu, (x,), {}, x)
     for primitive, options in (
         (norm._batch_norm, {"eps": 1e-5}),
-        (norm._layer_norm, {"features": 1, "eps": 1e-5}),
+        (layer._layer_norm, {"features": 1, "eps": 1e-5}),
     ):
         assert compiled_entry(primitive, (x, None, None), options) is None
     assert compiled_entry(pool._max_pool, (x,), WINDOW) is None

@@ -87,7 +87,7 @@ def test_bands_on_threads(lies: str, batch: int) -> None:
 
 
 def test_results_past_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xpnn.kernels.numba.depthwise._LARGE_BYTES", 0)
+    monkeypatch.setattr("xpnn.kernels.numba.conv.depthwise._LARGE_BYTES", 0)
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((2, 32, 9, 9)), rng.standard_normal((32, 1, 3, 3))
     options = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 32}
@@ -162,7 +162,7 @@ def compare(primitive: Any, inputs: Any, options: Any, gy: Any = None, scale: fl
 def kernel_for(primitive: Any, inputs: Any, options: Any) -> Any:
     """The compiled kernel that takes a call, if any."""
     for entry in find_kernels(find_backend("numpy"), primitive.name):
-        if entry.forward.__module__ == "xpnn.kernels.numba.depthwise" and entry.when(*inputs, **options):
+        if entry.forward.__module__ == "xpnn.kernels.numba.conv.depthwise" and entry.when(*inputs, **options):
             return entry
     return None
 

@@ -16,7 +16,8 @@ from test_kernels_elementwise import compare, run
 
 import xpnn
 from xpnn.backend import reference_only
-from xpnn.functional import pool
+from xpnn.functional.pool import average
+from xpnn.functional.pool import maximum as pool
 from xpnn.functional.windows import output_size
 
 KERNELS: dict[str, Any] = {
@@ -82,8 +83,8 @@ def test_sum(monkeypatch: pytest.MonkeyPatch, case: dict[str, Any], threads: int
     assume(min(out_size) > 0)
     gy = laid(rng.standard_normal((*x.shape[:2], *out_size)).astype(case["dtype"]), case["gradient_lies"])
     with cut_up(monkeypatch, threads, chunk):
-        compare(pool._sum_pool, (x,), window, gy)
-        compare(pool._spread_over_windows, (gy,), {"size": x.shape[2:], **window}, x)
+        compare(average._sum_pool, (x,), window, gy)
+        compare(average._spread_over_windows, (gy,), {"size": x.shape[2:], **window}, x)
 
 
 @pytest.mark.parametrize("lies", ["straight", "channels last"])

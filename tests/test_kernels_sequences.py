@@ -20,10 +20,11 @@ from xpnn.backend import (
     set_num_threads,
     to_numpy,
 )
-from xpnn.functional import attention, recurrence
+from xpnn.functional.attention import scaled_dot_product as attention
+from xpnn.functional.recurrent import recurrence
 from xpnn.kernels.numpy import attention as attention_kernels
 from xpnn.kernels.numpy import parallel
-from xpnn.kernels.numpy import rnn as recurrence_kernels
+from xpnn.kernels.numpy import recurrent as recurrence_kernels
 from xpnn.testing import gradcheck, gradgradcheck
 
 RECURRENCES = {"lstm": recurrence._lstm, "gru": recurrence._gru, "rnn": recurrence._rnn}

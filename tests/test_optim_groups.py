@@ -16,7 +16,7 @@ import xpnn
 from xpnn import nn, optim
 from xpnn.autograd import Tensor
 from xpnn.backend import find_backend, find_kernels, kernel, reference_only
-from xpnn.kernels.numpy.parameter_group import PIECE_BYTES
+from xpnn.kernels.numpy.optim.parameter_group import PIECE_BYTES
 
 LARGE = (PIECE_BYTES // 4 // 60, 83)  # two pieces in float32
 SHAPES = [(3, 4), (), (5,), LARGE, (0, 3), (2, 3, 2), (PIECE_BYTES // 10,), (7,), (PIECE_BYTES // 10,)]

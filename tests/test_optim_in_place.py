@@ -27,10 +27,10 @@ import xpnn
 from xpnn import nn, optim
 from xpnn.autograd import Tensor
 from xpnn.backend import reference_only
-from xpnn.kernels.numpy import axpy
 from xpnn.kernels.numpy.memory import release_scratch
-from xpnn.kernels.numpy.ownership import sole_owner
-from xpnn.kernels.numpy.parameter_group import PIECE_BYTES
+from xpnn.kernels.numpy.optim import axpy
+from xpnn.kernels.numpy.optim.ownership import sole_owner
+from xpnn.kernels.numpy.optim.parameter_group import PIECE_BYTES
 
 # --- in place, and nobody sees it
 
@@ -225,7 +225,7 @@ def test_sole_owner() -> None:
 
 
 def test_sole_owner_without_counted_references(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xpnn.kernels.numpy.ownership._COUNTED", False)
+    monkeypatch.setattr("xpnn.kernels.numpy.optim.ownership._COUNTED", False)
     assert not sole_owner([np.zeros(3)], holders=1)
     params, others = parameters(), parameters()
     train(optim.Adam(params), params, 2)

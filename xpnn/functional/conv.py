@@ -45,6 +45,8 @@ from xpnn.functional.windows import (
     window_slices,
 )
 
+__all__ = ["conv2d", "conv_transpose2d"]
+
 Sizes = tuple[int, ...]
 
 

@@ -8,6 +8,8 @@ from xpnn.autograd import Tensor, primitive
 from xpnn.backend import Array, namespace, random
 from xpnn.functional.arguments import check_floating, check_probability, check_rank, raw_array
 
+__all__ = ["dropout", "dropout1d", "dropout2d", "dropout3d"]
+
 
 def dropout(input: Array | Tensor, p: float = 0.5, training: bool = True) -> Any:
     """Set each element to zero with probability p and scale up the rest: y = x m / (1 - p).

@@ -15,6 +15,8 @@ from xpnn.functional.arguments import (
     check_rank,
 )
 
+__all__ = ["embedding"]
+
 
 def embedding(input: Array, weight: Array | Tensor, padding_idx: int | None = None) -> Any:
     """Look up rows of a table: y[...] = weight[input[...]].

@@ -16,6 +16,8 @@ from xpnn.functional.arguments import (
     shape_of,
 )
 
+__all__ = ["linear"]
+
 
 def linear(input: Array | Tensor, weight: Array | Tensor, bias: Array | Tensor | None = None) -> Any:
     """Multiply by a matrix and shift: y = x W^T + b.

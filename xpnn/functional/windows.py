@@ -15,6 +15,8 @@ from xpnn.backend import ArgumentError, Array, ShapeError
 from xpnn.backend.idioms import add_at_slices, pad, zeros_like_shape
 from xpnn.functional.arguments import tuple_of
 
+__all__ = ["conv_output_size", "conv_transpose_output_size"]
+
 Size = int | Sequence[int]
 Padding = int | str | Sequence[int]
 Pairs = tuple[tuple[int, int], ...]  # cells of padding before and after, along each axis

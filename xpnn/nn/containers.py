@@ -12,6 +12,8 @@ from xpnn.backend import IndexOutOfRangeError
 from xpnn.nn.module import Module, format_module, indent
 from xpnn.nn.parameter import Parameter
 
+__all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
+
 T = TypeVar("T")
 
 

@@ -12,6 +12,8 @@ from xpnn.nn import init
 from xpnn.nn.module import Module
 from xpnn.nn.parameter import Parameter, full
 
+__all__ = ["Conv2d", "ConvTranspose2d"]
+
 Size = int | tuple[int, ...]
 
 

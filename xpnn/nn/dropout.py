@@ -8,6 +8,8 @@ from xpnn import functional as F
 from xpnn.functional.arguments import check_probability
 from xpnn.nn.module import Module
 
+__all__ = ["Dropout", "Dropout1d", "Dropout2d", "Dropout3d"]
+
 
 class Dropout(Module):
     """In training, set each element to zero with probability p and scale the rest by 1 / (1 - p).

@@ -11,6 +11,8 @@ from xpnn.nn import init
 from xpnn.nn.module import Module
 from xpnn.nn.parameter import Parameter, full
 
+__all__ = ["Embedding"]
+
 
 class Embedding(Module):
     """Look up rows of a trained table; see `functional.embedding` for the gradient.

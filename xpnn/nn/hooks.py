@@ -10,6 +10,8 @@ from xpnn.autograd import Tensor, primitive
 from xpnn.autograd.handle import RemovableHandle
 from xpnn.backend import device_of, namespace
 
+__all__ = ["RemovableHandle"]
+
 Module = Any  # the class in `module.py`, which is built from these functions
 
 _keys = itertools.count()

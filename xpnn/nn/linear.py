@@ -10,6 +10,8 @@ from xpnn.nn import init
 from xpnn.nn.module import Module
 from xpnn.nn.parameter import Parameter, full
 
+__all__ = ["Identity", "Linear"]
+
 
 class Linear(Module):
     """Multiply by a trained matrix and shift: y = x W^T + b; see `functional.linear` for the gradient.

@@ -9,6 +9,18 @@ from xpnn.functional.arguments import check_reduction
 from xpnn.nn.module import Module
 from xpnn.nn.parameter import Buffer
 
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
+    "MSELoss",
+    "NLLLoss",
+    "SmoothL1Loss",
+]
+
 
 class _Loss(Module):
     """A loss with a reduction: "none" (one number per element or sample), "mean" or "sum"."""

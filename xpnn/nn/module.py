@@ -18,6 +18,8 @@ from xpnn.nn.location import locate, running
 from xpnn.nn.parameter import Buffer, Parameter, raw_array
 from xpnn.nn.state import IncompatibleKeys, load_state, parse_target, relocate, state_of
 
+__all__ = ["Module", "ParameterIterator"]
+
 _T = TypeVar("_T")
 _OWNED = (Parameter, Buffer)
 

@@ -19,6 +19,8 @@ from xpnn.backend import (
     namespace,
 )
 
+__all__ = ["Buffer", "Parameter"]
+
 
 class Parameter(Tensor):
     """A Tensor that is trained: set as an attribute of a Module, it is among its `parameters()`.

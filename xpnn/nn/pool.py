@@ -7,6 +7,8 @@ from typing import Any
 from xpnn import functional as F
 from xpnn.nn.module import Module
 
+__all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "MaxPool2d"]
+
 Size = int | tuple[int, int]
 
 

@@ -23,6 +23,8 @@ from xpnn.backend import (
 )
 from xpnn.nn.parameter import Buffer, Parameter, copy_like, raw_array
 
+__all__ = ["IncompatibleKeys"]
+
 Module = Any  # the class in `module.py`, which is built from these functions
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")

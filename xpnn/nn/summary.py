@@ -12,6 +12,8 @@ from xpnn.backend import ArgumentError, device_of, dtype_named, is_array, namesp
 from xpnn.nn.module import Module
 from xpnn.nn.parameter import full
 
+__all__ = ["Summary", "SummaryRow", "summary"]
+
 
 @dataclass(frozen=True)
 class SummaryRow:

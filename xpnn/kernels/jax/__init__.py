@@ -1,5 +1,5 @@
 """Kernels for JAX: XLA's own convolution, window reductions and loops."""
 
-from xpnn.kernels.jax import conv, pool, rnn
+from xpnn.kernels.jax import conv, pool, recurrent
 
-__all__ = ["conv", "pool", "rnn"]
+__all__ = ["conv", "pool", "recurrent"]

@@ -1,31 +1,5 @@
 """Kernels for NumPy that Numba compiles; they are asked before NumPy's own."""
 
-from xpnn.kernels.numba import (
-    activation,
-    batch_norm,
-    conv,
-    conv_methods,
-    depthwise,
-    dropout,
-    embedding,
-    layer_norm,
-    lstm,
-    optim,
-    pool,
-    softmax,
-)
+from xpnn.kernels.numba import activation, conv, dropout, embedding, norm, optim, pool, recurrent
 
-__all__ = [
-    "activation",
-    "batch_norm",
-    "conv",
-    "conv_methods",
-    "depthwise",
-    "dropout",
-    "embedding",
-    "layer_norm",
-    "lstm",
-    "optim",
-    "pool",
-    "softmax",
-]
+__all__ = ["activation", "conv", "dropout", "embedding", "norm", "optim", "pool", "recurrent"]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.kernels.numba.compiling import In1, Out1, Real, compiled_function, compiled_kernel
-from xpnn.kernels.numpy.optim import bias_correction
+from xpnn.kernels.numpy.optim.updates import bias_correction
 
 State = dict[str, Any]
 

@@ -1,0 +1,8 @@
+"""Activation functions, each element on its own, and softmax."""
+
+from xpnn.functional.activation.exponential import *
+from xpnn.functional.activation.gelu import *
+from xpnn.functional.activation.hard import *
+from xpnn.functional.activation.rectified import *
+from xpnn.functional.activation.sigmoid import *
+from xpnn.functional.activation.softmax import *

@@ -1,0 +1,122 @@
+"""The logistic function and what is made of it: sigmoid, log-sigmoid, tanh and SiLU.
+
+No exponential is taken of a positive number, so that nothing overflows, however large the input. Where the
+derivative can be had from the output, only the output is kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xpnn.autograd import Tensor, primitive
+from xpnn.backend import Array, namespace
+from xpnn.functional.activation.rectified import mask
+from xpnn.functional.arguments import check_floating
+
+__all__ = ["logsigmoid", "sigmoid", "silu", "tanh"]
+
+
+def sigmoid(input: Array | Tensor) -> Any:
+    """Squash into (0, 1): y = 1 / (1 + e^-x).
+
+    Backward: gx = gy y (1 - y). Exact to rounding, also where y is as small as e^-80.
+
+    >>> import numpy as np
+    >>> sigmoid(np.asarray([0.0, -1e4])).tolist()
+    [0.5, 0.0]
+    """
+    check_floating(input, "sigmoid")
+    return _sigmoid(input)
+
+
+@primitive
+def _sigmoid(x):
+    xp = namespace(x)
+    decay = xp.exp(-xp.abs(x))
+    # 1 / (1 + e^-x) right of zero, e^x / (1 + e^x) left of it
+    y = xp.maximum(decay, mask(x >= 0, x)) / (1 + decay)
+    return y, (y,)
+
+
+@_sigmoid.backward
+def _sigmoid_backward(gy, saved, needs):
+    (y,) = saved
+    return (gy * (y * (1 - y)),)
+
+
+def logsigmoid(input: Array | Tensor) -> Any:
+    """The logarithm of the sigmoid: y = -ln(1 + e^-x).
+
+    Backward: gx = gy / (1 + e^x).
+
+    >>> import numpy as np
+    >>> logsigmoid(np.asarray([0.0, -1e4])).round(4).tolist()
+    [-0.6931, -10000.0]
+    """
+    check_floating(input, "logsigmoid")
+    return _logsigmoid(input)
+
+
+@primitive
+def _logsigmoid(x):
+    xp = namespace(x)
+    return xp.minimum(x, xp.zeros_like(x)) - xp.log1p(xp.exp(-xp.abs(x))), (x,)
+
+
+@_logsigmoid.backward
+def _logsigmoid_backward(gy, saved, needs):
+    (x,) = saved
+    return (gy * _sigmoid(-x),)
+
+
+def tanh(input: Array | Tensor) -> Any:
+    """Squash into (-1, 1): y = (e^x - e^-x) / (e^x + e^-x).
+
+    Backward: gx = gy (1 - y^2).
+
+    >>> import numpy as np
+    >>> tanh(np.asarray([0.0, 1e4])).tolist()
+    [0.0, 1.0]
+    """
+    check_floating(input, "tanh")
+    return _tanh(input)
+
+
+@primitive
+def _tanh(x):
+    y = namespace(x).tanh(x)
+    return y, (y,)
+
+
+@_tanh.backward
+def _tanh_backward(gy, saved, needs):
+    (y,) = saved
+    return (gy * (1 - y * y),)
+
+
+def silu(input: Array | Tensor) -> Any:
+    """Weigh each number by its own sigmoid, also called swish: y = x s with s = 1 / (1 + e^-x).
+
+    Backward: gx = gy s (1 + x (1 - s)).
+
+    See: Elfwing, Uchibe & Doya (2018), "Sigmoid-weighted linear units for neural network function
+    approximation in reinforcement learning".
+
+    >>> import numpy as np
+    >>> silu(np.asarray([0.0, 1.0])).round(4).tolist()
+    [0.0, 0.7311]
+    """
+    check_floating(input, "silu")
+    return _silu(input)
+
+
+@primitive
+def _silu(x):
+    return x * _sigmoid(x), (x,)
+
+
+@_silu.backward
+def _silu_backward(gy, saved, needs):
+    (x,) = saved
+    s = _sigmoid(x)
+    return (gy * (s * (1 + x * (1 - s))),)

@@ -1,0 +1,89 @@
+"""Softmax and its logarithm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xpnn.autograd import Tensor, primitive
+from xpnn.backend import Array, namespace
+from xpnn.functional.arguments import axis_of, check_floating
+
+__all__ = ["log_softmax", "softmax"]
+
+
+def softmax(input: Array | Tensor, dim: int) -> Any:
+    """Make probabilities of scores: y_i = e^x_i / sum_j e^x_j along the axis `dim`.
+
+    Backward: gx_i = y_i (gy_i - sum_j gy_j y_j).
+
+    The largest score is subtracted first, which changes nothing but that no exponential overflows.
+
+    Args:
+        input: floating, any shape.
+        dim: the axis that the probabilities sum to one along.
+
+    Raises: IndexOutOfRangeError if there is no such axis.
+
+    >>> import numpy as np
+    >>> softmax(np.asarray([0.0, 0.0, 1e4, 1e4]), dim=0).tolist()
+    [0.0, 0.0, 0.5, 0.5]
+    """
+    check_floating(input, "softmax")
+    return _softmax(input, axis=axis_of(dim, input.ndim, "softmax"))
+
+
+@primitive
+def _softmax(x, *, axis):
+    xp = namespace(x)
+    y = xp.exp(_below_largest(x, axis))
+    y /= xp.sum(y, axis=axis, keepdims=True)
+    return y, (y,)
+
+
+@_softmax.backward
+def _softmax_backward(gy, saved, needs, *, axis):
+    (y,) = saved
+    xp = namespace(gy, y)
+    gy_y = gy * y
+    return (gy_y - y * xp.sum(gy_y, axis=axis, keepdims=True),)
+
+
+def log_softmax(input: Array | Tensor, dim: int) -> Any:
+    """The logarithm of the softmax: y_i = x_i - ln sum_j e^x_j along the axis `dim`.
+
+    Backward: gx_i = gy_i - e^y_i sum_j gy_j.
+
+    Args:
+        input: floating, any shape.
+        dim: the axis that the probabilities sum to one along.
+
+    Raises: IndexOutOfRangeError if there is no such axis.
+
+    >>> import numpy as np
+    >>> log_softmax(np.asarray([0.0, 1e4]), dim=0).tolist()
+    [-10000.0, 0.0]
+    """
+    check_floating(input, "log_softmax")
+    return _log_softmax(input, axis=axis_of(dim, input.ndim, "log_softmax"))
+
+
+@primitive
+def _log_softmax(x, *, axis):
+    xp = namespace(x)
+    y = _below_largest(x, axis)
+    y -= xp.log(xp.sum(xp.exp(y), axis=axis, keepdims=True))
+    return y, (y,)
+
+
+@_log_softmax.backward
+def _log_softmax_backward(gy, saved, needs, *, axis):
+    (y,) = saved
+    xp = namespace(gy, y)
+    return (gy - xp.exp(y) * xp.sum(gy, axis=axis, keepdims=True),)
+
+
+def _below_largest(x: Any, axis: int) -> Any:
+    """x minus its largest element along the axis, a new array."""
+    if x.shape[axis] == 0:  # nothing to take the maximum of
+        return x + 0
+    return x - namespace(x).max(x, axis=axis, keepdims=True)

@@ -1,0 +1,4 @@
+"""Attention: values mixed by how well keys answer queries."""
+
+from xpnn.functional.attention.multi_head import *
+from xpnn.functional.attention.scaled_dot_product import *

@@ -1,0 +1,245 @@
+"""Attention by several heads, each on its own projections of queries, keys and values."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from xpnn.autograd import Tensor
+from xpnn.backend import ArgumentError, Array, DTypeError, ShapeError, device_of, dtype_name, namespace
+from xpnn.functional.arguments import check_rank, raw_array, shape_of
+from xpnn.functional.attention.scaled_dot_product import (
+    attention_with_weights,
+    heads_apart,
+    heads_joined,
+    scaled_dot_product_attention,
+    self_attention,
+)
+from xpnn.functional.linear import linear
+
+__all__ = ["multi_head_attention_forward"]
+
+_SUBJECT = "multi_head_attention_forward"
+
+
+def multi_head_attention_forward(
+    query: Array | Tensor,
+    key: Array | Tensor,
+    value: Array | Tensor,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Array | Tensor | None,
+    in_proj_bias: Array | Tensor | None,
+    bias_k: Array | Tensor | None,
+    bias_v: Array | Tensor | None,
+    add_zero_attn: bool,
+    dropout_p: float,
+    out_proj_weight: Array | Tensor,
+    out_proj_bias: Array | Tensor | None,
+    training: bool = True,
+    key_padding_mask: Array | Tensor | None = None,
+    need_weights: bool = True,
+    attn_mask: Array | Tensor | None = None,
+    use_separate_proj_weight: bool = False,
+    q_proj_weight: Array | Tensor | None = None,
+    k_proj_weight: Array | Tensor | None = None,
+    v_proj_weight: Array | Tensor | None = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+    batch_first: bool = False,
+) -> tuple[Any, Any]:
+    """Project, attend with every head, and project what the heads found, side by side.
+
+        head_h = attention(Q W_q,h^T + b_q,h, K W_k,h^T + b_k,h, V W_v,h^T + b_v,h)
+        Y = (head_1, ..., head_H) W_o^T + b_o
+
+    The gradients are those of `scaled_dot_product_attention` and `linear`.
+
+    Args:
+        query: (L, N, E) or (L, E), floating. key: (S, N, K). value: (S, N, V).
+        embed_dim_to_check: E. num_heads: H, which divides E.
+        in_proj_weight: (3 E, E), the weights of queries, keys and values below each other; not used with
+            use_separate_proj_weight, but q_proj_weight (E, E), k_proj_weight (E, K), v_proj_weight (E, V).
+        in_proj_bias: (3 E,) or None.
+        bias_k, bias_v: (1, 1, E), one more key and value, or None.
+        add_zero_attn: whether there are one more key and value of zeros.
+        dropout_p: the probability that an attention weight is set to zero, in training.
+        out_proj_weight: (E, E). out_proj_bias: (E,) or None.
+        key_padding_mask: (N, S) or (S,), booleans, True where a key is *not* to be seen; or floats to add.
+        need_weights: whether the attention weights are returned; it is faster without.
+        attn_mask: (L, S), or (N H, L, S), in the sense of key_padding_mask.
+        average_attn_weights: whether the returned weights are the mean of the heads.
+        is_causal: query i sees the keys up to i alone. Says in PyTorch that attn_mask is causal; here it
+            needs no mask beside it, and one that is there counts too.
+        batch_first: whether arrays are (N, steps, features), which PyTorch's has no argument for.
+
+    Returns: Y like the query; the weights (N, L, S), or (N, H, L, S), after dropout; None without
+    need_weights. A query that may see no key gets the weights 0, where PyTorch's are NaN.
+
+    Raises: ShapeError if sizes do not fit; DTypeError for a mask of another type.
+
+    See: Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser & Polosukhin (2017), "Attention is all you
+    need".
+
+    >>> import numpy as np
+    >>> x, w = np.ones((3, 1, 2)), np.eye(2)
+    >>> y, weights = multi_head_attention_forward(
+    ...     x, x, x, 2, 2, np.concat([w, w, w]), None, None, None, False, 0.0, w, None)
+    >>> y.shape, weights.round(2).tolist()[0][0]
+    ((3, 1, 2), [0.33, 0.33, 0.33])
+    """
+    batched = query.ndim == 3
+    batch_first = batch_first and batched
+    _check(query, key, value, embed_dim_to_check, num_heads, batch_axis=0 if batch_first else 1)
+    if not batched:
+        same = key is query, value is key
+        query = query[:, None, :]
+        key = query if same[0] else key[:, None, :]
+        value = key if same[1] else value[:, None, :]
+        key_padding_mask = None if key_padding_mask is None else key_padding_mask[None, :]
+    dropout_p = dropout_p if training else 0.0
+    one_product = not use_separate_proj_weight and key is query and value is key
+    if one_product and not need_weights and bias_k is None and not add_zero_attn:
+        x = linear(query, in_proj_weight, in_proj_bias)
+        steps = query.shape[1 if batch_first else 0]
+        sizes = query.shape[0 if batch_first else 1], num_heads, steps, steps
+        mask = _mask(attn_mask, key_padding_mask, x, sizes)
+        y, seen = self_attention(x, num_heads, mask, dropout_p, is_causal, batch_first), None
+    else:
+        weights = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
+        q, k, v = _projections(query, key, value, in_proj_weight, weights, in_proj_bias)
+        q, k, v = (heads_apart(x, num_heads, batch_first) for x in (q, k, v))
+        mask = _mask(attn_mask, key_padding_mask, q, (*q.shape[:3], k.shape[2]))
+        for extra in _extra_keys(bias_k, bias_v, add_zero_attn, k, v):
+            k, v = (namespace(x, more).concat([x, more], axis=-2) for x, more in zip((k, v), extra))
+            mask = None if mask is None else _with_column_of_zeros(mask)
+        y, seen = _attended(q, k, v, mask, dropout_p, is_causal, need_weights)
+        y = heads_joined(y, batch_first)
+    if seen is not None:
+        seen = namespace(seen).mean(seen, axis=1) if average_attn_weights else seen
+        seen = seen if batched else seen[0, ...]
+    y = linear(y, out_proj_weight, out_proj_bias)
+    return (y if batched else y[:, 0, :]), seen
+
+
+def _projections(query: Any, key: Any, value: Any, packed: Any, separate: Any, bias: Any | None) -> list[Any]:
+    """Queries, keys and values of all heads side by side; of one array in one product."""
+    size = query.shape[-1]
+    rows = [slice(i * size, (i + 1) * size) for i in range(3)]
+    if separate is None and key is query and value is key:
+        x = linear(query, packed, bias)
+        xp = namespace(x)
+        return list(xp.unstack(xp.reshape(x, (*x.shape[:2], 3, size)), axis=2))
+    weights = separate or [packed[r, :] for r in rows]
+    biases = [None if bias is None else bias[r] for r in rows]
+    return [linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases)]
+
+
+def _attended(
+    q: Any, k: Any, v: Any, mask: Any | None, dropout_p: float, is_causal: bool, need_weights: bool
+) -> tuple[Any, Any]:
+    """What the heads found, and the weights if they are asked for."""
+    if is_causal and mask is not None:
+        mask, is_causal = mask + _causal_mask(q, k), False
+    if need_weights:
+        return attention_with_weights(q, k, v, mask, dropout_p, is_causal)
+    return scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal), None
+
+
+def _extra_keys(bias_k: Any | None, bias_v: Any | None, zero: bool, k: Any, v: Any) -> list[tuple[Any, Any]]:
+    """Pairs of one more key and value, (N, H, 1, E / H) each."""
+    extra = []
+    batch, heads, _, size = k.shape
+    if bias_k is not None and bias_v is not None:
+        rows = []
+        for bias in (bias_k, bias_v):
+            xp = namespace(bias)
+            rows.append(xp.broadcast_to(xp.reshape(bias, (1, heads, 1, size)), (batch, heads, 1, size)))
+        extra.append((rows[0], rows[1]))
+    if zero:
+        raw = raw_array(k)
+        shape = (batch, heads, 1, size)
+        zeros = namespace(raw).zeros(shape, dtype=raw.dtype, device=device_of(raw))
+        extra.append((zeros, zeros))
+    return extra
+
+
+def _mask(
+    attn_mask: Any | None, key_padding_mask: Any | None, like: Any, sizes: tuple[int, ...]
+) -> Any | None:
+    """Both masks in one, to add to scores of these sizes (N, H, L, S), in the element type of `like`."""
+    batch, heads, queries, keys = sizes
+    mask = None
+    if attn_mask is not None:
+        allowed = ((queries, keys), (batch * heads, queries, keys))
+        if tuple(attn_mask.shape) not in allowed:
+            raise ShapeError(
+                f"expects attn_mask of shape {allowed[0]} or {allowed[1]}, got {shape_of(attn_mask)}",
+                subject=_SUBJECT,
+            )
+        mask = _additive(attn_mask, like, "attn_mask")
+        if mask.ndim == 3:
+            mask = namespace(mask).reshape(mask, (batch, heads, queries, keys))
+    if key_padding_mask is not None:
+        if tuple(key_padding_mask.shape) != (batch, keys):
+            raise ShapeError(
+                f"expects key_padding_mask of shape {(batch, keys)}, got {shape_of(key_padding_mask)}",
+                subject=_SUBJECT,
+            )
+        padding = _additive(key_padding_mask, like, "key_padding_mask")
+        padding = namespace(padding).reshape(padding, (batch, 1, 1, keys))
+        mask = padding if mask is None else mask + padding
+    return mask
+
+
+def _additive(mask: Any, q: Any, name: str) -> Any:
+    """Booleans, True where a key is not to be seen, as 0 and minus infinity; floats as they are."""
+    like = raw_array(q)
+    xp, device = namespace(like), device_of(like)
+    if namespace(mask).isdtype(mask.dtype, "bool"):
+        low, zero = (xp.asarray(value, dtype=like.dtype, device=device) for value in (-math.inf, 0.0))
+        return xp.where(raw_array(mask), low, zero)
+    if mask.dtype != like.dtype:
+        raise DTypeError(
+            f"expects {name} of booleans or {dtype_name(like.dtype)}, got {dtype_name(mask.dtype)}",
+            subject=_SUBJECT,
+        )
+    return mask
+
+
+def _causal_mask(q: Any, k: Any) -> Array:
+    raw = raw_array(q)
+    xp, device = namespace(raw), device_of(raw)
+    queries, keys = (xp.arange(x.shape[2], device=device) for x in (q, k))
+    return _additive(keys[None, :] > queries[:, None], raw, "")
+
+
+def _with_column_of_zeros(mask: Any) -> Any:
+    raw = raw_array(mask)
+    xp = namespace(raw)
+    column = xp.zeros((*raw.shape[:-1], 1), dtype=raw.dtype, device=device_of(raw))
+    return namespace(mask).concat([mask, column], axis=-1)
+
+
+def _check(query: Any, key: Any, value: Any, size: int, heads: int, batch_axis: int) -> None:
+    check_rank(query, (2, 3), _SUBJECT, "L, N, E or L, E", "query")
+    for name, x in {"key": key, "value": value}.items():
+        check_rank(x, query.ndim, _SUBJECT, "S, N, features" if query.ndim == 3 else "S, features", name)
+    if query.shape[-1] != size:
+        raise ShapeError(
+            f"expects {size} features on the last axis of the query, got {query.shape[-1]} from shape "
+            f"{shape_of(query)}",
+            subject=_SUBJECT,
+            hint=f"Did you mean embed_dim={query.shape[-1]}?",
+        )
+    if heads < 1 or size % heads:
+        raise ArgumentError(f"expects num_heads that divides embed_dim={size}, got {heads}", subject=_SUBJECT)
+    if tuple(key.shape[:-1]) != tuple(value.shape[:-1]) or (
+        query.ndim == 3 and key.shape[batch_axis] != query.shape[batch_axis]
+    ):
+        shapes = ", ".join(str(shape_of(x)) for x in (query, key, value))
+        raise ShapeError(
+            f"expects (L, N, E), (S, N, K) and (S, N, V), got {shapes}",
+            subject=_SUBJECT,
+            hint="Is batch_first set as it should be?",
+        )

@@ -1,0 +1,261 @@
+"""Losses of classification: cross entropy of scores, and the negative log likelihood that it ends in.
+
+Both take class numbers or, cross entropy alone, probabilities. Here q is the target distribution over the
+classes: one-hot for a class number.
+"""
+
+from __future__ import annotations
+
+from math import nan
+from typing import Any
+
+from xpnn.autograd import Tensor, primitive
+from xpnn.backend import Array, ShapeError, device_of, is_floating, namespace, seen_in_range, size_of
+from xpnn.functional.activation.softmax import log_softmax, softmax
+from xpnn.functional.arguments import (
+    as_indices,
+    check_floating,
+    check_indices,
+    check_integer,
+    check_probability,
+    check_reduction,
+    check_same_dtype,
+    check_shape,
+    once_per_signature,
+    shape_of,
+)
+from xpnn.functional.loss.reduction import reduced, share
+
+__all__ = ["cross_entropy", "nll_loss"]
+
+
+def cross_entropy(
+    input: Array | Tensor,
+    target: Array | Tensor,
+    weight: Array | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """How badly scores predict the class: l = -sum_c q_c ln p_c with p = softmax(input).
+
+    Backward: gx_c = gl (p_c sum_k q_k - q_c), which for plain labels is softmax - target.
+
+    Args:
+        input: scores (logits) of shape (N, C), (N, C, d1, ...) or (C,), floating.
+        target: class numbers in [0, C), shaped as the input without its class axis; or a distribution (soft
+            labels or one-hot) shaped as the input, floating or 0 and 1 as integers.
+        weight: (C,), the weight of each class, or None. It has no gradient.
+        ignore_index: class numbers equal to it cost nothing and are not counted.
+        reduction: "none" gives l, "sum" its sum; "mean" divides the sum by the weights of the classes that
+            were counted, and for distributions by N d1 ...
+        label_smoothing: the part s of q that is spread evenly: q becomes (1 - s) q + s / C.
+
+    Raises: IndexOutOfRangeError for a class number out of range, with its position (where labels cannot be
+    read without stalling, on a GPU or under `jax.jit`, its loss is NaN instead); ShapeError and DTypeError
+    if input, target and weight do not fit together.
+
+    See: Szegedy, Vanhoucke, Ioffe, Shlens & Wojna (2016), "Rethinking the Inception architecture for
+    computer vision", section 7 (label smoothing).
+
+    >>> import numpy as np
+    >>> scores = np.asarray([[0.0, 0.0], [2.0, 0.0]])
+    >>> cross_entropy(scores, np.asarray([0, 0]), reduction="none").round(4).tolist()
+    [0.6931, 0.1269]
+    """
+    _check_scores(input, target, weight, reduction=reduction, label_smoothing=label_smoothing)
+    axis = min(input.ndim - 1, 1)
+    kept = None
+    if target.ndim < input.ndim:
+        target = as_indices(target)
+        kept = _kept(input, target, axis, ignore_index, "cross_entropy")
+    return _cross_entropy(
+        input, target, weight, kept, axis=axis, reduction=reduction, label_smoothing=float(label_smoothing)
+    )
+
+
+@primitive
+def _cross_entropy(x, target, weight, kept, *, axis, reduction, label_smoothing):
+    xp = namespace(x)
+    log_p = log_softmax(x, axis)
+    if target.ndim == x.ndim:
+        q = _distribution(x, target, weight, kept, axis, label_smoothing)
+        losses = -xp.sum(q * log_p, axis=axis)
+    else:
+        losses = _losses_of_labels(log_p, target, weight, kept, axis)
+        if label_smoothing:
+            even = xp.mean(log_p if weight is None else log_p * _along(weight, x, axis), axis=axis)
+            even = even if kept is None else kept * even
+            losses = (1 - label_smoothing) * losses - label_smoothing * even
+    return reduced(losses, reduction, _count(x, target, weight, kept, axis)), (x, target, weight, kept)
+
+
+@_cross_entropy.backward
+def _cross_entropy_backward(gy, saved, needs, *, axis, reduction, label_smoothing):
+    x, target, weight, kept = saved
+    xp = namespace(gy, x, target)
+    gl = share(gy, reduction, _count(x, target, weight, kept, axis))
+    if reduction == "none":
+        gl = xp.expand_dims(gl, axis=axis)
+    gx = gtarget = None
+    if needs[0]:
+        q = _distribution(x, target, weight, kept, axis, label_smoothing)
+        gx = gl * (softmax(x, axis) * xp.sum(q, axis=axis, keepdims=True) - q)
+    if needs[1]:
+        gtarget = (label_smoothing - 1) * gl * log_softmax(x, axis)
+        if weight is not None:
+            gtarget = gtarget * _along(weight, x, axis)
+    return gx, gtarget, None, None
+
+
+@once_per_signature
+def _check_scores(input: Any, target: Any, weight: Any, *, reduction: str, label_smoothing: float) -> None:
+    check_probability(label_smoothing, "cross_entropy", "label_smoothing")
+    check_reduction(reduction, "cross_entropy")
+    axis = _class_axis(input, "cross_entropy")
+    _check_weight(input, weight, axis, "cross_entropy")
+    if shape_of(target) != shape_of(input):
+        _check_labels(input, target, axis, "cross_entropy", or_probabilities=True)
+    elif is_floating(target):
+        check_same_dtype("cross_entropy", input, target=target)
+
+
+def nll_loss(
+    input: Array | Tensor,
+    target: Array,
+    weight: Array | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Any:
+    """The negative log likelihood of the right class: l = -weight[target] input[target].
+
+    Backward: gx_c = -weight_c gl where c is the target, else 0.
+
+    Args:
+        input: log-probabilities of shape (N, C), (N, C, d1, ...) or (C,), floating.
+        target: class numbers in [0, C), shaped as the input without its class axis.
+        weight, ignore_index, reduction: as for `cross_entropy`.
+
+    Raises: as `cross_entropy`.
+
+    >>> import numpy as np
+    >>> float(nll_loss(np.log(np.asarray([[0.5, 0.5], [0.25, 0.75]])), np.asarray([0, 0])).round(4))
+    1.0397
+    """
+    check_reduction(reduction, "nll_loss")
+    axis = _class_axis(input, "nll_loss")
+    _check_labels(input, target, axis, "nll_loss")
+    _check_weight(input, weight, axis, "nll_loss")
+    target = as_indices(target)
+    kept = _kept(input, target, axis, ignore_index, "nll_loss")
+    return _nll_loss(input, target, weight, kept, axis=axis, reduction=reduction)
+
+
+@primitive
+def _nll_loss(x, target, weight, kept, *, axis, reduction):
+    losses = _losses_of_labels(x, target, weight, kept, axis)
+    return reduced(losses, reduction, _count(x, target, weight, kept, axis)), (x, target, weight, kept)
+
+
+@_nll_loss.backward
+def _nll_loss_backward(gy, saved, needs, *, axis, reduction):
+    x, target, weight, kept = saved
+    gl = share(gy, reduction, _count(x, target, weight, kept, axis))
+    if reduction == "none":
+        gl = namespace(gl).expand_dims(gl, axis=axis)
+    return -gl * _distribution(x, target, weight, kept, axis, label_smoothing=0.0), None, None, None
+
+
+def _losses_of_labels(log_p: Any, labels: Any, weight: Any, kept: Any, axis: int) -> Any:
+    """-weight[label] log_p[label], and 0 where the label is ignored."""
+    xp = namespace(log_p, labels)
+    # An ignored label may be out of range, and what it would pick may be infinite.
+    inside = xp.expand_dims(labels % log_p.shape[axis], axis=axis)
+    picked = xp.squeeze(xp.take_along_axis(log_p, inside, axis=axis), axis=axis)
+    if kept is not None:
+        picked = xp.where(kept == 0, xp.zeros_like(picked), picked)
+    weights = _label_weights(labels, weight, kept)
+    return -picked if weights is None else -weights * picked
+
+
+def _distribution(x: Any, target: Any, weight: Any, kept: Any, axis: int, label_smoothing: float) -> Any:
+    """q times the weights of the classes, shaped as x; 0 where the label is ignored."""
+    xp = namespace(x, target, weight)
+    classes = x.shape[axis]
+    if target.ndim == x.ndim:
+        q = target if is_floating(target) else xp.astype(target, x.dtype)
+    else:
+        numbers = xp.arange(classes, dtype=target.dtype, device=device_of(target))
+        q = xp.astype(xp.expand_dims(target, axis=axis) == _along(numbers, x, axis), x.dtype)
+    if label_smoothing:
+        q = (1 - label_smoothing) * q + label_smoothing / classes
+    if weight is not None:
+        q = q * _along(weight, x, axis)
+    return q if kept is None else q * xp.expand_dims(kept, axis=axis)
+
+
+def _label_weights(labels: Any, weight: Any, kept: Any) -> Any:
+    """weight[label], and 0 where the label is ignored; None if all are 1."""
+    if weight is None:
+        return kept
+    xp = namespace(labels, weight)
+    flat = xp.reshape(labels % weight.shape[0], (size_of(labels.shape),))
+    weights = xp.reshape(xp.take(weight, flat, axis=0), labels.shape)
+    return weights if kept is None else kept * weights
+
+
+def _count(x: Any, target: Any, weight: Any, kept: Any, axis: int) -> Any:
+    """What "mean" divides by: the weights of the labels that count, or the number of distributions."""
+    weights = None if target.ndim == x.ndim else _label_weights(target, weight, kept)
+    if weights is None:
+        return size_of(x.shape[:axis]) * size_of(x.shape[axis + 1 :])
+    return namespace(weights).sum(weights)
+
+
+def _along(vector: Any, x: Any, axis: int) -> Any:
+    """A vector of classes, shaped so that it lies along the class axis of x."""
+    return namespace(vector).reshape(vector, (*(1,) * axis, -1, *(1,) * (x.ndim - axis - 1)))
+
+
+def _kept(x: Any, labels: Array, axis: int, ignore_index: int, subject: str) -> Array | None:
+    """1.0 where a label counts, 0.0 where it is ignored, NaN where it is wrong; None if all count."""
+    classes = x.shape[axis]
+    if not 0 <= ignore_index < classes and seen_in_range(labels, classes):
+        return None
+    hint = f"The input of shape {shape_of(x)} has {classes} classes on axis {axis}"
+    check_indices(labels, classes, subject, "labels", hint, ignored=ignore_index)
+    xp = namespace(labels)
+    kept = xp.astype(xp.asarray(labels != ignore_index), x.dtype)  # a 0-d comparison is a scalar in NumPy
+    wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
+    return xp.where(wrong, xp.full_like(kept, nan), kept)
+
+
+def _class_axis(x: Any, subject: str) -> int:
+    check_floating(x, subject)
+    axes = x.ndim
+    if axes == 0:
+        raise ShapeError("expects an input of shape (N, C), (N, C, d1, ...) or (C,), got ()", subject=subject)
+    return 1 if axes > 1 else 0
+
+
+def _check_labels(x: Any, labels: Any, axis: int, subject: str, or_probabilities: bool = False) -> None:
+    shape = shape_of(x)
+    expected = shape[:axis] + shape[axis + 1 :]
+    came = shape_of(labels)
+    if came != expected:
+        otherwise = f" or probabilities of shape {shape}" if or_probabilities else ""
+        raise ShapeError(
+            f"expects labels of shape {expected}{otherwise} for an input of shape {shape}, got {came}",
+            subject=subject,
+            hint=f"Did you mean target.reshape{expected}?" if size_of(came) == size_of(expected) else "",
+        )
+    check_integer(labels, subject, "labels")
+
+
+def _check_weight(x: Any, weight: Any, axis: int, subject: str) -> None:
+    if weight is None:
+        return
+    check_shape(weight, (x.shape[axis],), subject, "weight", "It has one number per class")
+    check_same_dtype(subject, x, weight=weight)

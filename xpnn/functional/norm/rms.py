@@ -1,0 +1,95 @@
+"""RMS norm: the features of every sample are divided by their root mean square."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from xpnn.autograd import Tensor, primitive
+from xpnn.backend import Array, ShapeError, namespace
+from xpnn.functional.arguments import check_floating, check_same_dtype, check_shape, raw_array, shape_of
+
+__all__ = ["rms_norm"]
+
+
+def rms_norm(
+    input: Array | Tensor,
+    normalized_shape: int | Sequence[int],
+    weight: Array | Tensor | None = None,
+    eps: float | None = None,
+) -> Any:
+    """Divide the features of every sample by their root mean square, then scale each feature.
+
+    With the mean square q over the N features of a sample:
+
+        h = x / sqrt(q + eps)        y = weight h        q = mean(x^2)
+
+    Backward, with gh = weight gy, means over the features and sums over the samples:
+
+        gx = (gh - h mean(gh h)) / sqrt(q + eps)        gweight = sum(gy h)
+
+    Args:
+        input: (..., *normalized_shape), floating.
+        normalized_shape: the trailing axes that are the features of a sample; a number is one axis.
+        weight: normalized_shape or None, which is 1.
+        eps: keeps the root away from zero; None is the distance from 1 to the next number of the dtype.
+
+    Raises: ShapeError if the input does not end in normalized_shape.
+
+    See: Zhang & Sennrich (2019), "Root mean square layer normalization".
+
+    >>> import numpy as np
+    >>> rms_norm(np.asarray([[3.0, 4.0, 5.0]]), 3).round(4).tolist()
+    [[0.7348, 0.9798, 1.2247]]
+    """
+    check_floating(input, "rms_norm")
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if not shape or tuple(input.shape[-len(shape) :]) != shape:
+        raise ShapeError(
+            f"expects an input that ends in the axes {shape}, got one of shape {shape_of(input)}",
+            subject="rms_norm",
+        )
+    check_shape(weight, shape, "rms_norm", "weight")
+    check_same_dtype("rms_norm", input, weight=weight)
+    if eps is None:
+        eps = float(namespace(raw_array(input)).finfo(input.dtype).eps)
+    return _rms_norm(input, weight, features=len(shape), eps=float(eps))[0]
+
+
+@primitive
+def _rms_norm(x, w, *, features, eps):
+    """y, and the mean square of each sample."""
+    square = _mean_over_features(x * x, features)
+    y = x * _inverse_root(square, eps)
+    if w is not None:
+        y *= w
+    return (y, square), (x, w, square)
+
+
+@_rms_norm.backward
+def _rms_norm_backward(gradients, saved, needs, *, features, eps):
+    x, w, square = saved
+    gy, gsquare = gradients
+    xp = namespace(x, w, gy, gsquare)
+    if gy is None:
+        gy = xp.zeros_like(x)
+    inverse = _inverse_root(square, eps)
+    h = x * inverse
+    gx = gw = None
+    if needs[0]:
+        gh = gy if w is None else gy * w
+        gx = (gh - h * _mean_over_features(gh * h, features)) * inverse
+        if gsquare is not None:
+            gx = gx + x * (2 * gsquare / max(prod(x.shape[-features:]), 1))
+    if needs[1]:
+        gw = xp.sum(gy * h, axis=tuple(range(x.ndim - features)))
+    return gx, gw
+
+
+def _inverse_root(variance: Any, eps: float) -> Any:
+    return 1 / namespace(variance).sqrt(variance + eps)
+
+
+def _mean_over_features(x: Any, features: int) -> Any:
+    return namespace(x).mean(x, axis=tuple(range(x.ndim - features, x.ndim)), keepdims=True)

@@ -1,0 +1,114 @@
+"""Adaptive pooling: as many windows as the output is to have cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from xpnn.backend import Array, device_of, namespace
+from xpnn.functional.arguments import tuple_of
+from xpnn.functional.pool.arguments import Sizes, check_input
+from xpnn.functional.pool.maximum import max_pool2d
+
+__all__ = ["adaptive_avg_pool2d", "adaptive_max_pool2d"]
+
+
+def adaptive_avg_pool2d(input: Array, output_size: int | Sequence[int | None] | None) -> Array:
+    """The mean of each of `output_size` windows that cover an image evenly.
+
+    Window i of O over H cells reaches from `floor(i H / O)` up to `ceil((i + 1) H / O)`, not including it;
+    windows overlap by a cell where O doesn't divide H. A mean over rectangles is a mean along one axis,
+    then along the other: `y = A x B^T`, with a row of A for each window.
+
+    Args:
+        input: (N, C, H, W) floats.
+        output_size: OH and OW, or a number for both; None keeps the input's.
+
+    Returns: (N, C, OH, OW).
+
+    Raises: ShapeError for a wrong rank; DTypeError for integers; ArgumentError for a size below 1.
+
+    >>> import numpy as np
+    >>> adaptive_avg_pool2d(np.arange(6.0).reshape(1, 1, 2, 3), (1, 2)).tolist()
+    [[[[2.0, 3.0]]]]
+    """
+    subject = "adaptive_avg_pool2d"
+    check_input(subject, 2, input)
+    sizes = _adaptive_size(output_size, tuple(input.shape[2:]), subject)
+    xp = namespace(input)
+    if sizes == (1, 1):
+        return xp.mean(input, axis=(2, 3), keepdims=True)
+    rows, columns = (_averaging_matrix(input, axis, size) for axis, size in zip((2, 3), sizes))
+    return xp.matmul(xp.matmul(rows, input), columns.mT)
+
+
+def adaptive_max_pool2d(
+    input: Array, output_size: int | Sequence[int | None] | None, return_indices: bool = False
+) -> Any:
+    """The largest value of each of `output_size` windows that cover an image evenly.
+
+    The windows are those of `adaptive_avg_pool2d`. Their rows and columns are copied next to each other,
+    the last one repeated where a window is a cell short, so that they become the windows of a
+    `max_pool2d` whose stride is its kernel. The repeated ones never win: the first of equals does.
+
+    Args:
+        input: (N, C, H, W) floats.
+        output_size: OH and OW, or a number for both; None keeps the input's.
+        return_indices: whether to return where each maximum was found, as `max_pool2d`.
+
+    Returns: (N, C, OH, OW), or a pair of it and the indices.
+
+    Raises: as `adaptive_avg_pool2d`.
+
+    >>> import numpy as np
+    >>> adaptive_max_pool2d(np.arange(6.0).reshape(1, 1, 2, 3), (1, 2)).tolist()
+    [[[[4.0, 5.0]]]]
+    """
+    subject = "adaptive_max_pool2d"
+    check_input(subject, 2, input)
+    sizes = _adaptive_size(output_size, tuple(input.shape[2:]), subject)
+    xp = namespace(input)
+    height, width = input.shape[2:]
+    rows, columns = _adaptive_cells(height, sizes[0]), _adaptive_cells(width, sizes[1])
+    as_index = {"dtype": xp.int64, "device": device_of(input)}
+    rows_of_x, columns_of_x = xp.asarray(rows, **as_index), xp.asarray(columns, **as_index)
+    x = xp.take(xp.take(input, rows_of_x, axis=2), columns_of_x, axis=3)
+    kernel_size = (len(rows) // sizes[0], len(columns) // sizes[1])
+    y = max_pool2d(x, kernel_size, return_indices=return_indices)
+    if not return_indices:
+        return y
+    y, indices = y
+    flat = xp.reshape(indices, (-1,))
+    found = xp.take(rows_of_x, flat // len(columns)) * width + xp.take(columns_of_x, flat % len(columns))
+    return y, xp.reshape(found, tuple(indices.shape))
+
+
+# ---- adaptive windows ----
+
+
+def _adaptive_size(output_size: Any, size: Sizes, subject: str) -> Sizes:
+    wanted = output_size if isinstance(output_size, tuple | list) else (output_size,) * len(size)
+    if len(wanted) == len(size):
+        wanted = [cells if w is None else w for w, cells in zip(wanted, size)]
+    return tuple_of(wanted, len(size), "output_size", subject, minimum=1)
+
+
+def _adaptive_window(i: int, cells: int, windows: int) -> range:
+    return range(i * cells // windows, -(-(i + 1) * cells // windows))
+
+
+def _averaging_matrix(x: Array, axis: int, windows: int) -> Array:
+    """(windows, cells of the axis): row i holds 1 / n at the n cells of window i."""
+    cells = x.shape[axis]
+    rows = []
+    for i in range(windows):
+        window = _adaptive_window(i, cells, windows)
+        rows.append([1.0 / len(window) if cell in window else 0.0 for cell in range(cells)])
+    return namespace(x).asarray(rows, dtype=x.dtype, device=device_of(x))
+
+
+def _adaptive_cells(cells: int, windows: int) -> list[int]:
+    """The cells of all windows one after the other, each window as long as the longest."""
+    ranges = [_adaptive_window(i, cells, windows) for i in range(windows)]
+    longest = max(map(len, ranges))
+    return [window[min(t, len(window) - 1)] for window in ranges for t in range(longest)]

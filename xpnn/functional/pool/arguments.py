@@ -1,0 +1,60 @@
+"""What all pooling does with its arguments: windows spelt out, and checked against the input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xpnn.backend import ArgumentError, Array
+from xpnn.functional.arguments import check_floating, check_rank, tuple_of
+from xpnn.functional.windows import (
+    Size,
+    check_kernel_fits,
+    layout,
+)
+
+Sizes = tuple[int, ...]
+
+
+def spelt_window(
+    subject: str,
+    axes: int,
+    input: Array,
+    kernel_size: Size,
+    stride: Size | None,
+    padding: Size,
+    dilation: Size,
+    ceil_mode: bool,
+) -> dict[str, Any]:
+    """The checked arguments as the primitives take them; ceil mode becomes padding after the input."""
+    check_input(subject, axes, input)
+    kernel = tuple_of(kernel_size, axes, "kernel_size", subject, minimum=1)
+    strides = kernel if stride is None else tuple_of(stride, axes, "stride", subject, minimum=1)
+    border = tuple_of(padding, axes, "padding", subject)
+    dilations = tuple_of(dilation, axes, "dilation", subject, minimum=1)
+    if any(2 * p > d * (k - 1) + 1 for p, k, d in zip(border, kernel, dilations)):
+        raise ArgumentError(
+            f"expects padding of at most half of the kernel, got padding={padding} for "
+            f"kernel_size={kernel_size}",
+            subject=subject,
+        )
+    size = tuple(input.shape[2:])
+    pairs = tuple((p, p) for p in border)
+    check_kernel_fits(size, kernel, pairs, dilations, subject)
+    if ceil_mode:
+        pairs = tuple(map(_overhang, size, kernel, strides, border, dilations))
+    return {"kernel_size": kernel, "stride": strides, "padding": pairs, "dilation": dilations}
+
+
+def _overhang(cells: int, k: int, s: int, p: int, d: int) -> tuple[int, int]:
+    """Padding of an axis with room for the last window, if that starts inside of the input or before it."""
+    extent = d * (k - 1) + 1
+    count = -((extent - cells - 2 * p) // s) + 1
+    if (count - 1) * s >= cells + p:
+        count -= 1
+    return p, max(p, (count - 1) * s + extent - cells - p)
+
+
+def check_input(subject: str, axes: int, input: Array) -> None:
+    """Raise unless the input is a floating array (N, C, ...) with `axes` axes of space."""
+    check_rank(input, axes + 2, subject, layout(axes))
+    check_floating(input, subject)

@@ -1,0 +1,136 @@
+"""Average pooling: the mean of each window."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from xpnn.autograd import primitive
+from xpnn.backend import ArgumentError, Array, device_of, namespace
+from xpnn.functional.pool.arguments import Sizes, spelt_window
+from xpnn.functional.windows import (
+    Pairs,
+    Size,
+    add_windows,
+    output_size,
+    pad_spatial,
+    window_slices,
+)
+
+__all__ = ["avg_pool2d"]
+
+
+def avg_pool2d(
+    input: Array,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Array:
+    """The mean of each window of an image.
+
+    `y[n, c, i, j] = sum over u, v of x[n, c, s i + u - p, s j + v - p] / count`; the gradient spreads
+    gy / count over the window.
+
+    Args:
+        input: (N, C, H, W) floats.
+        kernel_size: cells of a window; a number, or one for rows and one for columns.
+        stride: cells from one window to the next; None is kernel_size.
+        padding: cells of zeros around the input, at most half of the kernel.
+        ceil_mode: whether a last window may hang over the end; cells beyond the padding never count.
+        count_include_pad: whether cells of the padding count.
+        divisor_override: divide by this instead of by the number of cells.
+
+    Returns: (N, C, OH, OW).
+
+    Raises: as `max_pool2d`.
+
+    >>> import numpy as np
+    >>> avg_pool2d(np.arange(16.0).reshape(1, 1, 4, 4), 2).tolist()
+    [[[[2.5, 4.5], [10.5, 12.5]]]]
+    """
+    return _pool_average(
+        "avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+
+
+# ---- sum ----
+
+
+@primitive
+def _sum_pool(x: Array, *, kernel_size: Sizes, stride: Sizes, padding: Pairs) -> tuple[Array, tuple]:
+    """The sum of each window."""
+    dense = (1,) * len(kernel_size)
+    out_size = output_size(x.shape[2:], kernel_size, stride, padding, dense)
+    padded = pad_spatial(x, padding)
+    slices = window_slices(out_size, kernel_size, stride, dense)
+    y = padded[next(slices)]
+    for window in slices:
+        y = y + padded[window]
+    return y, (tuple(x.shape[2:]),)
+
+
+@_sum_pool.backward
+def _sum_pool_backward(gy: Array, saved: tuple, needs: tuple[bool, ...], **window: Any) -> tuple:
+    (size,) = saved
+    return (_spread_over_windows(gy, size=size, **window),)
+
+
+@primitive
+def _spread_over_windows(
+    gy: Array, *, size: Sizes, kernel_size: Sizes, stride: Sizes, padding: Pairs
+) -> tuple[Array, tuple]:
+    """Zeros of `size`, to which gy of each window is added at every cell of the window."""
+    parts = [gy] * math.prod(kernel_size)
+    return add_windows(parts, size, kernel_size, stride, padding, (1,) * len(kernel_size)), ()
+
+
+@_spread_over_windows.backward
+def _spread_over_windows_backward(
+    ggx: Array, saved: tuple, needs: tuple[bool, ...], *, size: Sizes, **window: Any
+) -> tuple:
+    return (_sum_pool(ggx, **window),)
+
+
+def _pool_average(
+    subject: str,
+    axes: int,
+    input: Array,
+    kernel_size: Size,
+    stride: Size | None,
+    padding: Size,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None,
+) -> Array:
+    window = spelt_window(subject, axes, input, kernel_size, stride, padding, 1, ceil_mode)
+    del window["dilation"]
+    total = _sum_pool(input, **window)
+    if divisor_override is not None:
+        if divisor_override == 0:
+            raise ArgumentError("expects a divisor_override other than 0", subject=subject)
+        return total * (1.0 / divisor_override)
+    border = window["padding"] if count_include_pad else ((0, 0),) * axes
+    if count_include_pad and ceil_mode:  # what hangs over beyond the padding never counts
+        border = tuple((before, before) for before, _ in border)
+    if border == window["padding"]:
+        return total * (1.0 / math.prod(window["kernel_size"]))
+    return total * _reciprocal_counts(input, tuple(total.shape[2:]), border, **window)
+
+
+def _reciprocal_counts(
+    x: Array, out_size: Sizes, border: Pairs, *, kernel_size: Sizes, stride: Sizes, padding: Pairs
+) -> Array:
+    """1 / the number of cells of each window that lie in the input or in the `border` around it."""
+    xp = namespace(x)
+    product = xp.ones((), dtype=x.dtype, device=device_of(x))
+    for axis, cells in enumerate(x.shape[2:]):
+        first, last = -border[axis][0], cells + border[axis][1]
+        starts = [i * stride[axis] - padding[axis][0] for i in range(out_size[axis])]
+        counts = [min(start + kernel_size[axis], last) - max(start, first) for start in starts]
+        column = (-1, *(1,) * (len(out_size) - 1 - axis))
+        reciprocals = xp.asarray([1.0 / n for n in counts], dtype=x.dtype, device=device_of(x))
+        product = product * xp.reshape(reciprocals, column)
+    return product

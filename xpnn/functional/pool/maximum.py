@@ -1,0 +1,198 @@
+"""Pooling: the largest or the mean value of each window, channel by channel.
+
+The cells of all windows that have the same place t in the window are one strided slice of the input
+(`windows.py`), so a pooling is a loop over the few cells of the kernel, each step working on whole arrays:
+
+    maximum:  y = max(y, x[slice t])           sum:  y = y + x[slice t]
+
+The gradient runs the same loop the other way: it adds to `gx[slice t]`, because windows may overlap.
+
+Both are linear maps once it is known which cell of each window won, and come with their adjoint: selecting
+the winners with scattering to the winners, summing windows with spreading over windows. The backward of
+one is the other, to any order.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from xpnn.autograd import primitive
+from xpnn.backend import Array, device_of, namespace
+from xpnn.functional.pool.arguments import Sizes, spelt_window
+from xpnn.functional.windows import (
+    Pairs,
+    Size,
+    add_windows,
+    output_size,
+    pad_spatial,
+    window_slices,
+)
+
+__all__ = ["max_pool2d"]
+
+
+def max_pool2d(
+    input: Array,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest value of each window of an image.
+
+    `y[n, c, i, j] = max over u, v of x[n, c, s i + d u - p, s j + d v - p]`; the gradient goes to the cell
+    that won, to the first in reading order if several did, and adds up where windows overlap.
+
+    Args:
+        input: (N, C, H, W) floats.
+        kernel_size: cells of a window; a number, or one for rows and one for columns, as are the next three.
+        stride: cells from one window to the next; None is kernel_size.
+        padding: cells of minus infinity around the input, at most half of the kernel.
+        dilation: cells from one cell of a window to the next.
+        ceil_mode: whether a last window may hang over the end of the input.
+        return_indices: whether to return where each maximum was found, too.
+
+    Returns: (N, C, OH, OW); with `return_indices` a pair of it and integers of the same shape, that count
+    the cells of one (H, W) channel row by row.
+
+    Raises: ShapeError if the rank is wrong or a window is larger than the padded input; DTypeError for
+    integers; ArgumentError for a stride below 1 or too much padding.
+
+    See: Boureau et al., "A theoretical analysis of feature pooling in visual recognition", 2010.
+
+    >>> import numpy as np
+    >>> max_pool2d(np.arange(16.0).reshape(1, 1, 4, 4), 2).tolist()
+    [[[[5.0, 7.0], [13.0, 15.0]]]]
+    """
+    return _pool_maximum(
+        "max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
+    )
+
+
+# ---- maximum ----
+
+
+@primitive
+def _max_pool(
+    x: Array, *, kernel_size: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
+) -> tuple[Array, tuple]:
+    """The largest value of each window; saves the number of the winning cell."""
+    y, winner = _maximum_and_winners(x, kernel_size, stride, padding, dilation)
+    return y, (winner, tuple(x.shape[2:]))
+
+
+@_max_pool.backward
+def _max_pool_backward(gy: Array, saved: tuple, needs: tuple[bool, ...], **window: Any) -> tuple:
+    winner, size = saved
+    return (_scatter_to_winners(gy, winner, size=size, **window),)
+
+
+@primitive
+def _scatter_to_winners(
+    gy: Array,
+    winner: Array,
+    *,
+    size: Sizes,
+    kernel_size: Sizes,
+    stride: Sizes,
+    padding: Pairs,
+    dilation: Sizes,
+) -> tuple[Array, tuple]:
+    """Zeros of `size`, to which gy of each window is added at its winning cell."""
+    xp = namespace(gy)
+    parts = [gy * xp.astype(winner == t, gy.dtype) for t in range(math.prod(kernel_size))]
+    return add_windows(parts, size, kernel_size, stride, padding, dilation), (winner,)
+
+
+@_scatter_to_winners.backward
+def _scatter_to_winners_backward(
+    ggx: Array, saved: tuple, needs: tuple[bool, ...], *, size: Sizes, **window: Any
+) -> tuple:
+    (winner,) = saved
+    return _select_winners(ggx, winner, **window), None
+
+
+@primitive
+def _select_winners(
+    x: Array, winner: Array, *, kernel_size: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
+) -> tuple[Array, tuple]:
+    """The value of each window at its winning cell."""
+    xp = namespace(x)
+    padded = pad_spatial(x, padding)
+    y = xp.zeros(winner.shape, dtype=x.dtype, device=device_of(x))
+    slices = window_slices(winner.shape[2:], kernel_size, stride, dilation)
+    for t, window in enumerate(slices):
+        y = y + padded[window] * xp.astype(winner == t, x.dtype)
+    return y, (winner, tuple(x.shape[2:]))
+
+
+@_select_winners.backward
+def _select_winners_backward(gy: Array, saved: tuple, needs: tuple[bool, ...], **window: Any) -> tuple:
+    winner, size = saved
+    return _scatter_to_winners(gy, winner, size=size, **window), None
+
+
+def _maximum_and_winners(
+    x: Array, kernel_size: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
+) -> tuple[Array, Array]:
+    """The running maximum over the cells of the windows, and the number of the cell that it came from."""
+    xp = namespace(x)
+    out_size = output_size(x.shape[2:], kernel_size, stride, padding, dilation)
+    padded = pad_spatial(x, padding, -math.inf)
+    slices = window_slices(out_size, kernel_size, stride, dilation)
+    y = padded[next(slices)]
+    winner = xp.zeros(y.shape, dtype=xp.int32, device=device_of(x))
+    for t, window in enumerate(slices, start=1):
+        challenger = padded[window]
+        # A later cell has a larger number, and wins only if it is larger, not equal.
+        winner = xp.maximum(winner, t * xp.astype(challenger > y, xp.int32))
+        y = xp.maximum(y, challenger)
+    return y, winner
+
+
+def _indices_of_winners(winner: Array, size: Sizes, window: dict[str, Any]) -> Array:
+    """The winners' places among the cells of one channel, counted row by row."""
+    xp = namespace(winner)
+    axes = len(size)
+    index = xp.zeros(winner.shape, dtype=xp.int64, device=device_of(winner))
+    cell = xp.astype(winner, xp.int64)
+    step = 1
+    for axis in reversed(range(axes)):
+        count = winner.shape[2 + axis]
+        starts = xp.arange(count, dtype=xp.int64, device=device_of(winner)) * window["stride"][axis]
+        starts = xp.reshape(starts - window["padding"][axis][0], (count, *(1,) * (axes - 1 - axis)))
+        along_axis = cell % window["kernel_size"][axis]
+        cell = cell // window["kernel_size"][axis]
+        index = index + step * (starts + along_axis * window["dilation"][axis])
+        step *= size[axis]
+    return index
+
+
+@primitive
+def _winners(x: Array, **window: Any) -> tuple[Array, tuple]:
+    """The number of the winning cell of each window: integers, that no gradient flows through."""
+    return _maximum_and_winners(x, **window)[1], ()
+
+
+# ---- from the user's arguments to the primitives' ----
+
+
+def _pool_maximum(
+    subject: str,
+    axes: int,
+    input: Array,
+    kernel_size: Size,
+    stride: Size | None,
+    padding: Size,
+    dilation: Size,
+    ceil_mode: bool,
+    return_indices: bool,
+) -> Any:
+    window = spelt_window(subject, axes, input, kernel_size, stride, padding, dilation, ceil_mode)
+    y = _max_pool(input, **window)
+    if not return_indices:
+        return y
+    return y, _indices_of_winners(_winners(input, **window), tuple(input.shape[2:]), window)

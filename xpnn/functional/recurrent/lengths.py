@@ -1,0 +1,68 @@
+"""Sequences of several lengths in one padded batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from xpnn.backend import ArgumentError, device_of, namespace
+from xpnn.functional.arguments import (
+    raw_array,
+)
+from xpnn.functional.recurrent.recurrence import Arrays, Recurrence
+
+
+class Places:
+    """Where in a padded batch (T, N, ...) the sequences lie, when they differ in length.
+
+    A sequence is read backwards by turning it round within its own length, so that the steps behind its end
+    come last in both directions, and nothing that is made of them reaches a step that counts.
+    """
+
+    def __init__(self, x: Any, lengths: Sequence[int], subject: str) -> None:
+        steps, batch = x.shape[:2]
+        self.lengths = [int(length) for length in lengths]
+        if len(self.lengths) != batch or not all(1 <= length <= steps for length in self.lengths):
+            raise ArgumentError(
+                f"expects {batch} lengths between 1 and {steps}, got {self.lengths}", subject=subject
+            )
+        turned = [
+            (length - 1 - t if t < length else t) * batch + n
+            for t in range(steps)
+            for n, length in enumerate(self.lengths)
+        ]
+        ends = [(length - 1) * batch + n for n, length in enumerate(self.lengths)]
+        self.turned, self.ends = _indices(turned, x), _indices(ends, x)
+
+    def run(
+        self, recurrence: Recurrence, x: Any, states: Arrays, weights: Any, reverse: bool
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """As `_run`, with the states after each sequence's own last step."""
+        results = recurrence(self._turn(x) if reverse else x, states, weights, False)
+        ends = tuple(_take(_rows(s), self.ends) for s in results)
+        return self._turn(results[0]) if reverse else results[0], ends
+
+    def inside(self, x: Any) -> Any:
+        """(T, N, 1): 1 where a sequence is, 0 behind its end."""
+        raw = raw_array(x)
+        xp, device = namespace(raw), device_of(raw)
+        ends = xp.asarray(self.lengths, dtype=xp.int64, device=device)
+        times = xp.arange(raw.shape[0], dtype=xp.int64, device=device)
+        return xp.astype(times[:, None, None] < ends[None, :, None], raw.dtype)
+
+    def _turn(self, x: Any) -> Any:
+        return namespace(x).reshape(_take(_rows(x), self.turned), x.shape)
+
+
+def _indices(places: list[int], like: Any) -> Any:
+    raw = raw_array(like)
+    xp = namespace(raw)
+    return xp.asarray(places, dtype=xp.int64, device=device_of(raw))
+
+
+def _rows(x: Any) -> Any:
+    return namespace(x).reshape(x, (-1, x.shape[-1]))
+
+
+def _take(rows: Any, indices: Any) -> Any:
+    return namespace(rows).take(rows, indices, axis=0)

@@ -1,0 +1,5 @@
+"""Activations, compiled by Numba."""
+
+from xpnn.kernels.numba.activation import pointwise, softmax
+
+__all__ = ["pointwise", "softmax"]

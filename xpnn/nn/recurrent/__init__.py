@@ -1,0 +1,4 @@
+"""Recurrent networks as modules."""
+
+from xpnn.nn.recurrent.cells import *
+from xpnn.nn.recurrent.layers import *

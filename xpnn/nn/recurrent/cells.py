@@ -1,0 +1,134 @@
+"""Recurrent cells: one step at a time."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from xpnn import functional as F
+from xpnn.functional.arguments import check_rank
+from xpnn.nn.module import Module
+from xpnn.nn.parameter import Parameter, full
+from xpnn.nn.recurrent.layers import check_nonlinearity, draw
+
+__all__ = ["GRUCell", "LSTMCell", "RNNCell"]
+
+
+class _Cell(Module):
+    """What the single steps share."""
+
+    gates: ClassVar[int]
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.bias = bias
+        rows = self.gates * hidden_size
+        self.weight_ih = Parameter(full((rows, input_size), 0.0, device, dtype))
+        self.weight_hh = Parameter(full((rows, hidden_size), 0.0, device, dtype))
+        self.bias_ih = Parameter(full((rows,), 0.0, device, dtype)) if bias else None
+        self.bias_hh = Parameter(full((rows,), 0.0, device, dtype)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew."""
+        draw(self, self.hidden_size)
+
+    def _step(self, function: Any, input: Any, hx: tuple[Any, ...] | None) -> tuple[Any, ...]:
+        """The new states; a single sample (features,) gives (hidden_size,)."""
+        check_rank(input, (1, 2), function.__name__, "N, features, or features")
+        weights = self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
+        single = input.ndim == 1
+        if single:
+            input = input[None, :]
+            hx = None if hx is None else tuple(h[None, :] for h in hx)
+        state = hx if hx is None or len(hx) > 1 else hx[0]
+        new = function(input, state, *weights)
+        new = new if isinstance(new, tuple) else (new,)
+        return tuple(h[0, :] for h in new) if single else new
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"{self.input_size}, {self.hidden_size}{'' if self.bias else ', bias=False'}"
+
+
+class RNNCell(_Cell):
+    """One step of an `RNN`; see `functional.rnn_tanh_cell`.
+
+    Args:
+        input_size, hidden_size: features and units.
+        bias: whether there are bias_ih and bias_hh.
+        nonlinearity: "tanh" or "relu".
+        device, dtype: as in `Linear`.
+
+    Shapes: input (N, input_size) and state (N, hidden_size), zeros if left out, to the new state; or all
+    without N.
+
+    >>> from xpnn.autograd import xp
+    >>> RNNCell(3, 4)(xp.ones((2, 3))).shape
+    (2, 4)
+    """
+
+    gates = 1
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        check_nonlinearity(nonlinearity, "RNNCell")
+        self.nonlinearity = nonlinearity
+        super().__init__(input_size, hidden_size, bias, device, dtype)
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """The new state, see the class."""
+        function = F.rnn_tanh_cell if self.nonlinearity == "tanh" else F.rnn_relu_cell
+        return self._step(function, input, None if hx is None else (hx,))[0]
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        tail = "" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}"
+        return super().extra_repr() + tail
+
+
+class LSTMCell(_Cell):
+    """One step of an `LSTM`; see `functional.lstm_cell`.
+
+    Args: as `RNNCell`, but for the nonlinearity.
+
+    Shapes: as `RNNCell`, with a pair (h, c) of states.
+
+    >>> from xpnn.autograd import xp
+    >>> h, c = LSTMCell(3, 4)(xp.ones((2, 3)))
+    >>> h.shape, c.shape
+    ((2, 4), (2, 4))
+    """
+
+    gates = 4
+
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        """The new state and cell, see the class."""
+        h, c = self._step(F.lstm_cell, input, hx)
+        return h, c
+
+
+class GRUCell(_Cell):
+    """One step of a `GRU`; see `functional.gru_cell`.
+
+    Args and shapes: as `RNNCell`, but for the nonlinearity.
+
+    >>> from xpnn.autograd import xp
+    >>> GRUCell(3, 4)(xp.ones((2, 3))).shape
+    (2, 4)
+    """
+
+    gates = 3
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """The new state, see the class."""
+        return self._step(F.gru_cell, input, None if hx is None else (hx,))[0]

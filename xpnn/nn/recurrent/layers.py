@@ -1,0 +1,310 @@
+"""Recurrent networks. Formulas and gradients stand with the functions in `functional.recurrent`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+from xpnn import functional as F
+from xpnn.autograd import Tensor
+from xpnn.backend import ArgumentError, namespace
+from xpnn.functional.arguments import check_probability, check_rank
+from xpnn.nn import init
+from xpnn.nn.module import Module
+from xpnn.nn.parameter import Parameter, full
+from xpnn.nn.recurrent.packed import PackedSequence, padded, repacked
+
+__all__ = ["GRU", "LSTM", "RNN"]
+
+
+class _Recurrent(Module):
+    """What the recurrent networks share; they differ in the function that they call."""
+
+    gates: ClassVar[int]
+    subject: ClassVar[str]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        name = type(self).__name__
+        check_probability(dropout, name, "dropout")
+        if hidden_size < 1 or num_layers < 1:
+            raise ArgumentError(
+                f"expects hidden_size and num_layers of at least 1, got {hidden_size} and {num_layers}",
+                subject=name,
+            )
+        if not 0 <= proj_size < hidden_size:
+            raise ArgumentError(
+                f"expects proj_size below hidden_size={hidden_size}, got {proj_size}", subject=name
+            )
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.dropout = float(dropout)
+        self.bidirectional = bidirectional
+        self.proj_size = proj_size
+        out_size = proj_size or hidden_size
+        rows = self.gates * hidden_size
+        shapes: dict[str, tuple[int, ...]]
+        for layer in range(num_layers):
+            features = input_size if layer == 0 else out_size * (1 + bidirectional)
+            for suffix in ("", "_reverse")[: 1 + bidirectional]:
+                shapes = {"weight_ih": (rows, features), "weight_hh": (rows, out_size)}
+                if bias:
+                    shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+                if proj_size:
+                    shapes["weight_hr"] = (proj_size, hidden_size)
+                for key, shape in shapes.items():
+                    setattr(self, f"{key}_l{layer}{suffix}", Parameter(full(shape, 0.0, device, dtype)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew."""
+        draw(self, self.hidden_size)
+
+    def flatten_parameters(self) -> None:
+        """Does nothing; PyTorch arranges the weights for its GPU library here."""
+
+    @property
+    def all_weights(self) -> list[list[Parameter]]:
+        """The parameters of each layer and direction."""
+        parameters = list(self.parameters())
+        each = len(parameters) // (self.num_layers * (1 + self.bidirectional))
+        return [parameters[k : k + each] for k in range(0, len(parameters), each)]
+
+    def _call(self, input: Any, hx: tuple[Any, ...] | None) -> tuple[Any, tuple[Any, ...]]:
+        """The output and the last states, as the input came: packed, a batch, or one sequence."""
+        if isinstance(input, PackedSequence):
+            x = padded(input, len(input.batch_sizes))
+            states = None if hx is None else tuple(_take(h, input.sorted_indices) for h in hx)
+            output, last = self._run(x, states, False, input.lengths)
+            return repacked(output, input), tuple(_take(h, input.unsorted_indices) for h in last)
+        layout = "N, T, features, or T, features" if self.batch_first else "T, N, features, or T, features"
+        check_rank(input, (2, 3), self.subject, layout)
+        if input.ndim == 3:
+            return self._run(input, hx, self.batch_first, None)
+        for h in hx or ():
+            check_rank(h, 2, self.subject, "layers * directions, hidden", "hx")
+        states = None if hx is None else tuple(h[:, None, :] for h in hx)
+        output, last = self._run(input[:, None, :], states, False, None)
+        return output[:, 0, :], tuple(h[:, 0, :] for h in last)
+
+    def _run(
+        self, x: Any, hx: tuple[Any, ...] | None, batch_first: bool, lengths: Any
+    ) -> tuple[Any, tuple[Any, ...]]:
+        output, *last = getattr(F, self.subject)(
+            x,
+            self._states(hx),
+            list(self.parameters()),
+            self.bias,
+            self.num_layers,
+            self.dropout,
+            self.training,
+            self.bidirectional,
+            batch_first,
+            lengths,
+        )
+        return output, tuple(last)
+
+    def _states(self, hx: tuple[Any, ...] | None) -> Any:
+        return None if hx is None else hx[0]
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        defaults = {
+            "proj_size": 0,
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+        }
+        changed = [f"{k}={getattr(self, k)}" for k, v in defaults.items() if getattr(self, k) != v]
+        return ", ".join([f"{self.input_size}, {self.hidden_size}", *changed])
+
+
+class RNN(_Recurrent):
+    """Elman's recurrent network, in layers; see `functional.rnn_tanh`.
+
+    Args:
+        input_size: features of each step.
+        hidden_size: units of the state.
+        num_layers: recurrences on top of each other.
+        nonlinearity: "tanh" or "relu".
+        bias: whether there are b_ih and b_hh.
+        batch_first: whether the input and output are (N, T, features) in place of (T, N, features).
+        dropout: the probability of a zero between layers, in training.
+        bidirectional: whether a second direction reads each sequence from its end.
+        device, dtype: as in `Linear`.
+
+    Attributes:
+        weight_ih_l0: (hidden_size, input_size), of layer 0; above it, of features of the layer below.
+        weight_hh_l0: (hidden_size, hidden_size).
+        bias_ih_l0, bias_hh_l0: (hidden_size,).
+        weight_ih_l0_reverse, ...: of the second direction.
+
+    At the start all of them are from U(-k, k) with k = hidden_size^-1/2.
+
+    Shapes: input (T, N, input_size), (T, input_size) or a PackedSequence, and the first state
+    (layers * directions, N, hidden_size), zeros if left out, to the output (T, N, directions * hidden_size)
+    in the input's form, and the last state.
+
+    Raises: ArgumentError for another nonlinearity; errors of `functional.rnn_tanh`.
+
+    >>> from xpnn.autograd import xp
+    >>> output, h_n = RNN(3, 4, num_layers=2)(xp.ones((5, 1, 3)))
+    >>> output.shape, h_n.shape
+    ((5, 1, 4), (2, 1, 4))
+    """
+
+    gates = 1
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        check_nonlinearity(nonlinearity, "RNN")
+        self.nonlinearity = nonlinearity
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device=device,
+            dtype=dtype,
+        )
+
+    @property
+    def subject(self) -> str:  # type: ignore[override]
+        """The function that it calls."""
+        return f"rnn_{self.nonlinearity}"
+
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        """(output, h_n), see the class."""
+        output, (h_n,) = self._call(input, None if hx is None else (hx,))
+        return output, h_n
+
+
+class LSTM(_Recurrent):
+    """Long short-term memory, in layers; see `functional.lstm`.
+
+    Args:
+        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional: as in `RNN`.
+        proj_size: if not 0, the state is projected to that size; the cell keeps hidden_size.
+        device, dtype: as in `Linear`.
+
+    Attributes: as those of `RNN`, with four times the rows, of the gates i, f, g and o; and with proj_size
+    weight_hr_l0: (proj_size, hidden_size).
+
+    Shapes: as `RNN`; the states come and go as a pair (h, c), and with proj_size all but c are of that size.
+
+    >>> from xpnn.autograd import xp
+    >>> output, (h_n, c_n) = LSTM(3, 4, bidirectional=True)(xp.ones((5, 1, 3)))
+    >>> output.shape, h_n.shape, c_n.shape
+    ((5, 1, 8), (2, 1, 4), (2, 1, 4))
+    """
+
+    gates = 4
+    subject = "lstm"
+
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, tuple[Any, Any]]:
+        """(output, (h_n, c_n)), see the class."""
+        if hx is not None and (not isinstance(hx, list | tuple) or len(hx) != 2):
+            raise ArgumentError(f"expects hx as a pair (h_0, c_0), got {type(hx).__name__}", subject="lstm")
+        output, (h_n, c_n) = self._call(input, None if hx is None else tuple(hx))
+        return output, (h_n, c_n)
+
+    def _states(self, hx: tuple[Any, ...] | None) -> Any:
+        return hx
+
+
+class GRU(_Recurrent):
+    """Gated recurrent units, in layers; see `functional.gru`.
+
+    Args:
+        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional: as in `RNN`.
+        device, dtype: as in `Linear`.
+
+    Attributes: as those of `RNN`, with three times the rows: reset, update, new.
+
+    Shapes: as `RNN`.
+
+    >>> from xpnn.autograd import xp
+    >>> output, h_n = GRU(3, 4, batch_first=True)(xp.ones((1, 5, 3)))
+    >>> output.shape, h_n.shape
+    ((1, 5, 4), (1, 1, 4))
+    """
+
+    gates = 3
+    subject = "gru"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device=device,
+            dtype=dtype,
+        )
+
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        """(output, h_n), see the class."""
+        output, (h_n,) = self._call(input, None if hx is None else (hx,))
+        return output, h_n
+
+
+def draw(module: Module, hidden_size: int) -> None:
+    """PyTorch's default: U(-k, k) with k = hidden_size^-1/2."""
+    bound = 1.0 / math.sqrt(hidden_size) if hidden_size else 0.0
+    for parameter in module.parameters():
+        init.uniform_(parameter, -bound, bound)
+
+
+def check_nonlinearity(nonlinearity: str, subject: str) -> None:
+    """Raise an ArgumentError unless it is "tanh" or "relu"."""
+    if nonlinearity not in ("tanh", "relu"):
+        raise ArgumentError(f"expects nonlinearity='tanh' or 'relu', got {nonlinearity!r}", subject=subject)
+
+
+def _take(h: Tensor, order: Any) -> Any:
+    """The sequences of a state (layers, N, H) in another order."""
+    return h if order is None else namespace(h).take(h, order, axis=1)
