@@ -11,6 +11,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault(
     "XPNN_COMPILED", "0"
 )  # what plain NumPy does; with "1" the same tests take Numba's kernels
+os.environ.setdefault("XPNN_TUNE", "0")  # the same ways to compute on every machine
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_ENABLE_X64", "1")  # the oracles compare in float64
 os.environ.setdefault(  # compiling takes longer than running here, so it is done badly and quickly

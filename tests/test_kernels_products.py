@@ -14,8 +14,7 @@ from test_kernels import examples
 import xpnn
 from xpnn import Tensor
 from xpnn import functional as F
-from xpnn.backend import reference_only
-from xpnn.kernels.numpy import linear as kernels
+from xpnn.backend import reference_only, tuning
 from xpnn.kernels.numpy import parallel, products
 
 
@@ -28,7 +27,8 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (products, "WORTHWHILE", 0),
         (products, "_UNTHREADED", 8),
         (products, "_ALIGN", 2),
-        (kernels, "_CHUNK", 12),
+        (products, "_CHUNK", 12),
+        (products, "_BLOCK", 6),
     ):
         monkeypatch.setattr(module, name, value)
     yield
@@ -44,6 +44,7 @@ def operands(draw: st.DrawFn) -> dict[str, Any]:
         "lies": draw(st.sampled_from(["straight", "backwards", "transposed", "read only"])),
         "bias": draw(st.booleans()),
         "threads": draw(st.integers(1, 3)),
+        "way": products._Way(draw(st.booleans()), draw(st.integers(0, 4))),
         "seed": draw(st.integers(0, 9)),
     }
 
@@ -70,8 +71,12 @@ def compare(function: Any, arrays: list[np.ndarray], case: dict[str, Any]) -> No
     with reference_only():
         expected = values()
     xpnn.set_num_threads(case["threads"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "_choose", lambda *_: case["way"])
+        patch.setattr(tuning, "chosen", lambda question: "")
+        found = values()
     tolerance = {"float32": 2e-5, "float64": 1e-12}[case["dtype"]]
-    for value, other in zip(values(), expected, strict=True):
+    for value, other in zip(found, expected, strict=True):
         assert value.dtype == other.dtype
         np.testing.assert_allclose(value, other, rtol=tolerance, atol=tolerance)
 
@@ -101,3 +106,51 @@ def test_matmul(case: dict[str, Any], other: str) -> None:
     shape = (inner,) if other == "vector" else (*batch[other], inner, columns)
     arrays = [laid(rng, (*case["rows"], inner), case), laid(rng, shape, case)]
     compare(lambda x, w: x @ w, arrays, case)
+
+
+@pytest.mark.parametrize("way", products._WAYS)
+@pytest.mark.parametrize(
+    "sizes", [(128, 784, 512), (37, 300, 259), (5, 2048, 130), (300, 33, 7), (1, 900, 400)]
+)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_every_way(
+    way: str, sizes: tuple[int, int, int], transposed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the real sizes of blocks, against float64, and bit for bit the same twice."""
+    monkeypatch.undo()
+    monkeypatch.setattr(tuning, "chosen", lambda question: way)
+    rng = np.random.default_rng(0)
+    m, k, n = sizes
+    a = rng.standard_normal((m, k), dtype=np.float32)
+    b = (
+        rng.standard_normal((n, k), dtype=np.float32).T
+        if transposed
+        else rng.standard_normal((k, n), np.float32)
+    )
+    bias = rng.standard_normal(n, dtype=np.float32)
+    xpnn.set_num_threads(2)
+    y = products.product(a, b, bias=bias)
+    np.testing.assert_allclose(y, a.astype(np.float64) @ b + bias, rtol=1e-4, atol=1e-3)
+    assert products.product(a, b, bias=bias).tobytes() == y.tobytes()
+
+
+def test_the_fixed_way_and_the_candidates_depend_on_the_class_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    asked: dict[str, list[list[str]]] = {}
+    monkeypatch.setattr(
+        tuning, "choose", lambda question, ways: asked.setdefault(question, []).append(list(ways)) or "whole"
+    )
+    xpnn.set_num_threads(2)
+    for m in range(65, 129, 7):
+        a, b = np.ones((m, 400), np.float32), np.ones((400, 300), np.float32)
+        products._choose(products._question(m, 400, 300, False, False, a.dtype, 2), a, b, a @ b)
+    ((question, candidates),) = asked.items()
+    assert question == "product-float32-nn-7.9.9-threads2"
+    assert all(ways == candidates[0] for ways in candidates)
+    assert candidates[0][0] == "split"
+
+
+def test_outer_products() -> None:
+    a, b = np.arange(300.0)[:, None], np.arange(200.0)[None]
+    np.testing.assert_array_equal(products.product(a, b), a * b)
+    np.testing.assert_array_equal(products.product(a[::-1], b[:, ::-2]), a[::-1] * b[:, ::-2])

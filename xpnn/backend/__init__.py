@@ -1,6 +1,6 @@
 """L0: which array library, device, element type and random stream; imports nothing else of xpnn."""
 
-from xpnn.backend import compiled, errors, idioms, libraries, native_random, random, scatter, special
+from xpnn.backend import compiled, errors, idioms, libraries, native_random, random, scatter, special, tuning
 from xpnn.backend.arrays import (
     asarray,
     cheap_to_read,
@@ -147,6 +147,7 @@ __all__ = [
     "special",
     "takes_deferred",
     "to_numpy",
+    "tuning",
     "use_backend",
     "use_precision",
 ]

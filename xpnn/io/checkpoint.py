@@ -20,6 +20,7 @@ from xpnn.backend import (
     is_array,
     is_tensor,
     python_scalar,
+    tuning,
 )
 from xpnn.backend import random as random_numbers
 from xpnn.io.safetensors import read_safetensors, save_file
@@ -39,6 +40,7 @@ class Checkpoint:
         config: how to build the model, as it was given to `save_checkpoint`.
         extra: whatever else was given.
         random: the state of the random numbers, or None.
+        tuning: the choices of `xpnn.backend.tuning` that the run computed with.
     """
 
     path: str
@@ -46,12 +48,14 @@ class Checkpoint:
     config: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     random: dict[str, Any] | None = None
+    tuning: dict[str, Any] | None = None
 
     def restore(self, *, random: bool = False, **objects: Any) -> None:
         """Give objects the states that were saved under their names, on whatever backend they are.
 
         Args:
-            random: go on with the random numbers from where they were.
+            random: go on as the run would have: with the random numbers from where they were and, on a
+                processor of the same kind, with the same choices of `xpnn.backend.tuning`.
             objects: `model=`, `optimizer=` ..., each with `state_dict` and `load_state_dict`.
 
         Raises: CheckpointError if the file has no state of that name, or one that does not fit; then all
@@ -81,6 +85,8 @@ class Checkpoint:
             before.append((target, now))
         if random:
             random_numbers.load_state_dict(self.random)  # type: ignore[arg-type]
+            if self.tuning is not None:
+                tuning.load_state_dict(self.tuning)
 
 
 def save_checkpoint(
@@ -99,7 +105,7 @@ def save_checkpoint(
         path: the file, "last.safetensors".
         config: how to build the model again, JSON-ready: `{"model": "resnet20", "arguments": {...}}`.
         extra: numbers, strings, lists, dicts and arrays.
-        random: keep the state of the random numbers.
+        random: keep the state of the random numbers, and the choices of `xpnn.backend.tuning`.
         objects: `model=`, `optimizer=`, `scheduler=`, `loader=`, or others, each with a `state_dict()`.
 
     Raises: DTypeError for what is neither an array nor JSON.
@@ -119,6 +125,7 @@ def save_checkpoint(
         "config": config or {},
         "extra": _take_out(extra or {}, "extra", arrays),
         "random": random_numbers.state_dict() if random else None,
+        "tuning": tuning.state_dict() if random else None,
         "objects": {name: _take_out(target.state_dict(), name, arrays) for name, target in objects.items()},
     }
     save_file(arrays, path, metadata={"format": "np", _KEY: json.dumps(content)})
@@ -148,7 +155,12 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         )
     content = _put_back(content, arrays)
     return Checkpoint(
-        os.fspath(path), content["objects"], content["config"], content["extra"], content["random"]
+        os.fspath(path),
+        content["objects"],
+        content["config"],
+        content["extra"],
+        content["random"],
+        content.get("tuning"),
     )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import tempfile
 import warnings
 from functools import cache
 from pathlib import Path
 
+from xpnn.backend.folders import user_cache
 from xpnn.version import __version__
 
 _PACKAGE = Path(__file__).parent
@@ -35,7 +35,7 @@ def cache_folder(sources: frozenset[str]) -> Path | None:
 def _root() -> Path | None:
     """The first that can be written: beside the package, or in the user's own cache."""
     beside = _PACKAGE / "__pycache__"
-    own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xpnn"
+    own = user_cache()
     for folder in (beside, own):
         if _can_be_written(folder):
             return folder / "compiled"
