@@ -2,7 +2,9 @@
 
     python ci/bench.py [--workloads mlp,resnet20] [--competitors numpy,pytorch] [--quick] [--json FILE]
     python ci/bench.py --kernels [conv-c64,gelu]     single operations, forward and backward
+    python ci/bench.py --sweep [lstm,mlp-batch]      small networks at many sizes, and their peak memory
     python ci/bench.py --profile resnet20            where the milliseconds of a step on NumPy go
+    python ci/bench.py --competitors numpy,numpy@../before,pytorch     this xpnn and the one in a folder
 
 Needs xpnn and PyTorch: `pip install -e . torch`. Whoever else is installed takes part: numba, jax,
 scikit-learn, thinc, mygrad, dezero. PyTorch's compiler needs one for C++. Those that are missing are left
@@ -14,7 +16,7 @@ round after round, each in turn runs for a moment while all others are stopped, 
 is doing meets all of them alike. A sample taken while other processes used the cores is thrown away; the
 table says how many were kept. The first 50 losses are compared, so that a fast wrong step is not praised.
 Peak memory is the process's largest resident size. Quote the ratios rather than the times. All workloads
-take about twenty minutes, the kernels five.
+take about twenty minutes, the kernels five, the sweep four.
 """
 
 from __future__ import annotations
@@ -30,25 +32,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import kernels, report
+from benchmarks import kernels, report, sweep
 from benchmarks.competitors import (
     DEFAULT,
     DISTURBED,
     LABELS,
     REFERENCE,
     XPNN,
-    compiled_or_not,
+    environment,
     label,
+    parse,
     prepare,
     start,
 )
-from benchmarks.process import Worker, environment_of_a_competitor, pin, serve, take_turns
+from benchmarks.process import SAMPLE_SECONDS, Worker, environment_of_a_competitor, pin, serve, take_turns
+from benchmarks.sweep import SIZES, SWEEPS
 from benchmarks.workloads import WORKLOADS
 
 ROUNDS = 15
 QUICK_ROUNDS = 3
-SECONDS = {"workload": 45.0, "kernel": 12.0}  # of sampling, at most; warming up comes on top
+SWEEP_ROUNDS = 5
+SECONDS = {"workload": 45.0, "kernel": 12.0, "sweep": 8.0}  # of sampling, at most; warming up comes on top
 QUICK_SECONDS = 10.0
+SWEEP_SAMPLE_SECONDS = 0.12
+SWEEP_COMPETITORS = ("numpy", "pytorch", "pytorch-channels-last")
 
 Row = dict[str, Any]
 
@@ -84,13 +91,32 @@ def measure_kernels(options: argparse.Namespace, left_out: list[Row]) -> list[Ro
     return rows
 
 
+def measure_sweep(options: argparse.Namespace, left_out: list[Row]) -> list[Row]:
+    """Run sizes: for each sweep a process for every competitor, which serves all of them in turn."""
+    rows: list[Row] = []
+    for name in SWEEPS:
+        tasks = [task for task in options.sweep if task.partition("/")[0] == name]
+        images = any(SIZES[task].images for task in tasks)
+        with ExitStack() as stack:
+            workers = [
+                stack.enter_context(start(competitor, "sweep"))
+                for competitor in (options.competitors if tasks else ())
+                if images or competitor != "pytorch-channels-last"
+            ]
+            for task in tasks:
+                field = [worker for worker in workers if takes_part(worker, task, left_out)]
+                take_turns(field, options.rounds, options.seconds)
+                rows += report.workload_rows(task, [worker for worker in field if worker.samples], None)
+    return rows
+
+
 def takes_part(worker: Worker, task: str, left_out: list[Row]) -> bool:
     """Have a worker prepare a task; if it cannot, write down why."""
     begin = time.monotonic()
     reason = worker.prepare(task)
     if reason is not None:
         left_out.append({"competitor": worker.name, "task": task, "reason": reason})
-    if worker.name in LABELS:
+    if task not in SIZES and worker.name != DISTURBED:
         took = f"ready after {time.monotonic() - begin:.0f} s"
         say(f"  {label(worker.name)}: {took if reason is None else f'left out, {reason}'}")
     return reason is None
@@ -110,47 +136,65 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--kernels", nargs="?", const=",".join(kernels.KERNELS), metavar="NAMES", help="of: %(const)s"
     )
-    parser.add_argument("--profile", metavar="WORKLOAD", help="xpnn on NumPy, or with --competitors numba")
+    parser.add_argument(
+        "--sweep",
+        nargs="?",
+        const=",".join(SWEEPS),
+        metavar="NAMES",
+        help="of: %(const)s; or lstm for all that begin so, lstm-length/64 for one size",
+    )
+    parser.add_argument(
+        "--profile",
+        metavar="WORKLOAD",
+        help="or a size, as mlp-batch/64; of xpnn on NumPy, or with --competitors numba",
+    )
     parser.add_argument("--quick", action="store_true", help="few samples: to see that it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured here")
     parser.add_argument("--seconds", type=float, help="of sampling for a workload or kernel, at most")
-    parser.add_argument("--work", choices=("workload", "kernel"), help=argparse.SUPPRESS)
+    parser.add_argument("--work", choices=tuple(SECONDS), help=argparse.SUPPRESS)
     options = parser.parse_args(words)
 
-    everyone = kernels.COMPETITORS if options.kernels else DEFAULT
+    everyone = kernels.COMPETITORS if options.kernels else SWEEP_COMPETITORS if options.sweep else DEFAULT
     options.competitors = options.competitors.split(",") if options.competitors else list(everyone)
     options.workloads = options.workloads.split(",")
     options.kernels = options.kernels.split(",") if options.kernels else []
-    known = {"workload": WORKLOADS, "kernel": kernels.KERNELS, "competitor": {**LABELS, DISTURBED: ""}}
+    known: dict[str, Any] = {
+        "workload": WORKLOADS,
+        "kernel": kernels.KERNELS,
+        "competitor": {**LABELS, DISTURBED: ""},
+        "profile": {**WORKLOADS, **SIZES},
+    }
     given = [("workload", name) for name in options.workloads]
     given += [("kernel", name) for name in options.kernels]
-    given += [("competitor", name.partition(":")[0]) for name in options.competitors]
-    given += [("workload", options.profile)] if options.profile else []
+    given += [("competitor", parse(name).name) for name in options.competitors]
+    given += [("profile", options.profile)] if options.profile else []
     for kind, name in given:
         if name not in known[kind]:
             parser.error(f"unknown {kind} {name!r}; there are {', '.join(known[kind])}")
-    task = "kernel" if options.kernels else "workload"
+    try:
+        options.sweep = sweep.chosen(options.sweep.split(",")) if options.sweep else []
+    except LookupError as error:
+        parser.error(f"unknown sweep {error}; there are {', '.join(SWEEPS)}")
+    task = "kernel" if options.kernels else "sweep" if options.sweep else "workload"
     options.seconds = options.seconds or (QUICK_SECONDS if options.quick else SECONDS[task])
-    options.rounds = QUICK_ROUNDS if options.quick else ROUNDS
+    options.rounds = QUICK_ROUNDS if options.quick else SWEEP_ROUNDS if options.sweep else ROUNDS
     return options
 
 
 def work(options: argparse.Namespace) -> None:
     """Be a competitor."""
     (competitor,) = options.competitors
-    if options.work == "kernel":
-        serve(partial(kernels.prepare, competitor))
-    else:
-        serve(partial(prepare, competitor, options.quick))
+    seconds = SWEEP_SAMPLE_SECONDS if options.work == "sweep" else SAMPLE_SECONDS
+    serve(partial(prepare, competitor, options.work, options.quick), seconds)
 
 
 def profile(workload: str, competitor: str) -> str:
     """Tables of where the time of a step goes, in this process."""
     if competitor not in ("numpy", "numba"):
         raise SystemExit(f"--profile is for {' and '.join(XPNN[:2])}, not for {competitor}")
-    environment = {**environment_of_a_competitor(), **compiled_or_not(competitor)}
+    variables = {**environment_of_a_competitor(), **environment(competitor)}
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(variables)
     pin()
     from benchmarks import profiling
 
@@ -166,11 +210,21 @@ def main() -> None:
         print(profile(options.profile, options.competitors[0]))
         return
 
-    results: dict[str, Any] = {"machine": report.machine(), "results": [], "kernels": [], "left_out": []}
+    results: dict[str, Any] = {
+        "machine": report.machine(),
+        "results": [],
+        "kernels": [],
+        "sweep": [],
+        "left_out": [],
+    }
     if options.kernels:
         results["kernels"] = measure_kernels(options, results["left_out"])
         save(options.json, results)
         tables = [report.kernels_table(results["kernels"])]
+    elif options.sweep:
+        results["sweep"] = measure_sweep(options, results["left_out"])
+        save(options.json, results)
+        tables = report.sweep_tables(results["sweep"])
     else:
         for task in options.workloads:
             say(f"{WORKLOADS[task].title} ...")
@@ -179,7 +233,7 @@ def main() -> None:
         tables = report.workloads_tables(results["results"])
     parts = [report.about(results["machine"]), *tables, report.left_out_list(results["left_out"])]
     print("\n\n".join(part for part in parts if part))
-    rows = results["results"] + results["kernels"]
+    rows = results["results"] + results["kernels"] + results["sweep"]
     for row in rows:
         if row.get("wrong"):
             say(f"WRONG: {label(row['competitor'])} in {row.get('workload') or row['kernel']}")

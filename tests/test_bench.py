@@ -20,11 +20,13 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "ci"))
 
 import bench  # noqa: E402
-from benchmarks import kernels, report  # noqa: E402
+from benchmarks import competitors, kernels, report, sweep  # noqa: E402
 from benchmarks.frameworks import UnavailableError, torch_step, training_step, xpnn_step  # noqa: E402
 from benchmarks.others import STEPS  # noqa: E402
 from benchmarks.plain_jax import plain_jax_step  # noqa: E402
+from benchmarks.processor import generation  # noqa: E402
 from benchmarks.profiling import Profile, tables  # noqa: E402
+from benchmarks.sweep import SIZES, SWEEPS  # noqa: E402
 from benchmarks.workloads import WORKLOADS, Workload  # noqa: E402
 
 STEPS_COMPARED = 3
@@ -36,6 +38,7 @@ SMALL = {
     "resnet50-1": (3, 32, 32),
     "resnet50-8": (3, 32, 32),
 }
+stops_processes = pytest.mark.skipif(sys.platform == "win32", reason="processes are not stopped there")
 each_workload = pytest.mark.parametrize("name", WORKLOADS)
 
 
@@ -52,10 +55,20 @@ def losses(step: Callable[[int], float]) -> list[float]:
 @each_workload
 def test_losses_are_pytorchs(name: str) -> None:
     """In float64, since rounding drives the losses of a deep net on four images apart."""
+    assert_losses_are_pytorchs(small(name))
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_losses_of_sweeps_are_pytorchs(name: str) -> None:
+    smallest, *_ = SWEEPS[name].sizes.values()
+    assert_losses_are_pytorchs(replace(smallest, batch=min(smallest.batch, 4)))
+
+
+def assert_losses_are_pytorchs(workload: Workload) -> None:
     torch = pytest.importorskip("torch")
     libraries = (xpnn, xpnn.functional, xpnn.tensor), (torch, torch.nn.functional, torch.tensor)
     ours, theirs = (
-        losses(training_step(small(name), *library, change=lambda x: x.double())) for library in libraries
+        losses(training_step(workload, *library, change=lambda x: x.double())) for library in libraries
     )
     np.testing.assert_allclose(ours, theirs, rtol=1e-7)
 
@@ -115,6 +128,38 @@ def test_command_line(capsys: pytest.CaptureFixture[str]) -> None:
         assert wrong[1] in capsys.readouterr().err
 
 
+def test_choice_of_sizes() -> None:
+    assert sweep.chosen(["lstm-length/64", "mlp-width"])[:2] == ["lstm-length/64", "mlp-width/32"]
+    assert {name.partition("-")[0] for name in sweep.chosen(["lstm", "rnn"])} == {"lstm", "rnn"}
+    assert bench.arguments(["--sweep"]).sweep == list(SIZES)
+    assert bench.arguments(["--sweep", "gru-batch/1"]).competitors == list(bench.SWEEP_COMPETITORS)
+    assert bench.arguments(["--profile", "gru-batch/1"]).profile == "gru-batch/1"
+    with pytest.raises(SystemExit, match="2"):
+        bench.arguments(["--sweep", "lst"])
+
+
+def test_sizes_go_up() -> None:
+    """Peaks of memory are those of a process so far."""
+    for swept in SWEEPS.values():
+        assert list(swept.sizes) == sorted(swept.sizes)
+
+
+def test_competitors_in_other_folders() -> None:
+    assert competitors.parse("numpy@/a/b") == ("numpy", "", "/a/b")
+    assert competitors.parse("pytorch:cuda") == ("pytorch", "cuda", "")
+    assert competitors.label("numba@../before") == "xpnn, NumPy + Numba @ ../before"
+    assert competitors.environment(f"numba@{ROOT}") == {"XPNN_COMPILED": "1", "PYTHONPATH": str(ROOT)}
+    competitors.need_checkout(str(ROOT))
+    with pytest.raises(UnavailableError, match="imported from"):
+        competitors.need_checkout(str(ROOT / "ci"))
+
+
+def test_generations_of_processors() -> None:
+    assert generation("AuthenticAMD", 25, 17) == "Zen 4"
+    assert generation("GenuineIntel", 6, 0x8F) == "Sapphire Rapids"
+    assert generation("GenuineIntel", 6, 0) == "family 6, model 0"
+
+
 class FakeWorker:
     """A worker that has measured."""
 
@@ -139,8 +184,19 @@ def test_verdicts() -> None:
     assert [row["ratio"] for row in rows] == [1.5, 0.75, 2.0, 1.0]
     assert [row["memory_ratio"] for row in rows] == [1.5, 0.75, 2.0, 1.0]
     assert [row["wrong"] for row in rows] == [False, True, False, True]
-    assert "| **1.50** | <= 1.1 | 0.75 | <= 0.9 | **1.50** | <= 0.35 |" in report.targets_table(rows)
+    assert "| **1.50** | <= 0.7 | 0.75 | <= 0.9 | **1.50** | <= 0.35 |" in report.targets_table(rows)
     assert report.workloads_table(rows).count("**WRONG**") == 2
+
+
+def test_sweep_tables() -> None:
+    rows: list[dict[str, Any]] = []
+    for task, ms in (("lstm-length/4", 1.0), ("lstm-length/16", 3.0), ("gru-batch/1", 0.5)):
+        field: list[Any] = [FakeWorker("numpy", ms, [1.0, 1.0]), FakeWorker("pytorch", 2.0, [1.0, 1.1])]
+        rows += report.workload_rows(task, field, None)
+    speed, memory, summary = report.sweep_tables(rows)
+    assert "| 4: 0.50 **WRONG** (2), 16: **1.50** **WRONG** (2) |" in speed
+    assert "| 4: 10 (20), 16: 30 (20) |" in memory
+    assert summary == ("xpnn, NumPy: 3 sizes, median 0.50, worst 1.50, above 1.2: 1 (lstm-length/16 1.50).")
 
 
 def test_profile_counts_outermost_calls_only() -> None:
@@ -153,18 +209,33 @@ def test_profile_counts_outermost_calls_only() -> None:
     assert any("| outer | forward | 2x3 |" in line for line in tables(record, 1, 1.0, 1.0))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="processes are not stopped there")
-def test_a_small_run(tmp_path: Path) -> None:
-    out = tmp_path / "bench.json"
-    run = [sys.executable, str(ROOT / "ci" / "bench.py"), "--quick", "--seconds", "0.5", "--json", str(out)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+def run(out: Path, *words: str) -> tuple[str, dict[str, Any]]:
+    """What a quick run of the benchmark prints, and what it writes for JSON."""
+    command = [sys.executable, str(ROOT / "ci" / "bench.py"), "--quick", "--seconds", "0.5"]
     done = subprocess.run(
-        [*run, "--workloads", "mlp8", "--competitors", "numpy"],
-        capture_output=True, text=True, check=True, env=environment,
+        [*command, "--json", str(out), *words],
+        capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert "| MLP 784-128-10, batch 8 | xpnn, NumPy |" in done.stdout
-    (row,) = json.loads(out.read_text())["results"]
+    return done.stdout, json.loads(out.read_text())
+
+
+@stops_processes
+def test_a_small_run(tmp_path: Path) -> None:
+    printed, written = run(tmp_path / "bench.json", "--workloads", "mlp8", "--competitors", "numpy")
+    assert "| MLP 784-128-10, batch 8 | xpnn, NumPy |" in printed
+    (row,) = written["results"]
     assert row["median_ms"] > 0
     assert row["peak_mb"] > 10
     assert len(row["losses"]) == 5
     assert xpnn.get_backend().name == "numpy"
+
+
+@stops_processes
+def test_a_small_sweep(tmp_path: Path) -> None:
+    """Of this xpnn, and of the one in a folder, which is the same here."""
+    names = f"numpy,numpy@{ROOT}"
+    printed, written = run(tmp_path / "sweep.json", "--sweep", "lstm-length/4", "--competitors", names)
+    assert f"| LSTM 64-64 batch 16, length | xpnn, NumPy @ {ROOT} | 4: " in printed
+    ours, same = written["sweep"]
+    assert ours["losses"] == same["losses"]
+    assert ours["peak_mb"] > 10

@@ -38,11 +38,14 @@ PR_SET_PDEATHSIG = 1
 # The worker
 
 
-def serve(prepare: Callable[[str], tuple[dict[str, Any], Callable[[int], Any]]]) -> None:
+def serve(
+    prepare: Callable[[str], tuple[dict[str, Any], Callable[[int], Any]]], seconds: float = SAMPLE_SECONDS
+) -> None:
     """The life of a worker: "prepare TASK" and "run" come in, one line of JSON goes out for each.
 
     Args:
         prepare: `prepare(task)` returns what is to be told about it, and the step to be timed.
+        seconds: of a sample, about.
     """
     pin()
     die_with_parent()
@@ -56,22 +59,22 @@ def serve(prepare: Callable[[str], tuple[dict[str, Any], Callable[[int], Any]]])
                 continue
             step = None  # gives the memory of the task before back
             told, step = prepare(task)
-            steps = warm_up(step)
+            steps = warm_up(step, seconds)
             say(told)
         except Exception as error:
             say({"error": str(error) if error.args else type(error).__name__})
 
 
-def warm_up(step: Callable[[int], Any]) -> int:
+def warm_up(step: Callable[[int], Any], seconds: float) -> int:
     """Run the step a few times; returns how many of them make a sample."""
     start = time.perf_counter()
     count = 0
-    while count < 3 or time.perf_counter() - start < SAMPLE_SECONDS / 2:
+    while count < 3 or time.perf_counter() - start < seconds / 2:
         step(count)
         count += 1
         if count == 2 and time.perf_counter() - start > 2:
             break
-    return max(2, round(count * SAMPLE_SECONDS / (time.perf_counter() - start)))
+    return max(2, round(count * seconds / (time.perf_counter() - start)))
 
 
 def sample(step: Callable[[int], Any], steps: int) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from benchmarks.competitors import find_workload
 from benchmarks.frameworks import xpnn_step
-from benchmarks.workloads import WORKLOADS
 
 SECONDS = 3.0  # of each of the two measurements
 
@@ -56,7 +56,7 @@ def shapes(args: tuple[Any, ...]) -> str:
 
 def profile(name: str, backend: str) -> str:
     """Run a workload's steps as they are, then wrapped; returns tables of the mean step."""
-    workload = WORKLOADS[name]
+    workload = find_workload(name)
     step = xpnn_step(workload, backend)
     step(0)
     total = statistics.fmean(timings(step))

@@ -6,14 +6,15 @@ import importlib.metadata
 import os
 import platform
 import statistics
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from benchmarks.competitors import DISTURBED, REFERENCE, label
 from benchmarks.frameworks import PERTURBATION, THREADS
 from benchmarks.kernels import KERNELS
 from benchmarks.process import Worker
+from benchmarks.processor import processor
+from benchmarks.sweep import SWEEPS
 from benchmarks.workloads import WORKLOADS
 
 EAGER = (REFERENCE, "pytorch-channels-last")
@@ -22,6 +23,7 @@ DRIFT = 10  # times what a disturbed PyTorch was off so far is allowed, if that 
 OTHER_EPSILON = {"scikit-learn", "thinc", "dezero"}  # Adam divides by another epsilon there, at first
 OTHER_EPSILON_FACTOR = 10
 NORM_TOLERANCE = 5e-3  # of a kernel's results, whose masks are random in the row of dropout
+SLOW = 1.2  # of PyTorch's time: what no size of a sweep should take
 Row = dict[str, Any]
 
 
@@ -35,7 +37,7 @@ def workload_rows(workload: str, field: Sequence[Worker], disturbed: list[float]
         disturbed: the losses of PyTorch from slightly different weights.
     """
     rows = {worker.name: {"workload": workload, **summarise(worker)} for worker in field}
-    best = min((rows[name] for name in EAGER if name in rows), key=lambda row: row["median_ms"], default=None)
+    best = fastest([rows[name] for name in EAGER if name in rows])
     reference = rows.get(REFERENCE)
     for row in rows.values():
         if best is not None:
@@ -46,6 +48,10 @@ def workload_rows(workload: str, field: Sequence[Worker], disturbed: list[float]
             factor = OTHER_EPSILON_FACTOR if row["competitor"] in OTHER_EPSILON else 1
             row |= judged(differences(row["losses"], reference["losses"]), allowed, factor)
         yield row
+
+
+def fastest(rows: list[Row]) -> Row | None:
+    return min(rows, key=lambda row: row["median_ms"], default=None)
 
 
 def kernel_rows(kernel: str, field: Sequence[Worker]) -> Iterator[Row]:
@@ -94,12 +100,6 @@ def judged(found: list[float], allowed: list[float], factor: float = 1) -> Row:
 
 def machine() -> Row:
     """The processor, the system and the versions of what is installed."""
-    model = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()
-    except (OSError, StopIteration):
-        pass
     packages = (
         "xpnn", "numpy", "numba", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x", "scikit-learn", "thinc",
         "mygrad", "dezero",
@@ -111,7 +111,7 @@ def machine() -> Row:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {
-        "processor": model,
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": THREADS,
         "system": platform.platform(),
@@ -207,6 +207,58 @@ def verdict(row: Row) -> str:
         return " | "
     warning = " **WRONG**" if row["wrong"] else ""
     return f"{row['difference']:.0e}{warning} | {row['tolerance']:.0e}"
+
+
+def sweep_tables(rows: list[Row]) -> list[str]:
+    """The ratios by size, the peaks of memory, and the sum of it; for each of xpnn's competitors."""
+    names = list(dict.fromkeys(row["competitor"] for row in rows))
+    ours = [name for name in names if name not in EAGER]
+    return [
+        sweep_table(rows, ours, f"ratio to {label(REFERENCE)}'s best (its ms)", speed),
+        sweep_table(rows, ours, f"peak MB ({label(REFERENCE)}'s)", memory),
+        "\n".join(sweep_summary([row for row in rows if row["competitor"] == name]) for name in ours),
+    ]
+
+
+def sweep_table(rows: list[Row], ours: list[str], head: str, cell: Callable[[Row, Row], str]) -> str:
+    """A line for each network and competitor, with its sizes behind one another."""
+    found = {(row["workload"], row["competitor"]): row for row in rows}
+    lines = [f"| sweep | network, and what varies | library | {head}, by size |", "|---|---|---|---|"]
+    for name, swept in SWEEPS.items():
+        for competitor in ours:
+            cells = []
+            for size in swept.sizes:
+                task = f"{name}/{size}"
+                best = fastest([found[task, eager] for eager in EAGER if (task, eager) in found])
+                if (task, competitor) in found:
+                    cells.append(f"{size}: {cell(found[task, competitor], best or {})}")
+            if cells:
+                lines.append(f"| {name} | {swept.title} | {label(competitor)} | {', '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def speed(row: Row, best: Row) -> str:
+    if not best:
+        return f"{row['median_ms']:.3g} ms"
+    wrong = " **WRONG**" if row["wrong"] else ""
+    return f"{against(row['ratio'], SLOW)}{wrong} ({best['median_ms']:.3g})"
+
+
+def memory(row: Row, best: Row) -> str:
+    return f"{row['peak_mb']:.0f}" + (f" ({best['peak_mb']:.0f})" if best else "")
+
+
+def sweep_summary(rows: list[Row]) -> str:
+    """The median, the worst and the slow ones of a competitor's rows."""
+    measured = sorted((row for row in rows if "ratio" in row), key=lambda row: -row["ratio"])
+    if not measured:
+        return ""
+    slow = [row for row in measured if row["ratio"] > SLOW]
+    middle = statistics.median(row["ratio"] for row in measured)
+    text = f"{label(rows[0]['competitor'])}: {len(measured)} sizes, median {middle:.2f}, "
+    text += f"worst {measured[0]['ratio']:.2f}, above {SLOW:g}: {len(slow)}"
+    listed = ", ".join(f"{row['workload']} {row['ratio']:.2f}" for row in slow)
+    return text + (f" ({listed})." if slow else ".")
 
 
 def kernels_table(rows: list[Row]) -> str:

@@ -37,8 +37,6 @@ from xpnn.backend.errors import (
     XpnnError,
 )
 from xpnn.backend.kernels import (
-    COMPILED,
-    choose,
     choose_kernel,
     find_kernels,
     kernel,
@@ -73,7 +71,6 @@ from xpnn.backend.threads import get_num_threads, set_num_threads
 from xpnn.backend.versions import show_versions
 
 __all__ = [
-    "COMPILED",
     "AnomalyError",
     "ArgumentError",
     "Array",
@@ -95,7 +92,6 @@ __all__ = [
     "available_backends",
     "backend_of",
     "cheap_to_read",
-    "choose",
     "choose_kernel",
     "compiled",
     "concrete",

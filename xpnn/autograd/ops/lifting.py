@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from xpnn.autograd.core import TensorBase
-from xpnn.autograd.primitive import Primitive
+from xpnn.autograd.primitive import primitive
 from xpnn.backend import Array, is_array
 
 
@@ -22,10 +22,11 @@ def lift(function: Callable, name: str) -> Callable:
     1
     """
 
-    def keep(*tensors: Array, result: Any) -> tuple[Any, tuple]:
+    @primitive
+    def without_rule(*tensors: Array, result: Any) -> tuple[Any, tuple]:
         return result, ()
 
-    without_rule = Primitive(keep, name)
+    without_rule.name = name
 
     @functools.wraps(function, updated=())
     def lifted(*args: Any, **options: Any) -> Any:
