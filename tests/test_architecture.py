@@ -44,7 +44,6 @@ NUMPY_USERS = {"backend", "kernels", "data", "io", "viz", "cli"}
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict", "array_api_compat"}
 BACKEND_NAMES = LIBRARIES - {"array_api_compat"}
 OPTIONAL = {"matplotlib", "tqdm", "PIL", "pooch", "scipy", "numba"}
-MAX_LINES = 500
 TOP_LEVEL = {
     *(".ci", ".git", ".gitignore", "LICENSE", "README.md", "pyproject.toml"),
     *("ci", "examples", "tests", "xpnn"),
@@ -113,12 +112,6 @@ def test_only_some_packages_name_a_backend(path: Path) -> None:
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Constant) and node.value in BACKEND_NAMES and id(node) not in texts:
             pytest.fail(f"{name_of(path)}:{node.lineno}: names the backend {node.value!r}")
-
-
-@each_file
-def test_files_are_short(path: Path) -> None:
-    lines = len(path.read_text().splitlines())
-    assert lines <= MAX_LINES, f"{name_of(path)} has {lines} lines"
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.name == "__init__.py"], ids=name_of)

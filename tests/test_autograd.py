@@ -297,7 +297,7 @@ def test_checkpoint_keeps_nothing_and_reuses_random_numbers():
     calls = []
 
     def noisy(h):
-        mask = xpnn.backend.random.default_stream().uniform(h.shape, h.data)
+        mask = xpnn.backend.random.default_stream().uniform(h.shape, h.array)
         calls.append(mask.tolist())
         return h * mask
 
@@ -355,7 +355,7 @@ def test_activations_that_no_backward_needs_are_not_kept():
 def test_changed_leaf_is_noticed_by_the_second_derivative():
     x = leaf([2.0])
     y = (x * x * x).sum()
-    x.data = x.data * 2
+    x.array = x.array * 2
     with pytest.raises(GradientError, match="was changed since"):
         xpnn.grad(y, x, create_graph=True)
 
@@ -363,7 +363,7 @@ def test_changed_leaf_is_noticed_by_the_second_derivative():
 def test_tensors_are_values():
     x = tensor([1.0, 2.0, 3.0])
     y = x[:2]
-    raw = x.data
+    raw = x.array
     x[0] = 10.0
     assert y.tolist() == [1.0, 2.0]
     assert raw.tolist() == [1.0, 2.0, 3.0]
@@ -431,7 +431,7 @@ def test_copies_and_pickles():
         assert other.tolist() == x.tolist()
         assert other.requires_grad
         assert other.grad.tolist() == x.grad.tolist()
-        assert other.data is not x.data
+        assert other.array is not x.array
     with pytest.raises(GradientError, match="only leaf Tensors"):
         copy.deepcopy(x * x)
 

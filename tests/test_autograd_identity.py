@@ -47,7 +47,7 @@ def test_gradients_of_numbers_are_arrays(backend):
     (x * x).backward()
     assert (x.grad * 2).item() == 66.0
     assert x.grad.dtype == gradient.dtype == x.dtype
-    assert type(x.grad.data) is type(gradient.data) is type(x.data)
+    assert type(x.grad.array) is type(gradient.array) is type(x.array)
 
 
 @pytest.mark.parametrize("create_graph", [False, True])
@@ -56,8 +56,8 @@ def test_leaves_do_not_share_a_gradient(backend, create_graph):
     ((a + b) * a.detach()).sum().backward(create_graph=create_graph)
     a.grad += 1.0
     assert b.grad.tolist() == [1.0, 2.0]
-    if backend_of(a.data).mutable:
-        a.grad.data[0] = 9.0
+    if backend_of(a.array).mutable:
+        a.grad.array[0] = 9.0
         assert b.grad.tolist() == [1.0, 2.0]
 
 
@@ -65,11 +65,11 @@ def test_a_gradient_can_be_scaled_in_place(backend):
     """Also that of a sum, which is one number seen many times, and that which the caller brought."""
     a, seed = leaf([1.0, 2.0]), backend.array([1.0, 2.0])
     a.sum().backward()
-    a.grad.data *= 0.5
+    a.grad.array *= 0.5
     assert a.grad.tolist() == [0.5, 0.5]
     a.grad = None
     (+a).backward(seed)
-    a.grad.data *= 0.5
+    a.grad.array *= 0.5
     assert a.grad.tolist() == [0.5, 1.0]
     assert backend.numpy(seed).tolist() == [1.0, 2.0]
 

@@ -190,7 +190,7 @@ def test_kernel(case: Case, options: dict[str, Any], backend: Target) -> None:
             results = as_tuple(case.function(*[backend.array(x) for x in inputs], **options))
             if not case.gradient_positions(inputs):
                 return results
-            return *results, *(g.data for g in gradients_of(case, options, inputs, backend))
+            return *results, *(g.array for g in gradients_of(case, options, inputs, backend))
 
         fast = run()
         with reference_only():

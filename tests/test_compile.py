@@ -84,7 +84,7 @@ class Training:
 
 
 def assert_holds_no_tracers(jax, training):
-    arrays = [t.data for t in (*training.model.parameters(), *training.model.buffers())]
+    arrays = [t.array for t in (*training.model.parameters(), *training.model.buffers())]
     arrays += [a for slots in training.optimizer.state.values() for a in slots.values()]
     for group in training.optimizer.param_groups:
         arrays += [value for value in group.values() if is_array(value)]
@@ -204,7 +204,7 @@ def test_arguments_and_results_of_any_nesting(backend):
     def step(batch, *, scale, mode="a", flags=(True, None)):
         seen.append((mode, flags))
         y = model(batch["x"][0]) * scale
-        return {"y": y, "rest": [batch["x"][1], mode], "pair": (y.data, None)}
+        return {"y": y, "rest": [batch["x"][1], mode], "pair": (y.array, None)}
 
     x = backend.array(np.ones((3, 2), np.float32))
     for scale, mode in ((1.0, "a"), (2.0, "a"), (2.0, "b")):
@@ -280,7 +280,7 @@ def test_an_error_in_the_step_leaves_the_state_alone(jax):
 
 def test_two_parameters_that_share_one_array(jax):
     first, second = nn.Linear(2, 2), nn.Linear(2, 2)
-    second.weight.data = first.weight.data
+    second.weight.array = first.weight.array
     optimizer = optim.SGD([*first.parameters(), *second.parameters()], lr=0.1)
 
     def step(x):
@@ -290,7 +290,7 @@ def test_two_parameters_that_share_one_array(jax):
     x = xpnn.asarray(np.ones((1, 2), np.float32))
     compiled = compile(step, first, second, optimizer)
     assert compiled(x) is None
-    compiled(first.weight.data)  # an argument that is part of the state
+    compiled(first.weight.array)  # an argument that is part of the state
     to_numpy(first.weight), to_numpy(second.weight)
 
 

@@ -112,7 +112,7 @@ def test_is_computed_when_it_is_looked_at(arrays: dict[str, np.ndarray]) -> None
     assert h.promised
     assert (h.shape, h.ndim, h.size, str(h.dtype)) == ((3, 2, 4, 5), 4, 120, "float64")
     assert h.promised
-    assert type(h.data) is np.ndarray
+    assert type(h.array) is np.ndarray
     assert not h.promised
     assert type(h) is Tensor
 

@@ -67,7 +67,7 @@ def test_a_run_goes_on_bit_for_bit(path):
     assert (checkpoint.config, checkpoint.extra) == ({"model": "mlp"}, {"epoch": 1})
     assert resumed.train(7) == expected
     for name, tensor in run.model.state_dict().items():
-        assert np.array_equal(tensor.data, resumed.model.state_dict()[name].data)
+        assert np.array_equal(tensor.array, resumed.model.state_dict()[name].array)
 
 
 def test_a_run_goes_on_on_another_backend(path, backend):
@@ -79,7 +79,7 @@ def test_a_run_goes_on_on_another_backend(path, backend):
     resumed = Run(seed=1)
     load_checkpoint(path, random=True, **resumed.objects)
     np.testing.assert_allclose(resumed.train(4), expected, rtol=1e-4)
-    assert backend_of(resumed.model[0].weight.data).name == backend.backend
+    assert backend_of(resumed.model[0].weight.array).name == backend.backend
     save_checkpoint(path, **resumed.objects)  # and back
     with xpnn.use_backend("numpy"):
         load_checkpoint(path, **Run().objects)

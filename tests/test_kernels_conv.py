@@ -183,7 +183,7 @@ def test_large_weights_lie_as_their_gradients_do(options: dict[str, float]) -> N
             x = xpnn.tensor(rng.standard_normal((4, 130, 2, 2)))
             conv.conv2d(x, weight, bias, padding=1).tanh().sum().backward()
             optimizer.step()
-        return weight.data
+        return weight.array
 
     with reference_only():
         expected = train()
@@ -216,7 +216,7 @@ def test_many_channels(size: int, kernel_size: int, padding: int, dilation: int,
         tensors = [xpnn.Tensor(array, requires_grad=True) for array in (x, w)]
         y = conv.conv2d(*tensors, padding=padding, dilation=dilation)
         (y * y).sum().backward()
-        return [y.data, *(tensor.grad.data for tensor in tensors)]
+        return [y.array, *(tensor.grad.array for tensor in tensors)]
 
     found = run()
     with reference_only():
@@ -268,7 +268,7 @@ def test_two_threads_at_once() -> None:
             x, w = xpnn.tensor(x, requires_grad=True), xpnn.tensor(w, requires_grad=True)
             y = conv.conv2d(x, w, **options)
             (y * y).sum().backward()
-            results += [y.data, x.grad.data, w.grad.data]
+            results += [y.array, x.grad.array, w.grad.array]
         return results
 
     expected, actual = train(), [[], []]
@@ -290,7 +290,7 @@ def test_second_derivatives_through_the_kernel() -> None:
     def second() -> list[np.ndarray]:
         a, b = xpnn.tensor(x, requires_grad=True), xpnn.tensor(w, requires_grad=True)
         (gx,) = xpnn.grad((conv.conv2d(a, b, padding=1) ** 2).sum(), [a], create_graph=True)
-        return [g.data for g in xpnn.grad((gx**2).sum(), [a, b])]
+        return [g.array for g in xpnn.grad((gx**2).sum(), [a, b])]
 
     with reference_only():
         expected = second()
@@ -307,7 +307,7 @@ def test_arguments_are_left_alone() -> None:
         a.flags.writeable = False
     tensors = [xpnn.tensor(a, requires_grad=True) for a in arrays[:3]]
     for t, a in zip(tensors, arrays, strict=False):
-        t.data = a
+        t.array = a
     conv.conv2d(*tensors, padding=1).backward(xpnn.tensor(arrays[3]))
     assert all(t.grad is not None for t in tensors)
 
@@ -343,9 +343,9 @@ def check(
 def derivatives(x: Any, w: Any, b: Any, gy: Any, options: Any) -> list[np.ndarray]:
     leaves = [xpnn.tensor(a, requires_grad=True) for a in (x, w, b)]
     for leaf, a in zip(leaves, (x, w, b), strict=True):
-        leaf.data = a
+        leaf.array = a
     conv._conv(*leaves, **options).backward(xpnn.tensor(gy))
-    return [leaf.grad.data for leaf in leaves]
+    return [leaf.grad.array for leaf in leaves]
 
 
 def array(rng: np.random.Generator, batch: Any, channels: int, size: tuple[int, ...]) -> np.ndarray:

@@ -158,9 +158,9 @@ def test_shows_the_weights_of_the_call() -> None:
     x, w, b = Tensor(np.ones((16, 1, 8, 8))), Tensor(np.ones((4, 1, 3, 3))), Tensor(np.zeros(4))
     y = F.conv2d(x, w, b)
     for tensor in (x, w, b):
-        tensor.data[...] = 7
-    assert np.all(F.max_pool2d(F.relu(y), 2).data == 9)
-    assert np.all(y.data == 9)
+        tensor.array[...] = 7
+    assert np.all(F.max_pool2d(F.relu(y), 2).array == 9)
+    assert np.all(y.array == 9)
 
 
 def test_is_promised_only_if_it_may_be_pooled() -> None:

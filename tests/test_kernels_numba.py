@@ -99,7 +99,7 @@ def test_batch_norm_with_relu_and_shortcut(shape: tuple[int, ...], kind: Any, sh
             y = y + (other if shortcut == "x" else F.batch_norm(other, None, None, training=True))
         y = F.relu(y)
         second = F.relu(y * 0.5) + y  # so that relu has two gradients to add up
-        return [y.data, *(g.data for g in grad(second, inputs[: 2 if shortcut else 1], gy))]
+        return [y.array, *(g.array for g in grad(second, inputs[: 2 if shortcut else 1], gy))]
 
     results = run()
     with reference_only():
@@ -295,7 +295,7 @@ def test_optimizers(kind: Any, options: dict[str, Any], dtype: str) -> None:
             for param, gradient in zip(params, step, strict=True):
                 param.grad = tensor(gradient)
             optimizer.step()
-        return [p.data for p in params]
+        return [p.array for p in params]
 
     results = run()
     with reference_only():
@@ -326,7 +326,7 @@ def test_two_threads_at_once() -> None:
     def work(i: int) -> None:
         leaf = tensor(x, requires_grad=True)
         y = F.gelu(F.max_pool2d(F.relu(F.batch_norm(leaf, None, None, training=True)), 2))
-        results[i] = grad(y.sum(), [leaf])[0].data
+        results[i] = grad(y.sum(), [leaf])[0].array
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(len(results))]
     for thread in threads:

@@ -103,7 +103,7 @@ def test_second_derivatives() -> None:
     def run() -> list[np.ndarray]:
         y = F.conv2d(*leaves, None, 2, 1, 1, 9)
         first = grad((y * y).sum(), leaves, create_graph=True)
-        return [g.data for g in grad(sum((g * g).sum() for g in first), leaves)]
+        return [g.array for g in grad(sum((g * g).sum() for g in first), leaves)]
 
     results = run()
     with reference_only():

@@ -109,7 +109,7 @@ def test_recurrences_to_second_order(kind: str, reverse: bool) -> None:
 @pytest.mark.parametrize("options", [{}, {"bidirectional": True, "num_layers": 2}, {"batch_first": True}])
 @pytest.mark.parametrize("lengths", [None, [3, 5, 1, 4, 5]])
 def test_layers(lengths: list[int] | None, options: dict[str, Any]) -> None:
-    params = [to_numpy(p.data) for p in xpnn.nn.LSTM(4, 6, **options).parameters()]
+    params = [to_numpy(p.array) for p in xpnn.nn.LSTM(4, 6, **options).parameters()]
     x = np.random.default_rng(0).standard_normal((5, 5, 4))
 
     def function(x: Any, *params: Any) -> Any:
@@ -314,7 +314,7 @@ def train(name: str, options: dict[str, Any], dtype: str) -> list[Any]:
         if step == 3:
             optimizer.load_state_dict(optimizer.state_dict())
     assert all(map(torch.equal, arrays, before)), "a parameter's array was written to"
-    return [p.data for p in params] + [a for slots in optimizer.state.values() for a in slots.values()]
+    return [p.array for p in params] + [a for slots in optimizer.state.values() for a in slots.values()]
 
 
 # -- helpers
@@ -346,4 +346,4 @@ def evaluate(function: Callable, arrays: Sequence[Any], dtype: str, rounded: str
     weights = [Tensor(raw(rng.standard_normal(y.shape))) for y in outputs]
     given = [leaf for leaf in leaves if leaf is not None]
     gradients = grad(outputs, given, weights)
-    return [y.data for y in (*outputs, *gradients)]
+    return [y.array for y in (*outputs, *gradients)]

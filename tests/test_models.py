@@ -135,7 +135,7 @@ def test_zero_init_residual_starts_as_the_identity() -> None:
     net = models.resnet20(zero_init_residual=True)
     x = abs(np.random.default_rng(0).standard_normal((2, 16, 4, 4)).astype("float32"))
     np.testing.assert_array_equal(net.layer1(x).detach().numpy(), x)
-    assert models.resnet50(num_classes=2, zero_init_residual=True).layer4[2].bn3.weight.data.max() == 0
+    assert models.resnet50(num_classes=2, zero_init_residual=True).layer4[2].bn3.weight.array.max() == 0
 
 
 def test_weights_are_drawn_by_fan_out() -> None:

@@ -267,7 +267,7 @@ def test_causal_transformer_does_not_look_ahead(backend: Any) -> None:
     x = rng.standard_normal((2, 5, EMBED)).astype(np.float32)
     later = x.copy()
     later[:, 3:] += 1
-    y, z = (backend.numpy(stack(Tensor(backend.array(a)), is_causal=True).data) for a in (x, later))
+    y, z = (backend.numpy(stack(Tensor(backend.array(a)), is_causal=True).array) for a in (x, later))
     assert y.dtype == np.float32
     np.testing.assert_allclose(y[:, :3], z[:, :3], rtol=1e-5, atol=1e-6)
     assert not np.allclose(y[:, 3:], z[:, 3:])

@@ -260,9 +260,9 @@ def test_batch_norm_is_traceable() -> None:
         def step(x: Any, mean: Any, var: Any, count: Any) -> Any:
             norm.running_mean, norm.running_var, norm.num_batches_tracked = mean, var, count
             y = norm(Tensor(x))
-            return (y.data, *(buffer.data for buffer in norm.buffers()))
+            return (y.array, *(buffer.array for buffer in norm.buffers()))
 
-        state = [buffer.data for buffer in norm.buffers()]
+        state = [buffer.array for buffer in norm.buffers()]
         x = jax.numpy.asarray(np.random.default_rng(0).standard_normal((4, 3)).astype("float32"))
         compiled = jax.jit(step)(x, *state)
         eager = step(x, *state)
@@ -274,7 +274,7 @@ def test_batch_norm_is_traceable() -> None:
 def test_reset_brings_the_start_back() -> None:
     norm = nn.BatchNorm1d(2)
     norm(xpnn.tensor([[1.0, 2.0], [3.0, 4.0]]))
-    norm.weight.data = norm.weight.data * 3
+    norm.weight.array = norm.weight.array * 3
     norm.reset_parameters()
     fresh = nn.BatchNorm1d(2)
     for name, value in norm.state_dict().items():

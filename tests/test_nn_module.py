@@ -90,10 +90,10 @@ def test_state_dict_is_a_copy() -> None:
     net = nn.Linear(2, 2)
     state = net.state_dict()
     before = state["weight"].numpy().copy()
-    net.weight.data += 1.0
+    net.weight.array += 1.0
     np.testing.assert_array_equal(state["weight"].numpy(), before)
     net.load_state_dict(state)
-    state["weight"].data += 1.0
+    state["weight"].array += 1.0
     np.testing.assert_array_equal(net.weight.detach().numpy(), before)
 
 
@@ -160,7 +160,7 @@ def test_copies_are_independent(duplicate: Any) -> None:
     assert other.again is other.head
     assert not other.scratch.persistent
     before = values(other)
-    net.head.weight.data = net.head.weight.data + 1.0
+    net.head.weight.array = net.head.weight.array + 1.0
     np.testing.assert_array_equal(other.head.weight.detach().numpy(), before["head.weight"])
     assert isinstance(other.head.weight, nn.Parameter)
     assert isinstance(other.offset, nn.Buffer)
@@ -170,7 +170,7 @@ def test_deepcopy_on_every_backend(backend: Any) -> None:
     net = Net()
     other = copy.deepcopy(net)
     assert_same(net, other)
-    assert backend_of(other.head.weight.data).name == backend.backend
+    assert backend_of(other.head.weight.array).name == backend.backend
 
 
 # --- loading ---
@@ -178,7 +178,7 @@ def test_deepcopy_on_every_backend(backend: Any) -> None:
 
 def test_load_takes_arrays_of_any_kind(backend: Any) -> None:
     source = nn.Linear(3, 2)
-    state = {name: tensor.data for name, tensor in source.state_dict().items()}
+    state = {name: tensor.array for name, tensor in source.state_dict().items()}
     with xpnn.use_backend("numpy"):
         target = nn.Linear(3, 2).double()
         keys = target.load_state_dict(state)
@@ -253,7 +253,7 @@ def test_to_another_backend_and_back(backend: Any) -> None:
         net(IMAGES).sum().backward()
     before = values(net)
     net.to(backend.backend, device=backend.device)
-    assert backend_of(net.scale.data).name == backend_of(net.scale.grad.data).name == backend.backend
+    assert backend_of(net.scale.array).name == backend_of(net.scale.grad.array).name == backend.backend
     y = net(Tensor(backend.array(IMAGES)))
     np.testing.assert_allclose(backend.numpy(y.detach()), expected, rtol=1e-4, atol=1e-5)
     net.to("numpy")

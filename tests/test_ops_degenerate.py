@@ -126,7 +126,7 @@ def test_nothing_is_kept_without_need() -> None:
     assert kept(ops.sum(x)) == []
     assert kept(ops.reshape(x, (3, 1))) == []
     exponential = ops.exp(x)
-    assert [value is exponential.data for value in kept(exponential)] == [True]
+    assert [value is exponential.array for value in kept(exponential)] == [True]
 
 
 def test_equal_eigenvalues_have_a_gradient_of_their_own() -> None:

@@ -52,7 +52,7 @@ def train(params, optimizer, steps, start=0):
     for step in range(start, start + steps):
         for i, param in enumerate(params.values()):
             noise = xpnn.asarray(values((step, i), param.shape), dtype=param.dtype)
-            param.grad = Tensor(param.data * 0.5 + noise)
+            param.grad = Tensor(param.array * 0.5 + noise)
         optimizer.step()
 
 
@@ -80,7 +80,7 @@ def test_float32_stays_float32(name, arguments, backend):
     optimizer = getattr(optim, name)(params.items(), **arguments)
     optimizer.param_groups[0]["lr"] = xpnn.asarray(np.asarray(0.1), dtype="float64")
     train(params, optimizer, 2)
-    arrays = [p.data for p in params.values()]
+    arrays = [p.array for p in params.values()]
     arrays += [array for slots in optimizer.state.values() for array in slots.values()]
     for array in arrays:
         assert dtype_name(array.dtype) == "float32"
@@ -94,7 +94,7 @@ def test_bias_correction_is_accurate_in_float32():
     for _ in range(10):
         one.grad = Tensor(np.ones(1, np.float32))
         optimizer.step()
-    np.testing.assert_allclose(one.data, -10, rtol=1e-6)  # a constant gradient makes steps of exactly lr
+    np.testing.assert_allclose(one.array, -10, rtol=1e-6)  # a constant gradient makes steps of exactly lr
 
 
 def test_learning_rate_as_an_array():
@@ -175,13 +175,13 @@ def test_groups_with_options_of_their_own():
     groups = [{"params": model[0].parameters(), "lr": 0.5}, {"params": model[1].parameters()}]
     optimizer = optim.SGD(groups, lr=0.1, momentum=0.9)
     assert [g["param_names"] for g in optimizer.param_groups] == [["weight", "bias"], ["1.weight", "1.bias"]]
-    theirs = [torch.tensor(p.data.copy(), requires_grad=True) for p in model.parameters()]
+    theirs = [torch.tensor(p.array.copy(), requires_grad=True) for p in model.parameters()]
     groups = [{"params": theirs[:2], "lr": 0.5}, {"params": theirs[2:]}]
     params = dict(model.named_parameters())
     train(params, optimizer, 3)
     train_torch(torch, theirs, torch.optim.SGD(groups, lr=0.1, momentum=0.9), 3)
     for param, expected in zip(params.values(), theirs):
-        np.testing.assert_allclose(param.data, expected.detach(), rtol=1e-12)
+        np.testing.assert_allclose(param.array, expected.detach(), rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_model_moved_after_the_optimizer_was_built(name, backend):
         train(dict(moves.named_parameters()), optimizers[1], 1)
     moves.to(backend.backend, device=backend.device)
     train(dict(moves.named_parameters()), optimizers[1], 1, start=1)
-    np.testing.assert_allclose(backend.numpy(moves.weight), stays.weight.data, rtol=1e-6)
+    np.testing.assert_allclose(backend.numpy(moves.weight), stays.weight.array, rtol=1e-6)
     moves.double()
     train(dict(moves.named_parameters()), optimizers[1], 1, start=2)
     for array in optimizers[1].state["weight"].values():
@@ -241,14 +241,14 @@ def test_state_goes_from_numpy_to_any_backend(name, arguments, backend):
         optimizer = getattr(optim, name)(params.items(), **arguments)
         train(params, optimizer, 3)
         state = optimizer.state_dict()
-    copies = {n: Tensor(backend.array(p.data), requires_grad=True) for n, p in params.items()}
+    copies = {n: Tensor(backend.array(p.array), requires_grad=True) for n, p in params.items()}
     resumed = getattr(optim, name)(copies.items(), **(arguments | {"lr": 99.0}))
     resumed.load_state_dict(state)
     train(copies, resumed, 3, start=3)
     with xpnn.use_backend("numpy"):
         train(params, optimizer, 3, start=3)
     for param, copy in zip(params.values(), copies.values()):
-        np.testing.assert_allclose(backend.numpy(copy), param.data, rtol=1e-12)
+        np.testing.assert_allclose(backend.numpy(copy), param.array, rtol=1e-12)
 
 
 def test_state_dict_is_json_ready_but_for_its_arrays():
@@ -331,10 +331,10 @@ def test_clip_of_large_arrays_in_any_order(threads):
             np.testing.assert_allclose(norm.item(), expected, rtol=2e-7)
             for param, gradient in zip(params, gradients):
                 unchanged = max_norm > expected
-                assert (param.grad.data is gradient) is unchanged
+                assert (param.grad.array is gradient) is unchanged
                 scaled = gradient if unchanged else gradient * (max_norm / (expected + 1e-6))
                 assert param.grad.dtype == gradient.dtype
-                np.testing.assert_allclose(param.grad.data, scaled, rtol=1e-6)
+                np.testing.assert_allclose(param.grad.array, scaled, rtol=1e-6)
     finally:
         xpnn.set_num_threads(before)
 

@@ -64,7 +64,7 @@ def parameters(shapes: list[tuple[int, ...]] = SHAPES, dtype: str = "float32") -
 def give_gradients(params: list[Any], step: int, chosen: Callable[[int], bool] = lambda i: True) -> None:
     for i, param in enumerate(params):
         noise = values((step, i), param.shape, param.dtype)
-        param.grad = Tensor(param.data * param.data.dtype.type(0.5) + noise) if chosen(i) else None
+        param.grad = Tensor(param.array * param.array.dtype.type(0.5) + noise) if chosen(i) else None
 
 
 def train(optimizer: optim.Optimizer, params: list[Any], steps: int | range, **how: Any) -> None:
@@ -79,14 +79,14 @@ def make(name: str, params: Any, **options: Any) -> Any:
 
 
 def addresses(params: list[Any], optimizer: optim.Optimizer) -> list[int]:
-    arrays = [param.data for param in params]
+    arrays = [param.array for param in params]
     arrays += [a for slots in optimizer.state.values() for slot, a in slots.items() if slot != "step"]
     return [array.__array_interface__["data"][0] for array in arrays if array.size]
 
 
 def same(params: list[Any], others: list[Any], tolerance: float = 0.0) -> None:
     for param, other in zip(params, others):
-        np.testing.assert_allclose(param.data, other.data, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(param.array, other.array, rtol=tolerance, atol=tolerance)
 
 
 # --- the same numbers
@@ -101,16 +101,16 @@ def test_are_registered(name: str) -> None:
 def test_equal_to_pytorch_with_gradients_that_come_and_go(name: str, options: dict[str, Any]) -> None:
     torch = pytest.importorskip("torch")
     params = parameters(dtype="float64")
-    theirs = [torch.tensor(param.data.copy(), requires_grad=True) for param in params]
+    theirs = [torch.tensor(param.array.copy(), requires_grad=True) for param in params]
     optimizer, other = make(name, params, **options), getattr(torch.optim, name)(theirs, **options)
     for step in range(6):
         give_gradients(params, step, lambda i, step=step: (i + step) % 4 != 0 or step == 3)
         for param, their in zip(params, theirs):
-            their.grad = None if param.grad is None else torch.tensor(param.grad.data.copy())
+            their.grad = None if param.grad is None else torch.tensor(param.grad.array.copy())
         optimizer.step()
         other.step()
     for param, their in zip(params, theirs):
-        np.testing.assert_allclose(param.data, their.detach().numpy(), rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(param.array, their.detach().numpy(), rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize(("name", "options"), GRID)
@@ -121,7 +121,7 @@ def test_equal_to_the_reference(name: str, options: dict[str, Any], dtype: str, 
     for step in range(4):
         give_gradients(params, step)
         for param, reference in zip(params, others):
-            reference.grad = Tensor(param.grad.data)
+            reference.grad = Tensor(param.grad.array)
         optimizer.step()
         with reference_only():
             other.step()
@@ -165,7 +165,7 @@ def test_equal_to_the_reference_in_any_mixture(
     for param, reference in zip(params, others):
         assert param.dtype == reference.dtype
         tolerance = {"float16": 1e-2, "float32": 2e-5, "float64": 1e-12}[param.dtype.name]
-        np.testing.assert_allclose(param.data, reference.data, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(param.array, reference.array, rtol=tolerance, atol=tolerance)
 
 
 def lying(array: np.ndarray, how: str) -> np.ndarray:
@@ -234,7 +234,7 @@ def test_threads_make_no_difference(name: str, options: dict[str, Any]) -> None:
 
 def replace_parameters(params: list[Any], optimizer: Any) -> None:
     for param in params[::2]:
-        param.data = param.data + 1
+        param.array = param.array + 1
 
 
 def reload_state(params: list[Any], optimizer: Any) -> None:
@@ -257,12 +257,12 @@ def replace_a_slot(params: list[Any], optimizer: Any) -> None:
 
 def widen(params: list[Any], optimizer: Any) -> None:
     for param in params[1::2]:
-        param.data = param.data.astype(np.float64)
+        param.array = param.array.astype(np.float64)
 
 
 def turn(params: list[Any], optimizer: Any) -> None:
     for param in params:
-        param.data = np.array(param.data, order="F", copy=True)
+        param.array = np.array(param.array, order="F", copy=True)
 
 
 def learn_faster(params: list[Any], optimizer: Any) -> None:
@@ -340,7 +340,7 @@ def test_copies_train_by_themselves(name: str, options: dict[str, Any], copied: 
     train(optimizer, params, 2)
     others, other = copied((params, optimizer))
     train(optimizer, params, range(2, 4))
-    before = [param.data.copy() for param in params]
+    before = [param.array.copy() for param in params]
     train(other, others, range(2, 4))
     same(params, others)
     same(params, [Tensor(array) for array in before])

@@ -49,16 +49,16 @@ def test_is_in_place_when_nobody_looks(name: str, options: dict[str, Any]) -> No
 
 def holders() -> Iterator[tuple[str, Callable[[Any], Any]]]:
     """Ways to keep the array of a Tensor: each returns something whose elements can be looked at."""
-    yield "array", lambda p: p.data
-    yield "view", lambda p: p.data[...]
-    yield "view of a view", lambda p: p.data.reshape(-1)[1:][::2]
-    yield "transpose", lambda p: p.data.T
+    yield "array", lambda p: p.array
+    yield "view", lambda p: p.array[...]
+    yield "view of a view", lambda p: p.array.reshape(-1)[1:][::2]
+    yield "transpose", lambda p: p.array.T
     yield "detached", lambda p: p.detach()
-    yield "another tensor", lambda p: Tensor(p.data)
-    yield "memoryview", lambda p: memoryview(p.data)
-    yield "base", lambda p: p.data if p.data.base is None else p.data.base
-    yield "weak reference", lambda p: weakref.ref(p.data)
-    yield "generator", lambda p: (array for array in [p.data])
+    yield "another tensor", lambda p: Tensor(p.array)
+    yield "memoryview", lambda p: memoryview(p.array)
+    yield "base", lambda p: p.array if p.array.base is None else p.array.base
+    yield "weak reference", lambda p: weakref.ref(p.array)
+    yield "generator", lambda p: (array for array in [p.array])
 
 
 @some_optimizers
@@ -72,18 +72,18 @@ def test_who_holds_a_parameter_sees_no_change(
     train(optimizer, params, steps_before)
     kept = {i: hold(params[i]) for i in (0, 3, 5, 6)}
     if kind == "weak reference":  # what is kept elsewhere for an array's elements goes by its identity
-        before = [params[i].data.copy() for i in kept]
-        ids = [id(params[i].data) for i in kept]
+        before = [params[i].array.copy() for i in kept]
+        ids = [id(params[i].array) for i in kept]
         train(optimizer, params, range(steps_before, steps_before + 1))
         for i, identity, copied, ref in zip(kept, ids, before, kept.values()):
             array = ref()
             assert array is None or (id(array) == identity and np.array_equal(array, copied))
-            assert array is not params[i].data
+            assert array is not params[i].array
         del array
         kept = {}
         steps_before += 1
     elif kind == "generator":
-        before = [params[i].data.copy() for i in kept]
+        before = [params[i].array.copy() for i in kept]
         next_arrays = kept
         train(optimizer, params, range(steps_before, steps_before + 3))
         for generator, copied in zip(next_arrays.values(), before):
@@ -100,7 +100,7 @@ def test_who_holds_a_parameter_sees_no_change(
 
 
 def raw(held: Any) -> Any:
-    return held.data if isinstance(held, Tensor) else held
+    return held.array if isinstance(held, Tensor) else held
 
 
 @some_optimizers
@@ -129,8 +129,8 @@ def test_gradients_that_are_the_parameters_themselves(name: str, options: dict[s
         for i, (param, reference) in enumerate(zip(params, others)):
             source, theirs = params[i - i % 2], others[i - i % 2]
             alike = source.shape == param.shape
-            param.grad = Tensor(source.data if alike else param.data)
-            reference.grad = Tensor((theirs if alike else reference).data.copy())
+            param.grad = Tensor(source.array if alike else param.array)
+            reference.grad = Tensor((theirs if alike else reference).array.copy())
         optimizer.step()
         with reference_only():
             other.step()
@@ -144,12 +144,12 @@ def test_a_kept_graph_sees_the_parameters_of_its_time() -> None:
     x = Tensor(values(0, (3, 4)), requires_grad=True)
     loss = (model(x) ** 2).sum()
     loss.backward(retain_graph=True)
-    first = x.grad.data.copy()
+    first = x.grad.array.copy()
     for _ in range(3):
         optimizer.step()
     x.grad = None
     loss.backward()
-    np.testing.assert_array_equal(x.grad.data, first)
+    np.testing.assert_array_equal(x.grad.array, first)
 
 
 def test_a_few_held_parameters_do_not_stop_the_others() -> None:
@@ -157,7 +157,7 @@ def test_a_few_held_parameters_do_not_stop_the_others() -> None:
     optimizer = optim.Adam(params)
     train(optimizer, params, 1)
     before = addresses(params, optimizer)
-    kept = params[0].data
+    kept = params[0].array
     train(optimizer, params, range(1, 3))
     moved = sum(a != b for a, b in zip(before, addresses(params, optimizer)))
     assert 0 < moved <= PIECE_BYTES // (4 * 100 * 100)
@@ -177,7 +177,7 @@ def test_nothing_grows_and_no_gradient_is_kept(name: str, options: dict[str, Any
     try:
         for step in range(30):
             give_gradients(params, step)
-            gradients = [weakref.ref(param.grad.data) for param in params]
+            gradients = [weakref.ref(param.grad.array) for param in params]
             optimizer.step()
             optimizer.zero_grad()
             if step == 19:  # Python's lists of free objects have filled up

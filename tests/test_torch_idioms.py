@@ -57,11 +57,11 @@ def test_hand_written_steps(backend, update):
     model = network()
     before = loss_of(model)
     before.backward()
-    expected = [backend.numpy(p.data - 0.1 * p.grad.data) for p in model.parameters()]
+    expected = [backend.numpy(p.array - 0.1 * p.grad.array) for p in model.parameters()]
     with xpnn.no_grad():
         update(model)
     for p, values in zip(model.parameters(), expected):
-        np.testing.assert_allclose(xpnn.to_numpy(p.data), values, rtol=1e-6)
+        np.testing.assert_allclose(xpnn.to_numpy(p.array), values, rtol=1e-6)
         assert p.is_leaf
         assert p.requires_grad
         p.grad.zero_()
@@ -72,8 +72,31 @@ def test_hand_written_steps(backend, update):
 def test_data_takes_the_array_of_a_tensor(backend):
     layer = nn.Linear(2, 1)
     layer.weight.data = tensor([[3.0, 4.0]])
-    assert type(layer.weight.data) is type(layer.bias.data)
+    assert type(layer.weight.array) is type(layer.bias.array)
     assert F.linear(tensor([[1.0, 1.0]]), layer.weight).tolist() == [[7.0]]
+
+
+def test_data_is_the_tensor_off_the_tape(backend):
+    w = tensor([1.0, 2.0], requires_grad=True)
+    loss = (w * w).sum()
+    data = w.data
+    data.add_(1.0).mul_(2.0)
+    data[0] = 7.0
+    w.data.clamp_(max=6.5)
+    assert w.tolist() == data.tolist() == [6.5, 6.0]
+    assert isinstance(data, xpnn.Tensor)
+    assert not data.requires_grad
+    values, indices = data.max(0)
+    assert (values.item(), indices.item()) == (6.5, 0)
+    loss.backward()  # as it was recorded
+    assert w.grad.tolist() == [2.0, 4.0]
+    w.grad.data.zero_()
+    assert w.grad.tolist() == [0.0, 0.0]
+    copied = copy.deepcopy(data)
+    copied += 1
+    assert w.tolist() == [6.5, 6.0]
+    with pytest.raises(DTypeError, match=r"Tensor.data expects a Tensor or an array, got list"):
+        w.data = [1.0, 2.0]
 
 
 def test_moving_average_of_a_model(backend):
@@ -84,7 +107,7 @@ def test_moving_average_of_a_model(backend):
             p.add_(1.0)
             mean.mul_(0.75).add_(p, alpha=0.25)
     for mean, p in zip(average.parameters(), model.parameters()):
-        np.testing.assert_allclose(backend.numpy(mean.data), backend.numpy(p.data) - 0.75, rtol=1e-5)
+        np.testing.assert_allclose(backend.numpy(mean.array), backend.numpy(p.array) - 0.75, rtol=1e-5)
 
 
 def test_accuracy(backend):
@@ -110,9 +133,9 @@ def test_names_of_operators_are_the_operators(backend):
         (a.maximum(b), xpnn.xp.maximum(a, b)),
         (a.minimum(b), xpnn.xp.minimum(a, b)),
     ]:
-        np.testing.assert_allclose(backend.numpy(named.data), backend.numpy(plain.data), rtol=1e-6)
+        np.testing.assert_allclose(backend.numpy(named.array), backend.numpy(plain.array), rtol=1e-6)
         np.testing.assert_allclose(
-            *[backend.numpy(grad(y.sum(), a)[0].data) for y in (named, plain)], rtol=1e-5
+            *[backend.numpy(grad(y.sum(), a)[0].array) for y in (named, plain)], rtol=1e-5
         )
     for named, plain in [(a.eq(b), a == b), (a.ne(b), a != b), (a.lt(b), a < b), (a.le(b), a <= b)]:
         assert named.tolist() == plain.tolist()
@@ -202,7 +225,7 @@ def test_a_checkpoint_sees_its_argument_as_it_was():
 def test_a_checkpoint_is_freed_without_the_collector(sweep):
     x = tensor([1.0, 2.0], requires_grad=True)
     hidden = x * 2.0
-    array = weakref.ref(hidden.data)
+    array = weakref.ref(hidden.array)
     gc.disable()
     try:
         y = checkpoint(lambda h: (h * h).sum(), hidden)

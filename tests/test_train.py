@@ -50,13 +50,13 @@ def test_learns_and_measures(backend):
     assert history["val_loss"][-1] < history["val_loss"][0]
     assert history["lr"] == [0.1] * 8
     assert (trainer.epoch, trainer.batches, trainer.samples) == (8, 32, 160)
-    assert backend_of(trainer.model[0].weight.data).name == backend.backend
+    assert backend_of(trainer.model[0].weight.array).name == backend.backend
 
 
 def test_evaluate_is_the_mean_over_samples_whatever_the_batches(backend):
     trainer = make(metrics=[Accuracy(), ConfusionMatrix(2), accuracy])
     results = [trainer.evaluate(loader(size)) for size in (20, 6, 1)]
-    outputs = backend.numpy(trainer.model.eval()(xpnn.asarray(INPUTS)).data)
+    outputs = backend.numpy(trainer.model.eval()(xpnn.asarray(INPUTS)).array)
     expected = float((outputs.argmax(1) == LABELS).mean())
     log_probabilities = outputs - np.log(np.exp(outputs).sum(1, keepdims=True))
     loss = -log_probabilities[np.arange(20), LABELS].mean()
@@ -81,7 +81,7 @@ def test_evaluation_leaves_training_as_it_was():
 def test_predict(backend):
     trainer = make()
     outputs = trainer.predict(loader())
-    expected = backend.numpy(trainer.model.eval()(xpnn.asarray(INPUTS)).data)
+    expected = backend.numpy(trainer.model.eval()(xpnn.asarray(INPUTS)).array)
     np.testing.assert_allclose(backend.numpy(outputs), expected, rtol=1e-5, atol=1e-6)
     alone = trainer.predict([xpnn.asarray(INPUTS[:5]), xpnn.asarray(INPUTS[5:])])
     np.testing.assert_allclose(backend.numpy(alone), expected, rtol=1e-5, atol=1e-6)
@@ -98,7 +98,7 @@ def test_the_loop_is_the_one_that_a_user_would_write():
             optim.clip_grad_norm_(other.model.parameters(), 0.5)
             other.optimizer.step()
     for mine, theirs in zip(trainer.model.parameters(), other.model.parameters()):
-        assert np.array_equal(mine.data, theirs.data)
+        assert np.array_equal(mine.array, theirs.array)
 
 
 @pytest.mark.parametrize(("interval", "steps"), [("epoch", 3), ("batch", 12)])
@@ -190,7 +190,7 @@ class Losses(Callback):
 
     def on_epoch_end(self, trainer, logs):
         logs["val_loss"] = self.losses[trainer.epoch - 1]
-        trainer.model[0].bias.data = np.full(8, trainer.epoch, np.float32)
+        trainer.model[0].bias.array = np.full(8, trainer.epoch, np.float32)
 
 
 @pytest.mark.parametrize(("restore", "bias"), [(True, 2), (False, 5)])
@@ -199,7 +199,7 @@ def test_early_stopping(restore, bias):
     trainer = make(callbacks=[Losses(3, 1, 2, np.nan, 1, 1), stopping])
     trainer.fit(loader(), loader(), epochs=6)
     assert (trainer.epoch, stopping.best_epoch) == (5, 2)
-    assert trainer.model[0].bias.data[0] == bias
+    assert trainer.model[0].bias.array[0] == bias
 
 
 def test_early_stopping_on_a_measure_to_maximize():

@@ -72,7 +72,7 @@ def make(folder, cut=None, seed=0, metric=None, every_batches=None):
 def outcome(trainer):
     """All that a run leaves behind."""
     return {
-        "model": {name: tensor.data for name, tensor in trainer.model.state_dict().items()},
+        "model": {name: tensor.array for name, tensor in trainer.model.state_dict().items()},
         "optimizer": trainer.optimizer.state_dict(),
         "scheduler": trainer.scheduler.state_dict(),
         "history": dict(trainer.history),

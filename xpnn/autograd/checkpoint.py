@@ -103,6 +103,6 @@ def _as_leaf(value: Any) -> Any:
     """A leaf with the same array, so that the second run records the same operations."""
     if not isinstance(value, TensorBase):
         return value
-    leaf = new_tensor(value.data)
+    leaf = new_tensor(value.array)
     leaf.requires_grad = value.requires_grad
     return leaf

@@ -39,15 +39,15 @@ class TensorBase:
     """One raw array and its place on the tape.
 
     Attributes:
-        data: the raw array.
+        array: the raw array.
         grad: the gradient that `backward()` accumulated, a Tensor, or None.
         edge: where it came from: `(node, index)` for output `index` of a recorded operation, None for
             a leaf.
     """
 
-    __slots__ = ("__weakref__", "_requires_grad", "data", "edge", "grad", "hooks")
+    __slots__ = ("__weakref__", "_requires_grad", "array", "edge", "grad", "hooks")
 
-    data: Array
+    array: Array
     grad: Any
     edge: Any
     hooks: dict[int, Any] | None
@@ -68,28 +68,28 @@ class TensorBase:
     @property
     def shape(self) -> tuple[int, ...]:
         """The sizes of the axes."""
-        shape = self.data.shape
+        shape = self.array.shape
         return shape if type(shape) is tuple else tuple(shape)
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return self.data.ndim
+        return self.array.ndim
 
     @property
     def size(self) -> int:
         """The number of elements."""
-        return size_of(self.data.shape)
+        return size_of(self.array.shape)
 
     @property
     def dtype(self) -> Any:
         """The element type, as the backend names it."""
-        return self.data.dtype
+        return self.array.dtype
 
     @property
     def device(self) -> Any:
         """The device, as the backend names it."""
-        return device_of(self.data)
+        return device_of(self.array)
 
     @property
     def requires_grad(self) -> bool:
@@ -106,20 +106,15 @@ class TensorBase:
                     hint="Use detach()",
                 )
             return
-        if flag and not carries_gradient(self.data):
+        if flag and not carries_gradient(self.array):
             raise GradientError(
-                f"only real floating-point Tensors can require a gradient, this one is {self.data.dtype}",
+                f"only real floating-point Tensors can require a gradient, this one is {self.array.dtype}",
                 hint="Convert it first: t.to(dtype='float32')",
             )
         self._requires_grad = bool(flag)
 
     def __array_namespace__(self, /, *, api_version: str | None = None) -> Any:
-        return _tensor_namespace[0](namespace(self.data))
-
-
-# `set_grad(tensor, gradient)` is `tensor.grad = gradient`, but for Parameters three times as fast: their
-# `__setattr__`, which takes Tensors as data, looks at every name.
-set_grad: Callable[[Any, Any], None] = TensorBase.__dict__["grad"].__set__
+        return _tensor_namespace[0](namespace(self.array))
 
 
 def tensor_class(cls: _T) -> _T:
@@ -159,7 +154,7 @@ def as_array(result: Array) -> Array:
 def new_tensor(data: Array, edge: Any = None) -> Any:
     """A Tensor around `data`: the result of a recorded operation if it has an edge, else a constant."""
     tensor = _new(_tensor_class[0])
-    tensor.data = data
+    tensor.array = data
     tensor.edge = edge
     tensor.grad = tensor.hooks = None
     tensor._requires_grad = edge is not None

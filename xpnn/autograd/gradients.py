@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor, set_grad
+from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor
 from xpnn.autograd.mode import enable_grad
 from xpnn.autograd.tape import edge_key, edge_of, sweep
 from xpnn.backend import (
@@ -46,7 +46,7 @@ def backward(
         retain_graph=create_graph if retain_graph is None else retain_graph,
         leaves=leaves,
     )
-    taken = {id(seed.data if isinstance(seed, TensorBase) else seed) for seed in seeds}
+    taken = {id(seed.array if isinstance(seed, TensorBase) else seed) for seed in seeds}
     for key, leaf in leaves.items():
         _accumulate(leaf, found[key], taken)
 
@@ -220,11 +220,11 @@ def hessian(function: Callable, inputs: Any, create_graph: bool = False) -> Any:
 def _jacobian_rows(output: Any, leaves: Sequence[Any], create_graph: bool) -> tuple[Any, ...]:
     """One reverse sweep for each element of the output."""
     xp = output.__array_namespace__()
-    basis = namespace(output.data).eye(output.size, dtype=output.dtype, device=device_of(output))
+    basis = namespace(output.array).eye(output.size, dtype=output.dtype, device=device_of(output))
     columns: list[list[Any]] = [[] for _ in leaves]
     for i in range(output.size):
         if output.requires_grad:
-            seed = new_tensor(namespace(output.data).reshape(basis[i, :], output.shape))
+            seed = new_tensor(namespace(output.array).reshape(basis[i, :], output.shape))
             found = grad(
                 output, leaves, seed, retain_graph=True, create_graph=create_graph, allow_unused=True
             )
@@ -243,7 +243,7 @@ def _jacobian_rows(output: Any, leaves: Sequence[Any], create_graph: bool) -> tu
 def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tuple[list[Any], list[Any]]:
     """The outputs, and a raw array (a Tensor under create_graph) to start each of them with."""
     if gradients is None and isinstance(tensors, TensorBase) and tensors._requires_grad and tensors.size == 1:
-        seed = idioms.ones_like(tensors.data)
+        seed = idioms.ones_like(tensors.array)
         return [tensors], [new_tensor(seed) if create_graph else seed]
     outputs = _each(tensors)
     gradients = [None] * len(outputs) if gradients is None else _each(gradients)
@@ -278,7 +278,7 @@ def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tu
         if seed.dtype != output.dtype:  # else it would widen all gradients below
             seed = seed.__array_namespace__().astype(seed, output.dtype)
         tracked.append(output)
-        seeds.append(seed if create_graph else seed.data)
+        seeds.append(seed if create_graph else seed.array)
     return tracked, seeds
 
 
@@ -294,23 +294,23 @@ def _accumulate(leaf: TensorBase, gradient: Any, taken: set[int]) -> None:
     """`leaf.grad += gradient`, in the element type of the leaf; a new array each time.
 
     The first gradient is the one that the sweep found. Other leaves and the caller may hold it too (both
-    terms of a sum get the same), and a user may write into `leaf.grad.data`: hence `own`.
+    terms of a sum get the same), and a user may write into `leaf.grad.array`: hence `own`.
     """
-    data = leaf.data
+    data = leaf.array
     if leaf.grad is None and type(gradient) is type(data) and gradient.dtype == data.dtype:
-        set_grad(leaf, new_tensor(idioms.own(gradient, taken)))  # nearly always: spares what follows
+        leaf.grad = new_tensor(idioms.own(gradient, taken))  # nearly always: spares what follows
         return
     gradient = _as_tensor(gradient)
-    if gradient.dtype != leaf.data.dtype:
-        gradient = gradient.__array_namespace__().astype(gradient, leaf.data.dtype)
+    if gradient.dtype != leaf.array.dtype:
+        gradient = gradient.__array_namespace__().astype(gradient, leaf.array.dtype)
     if leaf.grad is None and not _is_tracked_leaf(gradient):
-        leaf.grad = new_tensor(idioms.own(gradient.data, taken), gradient.edge)
+        leaf.grad = new_tensor(idioms.own(gradient.array, taken), gradient.edge)
     elif leaf.grad is None:
         leaf.grad = gradient
     elif gradient.requires_grad or leaf.grad.requires_grad:
         leaf.grad = leaf.grad + gradient
     else:
-        leaf.grad = new_tensor(as_array(leaf.grad.data + gradient.data))
+        leaf.grad = new_tensor(as_array(leaf.grad.array + gradient.array))
 
 
 def _as_tensor(value: Any) -> Any:
@@ -318,7 +318,7 @@ def _as_tensor(value: Any) -> Any:
     if value is None:
         return None
     if isinstance(value, TensorBase):
-        return value if _is_tracked_leaf(value) else new_tensor(value.data, value.edge)
+        return value if _is_tracked_leaf(value) else new_tensor(value.array, value.edge)
     return new_tensor(as_array(value))
 
 
@@ -343,7 +343,7 @@ def _fresh(inputs: Any, create_graph: bool) -> list[Any]:
     leaves = []
     for x in _tuple(inputs):
         if not (create_graph and isinstance(x, TensorBase) and x.requires_grad):
-            raw = x.data if isinstance(x, TensorBase) else x
+            raw = x.array if isinstance(x, TensorBase) else x
             if not is_array(raw) or not carries_gradient(raw):
                 raise DTypeError(f"expects floating-point Tensors as inputs, got {x!r:.80}")
             x = new_tensor(raw)
@@ -355,24 +355,24 @@ def _fresh(inputs: Any, create_graph: bool) -> list[Any]:
 def _detached(outputs: Any, keep: bool) -> Any:
     if keep:
         return outputs
-    detached = tuple(new_tensor(y.data) for y in _tuple(outputs))
+    detached = tuple(new_tensor(y.array) for y in _tuple(outputs))
     return detached if isinstance(outputs, tuple | list) else detached[0]
 
 
 def _zeros(like: TensorBase) -> Any:
-    return new_tensor(namespace(like.data).zeros_like(like.data))
+    return new_tensor(namespace(like.array).zeros_like(like.array))
 
 
 def _ones(like: TensorBase) -> Any:
-    return new_tensor(idioms.ones_like(like.data))
+    return new_tensor(idioms.ones_like(like.array))
 
 
 def _check_shapes(given: Sequence[Any], expected: Sequence[Any], subject: str, name: str) -> None:
     if len(given) != len(expected):
         raise ArgumentError(f"expects {len(expected)} entries in {name}, got {len(given)}", subject=subject)
     for one, other in zip(given, expected):
-        if tuple(one.shape) != tuple(other.data.shape):
+        if tuple(one.shape) != tuple(other.array.shape):
             raise ShapeError(
-                f"expects {name} to have shape {tuple(other.data.shape)}, got {tuple(one.shape)}",
+                f"expects {name} to have shape {tuple(other.array.shape)}, got {tuple(one.shape)}",
                 subject=subject,
             )

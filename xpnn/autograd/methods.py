@@ -1,4 +1,4 @@
-"""PyTorch's common Tensor methods, each a line of Array API functions.
+"""PyTorch's Tensor methods, each a line of Array API functions.
 
 `dim` arguments may be negative; reductions without one go over all elements. As in PyTorch, `var` and
 `std` divide by N - 1 unless told otherwise (the standard's functions divide by N).
@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, new_tensor
@@ -25,7 +25,8 @@ from xpnn.backend import (
     size_of,
 )
 
-Tensor = Any  # the class that these methods become part of
+if TYPE_CHECKING:
+    from xpnn.autograd.tensor import Tensor  # the class that these methods become part of
 
 
 class ValuesAndIndices(NamedTuple):
@@ -162,9 +163,9 @@ class Methods(TensorBase):
         """The sum of the elements; of booleans, how many are true."""
         summands: Any = self
         if dtype_name(self.dtype) == "bool":
-            defaults = namespace(self.data).__array_namespace_info__().default_dtypes()
+            defaults = namespace(self.array).__array_namespace_info__().default_dtypes()
             summands = ops.astype(self, defaults["integral"])
-        return ops.sum(summands, axis=_axis(dim), keepdims=keepdim, dtype=_dtype(dtype, self.data))
+        return ops.sum(summands, axis=_axis(dim), keepdims=keepdim, dtype=_dtype(dtype, self.array))
 
     def mean(self, dim: Any = None, keepdim: bool = False) -> Tensor:
         """The mean of the elements."""
@@ -224,12 +225,12 @@ class Methods(TensorBase):
 
     def softmax(self, dim: int) -> Tensor:
         """exp(x) over its sum along `dim`, shifted by the maximum so that it cannot overflow."""
-        shifted = ops.exp(self - ops.max(new_tensor(self.data), axis=dim, keepdims=True))
+        shifted = ops.exp(self - ops.max(new_tensor(self.array), axis=dim, keepdims=True))
         return shifted / ops.sum(shifted, axis=dim, keepdims=True)
 
     def log_softmax(self, dim: int) -> Tensor:
         """The logarithm of `softmax`, also where that is too small for a number."""
-        shifted = self - ops.max(new_tensor(self.data), axis=dim, keepdims=True)
+        shifted = self - ops.max(new_tensor(self.array), axis=dim, keepdims=True)
         return shifted - ops.log(ops.sum(ops.exp(shifted), axis=dim, keepdims=True))
 
     # -- elementwise
@@ -321,6 +322,113 @@ class Methods(TensorBase):
         return ValuesAndIndices(ops.take_along_axis(self, indices, axis=dim), indices)
 
 
+class NamedOperators(TensorBase):
+    """The methods of `Tensor` that are operators under another name: `x.add(y)` for `x + y`.
+
+    A name that ends in `_` looks like writing in place. It makes a new array and rebinds the Tensor to it, as
+    the operators do (see `tensor.py`): what shares no handle with the Tensor never sees the change.
+    """
+
+    __slots__ = ()
+
+    def add(self, other: Any, *, alpha: float = 1) -> Tensor:
+        """`self + alpha * other`."""
+        return self + _scaled(other, alpha)  # type: ignore[operator]
+
+    def sub(self, other: Any, *, alpha: float = 1) -> Tensor:
+        """`self - alpha * other`."""
+        return self - _scaled(other, alpha)  # type: ignore[operator]
+
+    def mul(self, other: Any) -> Tensor:
+        """The product."""
+        return self * other  # type: ignore[operator]
+
+    def div(self, other: Any) -> Tensor:
+        """The quotient."""
+        return self / other  # type: ignore[operator]
+
+    def neg(self) -> Tensor:
+        """The number with the other sign."""
+        return -self  # type: ignore[operator]
+
+    def maximum(self, other: Any) -> Tensor:
+        """The larger of two elements; a tie shares the gradient."""
+        return ops.maximum(self, other)
+
+    def minimum(self, other: Any) -> Tensor:
+        """The smaller of two elements; a tie shares the gradient."""
+        return ops.minimum(self, other)
+
+    # -- comparisons
+
+    def eq(self, other: Any) -> Tensor:
+        """Where the elements are equal."""
+        return self == other
+
+    def ne(self, other: Any) -> Tensor:
+        """Where the elements differ."""
+        return self != other
+
+    def lt(self, other: Any) -> Tensor:
+        """Where the elements are smaller."""
+        return self < other  # type: ignore[operator]
+
+    def le(self, other: Any) -> Tensor:
+        """Where the elements are smaller or equal."""
+        return self <= other  # type: ignore[operator]
+
+    def gt(self, other: Any) -> Tensor:
+        """Where the elements are larger."""
+        return self > other  # type: ignore[operator]
+
+    def ge(self, other: Any) -> Tensor:
+        """Where the elements are larger or equal."""
+        return self >= other  # type: ignore[operator]
+
+    # -- what looks like writing in place
+
+    def add_(self, other: Any, *, alpha: float = 1) -> Self:
+        """`self += alpha * other`.
+
+        >>> from xpnn.autograd import tensor
+        >>> tensor([1.0, 2.0]).mul_(0.5).add_(tensor([2.0, 4.0]), alpha=0.5)
+        tensor([1.5, 3. ])
+        """
+        return self._rebind(self.add(other, alpha=alpha), "add_")
+
+    def sub_(self, other: Any, *, alpha: float = 1) -> Self:
+        """`self -= alpha * other`."""
+        return self._rebind(self.sub(other, alpha=alpha), "sub_")
+
+    def mul_(self, other: Any) -> Self:
+        """`self *= other`."""
+        return self._rebind(self.mul(other), "mul_")
+
+    def div_(self, other: Any) -> Self:
+        """`self /= other`."""
+        return self._rebind(self.div(other), "div_")
+
+    def clamp_(self, min: Any = None, max: Any = None) -> Self:
+        """Move the elements into [min, max]."""
+        return self._rebind(ops.clip(self, min, max), "clamp_")
+
+    def copy_(self, source: Any) -> Self:
+        """Take over the elements of another Tensor or array, broadcast, in this element type."""
+        return self._rebind(ops.setitem(self, source, index=...), "copy_")
+
+    def fill_(self, value: float) -> Self:
+        """Set all elements to a number."""
+        return self._rebind(ops.setitem(self, value, index=...), "fill_")
+
+    def zero_(self) -> Self:
+        """Set all elements to 0."""
+        return self._rebind(ops.setitem(self, 0, index=...), "zero_")
+
+    def _rebind(self, result: Tensor, operation: str) -> Any:
+        """Become `result` (see `Tensor`)."""
+        raise NotImplementedError
+
+
 class Conversions(TensorBase):
     """The methods of `Tensor` that copy and convert; apart, because they are named like types."""
 
@@ -332,7 +440,7 @@ class Conversions(TensorBase):
 
     def contiguous(self) -> Tensor:
         """Itself: the memory layout is the backend's affair."""
-        return self
+        return self  # type: ignore[return-value]
 
     def to(self, *targets: Any, dtype: Any = None, device: Any = None) -> Tensor:
         """Another element type, backend or device; itself if it is that already.
@@ -343,7 +451,7 @@ class Conversions(TensorBase):
         A change of dtype or of device within one library is recorded; a change of library is not, and is
         refused for a Tensor on the tape.
         """
-        backend = backend_of(self.data)
+        backend = backend_of(self.array)
         names = {known.name for known in registered_backends()}
         for target in targets:
             if isinstance(target, str) and target in names:
@@ -354,19 +462,19 @@ class Conversions(TensorBase):
                 device = target
         moved: Any = self
         if dtype is not None and dtype_name(dtype) != dtype_name(self.dtype):
-            moved = ops.astype(moved, dtype_named(dtype, namespace(self.data)))
-        if backend is backend_of(self.data) and device is not None:
+            moved = ops.astype(moved, dtype_named(dtype, namespace(self.array)))
+        if backend is backend_of(self.array) and device is not None:
             device = backend.parse_device(device)
-            if device != device_of(self.data):
+            if device != device_of(self.array):
                 moved = ops.to_device(moved, device)
-        elif backend is not backend_of(self.data):
+        elif backend is not backend_of(self.array):
             moved._refuse_if_taped(f"moving to backend '{backend.name}'")
-            moved = new_tensor(move(moved.data, backend, backend.parse_device(device)))
+            moved = new_tensor(move(moved.array, backend, backend.parse_device(device)))
         return moved
 
     def to_device(self, device: Any, /, *, stream: Any = None) -> Tensor:
         """The standard's way to another device of the same library."""
-        return ops.to_device(self, backend_of(self.data).parse_device(device))
+        return ops.to_device(self, backend_of(self.array).parse_device(device))
 
     def cpu(self) -> Tensor:
         """On the host, in the same library."""
@@ -399,6 +507,10 @@ class Conversions(TensorBase):
     def type_as(self, other: Tensor) -> Tensor:
         """In the element type of another Tensor."""
         return self.to(dtype=other.dtype)
+
+
+def _scaled(value: Any, factor: float) -> Any:
+    return value if factor == 1 else value * factor
 
 
 def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:

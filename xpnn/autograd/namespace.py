@@ -108,7 +108,7 @@ class TensorNamespace:
         if isinstance(obj, list | tuple) and any(isinstance(part, TensorBase) for part in obj):
             return ops.stack([self.asarray(part, dtype=dtype, device=device) for part in obj])
         if isinstance(obj, TensorBase) and obj.__array_namespace__() is self:
-            if dtype is not None and dtype != obj.data.dtype:
+            if dtype is not None and dtype != obj.array.dtype:
                 obj = ops.astype(obj, dtype)
             elif copy:
                 obj = ops.positive(obj)
@@ -186,7 +186,7 @@ def _resolve(raw_namespace: Any, name: str, with_rule: frozenset[str]) -> Any:
     if isinstance(value, ModuleType):
         return Extension(value, frozenset())
     if name in _ABOUT_TYPES:
-        return lambda *types: value(*[t.data.dtype if isinstance(t, TensorBase) else t for t in types])
+        return lambda *types: value(*[t.array.dtype if isinstance(t, TensorBase) else t for t in types])
     if callable(value) and not isinstance(value, type):
         return lift(value, name)
     return value

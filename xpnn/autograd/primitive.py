@@ -94,7 +94,7 @@ class Primitive:
                 if arg._requires_grad:
                     track = True
                     edge = arg.edge or arg
-                arg = arg.promise if arg.promised else arg.data
+                arg = arg.promise if arg.promised else arg.array
             raws.append(arg)
             edges.append(edge)
         own_backward, promised = None, False

@@ -9,14 +9,14 @@ from xpnn.autograd.tensor import Tensor
 from xpnn.backend import Array, size_of
 
 # The slot of every Tensor's array, which the promise lies in as long as it is not kept.
-_data: Any = TensorBase.__dict__["data"]
+_data: Any = TensorBase.__dict__["array"]
 
 
 @promise_class
 class PromisedTensor(Tensor):
     """A Tensor whose elements a kernel has promised (see `xpnn.backend.Deferred`).
 
-    Who asks for `data` has the promise kept, and the Tensor is one like all others from then on.
+    Who asks for `array` has the promise kept, and the Tensor is one like all others from then on.
     """
 
     __slots__ = ()
@@ -24,7 +24,7 @@ class PromisedTensor(Tensor):
 
     def settled(self) -> Tensor:
         """Itself, with its elements computed: a Tensor like all others."""
-        self.data = self.promise.array()
+        self.array = self.promise.array()
         return self
 
     @property
@@ -33,12 +33,12 @@ class PromisedTensor(Tensor):
         return _data.__get__(self)
 
     @property
-    def data(self) -> Array:  # type: ignore[override]
+    def array(self) -> Array:  # type: ignore[override]
         """The raw array."""
-        return self.settled().data
+        return self.settled().array
 
-    @data.setter
-    def data(self, array: Array) -> None:
+    @array.setter
+    def array(self, array: Array) -> None:
         self.__class__ = Tensor  # type: ignore[assignment]
         _data.__set__(self, array)
 

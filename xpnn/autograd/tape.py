@@ -215,7 +215,7 @@ def check_finite(arrays: Sequence[Any], name: str, what: str, scope: tuple = ())
     for array in arrays:
         if array is None or not is_array(array) or not carries_gradient(array):
             continue
-        raw = array.data if isinstance(array, TensorBase) else array
+        raw = array.array if isinstance(array, TensorBase) else array
         xp = namespace(raw)
         if bool(xp.all(xp.isfinite(raw))):
             continue
@@ -305,7 +305,7 @@ def _input_as_tensor(node: Node, i: int, raw: Any) -> Any:
         return _constant(raw)
     if not isinstance(edge, TensorBase):
         return new_tensor(raw, edge)
-    if edge.data is not raw:
+    if edge.array is not raw:
         raise GradientError(
             f"a leaf Tensor that '{node.primitive.name}' used was changed since, so that the second "
             "derivative would be taken at the wrong point",
@@ -343,7 +343,7 @@ def _call_hooks(hooks: dict[int, Callable], gradient: Any, create_graph: bool) -
         if create_graph:
             gradient = _constant(replaced)
         else:
-            gradient = replaced.data if isinstance(replaced, TensorBase) else replaced
+            gradient = replaced.array if isinstance(replaced, TensorBase) else replaced
     return gradient
 
 

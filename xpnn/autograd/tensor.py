@@ -19,11 +19,11 @@ from typing import Any
 from xpnn.autograd import gradients, ops
 from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor, tensor_class
 from xpnn.autograd.handle import RemovableHandle
-from xpnn.autograd.methods import Conversions, Methods
+from xpnn.autograd.methods import Conversions, Methods, NamedOperators
 from xpnn.autograd.mode import switches
-from xpnn.autograd.named import NamedOperators
 from xpnn.backend import (
     Array,
+    DTypeError,
     GradientError,
     ShapeError,
     asarray,
@@ -65,7 +65,7 @@ class Tensor(Methods, NamedOperators, Conversions):
         requires_grad: record what is computed from it, so that a gradient can be asked for.
 
     Attributes:
-        data: the raw array. May be assigned, with an array of the same shape.
+        array: the raw array, of the backend's own type. May be assigned, with an array of the same shape.
         grad: the Tensor that `backward()` adds gradients to, or None.
 
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
@@ -80,14 +80,38 @@ class Tensor(Methods, NamedOperators, Conversions):
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         if isinstance(data, TensorBase):
-            data = data.data
-        self.data = as_array(data) if is_array(data) else asarray(data)
+            data = data.array
+        self.array = as_array(data) if is_array(data) else asarray(data)
         self.grad = None
         self.edge = None
         self.hooks = None
         self._requires_grad = False
         if requires_grad:
             self.requires_grad = True
+
+    @property
+    def data(self) -> Tensor:
+        """The same elements, off the tape: writing into it in place (`t.data += 1`) changes this Tensor.
+
+        What was recorded before keeps the values that it was recorded with. May be assigned, with a Tensor or
+        a raw array, whose array this Tensor has from then on. The raw array is `array`.
+
+        >>> x = Tensor([1.0, 2.0], requires_grad=True)
+        >>> x.data *= 10
+        >>> x
+        tensor([10., 20.], requires_grad=True)
+        """
+        return _Data(self)
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if not is_array(value):
+            raise DTypeError(
+                f"expects a Tensor or an array, got {type(value).__name__}",
+                subject="Tensor.data",
+                hint="Convert it with xpnn.asarray(...)",
+            )
+        self.array = as_array(value.array if isinstance(value, TensorBase) else value)
 
     @property
     def T(self) -> Tensor:  # noqa: N802 - the standard's name
@@ -128,7 +152,7 @@ class Tensor(Methods, NamedOperators, Conversions):
 
     def detach(self) -> Tensor:
         """The same array, off the tape."""
-        return new_tensor(self.data)
+        return new_tensor(self.array)
 
     def detach_(self) -> Tensor:
         """Take this Tensor itself off the tape; what was computed from it stays. Returns itself."""
@@ -229,7 +253,7 @@ class Tensor(Methods, NamedOperators, Conversions):
         return ops.abs(self)
 
     def __invert__(self) -> Tensor:
-        return new_tensor(as_array(~self.data))
+        return new_tensor(as_array(~self.array))
 
     def __eq__(self, other: object) -> Any:
         return _compare(self, other, lambda a, b: a == b)
@@ -297,7 +321,7 @@ class Tensor(Methods, NamedOperators, Conversions):
                 f"a leaf that requires a gradient cannot be changed by `{operation}` while recording",
                 hint="Do it inside of a `with xpnn.no_grad():` block",
             )
-        if result.dtype != self.dtype and carries_gradient(self.data) and carries_gradient(result.data):
+        if result.dtype != self.dtype and carries_gradient(self.array) and carries_gradient(result.array):
             result = ops.astype(result, self.dtype)  # of two floating types it is this one that stays
         if result.shape != self.shape or result.dtype != self.dtype:
             raise ShapeError(
@@ -305,7 +329,7 @@ class Tensor(Methods, NamedOperators, Conversions):
                 f"to {result.shape} {dtype_name(result.dtype)}",
                 hint="Write x = x + ... instead",
             )
-        self.data = result.data
+        self.array = result.array
         if result.edge is not None:
             self.edge, self._requires_grad = result.edge, True
         return self
@@ -314,20 +338,20 @@ class Tensor(Methods, NamedOperators, Conversions):
 
     def item(self) -> Any:
         """The value of a Tensor of one element, as a Python number."""
-        return item(self.data)
+        return item(self.array)
 
     def numpy(self) -> Any:
         """The values as a NumPy array on the host. Raises: GradientError while on the tape."""
         self._refuse_if_taped("numpy()")
-        return to_numpy(self.data)
+        return to_numpy(self.array)
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
-        return to_numpy(self.data).tolist()
+        return to_numpy(self.array).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         self._refuse_if_taped("conversion to NumPy")
-        values = to_numpy(self.data)
+        values = to_numpy(self.array)
         if dtype is not None and dtype != values.dtype:
             return values.astype(dtype)
         return values.copy() if copy else values
@@ -339,19 +363,19 @@ class Tensor(Methods, NamedOperators, Conversions):
             )
 
     def __bool__(self) -> bool:
-        return bool(self.data)
+        return bool(self.array)
 
     def __int__(self) -> int:
-        return int(self.data)
+        return int(self.array)
 
     def __float__(self) -> float:
-        return float(self.data)
+        return float(self.array)
 
     def __complex__(self) -> complex:
-        return complex(self.data)
+        return complex(self.array)
 
     def __index__(self) -> int:
-        return self.data.__index__()
+        return self.array.__index__()
 
     def __len__(self) -> int:
         if not self.shape:
@@ -367,15 +391,15 @@ class Tensor(Methods, NamedOperators, Conversions):
         return ops.getitem(self, index=index)
 
     def __contains__(self, value: Any) -> bool:
-        xp = namespace(self.data)
-        return bool(xp.any(self.data == (value.data if isinstance(value, TensorBase) else value)))
+        xp = namespace(self.array)
+        return bool(xp.any(self.array == (value.array if isinstance(value, TensorBase) else value)))
 
     def __dlpack__(self, **options: Any) -> Any:
         self._refuse_if_taped("DLPack export")
-        return self.data.__dlpack__(**options)
+        return self.array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
-        return self.data.__dlpack_device__()
+        return self.array.__dlpack_device__()
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec and not self.shape else object.__format__(self, spec)
@@ -384,10 +408,10 @@ class Tensor(Methods, NamedOperators, Conversions):
         return f"tensor({self._describe()})"
 
     def _describe(self) -> str:
-        values = str(to_numpy(self.data)) if not self.shape else _array_text(self.data)
+        values = str(to_numpy(self.array)) if not self.shape else _array_text(self.array)
         notes = []
-        if backend_of(self.data) is not get_backend():
-            notes.append(f"backend='{backend_of(self.data)}'")
+        if backend_of(self.array) is not get_backend():
+            notes.append(f"backend='{backend_of(self.array)}'")
         if dtype_name(self.dtype) not in ("float32", "int64", "bool"):
             notes.append(f"dtype={dtype_name(self.dtype)}")
         if self.edge is not None:
@@ -399,7 +423,30 @@ class Tensor(Methods, NamedOperators, Conversions):
     def __reduce__(self) -> tuple[Any, ...]:
         if self.edge is not None:
             raise GradientError("only leaf Tensors can be copied or pickled", hint="Call detach() first")
-        return _rebuild, (type(self), self.data, self._requires_grad, self.grad)
+        return _rebuild, (type(self), self.array, self._requires_grad, self.grad)
+
+
+class _Data(Tensor):
+    """What `t.data` is: a Tensor off the tape whose array is that of `t`, whichever of the two is changed."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: Tensor) -> None:
+        self._owner = owner
+        self.grad = self.edge = self.hooks = None
+        self._requires_grad = False
+
+    @property
+    def array(self) -> Array:  # type: ignore[override]
+        """The raw array of the Tensor that it belongs to."""
+        return self._owner.array
+
+    @array.setter
+    def array(self, array: Array) -> None:
+        self._owner.array = array
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (Tensor, self.array, self._requires_grad, self.grad)
 
 
 class _Keep:
@@ -438,12 +485,12 @@ def _binary(operation: Callable, left: Any, right: Any) -> Any:
 def _compare(left: Tensor, right: Any, operation: Callable) -> Any:
     """Apply an operator whose result carries no gradient."""
     if isinstance(right, TensorBase):
-        right = right.data
+        right = right.array
     elif type(right) not in _NUMBERS:
         right = python_scalar(right)
         if type(right) not in _NUMBERS and not is_array(right):
             return NotImplemented
-    return new_tensor(as_array(operation(left.data, right)))
+    return new_tensor(as_array(operation(left.array, right)))
 
 
 def _array_text(array: Array) -> str:

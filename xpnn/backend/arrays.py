@@ -31,7 +31,7 @@ def asarray(obj: Any, dtype: Any = None, device: Any = None, *, copy: bool | Non
     """
     backend = get_backend()
     if is_tensor(obj):
-        obj = obj.data
+        obj = obj.array
     if is_array(obj):
         if backend_of(obj) is not backend:
             obj = to_numpy(obj)
@@ -55,7 +55,7 @@ def to_numpy(array: Any) -> np.ndarray:
     [1.0, 2.0]
     """
     if is_tensor(array):
-        array = array.data
+        array = array.array
     if not is_array(array):
         return np.asarray(_from_python(array))
     return backend_of(array).to_numpy(array)
@@ -64,7 +64,7 @@ def to_numpy(array: Any) -> np.ndarray:
 def device_of(array: Array) -> Any:
     """The device of a raw array or Tensor, in the form that creation functions take (`device=`)."""
     if is_tensor(array):
-        array = array.data
+        array = array.array
     if type(array) is np.ndarray:
         return "cpu"
     return array_api_compat.device(array)
@@ -209,7 +209,7 @@ _DTYPE_NAMES = (
 
 def _is_of_kind(array: Any, kind: str) -> bool:
     if is_tensor(array):
-        array = array.data
+        array = array.array
     return namespace(array).isdtype(array.dtype, kind)
 
 

@@ -117,7 +117,7 @@ def _find_backend(array: Any) -> Backend | None:
     """The backend by the package that the array's type, or a base class of it, was defined in, if any."""
     kind = type(array)
     if kind in _TENSOR_TYPES:
-        return backend_of(array.data)
+        return backend_of(array.array)
     for base in kind.__mro__:
         package = base.__module__.partition(".")[0]
         for backend in registered_backends():
@@ -134,7 +134,7 @@ def _join(first: Any, second: Any, arrays: tuple[Any, ...]) -> Any:
         return first
     if getattr(second, "raw_namespace", None) is first:
         return second
-    raws = [getattr(a, "data", a) if is_tensor(a) else a for a in arrays if type(a) not in _SCALARS]
+    raws = [getattr(a, "array", a) if is_tensor(a) else a for a in arrays if type(a) not in _SCALARS]
     others = [raw for raw in raws if backend_of(raw) is not backend_of(raws[0])]
     return raise_mismatch(raws[0], others[0])
 

@@ -236,7 +236,7 @@ def check_indices(
 
 def raw_array(x: Any) -> Array:
     """The raw array of a Tensor; a raw array itself."""
-    return x.data if is_tensor(x) else x
+    return x.array if is_tensor(x) else x
 
 
 def shape_of(x: Any) -> tuple[int, ...]:

@@ -186,7 +186,7 @@ def _take_out(tree: Any, path: str, arrays: dict[str, Array]) -> Any:
         name = path
         while name in arrays:  # {"a.b": {"c": x}, "a": {"b.c": y}}
             name += "'"
-        arrays[name] = tree.data if is_tensor(tree) else tree
+        arrays[name] = tree.array if is_tensor(tree) else tree
         return {_ARRAY: name}
     if isinstance(tree, dict):
         if not all(isinstance(key, str) for key in tree):

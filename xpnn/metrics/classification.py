@@ -212,7 +212,7 @@ def top_k_correct(scores: Array, targets: Array, k: int) -> tuple[Any, Array]:
 
 def raw(array: Array) -> Array:
     """The array that a Tensor holds; a raw array as it is."""
-    return array.data if is_tensor(array) else array
+    return array.array if is_tensor(array) else array
 
 
 def integer_dtype(xp: Any) -> Any:

@@ -138,5 +138,5 @@ def _watch_backward(
             xp = namespace(array)
             results.append(xp.zeros(array.shape, dtype=array.dtype, device=device_of(array)))
         else:
-            results.append(gradient if taped or not isinstance(gradient, Tensor) else gradient.data)
+            results.append(gradient if taped or not isinstance(gradient, Tensor) else gradient.array)
     return tuple(results)

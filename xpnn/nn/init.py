@@ -83,8 +83,8 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     >>> constant_(Tensor([1.0, 2.0]), 3.0)
     tensor([3., 3.])
     """
-    array = tensor.data
-    tensor.data = namespace(array).full(array.shape, val, dtype=array.dtype, device=device_of(array))
+    array = tensor.array
+    tensor.array = namespace(array).full(array.shape, val, dtype=array.dtype, device=device_of(array))
     return tensor
 
 
@@ -100,10 +100,10 @@ def ones_(tensor: Tensor) -> Tensor:
 
 def eye_(tensor: Tensor) -> Tensor:
     """Make a matrix the identity, or as much of it as fits. Raises: ShapeError if it is no matrix."""
-    array = tensor.data
+    array = tensor.array
     if array.ndim != 2:
         raise ShapeError(f"expects a matrix, got shape {tensor.shape}", subject="eye_")
-    tensor.data = namespace(array).eye(*tensor.shape, dtype=array.dtype, device=device_of(array))
+    tensor.array = namespace(array).eye(*tensor.shape, dtype=array.dtype, device=device_of(array))
     return tensor
 
 
@@ -194,9 +194,9 @@ _GAINS = {
 
 def _draw(tensor: Tensor, draw: Callable[[tuple[int, ...]], Any]) -> Tensor:
     """Put `draw(shape)`, rounded to float32 on the host, into the Tensor."""
-    array = tensor.data
+    array = tensor.array
     values = draw(tensor.shape).astype("float32")
-    tensor.data = move(values, backend_of(array), device_of(array), array.dtype)
+    tensor.array = move(values, backend_of(array), device_of(array), array.dtype)
     return tensor
 
 

@@ -95,7 +95,7 @@ class Module:
     def _assigned(self, name: str, held: Tensor, value: Any) -> Tensor:
         """What takes the place of `held` when something that is not of its kind is assigned."""
         if isinstance(held, Buffer) and is_array(value):
-            held.data = raw_array(value)
+            held.array = raw_array(value)
             return held
         raise DTypeError(
             f"cannot take a {type(value).__name__} in place of its {type(held).__name__} '{name}'",
@@ -254,7 +254,7 @@ class Module:
             if set_to_none or parameter.grad is None:
                 parameter.grad = None
             else:
-                parameter.grad = Tensor(namespace(parameter.grad.data).zeros_like(parameter.grad.data))
+                parameter.grad = Tensor(namespace(parameter.grad.array).zeros_like(parameter.grad.array))
 
     def to(self, *args: Any, backend: Any = None, device: Any = None, dtype: Any = None) -> Self:
         """Move all parameters, gradients and buffers to a backend, device or element type.

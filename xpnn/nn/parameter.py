@@ -41,16 +41,11 @@ class Parameter(Tensor):
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         super().__init__(data, requires_grad)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "data" and isinstance(value, Tensor):  # as PyTorch users write it
-            value = value.data
-        object.__setattr__(self, name, value)
-
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
-        memo[id(self)] = copied = type(self)(copy_like(self.data, self.data), self.requires_grad)
+        memo[id(self)] = copied = type(self)(copy_like(self.array, self.array), self.requires_grad)
         return copied
 
 
@@ -77,11 +72,11 @@ class Buffer(Tensor):
         self.persistent = persistent
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Buffer:
-        memo[id(self)] = copied = type(self)(copy_like(self.data, self.data), self.persistent)
+        memo[id(self)] = copied = type(self)(copy_like(self.array, self.array), self.persistent)
         return copied
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.data, self.persistent)
+        return type(self), (self.array, self.persistent)
 
 
 def full(shape: tuple[int, ...], value: float, device: Any = None, dtype: Any = None) -> Array:
@@ -98,7 +93,7 @@ def full(shape: tuple[int, ...], value: float, device: Any = None, dtype: Any = 
 def raw_array(value: Any) -> Array:
     """The raw array of a Tensor; arrays as they are, numbers as an array of the current backend."""
     if is_tensor(value):
-        return value.data
+        return value.array
     return value if is_array(value) else asarray(value)
 
 

@@ -54,7 +54,7 @@ class Target(NamedTuple):
 def state_of(module: Module, prefix: str) -> dict[str, Tensor]:
     """Detached copies of the parameters and persistent buffers by dotted name."""
     return {
-        prefix + name: Tensor(copy_like(tensor.data, tensor.data)) for name, tensor in _persistent(module)
+        prefix + name: Tensor(copy_like(tensor.array, tensor.array)) for name, tensor in _persistent(module)
     }
 
 
@@ -73,7 +73,7 @@ def load_state(module: Module, state: Mapping[str, Any], strict: bool) -> Incomp
         )
     for name, tensor in own.items():
         if name in state:
-            tensor.data = copy_like(raw_array(state[name]), tensor.data)
+            tensor.array = copy_like(raw_array(state[name]), tensor.array)
     return IncompatibleKeys(missing, unexpected)
 
 
@@ -102,7 +102,7 @@ def parse_target(args: tuple, backend: Any, device: Any, dtype: Any) -> Target:
 
 def relocate(tensor: Tensor, target: Target) -> None:
     """Move a Tensor and its gradient, leaving the objects what they are."""
-    tensor.data = _moved(tensor.data, target)
+    tensor.array = _moved(tensor.array, target)
     if tensor.grad is not None:
         relocate(tensor.grad, target)
 

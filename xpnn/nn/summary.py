@@ -133,8 +133,8 @@ def _zeros_beside(model: Module, shape: tuple[int, ...]) -> Any:
     parameter = next(model.parameters(), None)
     if parameter is None:
         return full(shape, 0.0)
-    xp = namespace(parameter.data)
-    return xp.zeros(shape, dtype=dtype_named(parameter.dtype, xp), device=device_of(parameter.data))
+    xp = namespace(parameter.array)
+    return xp.zeros(shape, dtype=dtype_named(parameter.dtype, xp), device=device_of(parameter.array))
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def clip_grad_norm_(
     params = _with_gradient(parameters)
     if not params:
         return Tensor(asarray(0.0))
-    gradients = [param.grad.data for param in params]
+    gradients = [param.grad.array for param in params]
     norm = _fastest("norm_of_all", _norm_of_all, gradients, norm_type)(gradients, norm_type)
     if error_if_nonfinite and not math.isfinite(item(norm)):
         raise AnomalyError(
@@ -87,7 +87,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     if not clip_value >= 0:
         raise ArgumentError(f"expects clip_value >= 0, got {clip_value}", subject="clip_grad_value_")
     for param in _with_gradient(parameters):
-        gradient = param.grad.data
+        gradient = param.grad.array
         param.grad = Tensor(_array(namespace(gradient).clip(gradient, -clip_value, clip_value)))
 
 

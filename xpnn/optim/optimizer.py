@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from xpnn.autograd import Tensor, enable_grad
-from xpnn.autograd.core import set_grad
 from xpnn.backend import (
     ArgumentError,
     Array,
@@ -146,9 +145,9 @@ class Optimizer:
         for group in self.param_groups:
             for param in group["params"]:
                 if set_to_none or param.grad is None:
-                    set_grad(param, None)
+                    param.grad = None
                 else:
-                    param.grad = Tensor(_zeros(param.data))
+                    param.grad = Tensor(_zeros(param.array))
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group: a dict with `"params"` and any options that differ from the defaults."""
@@ -178,7 +177,7 @@ class Optimizer:
         for group in self.param_groups:
             for name, param in zip(group["param_names"], group["params"]):
                 if param.requires_grad:
-                    self.state[name] = self._state_beside(name, param.data, group)
+                    self.state[name] = self._state_beside(name, param.array, group)
 
     def state_dict(self) -> dict[str, Any]:
         """The state and the options: arrays in a JSON-ready structure (see `xpnn.io`).
@@ -206,7 +205,7 @@ class Optimizer:
         self.check_state_dict(state_dict)
         params = dict(self.named_parameters())
         self.state = {
-            name: {slot: _copied(array, slot, params[name].data) for slot, array in slots.items()}
+            name: {slot: _copied(array, slot, params[name].array) for slot, array in slots.items()}
             for name, slots in state_dict["state"].items()
         }
         for group, saved in zip(self.param_groups, state_dict["param_groups"]):
@@ -257,7 +256,7 @@ class Optimizer:
         memory = self._memories.get(index)
         if memory is None:
             memory = self._memories[index] = kernels[0].forward()
-        params = [tensor.data for tensor in tensors]
+        params = [tensor.array for tensor in tensors]
         states = [self.state.get(name, _NOTHING) for name in names]
         options = dict(group)
         for key, value in group.items():
@@ -274,18 +273,18 @@ class Optimizer:
         )
         for i in updated:
             self.state[names[i]] = states[i]
-            if tensors[i].data is not params[i]:
-                tensors[i].data = params[i]
+            if tensors[i].array is not params[i]:
+                tensors[i].array = params[i]
         return updated
 
     def _kernels(self, group: Group) -> list[Any]:
         """The kernels that update a whole group, for the backend of its first parameter."""
         if not self.kernel or not group["params"] or not kernels_enabled():
             return []
-        return find_kernels(backend_of(group["params"][0].data), "parameter_group")
+        return find_kernels(backend_of(group["params"][0].array), "parameter_group")
 
     def _update(self, name: str, param: Tensor, grad: Array, group: Group) -> None:
-        data = param.data
+        data = param.array
         state = self._state_beside(name, data, group)
         if "step" in state:
             state["step"] = state["step"] + 1
@@ -294,7 +293,7 @@ class Optimizer:
         as_array = backend_of(data).as_array
         if as_array is not None:
             data, state = as_array(data), {slot: as_array(array) for slot, array in state.items()}
-        param.data = data
+        param.array = data
         self.state[name] = state
 
     def _state_beside(self, name: str, param: Array, group: Group) -> State:
@@ -372,7 +371,7 @@ class Optimizer:
                     f"expects a Tensor as the gradient of '{name}', got {type(grad).__name__}",
                     "Assign xpnn.Tensor(...) to .grad",
                 )
-            array, data = grad.data, param.data
+            array, data = grad.array, param.array
             if array.shape != data.shape or array.dtype != data.dtype:
                 raise self._error(
                     ShapeError,
@@ -423,7 +422,7 @@ def as_python(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return type(value)(as_python(element) for element in value)
     if is_array(value):
-        return item(value.data if isinstance(value, Tensor) else value)
+        return item(value.array if isinstance(value, Tensor) else value)
     return value
 
 
@@ -466,7 +465,7 @@ def _beside(value: Any, param: Array) -> Any:
     if isinstance(value, tuple):
         return tuple(_beside(element, param) for element in value)
     if isinstance(value, Tensor):
-        value = value.data
+        value = value.array
     value = python_scalar(value)
     if not is_array(value):
         return value

@@ -204,7 +204,7 @@ class _Subject:
         """The gradients of `leaves`; zeros for one that the outputs do not depend on."""
         found = grad(outputs, leaves, seeds, retain_graph=True, create_graph=create_graph, allow_unused=True)
         pairs = zip(found, leaves, strict=True)
-        return tuple(Tensor(zeros_like_shape(x.data, x.shape)) if g is None else g for g, x in pairs)
+        return tuple(Tensor(zeros_like_shape(x.array, x.shape)) if g is None else g for g, x in pairs)
 
     def sweep(self, leaves: Sequence[Any], outputs: Sequence[Any], seeds: Sequence[Array]) -> list[Array]:
         """The gradients of `leaves` on the host, each held to have its leaf's shape and element type."""
@@ -347,7 +347,7 @@ def _index(position: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _raw(arg: Any) -> Array:
-    return arg.data if is_tensor(arg) else arg
+    return arg.array if is_tensor(arg) else arg
 
 
 def _as_tuple(values: Any) -> tuple[Any, ...]:

@@ -86,7 +86,7 @@ def numerical_jacobian(
         above = evaluate(nudged(host, i, eps))
         below = evaluate(nudged(host, i, -eps)) if method == "central" else start
         columns[:, i] = xp.reshape(above - below, (-1,)) / (2 * eps if method == "central" else eps)
-    raw = x.data if is_tensor(x) else x
+    raw = x.array if is_tensor(x) else x
     return move(xp.reshape(columns, (*start.shape, *host.shape)), backend_of(raw), device_of(raw))
 
 
@@ -104,7 +104,7 @@ def check_float64(x: Any, subject: str, name: str) -> None:
 
 def rebuilder(x: Array | Tensor) -> Callable[[Array], Any]:
     """A function from NumPy arrays to what `x` is: an array of its library and device, or a Tensor of one."""
-    raw = x.data if is_tensor(x) else x
+    raw = x.array if is_tensor(x) else x
     backend, device = backend_of(raw), device_of(raw)
 
     def rebuild(values: Array) -> Any:

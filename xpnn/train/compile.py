@@ -111,7 +111,7 @@ class CompiledStep:
         structure = take_apart((args, kwargs), leaves)
         for leaf in leaves:
             if is_array(leaf) and backend_of(leaf) is not backend:
-                raise_mismatch(leaf, self.state.tensors()[0].data)  # tracing would move it silently
+                raise_mismatch(leaf, self.state.tensors()[0].array)  # tracing would move it silently
         key = (structure, tuple(_signature(leaf) for leaf in leaves), self.state.settings())
         if key not in self.variants:
             self.variants[key] = _Variant(self.step, self.state, structure, compiler)
@@ -189,7 +189,7 @@ class _State:
     def backend(self) -> Backend:
         """The library that the state lives in."""
         tensors = self.tensors()
-        return backend_of(tensors[0].data) if tensors else get_backend()
+        return backend_of(tensors[0].array) if tensors else get_backend()
 
     def initialize(self) -> None:
         """Make the optimizers' arrays that are still to come: the structure must not change later."""
@@ -204,7 +204,7 @@ class _State:
     def collect(self) -> dict[str, list[Any]]:
         """The state as it is: arrays, and the Python numbers that `lift` makes arrays of."""
         return {
-            "tensors": [tensor.data for tensor in self.tensors()],
+            "tensors": [tensor.array for tensor in self.tensors()],
             "slots": [dict(optimizer.state) for optimizer in self.optimizers],
             "options": [
                 [{name: group[name] for name in names} for group in optimizer.param_groups]
@@ -216,7 +216,7 @@ class _State:
     def install(self, state: dict[str, list[Any]]) -> None:
         """Put a state that was collected, or what became of it, in its place."""
         for tensor, array in zip(self.tensors(), state["tensors"]):
-            tensor.data = array
+            tensor.array = array
         for optimizer, slots, options in zip(self.optimizers, state["slots"], state["options"]):
             optimizer.state = dict(slots)
             for group, values in zip(optimizer.param_groups, options):
@@ -230,7 +230,7 @@ class _State:
         for optimizer, groups in zip(self.optimizers, state["options"]):
             options.append([])
             for group, values in zip(optimizer.param_groups, groups):
-                like = group["params"][0].data if group["params"] else state["tensors"][0]
+                like = group["params"][0].array if group["params"] else state["tensors"][0]
                 options[-1].append({name: _as_array(value, like) for name, value in values.items()})
         return {
             **state,
@@ -276,7 +276,7 @@ def _as_array(value: Any, like: Array, dtype: Any = None) -> Any:
     if isinstance(value, tuple):
         return tuple(_as_array(part, like, dtype) for part in value)
     if isinstance(value, Tensor):
-        value = value.data
+        value = value.array
     xp = namespace(like)
     dtype = like.dtype if dtype is None else getattr(xp, dtype)
     if is_array(value) and value.dtype == dtype:

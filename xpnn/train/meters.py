@@ -100,7 +100,7 @@ def _name_of(metric: Any) -> str:
 
 def _sums(metric: Metric) -> dict[str, Any]:
     """The arrays and numbers that a metric holds; NumPy's scalars as arrays, to keep their precision."""
-    held = {key: value.data if is_tensor(value) else value for key, value in vars(metric).items()}
+    held = {key: value.array if is_tensor(value) else value for key, value in vars(metric).items()}
     return {
         key: namespace(value).asarray(value) if is_array(value) else value
         for key, value in held.items()

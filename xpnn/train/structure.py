@@ -28,7 +28,7 @@ def take_apart(value: Any, leaves: list[Any]) -> Structure:
     ([1], {'a': (2, 'text')})
     """
     if isinstance(value, Tensor):
-        leaves.append(value.data)
+        leaves.append(value.array)
         return Structure(Tensor, value.requires_grad)
     if is_array(value):
         leaves.append(value)

@@ -254,7 +254,7 @@ class Trainer:
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.batches, self.samples = state["batches"], state["samples"]
         self._trained, self._stopped = state["trained"], state["stopped"]
-        self._meters.load_state_dict(state["sums"], next(iter(self.model.parameters())).data)
+        self._meters.load_state_dict(state["sums"], next(iter(self.model.parameters())).array)
         self.history = History(state["history"])
         for name, callback in self._named_callbacks():
             if name in state["callbacks"]:
@@ -439,7 +439,7 @@ def _raw(outputs: Any) -> Any:
     """Outputs as raw arrays, off the tape."""
     if isinstance(outputs, tuple | list):
         return tuple(_raw(output) for output in outputs)
-    return outputs.data if is_tensor(outputs) else outputs
+    return outputs.array if is_tensor(outputs) else outputs
 
 
 def _knows_its_position(loader: Any) -> bool:

@@ -47,7 +47,7 @@ def lift(function: Callable, name: str) -> Callable:
 def unwrap(value: Any) -> Any:
     """`value` with raw arrays in place of the Tensors in it."""
     if isinstance(value, TensorBase):
-        return value.data
+        return value.array
     if type(value) in (list, tuple):
         return type(value)([unwrap(part) for part in value])
     return value

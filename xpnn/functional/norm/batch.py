@@ -80,7 +80,7 @@ def batch_norm(
     _check_channels(input, running_mean, running_var, weight, bias)
     y, mean, variance = batch_norm_with_statistics(input, weight, bias, eps)
     if running_mean is not None and running_var is not None:
-        running_mean.data, running_var.data = running_statistics(
+        running_mean.array, running_var.array = running_statistics(
             running_mean, running_var, mean, variance, _count(input), momentum
         )
     return y

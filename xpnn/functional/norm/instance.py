@@ -69,7 +69,7 @@ def instance_norm(
                 subject=subject,
             )
         mean, variance = (namespace(s).mean(s, axis=0) for s in map(raw_array, (mean, variance)))
-        running_mean.data, running_var.data = running_statistics(
+        running_mean.array, running_var.array = running_statistics(
             running_mean, running_var, mean, variance, count, momentum
         )
     return y

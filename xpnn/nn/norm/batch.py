@@ -82,10 +82,10 @@ class _BatchNorm(Module):
     def _count_batch(self) -> Any:
         """Count one more batch; returns the part that it has in the running statistics."""
         count = self.num_batches_tracked + 1
-        self.num_batches_tracked.data = count.data
+        self.num_batches_tracked.array = count.array
         if self.momentum is not None:
             return self.momentum
-        return 1.0 / namespace(count.data).astype(count.data, self.running_mean.dtype)
+        return 1.0 / namespace(count.array).astype(count.array, self.running_mean.dtype)
 
     def extra_repr(self) -> str:
         """The arguments."""
