@@ -44,6 +44,7 @@ PRIMITIVES: dict[str, Any] = {
     for name, value in vars(module(f"functional.{family}")).items()
     if isinstance(value, Primitive)
 }
+PRIMITIVES["_tanh"] = ops.tanh
 KERNELS: dict[str, Any] = {
     name: module(f"kernels.numpy.{name}")
     for name in (

@@ -13,7 +13,7 @@ from xpnn.autograd.mode import (
     set_grad_enabled,
 )
 from xpnn.autograd.namespace import CurrentNamespace, tensor_namespace, xp
-from xpnn.autograd.primitive import Primitive, primitive
+from xpnn.autograd.primitive import Primitive, primitive, primitive_names
 from xpnn.autograd.promised import PromisedTensor
 from xpnn.autograd.tensor import Tensor, tensor
 
@@ -34,6 +34,7 @@ __all__ = [
     "no_grad",
     "ops",
     "primitive",
+    "primitive_names",
     "recomputing",
     "scope",
     "set_grad_enabled",

@@ -29,6 +29,7 @@ from xpnn.backend import (
     GradientError,
     array_of,
     backend_of,
+    choose,
     concrete,
     device_of,
     find_kernels,
@@ -41,6 +42,8 @@ from xpnn.backend import (
 )
 
 _NUMBERS = frozenset((int, float, bool, complex, type(None)))
+
+_names: set[str] = set()  # of xpnn's own primitives
 
 
 class _Route:
@@ -61,16 +64,18 @@ class Primitive:
     """A differentiable operation; made by the decorator `primitive`.
 
     Attributes:
-        name: the forward's name without leading underscores; kernels are registered under it.
+        name: the forward's name without leading underscores, after its module and a dot where that is not one
+            of xpnn's: "conv", "my_layers.swish". Kernels are registered under it, so that it is unique.
         forward: the reference forward, `forward(*arrays, **options) -> (output or tuple, saved)`.
         backward_function: `backward(gy, saved, needs, **options) -> gradients`, or None where there is
             no rule.
     """
 
-    def __init__(self, forward: Callable) -> None:
+    def __init__(self, forward: Callable, name: str | None = None) -> None:
+        """Wrap a forward. Who gives a `name` registers no kernels for it: it may be that of another."""
         functools.update_wrapper(self, forward)
         self.forward = forward
-        self.name = forward.__name__.strip("_")
+        self.name = name or _unique_name(forward)
         self.backward_function: Callable | None = None
         self._routes: dict[tuple[type, ...], _Route] = {}  # by the types of the arguments
 
@@ -106,12 +111,13 @@ class Primitive:
             output, saved, own_backward = result
             promised = True
         else:
-            kernel: Any = self
-            for entry in route.kernels if kernels_enabled() else ():
-                if entry.when is None or entry.when(*raws, **options):
-                    kernel, own_backward, promised = entry, entry.backward_function, entry.defers
-                    break
-            output, saved = kernel.forward(*raws, **options)
+            kernels = route.kernels
+            kernel = choose(kernels, raws, options) if kernels and kernels_enabled() else None
+            if kernel is None:
+                output, saved = self.forward(*raws, **options)
+            else:
+                own_backward, promised = kernel.backward_function, kernel.defers
+                output, saved = kernel.forward(*raws, **options)
         if promised and (not wrapped or switches.anomaly or switches.recorder is not None):
             output, saved, promised = *_kept(output, saved), False
         if not wrapped:
@@ -239,6 +245,25 @@ def primitive(forward: Callable) -> Primitive:
     [12.0]
     """
     return Primitive(forward)
+
+
+def primitive_names() -> frozenset[str]:
+    """The names of xpnn's own primitives, under which kernels are registered."""
+    return frozenset(_names)
+
+
+def _unique_name(forward: Callable) -> str:
+    """The name of a primitive. Of those outside of xpnn a later one may replace another: a cell is run again.
+
+    Raises: ValueError if xpnn itself gives a name twice.
+    """
+    name, module = forward.__name__.strip("_"), forward.__module__
+    if module.partition(".")[0] != __name__.partition(".")[0]:
+        return f"{module}.{name}"
+    if name in _names:
+        raise ValueError(f"there is a primitive '{name}' already, and kernels are found by name")
+    _names.add(name)
+    return name
 
 
 def _kept(output: Any, saved: tuple) -> tuple[Any, tuple]:

@@ -37,6 +37,8 @@ from xpnn.backend.errors import (
     XpnnError,
 )
 from xpnn.backend.kernels import (
+    COMPILED,
+    choose,
     choose_kernel,
     find_kernels,
     kernel,
@@ -71,6 +73,7 @@ from xpnn.backend.threads import get_num_threads, set_num_threads
 from xpnn.backend.versions import show_versions
 
 __all__ = [
+    "COMPILED",
     "AnomalyError",
     "ArgumentError",
     "Array",
@@ -92,6 +95,7 @@ __all__ = [
     "available_backends",
     "backend_of",
     "cheap_to_read",
+    "choose",
     "choose_kernel",
     "compiled",
     "concrete",

@@ -1,40 +1,64 @@
 """The registry of kernels: faster versions of single primitives, each for one backend.
 
-The reference version of a primitive stays in `functional/`; a kernel has the same name (without the
-leading underscore), the same signature, and may have a guard:
+The reference version of a primitive stays in `functional/`. A kernel is registered under the primitive's name
+(see `Primitive.name`) and is called as the reference's forward is:
 
     @kernel("numpy", "max_pool2d", when=lambda x, *, kernel_size, **_: kernel_size == (2, 2))
     def max_pool2d(x, *, kernel_size, stride, padding):
         ...
         return y, saved
 
-A kernel that keeps the reference's `saved` overrides the forward alone; otherwise it brings its own
-backward, with `@max_pool2d.backward`.
+    @max_pool2d.backward
+    def max_pool2d_backward(gy, saved, needs, *, kernel_size, stride, padding):
+        ...
+        return (gx,)
+
+The forward takes arrays and keyword-only options, and returns the output (or a tuple of outputs) and a tuple
+of what the backward needs. It obeys the rules of a reference: it writes into no argument, and returns no
+memory that another call will use.
+
+`saved` and the backward go together. A kernel without a backward saves what the reference saves, and the
+reference's backward follows it. A kernel with its own may save what it likes; second derivatives are then
+made by the reference, from the inputs. Where its own backward serves but `saved` is the reference's too, the
+mark `saves_as_reference` on it tells the tape so.
+
+Of several kernels the one with the highest priority whose guard takes the call computes it: `choose` decides
+that, and nothing else does.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from xpnn.backend.compiled import numba_installed
 from xpnn.backend.registry import Backend
 
+# Kernels that Numba compiles are asked before NumPy's own.
+COMPILED = 10
+
 
 class Kernel:
     """One version of one primitive for one backend."""
 
-    __slots__ = ("backend", "backward_function", "defers", "forward", "name", "when")
+    __slots__ = ("backend", "backward_function", "defers", "forward", "name", "priority", "when")
 
     def __init__(
-        self, backend: str, name: str, forward: Callable, when: Callable[..., bool] | None, defers: bool
+        self,
+        backend: str,
+        name: str,
+        forward: Callable,
+        when: Callable[..., bool] | None,
+        priority: int,
+        defers: bool,
     ) -> None:
         self.backend = backend
         self.name = name
         self.forward = forward
         self.when = when
+        self.priority = priority
         self.defers = defers
         self.backward_function: Callable | None = None
 
@@ -53,21 +77,26 @@ _disabled = False
 
 
 def kernel(
-    backend: str, name: str, when: Callable[..., bool] | None = None, defers: bool = False
+    backend: str,
+    name: str,
+    when: Callable[..., bool] | None = None,
+    priority: int = 0,
+    defers: bool = False,
 ) -> Callable[[Callable], Kernel]:
     """Decorate a forward to register it for `backend` under the primitive's `name`.
 
     Args:
-        when: is called as the forward would be, and says whether the kernel takes this call. Of several
-            kernels of one name the one registered last is asked first.
+        when: the guard: is called as the forward would be, and says whether the kernel takes this call.
+        priority: kernels with a higher one are asked first; of equal ones, that which was registered last.
         defers: whether it may return a promise in place of an array (see `Deferred`). Kernels that do are
             asked before those that don't.
     """
 
     def register(forward: Callable) -> Kernel:
-        entry = Kernel(backend, name, forward, when, defers)
-        others = _kernels.setdefault((backend, name), [])
-        others.insert(0 if defers else sum(other.defers for other in others), entry)
+        entry = Kernel(backend, name, forward, when, priority, defers)
+        entries = _kernels.setdefault((backend, name), [])
+        entries.insert(0, entry)
+        entries.sort(key=lambda other: (other.defers, other.priority), reverse=True)
         return entry
 
     return register
@@ -76,9 +105,8 @@ def kernel(
 def find_kernels(backend: Backend, name: str) -> list[Kernel]:
     """The kernels of a primitive for a backend; the backend's kernel modules are imported first.
 
-    Those that Numba compiles are imported last, so that they are asked first.
-
-    The list is the registry's own: a kernel registered later appears in it.
+    The list is the registry's own, in the order in which they are asked: a kernel registered later appears in
+    it.
     """
     if backend.name not in _loaded:
         if backend.kernels is not None:
@@ -89,15 +117,23 @@ def find_kernels(backend: Backend, name: str) -> list[Kernel]:
     return _kernels.setdefault((backend.name, name), [])
 
 
+def choose(kernels: list[Kernel], args: Sequence[Any], options: dict[str, Any]) -> Kernel | None:
+    """The kernel of those that `find_kernels` found that computes a call; None leaves it to the reference."""
+    for entry in kernels:
+        if entry.when is None or entry.when(*args, **options):
+            return entry
+    return None
+
+
 def choose_kernel(backend: Backend, name: str, *args: Any, **options: Any) -> Kernel:
     """The kernel that would compute a call of the primitive; for kernels that promise it.
 
     Raises: LookupError if none takes the call.
     """
-    for entry in find_kernels(backend, name):
-        if not entry.defers and (entry.when is None or entry.when(*args, **options)):
-            return entry
-    raise LookupError(f"no kernel {name} for {backend.name} takes this call")
+    entry = choose([entry for entry in find_kernels(backend, name) if not entry.defers], args, options)
+    if entry is None:
+        raise LookupError(f"no kernel {name} for {backend.name} takes this call")
+    return entry
 
 
 def registered_kernels() -> list[Kernel]:

@@ -13,6 +13,7 @@ from xpnn.backend import (
     Array,
     asarray,
     backend_of,
+    choose,
     find_kernels,
     item,
     kernels_enabled,
@@ -102,9 +103,9 @@ def _fastest(
 ) -> Callable[..., Any]:
     """The backend's own version of a function of several arrays and a value, or the reference."""
     if kernels_enabled():
-        for kernel in find_kernels(backend_of(gradients[0]), name):
-            if kernel.when is None or kernel.when(gradients, value):
-                return kernel.forward
+        kernel = choose(find_kernels(backend_of(gradients[0]), name), (gradients, value), {})
+        if kernel is not None:
+            return kernel.forward
     return reference
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from xpnn.autograd.core import TensorBase
-from xpnn.autograd.primitive import primitive
+from xpnn.autograd.primitive import Primitive
 from xpnn.backend import Array, is_array
 
 
@@ -22,11 +22,10 @@ def lift(function: Callable, name: str) -> Callable:
     1
     """
 
-    @primitive
-    def without_rule(*tensors: Array, result: Any) -> tuple[Any, tuple]:
+    def keep(*tensors: Array, result: Any) -> tuple[Any, tuple]:
         return result, ()
 
-    without_rule.name = name
+    without_rule = Primitive(keep, name)
 
     @functools.wraps(function, updated=())
     def lifted(*args: Any, **options: Any) -> Any:

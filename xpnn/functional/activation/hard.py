@@ -71,12 +71,12 @@ def hardswish(input: Array | Tensor) -> Any:
 
 
 @primitive
-def _clip(x, *, low, high):
+def _hardtanh(x, *, low, high):
     return _between(x, low, high), (x,)
 
 
-@_clip.backward
-def _clip_backward(gy, saved, needs, *, low, high):
+@_hardtanh.backward
+def _hardtanh_backward(gy, saved, needs, *, low, high):
     (x,) = saved
     return (gy * _inside(x, low, high),)
 
@@ -108,7 +108,7 @@ def _clipped(x: Any, low: float, high: float, subject: str) -> Any:
     check_floating(x, subject)
     if not low <= high:
         raise ArgumentError(f"expects min_val of at most max_val, got {low} and {high}", subject=subject)
-    return _clip(x, low=float(low), high=float(high))
+    return _hardtanh(x, low=float(low), high=float(high))
 
 
 def _between(x: Any, low: float, high: float) -> Any:

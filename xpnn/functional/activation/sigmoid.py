@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.autograd import Tensor, primitive
+from xpnn.autograd import Tensor, ops, primitive
 from xpnn.backend import Array, namespace
 from xpnn.functional.activation.rectified import mask
 from xpnn.functional.arguments import check_floating
@@ -79,19 +79,7 @@ def tanh(input: Array | Tensor) -> Any:
     [0.0, 1.0]
     """
     check_floating(input, "tanh")
-    return _tanh(input)
-
-
-@primitive
-def _tanh(x):
-    y = namespace(x).tanh(x)
-    return y, (y,)
-
-
-@_tanh.backward
-def _tanh_backward(gy, saved, needs):
-    (y,) = saved
-    return (gy * (1 - y * y),)
+    return ops.tanh(input)
 
 
 def silu(input: Array | Tensor) -> Any:

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from xpnn.backend import compiled, kernel, optional_import
+from xpnn.backend import COMPILED, compiled, kernel, optional_import
 from xpnn.kernels.numba.cache import announce, cache_folder, warn_not_kept
 
 # What the annotations of compiled functions stand for: arrays of so many axes, read or written, and numbers,
@@ -199,7 +199,7 @@ def compiled_kernel(
             return False
         return can_run(functions, dtype)
 
-    return kernel("numpy", name, when=guard, defers=defers)
+    return kernel("numpy", name, when=guard, priority=COMPILED, defers=defers)
 
 
 def can_run(functions: tuple[Compiled, ...], dtype: Any) -> bool:
