@@ -126,10 +126,12 @@ class Emitted:
 
     Args:
         make: is called once Numba is loaded, and returns what `numba.extending.intrinsic` makes.
+        sources: further files that the instructions depend on.
     """
 
-    def __init__(self, make: Callable[[], Any]) -> None:
+    def __init__(self, make: Callable[[], Any], *sources: str) -> None:
         self.make = make
+        self.sources = sources
         self.__doc__ = make.__doc__
         self._made: Any = None
 
@@ -143,7 +145,7 @@ class Emitted:
         return self._made
 
     def _sources(self) -> frozenset[str]:
-        return frozenset({self.make.__code__.co_filename})
+        return frozenset({self.make.__code__.co_filename, *self.sources})
 
 
 def compiled_function(function: Callable) -> Compiled:

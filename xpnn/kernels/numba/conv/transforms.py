@@ -15,8 +15,8 @@ from xpnn.kernels.numba.compiling import Emitted
 from xpnn.kernels.numba.products import lanes
 
 
-def transform(matrix: np.ndarray) -> Emitted:
-    """Instructions for M of (after, before) cells.
+def transform(matrix: np.ndarray, source: str) -> Emitted:
+    """Instructions for M of (after, before) cells, whose numbers stand in the file `source`.
 
     They are called with `(channels, source, row, column, target, row, column, plus)`.
 
@@ -57,7 +57,7 @@ def transform(matrix: np.ndarray) -> Emitted:
         return apply
 
     columns = range(matrix.shape[1])
-    return Emitted(make)
+    return Emitted(make, source)
 
 
 class _Cells:

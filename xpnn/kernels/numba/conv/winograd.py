@@ -35,8 +35,9 @@ from xpnn.kernels.numba.compiling import (
 from xpnn.kernels.numba.conv.packing import PACKING, aligned_empty, aligned_scratch, unpack
 from xpnn.kernels.numba.conv.transforms import transform
 from xpnn.kernels.numba.products import MOST_LANES, NOWHERE, add_products, copy_numbers, lanes, panel_width
+from xpnn.kernels.numpy.conv import winograd_matrices
 from xpnn.kernels.numpy.conv.layout import Windows, reversed_kernel, total_of
-from xpnn.kernels.numpy.conv.winograd import INPUT, KERNEL, OUTPUT
+from xpnn.kernels.numpy.conv.winograd_matrices import INPUT, KERNEL, OUTPUT, UPSTREAM
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 
 # For smaller ones the transforms cost as much as the products that they save.
@@ -53,11 +54,11 @@ _PRODUCTS = 36 / 16
 _CHUNK_BYTES = 512 * 1024
 _LARGE_CHUNK_BYTES = 2 * 1024 * 1024  # where the kernel is larger still, and is read anew for each
 
-_transform_input = transform(INPUT)
-_transform_upstream = transform(OUTPUT.T)
-_transform_output = transform(OUTPUT)
-_transform_kernel = transform(KERNEL)
-_transform_gradient = transform(KERNEL.T)
+_transform_input = transform(INPUT, winograd_matrices.__file__)
+_transform_upstream = transform(UPSTREAM, winograd_matrices.__file__)
+_transform_output = transform(OUTPUT, winograd_matrices.__file__)
+_transform_kernel = transform(KERNEL, winograd_matrices.__file__)
+_transform_gradient = transform(KERNEL.T, winograd_matrices.__file__)
 
 
 @inlined
