@@ -73,52 +73,32 @@ shapes = st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(3, 7), st.i
 
 
 @examples(60)
-@given(shapes, arrays(), st.booleans(), st.floats(-100, 100))
-def test_batch_norm(shape: tuple[int, ...], kind: Any, affine: bool, mean: float) -> None:
+@given(shapes, arrays(), st.booleans(), st.booleans(), st.booleans(), st.floats(-100, 100))
+def test_batch_norm(
+    shape: tuple[int, ...], kind: Any, affine: bool, residual: bool, relu: bool, mean: float
+) -> None:
     x, gy = array(shape, kind, mean), array(shape, kind)
     w, b = (array(shape[1:2], kind) if affine else None for _ in range(2))
+    r = array(shape, kind) * 10 if residual else None
+    if relu:  # nowhere near zero, where the mask hangs on the last digit
+        r = np.where(array(shape, kind) > 0, 50, -50).astype(x.dtype)
     gradients = (gy, array(shape[1:2], kind), array(shape[1:2], kind))
     scale = 1 + abs(mean) if kind["dtype"] == "float32" else 1 + mean**2  # of the digits that x has in common
-    compare(norm._batch_norm, (x, w, b), {"eps": 1e-5}, gradients, scale)
-    compare(norm._batch_norm, (x, w, b), {"eps": 1e-5}, (gy, None, None), scale)
+    options = {"eps": 1e-5, "relu": relu}
+    compare(norm._batch_norm, (x, w, b, r), options, gradients, scale)
+    compare(norm._batch_norm, (x, w, b, r), options, (gy, None, None), scale)
     statistics = array(shape[1:2], kind), np.abs(array(shape[1:2], kind))
-    compare(norm._batch_norm_inference, (x, *statistics, w, b), {"eps": 1e-5}, scale=scale)
-
-
-@examples(40)
-@given(shapes, arrays(), st.sampled_from(["", "x", "norm"]))
-def test_batch_norm_with_relu_and_shortcut(shape: tuple[int, ...], kind: Any, shortcut: str) -> None:
-    """Joined in one pass: equal to one after the other."""
-    inputs = [tensor(array(shape, kind), requires_grad=True) for _ in range(2)]
-    gy = array(shape, kind)
-
-    def run() -> list[np.ndarray]:
-        x, other = inputs
-        y = F.batch_norm(x, None, None, training=True)
-        if shortcut:
-            y = y + (other if shortcut == "x" else F.batch_norm(other, None, None, training=True))
-        y = F.relu(y)
-        second = F.relu(y * 0.5) + y  # so that relu has two gradients to add up
-        return [y.array, *(g.array for g in grad(second, inputs[: 2 if shortcut else 1], gy))]
-
-    results = run()
-    with reference_only():
-        expected = run()
-    near_zero = np.abs(expected[0]) < 1e-5  # where relu's mask hangs on the last digit
-    assert_same(results[0], expected[0])
-    if not near_zero[expected[0] > 0].any():
-        for result, other in zip(results[1:], expected[1:], strict=True):
-            assert_same(result, other, scale=10)
+    compare(norm._batch_norm_inference, (x, *statistics, w, b, r), options, scale=scale)
 
 
 def test_batch_norm_of_a_large_batch_with_a_jump() -> None:
     """Its mean is far from that of the rows that it is guessed from; threads share the sums."""
     x = np.random.default_rng(0).standard_normal((300, 8, 16, 16)) * 1e-3
     x[3::7] += 5
-    exact, _ = norm._batch_norm.forward(x, None, None, eps=1e-5)
+    exact, _ = norm._batch_norm.forward(x, None, None, None, eps=1e-5, relu=False)
     x = x.astype(np.float32)
     for lies in (x, np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)):
-        outputs, _ = run(norm._batch_norm, (lies, None, None), {"eps": 1e-5})
+        outputs, _ = run(norm._batch_norm, (lies, None, None, None), {"eps": 1e-5, "relu": False})
         for y, expected in zip(map(array_of, outputs), exact, strict=True):
             assert_same(y, expected.astype(np.float32))
 
@@ -312,7 +292,7 @@ def test_what_is_no_number_is_not_lost(value: float) -> None:
             compare(primitive, (x,), {}, np.ones_like(x))
         compare(pool._max_pool, (x,), WINDOW)
         if np.isnan(value):
-            y, _ = run(norm._batch_norm, (x, None, None), {"eps": 1e-5})
+            y, _ = run(norm._batch_norm, (x, None, None, None), {"eps": 1e-5, "relu": False})
             assert np.isnan(array_of(y[0])[:, 1]).all()
             assert np.isfinite(array_of(y[0])[:, 0]).all()
 
@@ -341,10 +321,10 @@ def test_empty_arrays_are_left_to_others() -> None:
     x = np.ones((0, 4, 3, 3), dtype=np.float32)
     compare(activation._relu, (x,), {}, x)
     for primitive, options in (
-        (norm._batch_norm, {"eps": 1e-5}),
+        (norm._batch_norm, {"eps": 1e-5, "relu": False}),
         (layer._layer_norm, {"features": 1, "eps": 1e-5}),
     ):
-        assert compiled_entry(primitive, (x, None, None), options) is None
+        assert compiled_entry(primitive, (x, None, None, None), options) is None
     assert compiled_entry(pool._max_pool, (x,), WINDOW) is None
 
 

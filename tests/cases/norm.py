@@ -89,6 +89,38 @@ def layer_inputs(*shape, affine=True):
     return make
 
 
+def joined_inputs(make):
+    """With a residual behind the others."""
+
+    def more(rng, **options):
+        x, *others = make(rng)
+        return x, *others, rng.standard_normal(x.shape)
+
+    return more
+
+
+def joined(x, mean, variance, w, b, residual, **options):
+    return F.batch_norm(x, mean, variance, w, b, residual=residual, **options)
+
+
+def torch_joined(torch, x, mean, variance, w, b, residual, training, relu):
+    y = torch.nn.functional.batch_norm(x, mean, variance, w, b, training=training) + residual
+    return torch.relu(y) if relu else y
+
+
+def naive_joined(x, mean, variance, w, b, residual, training, relu):
+    y = naive_batch_norm(x, mean, variance, w, b, training) + residual
+    return np.maximum(y, 0) if relu else y
+
+
+def torch_rectified(torch, x, mean, variance, w, b, relu, **options):
+    return torch.relu(torch.nn.functional.batch_norm(x, mean, variance, w, b, **options))
+
+
+def naive_rectified(x, mean, variance, w, b, relu, **options):
+    return np.maximum(naive_batch_norm(x, mean, variance, w, b, **options), 0)
+
+
 def batch_case(name, make, options, torch=torch_batch_norm, **more):
     return Case(name, F.batch_norm, inputs=make, options=options, torch=torch, naive=naive_batch_norm, **more)
 
@@ -159,6 +191,47 @@ CASES = [
         inference_inputs(2, 3, affine=False),
         [{}],
         differentiable=(0,),
+    ),
+    Case(
+        "batch_norm and relu",
+        F.batch_norm,
+        inputs=training_inputs(4, 2, 2, 2),
+        options=grid(training=True, relu=True),
+        torch=torch_rectified,
+        naive=naive_rectified,
+        batched=(),
+    ),
+    Case(
+        "batch_norm and a residual",
+        joined,
+        inputs=joined_inputs(training_inputs(3, 2, 2, 2)),
+        options=grid(training=True, relu=[False, True]),
+        torch=torch_joined,
+        naive=naive_joined,
+        batched=(),
+        errors=[
+            bad(
+                ShapeError,
+                r"batch_norm expects residual of shape \(4, 2\), got \(4, 1\)",
+                inputs=lambda rng: (np.ones((4, 2)), None, None, None, None, np.ones((4, 1))),
+                training=True,
+            ),
+            bad(
+                DTypeError,
+                r"batch_norm expects input and residual of one element type, got float64 and float32",
+                inputs=lambda rng: (*(np.ones((4, 2)), *[None] * 4), np.ones((4, 2), dtype=np.float32)),
+                training=True,
+            ),
+        ],
+    ),
+    Case(
+        "batch_norm at test time and a residual",
+        joined,
+        inputs=joined_inputs(inference_inputs(2, 3, 2)),
+        options=grid(training=False, relu=[False, True]),
+        torch=torch_joined,
+        naive=naive_joined,
+        differentiable=(0, 3, 4, 5),
     ),
     Case(
         "batch_norm_with_statistics",

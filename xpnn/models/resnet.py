@@ -2,7 +2,8 @@
 
 A block adds what it computes to its input. Where it changes the size or the channels, the input passes
 through a projection of its own, a 1 x 1 convolution with batch norm (`downsample`). The bottleneck has
-its stride in the 3 x 3 convolution, as torchvision does ("ResNet v1.5").
+its stride in the 3 x 3 convolution, as torchvision does ("ResNet v1.5"). Batch norm, the sum and relu are
+computed in one pass over memory (see `norm_relu`).
 
 See: He, Zhang, Ren & Sun (2016), "Deep residual learning for image recognition".
 """
@@ -11,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn import functional as F
 from xpnn import nn
+from xpnn.models.fusion import norm_relu
 from xpnn.models.registry import register
 
 
@@ -32,16 +33,16 @@ class BasicBlock(nn.Module):
     ) -> None:
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU()
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         self.downsample = downsample
 
     def forward(self, input: Any) -> Any:
         """(N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
-        x = F.relu(self.bn1(self.conv1(input)))
-        x = self.bn2(self.conv2(x))
+        x = norm_relu(self.bn1, self.relu, self.conv1(input))
         shortcut = input if self.downsample is None else self.downsample(input)
-        return F.relu(x + shortcut)
+        return norm_relu(self.bn2, self.relu, self.conv2(x), shortcut)
 
 
 class Bottleneck(nn.Module):
@@ -64,15 +65,15 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
         self.conv3 = nn.Conv2d(channels, channels * self.expansion, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(channels * self.expansion)
+        self.relu = nn.ReLU()
         self.downsample = downsample
 
     def forward(self, input: Any) -> Any:
         """(N, in_channels, H, W) to (N, 4 channels, H / stride, W / stride)."""
-        x = F.relu(self.bn1(self.conv1(input)))
-        x = F.relu(self.bn2(self.conv2(x)))
-        x = self.bn3(self.conv3(x))
+        x = norm_relu(self.bn1, self.relu, self.conv1(input))
+        x = norm_relu(self.bn2, self.relu, self.conv2(x))
         shortcut = input if self.downsample is None else self.downsample(input)
-        return F.relu(x + shortcut)
+        return norm_relu(self.bn3, self.relu, self.conv3(x), shortcut)
 
 
 class ResNet(nn.Module):
@@ -111,7 +112,7 @@ class ResNet(nn.Module):
 
     def forward(self, input: Any) -> Any:
         """(N, in_channels, H, W) to the scores (N, num_classes)."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(input))))
+        x = self.maxpool(norm_relu(self.bn1, self.relu, self.conv1(input)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(self.flatten(self.avgpool(x)))
 

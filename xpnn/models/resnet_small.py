@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn import functional as F
 from xpnn import nn
 from xpnn.backend import ArgumentError, device_of, namespace
+from xpnn.models.fusion import norm_relu
 from xpnn.models.registry import register
 from xpnn.models.resnet import BasicBlock, initialise, project, stage
 
@@ -81,6 +81,7 @@ class SmallResNet(nn.Module):
         fit = _SHORTCUTS[shortcut]
         self.conv1 = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
+        self.relu = nn.ReLU()
         self.layer1 = stage(BasicBlock, 16, 16, count, 1, fit)
         self.layer2 = stage(BasicBlock, 16, 32, count, 2, fit)
         self.layer3 = stage(BasicBlock, 32, 64, count, 2, fit)
@@ -92,7 +93,7 @@ class SmallResNet(nn.Module):
 
     def forward(self, input: Any) -> Any:
         """(N, in_channels, H, W) to the scores (N, num_classes)."""
-        x = F.relu(self.bn1(self.conv1(input)))
+        x = norm_relu(self.bn1, self.relu, self.conv1(input))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.fc(self.dropout(self.flatten(self.avgpool(x))))
 

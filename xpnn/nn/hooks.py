@@ -37,6 +37,12 @@ def add_hook(hooks: dict[int, Any], entry: Any, prepend: bool = False) -> Remova
     return RemovableHandle(hooks, key)
 
 
+def has_hooks(module: Module) -> bool:
+    """Whether somebody watches the module's calls."""
+    hooks = module._hooks
+    return hooks is not None and bool(hooks.before or hooks.after or hooks.backward)
+
+
 def call_with_hooks(module: Module, hooks: Hooks, args: tuple, kwargs: dict[str, Any]) -> Any:
     """`module.forward(*args, **kwargs)` with all hooks called around it."""
     for hook, with_kwargs in list(hooks.before.values()):

@@ -11,7 +11,8 @@ from typing import Any
 
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import ArgumentError, Array, ShapeError, is_tensor, namespace
-from xpnn.functional.arguments import check_floating, check_same_dtype, raw_array, shape_of
+from xpnn.functional.activation.rectified import mask
+from xpnn.functional.arguments import check_floating, check_same_dtype, check_shape, raw_array, shape_of
 
 __all__ = ["batch_norm", "batch_norm_with_statistics", "running_statistics"]
 
@@ -25,6 +26,9 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    *,
+    residual: Array | Tensor | None = None,
+    relu: bool = False,
 ) -> Any:
     """Give every channel the mean `bias` and the standard deviation `weight`, over batch and space.
 
@@ -42,12 +46,17 @@ def batch_norm(
     Buffer) gets a new array; a raw array is refused, because this library does not write into arrays.
     Otherwise m and v are the running statistics, and gx = weight / sqrt(v + eps) gy.
 
+    `residual` and `relu`, which PyTorch lacks, are for the end of a residual block: the result is
+    `relu(y + residual)`. They save passes over memory, as what is normalised is not written and read again.
+
     Args:
         input: (N, C, ...), floating.
         running_mean, running_var: (C,); both may be None in training.
         weight, bias: (C,) or None, which is 1 and 0.
         momentum: the part of the batch in the new running statistics.
         eps: keeps the root away from zero, at test time too.
+        residual: what is added to the result, like the input; None adds nothing.
+        relu: whether what is negative is then cut off.
 
     Raises: ShapeError if sizes do not fit, or for fewer than two elements per channel in training;
     ArgumentError if running statistics are missing at test time, or are raw arrays in training.
@@ -66,8 +75,10 @@ def batch_norm(
                 subject="batch_norm",
                 hint="Pass training=True to use the statistics of the batch",
             )
-        _check_channels(input, running_mean, running_var, weight, bias)
-        return _batch_norm_inference(input, running_mean, running_var, weight, bias, eps=float(eps))
+        _check_channels(input, running_mean, running_var, weight, bias, residual)
+        return _batch_norm_inference(
+            input, running_mean, running_var, weight, bias, residual, eps=float(eps), relu=relu
+        )
 
     for running in (running_mean, running_var):
         if running is not None and not is_tensor(running):
@@ -77,8 +88,8 @@ def batch_norm(
                 subject="batch_norm",
                 hint="Pass None, and use batch_norm_with_statistics and running_statistics",
             )
-    _check_channels(input, running_mean, running_var, weight, bias)
-    y, mean, variance = batch_norm_with_statistics(input, weight, bias, eps)
+    _check_channels(input, running_mean, running_var, weight, bias, residual)
+    y, mean, variance = batch_norm_with_statistics(input, weight, bias, eps, residual=residual, relu=relu)
     if running_mean is not None and running_var is not None:
         running_mean.array, running_var.array = running_statistics(
             running_mean, running_var, mean, variance, _count(input), momentum
@@ -91,6 +102,9 @@ def batch_norm_with_statistics(
     weight: Array | Tensor | None = None,
     bias: Array | Tensor | None = None,
     eps: float = 1e-5,
+    *,
+    residual: Array | Tensor | None = None,
+    relu: bool = False,
 ) -> tuple[Any, Any, Any]:
     """`batch_norm` in training, as a pure function: (y, mean, variance) of the batch, the variance with 1/N.
 
@@ -98,6 +112,7 @@ def batch_norm_with_statistics(
 
     Args:
         input: (N, C, ...), floating. weight, bias: (C,) or None.
+        residual, relu: as of `batch_norm`.
 
     Returns: y like the input; mean (C,); variance (C,).
 
@@ -108,14 +123,14 @@ def batch_norm_with_statistics(
     >>> mean.tolist(), variance.tolist()
     ([2.0], [1.0])
     """
-    _check_channels(input, None, None, weight, bias)
+    _check_channels(input, None, None, weight, bias, residual)
     if _count(input) == 1:
         raise ShapeError(
             f"expects more than one value per channel in training, got an input of shape {shape_of(input)}",
             subject="batch_norm",
             hint="Use larger batches (DataLoader(drop_last=True)), or eval() for a single sample",
         )
-    return _batch_norm(input, weight, bias, eps=float(eps))
+    return _batch_norm(input, weight, bias, residual, eps=float(eps), relu=relu)
 
 
 def running_statistics(
@@ -151,23 +166,23 @@ def running_statistics(
 
 
 @primitive
-def _batch_norm(x, w, b, *, eps):
+def _batch_norm(x, w, b, residual, *, eps, relu):
     """Normalise by the statistics of the batch, which are outputs as well."""
     mean = _mean_over_batch(x)
     centred = x - _channels(mean, x)
     variance = _mean_over_batch(centred * centred)
-    y = centred * _channels(_scale(variance, w, eps), x)
-    if b is not None:
-        y += _channels(b, x)
-    return (y, mean, variance), (x, w, mean, variance)
+    y = _finished(centred * _channels(_scale(variance, w, eps), x), b, residual, relu)
+    return (y, mean, variance), (x, w, mean, variance, y if relu else None)
 
 
 @_batch_norm.backward
-def _batch_norm_backward(gradients, saved, needs, *, eps):
-    x, w, mean, variance = saved
+def _batch_norm_backward(gradients, saved, needs, *, eps, relu):
+    x, w, mean, variance, y = saved
     gy, gmean, gvariance = gradients
     if gy is None:
         gy = namespace(x).zeros_like(x)
+    if relu:
+        gy = gy * mask(y > 0, y)
     centred = x - _channels(mean, x)
     inverse = _scale(variance, None, eps)  # h = centred * inverse
     gb = _sum_over_batch(gy)
@@ -184,23 +199,23 @@ def _batch_norm_backward(gradients, saved, needs, *, eps):
         if gvariance is not None:
             slope = slope + 2 * gvariance / count
         gx = gy * _channels(scale, x) + centred * _channels(slope, x) + _channels(shift, x)
-    return gx, gw, gb
+    return gx, gw, gb, gy
 
 
 @primitive
-def _batch_norm_inference(x, mean, variance, w, b, *, eps):
+def _batch_norm_inference(x, mean, variance, w, b, residual, *, eps, relu):
     """Normalise by given statistics."""
-    y = (x - _channels(mean, x)) * _channels(_scale(variance, w, eps), x)
-    if b is not None:
-        y += _channels(b, x)
-    return y, (x, mean, variance, w)
+    y = _finished((x - _channels(mean, x)) * _channels(_scale(variance, w, eps), x), b, residual, relu)
+    return y, (x, mean, variance, w, y if relu else None)
 
 
 @_batch_norm_inference.backward
-def _batch_norm_inference_backward(gy, saved, needs, *, eps):
-    x, mean, variance, w = saved
+def _batch_norm_inference_backward(gy, saved, needs, *, eps, relu):
+    x, mean, variance, w, y = saved
     gx = gmean = gvariance = gw = gb = None
     scale = _scale(variance, w, eps)
+    if relu:
+        gy = gy * mask(y > 0, y)
     if needs[0]:
         gx = gy * _channels(scale, x)
     if needs[1] or needs[4]:
@@ -209,7 +224,18 @@ def _batch_norm_inference_backward(gy, saved, needs, *, eps):
     if needs[2] or needs[3]:
         gw = _sum_over_batch(gy * (x - _channels(mean, x))) * _scale(variance, None, eps)
         gvariance = -0.5 * scale * gw * _scale(variance, None, eps)
-    return gx, gmean, gvariance, gw, gb
+    return gx, gmean, gvariance, gw, gb, gy
+
+
+def _finished(y: Any, b: Any, residual: Any, relu: bool) -> Any:
+    """What follows on the product with the scale."""
+    if b is not None:
+        y += _channels(b, y)
+    if residual is not None:
+        y = y + residual
+    if relu:
+        y = namespace(y).maximum(y, namespace(y).zeros_like(y))
+    return y
 
 
 def _scale(variance: Any, w: Any, eps: float) -> Any:
@@ -237,11 +263,9 @@ def _count(x: Any) -> int:
     return prod(x.shape[:1]) * prod(x.shape[2:])
 
 
-def _mean_over_features(x: Any, features: int) -> Any:
-    return namespace(x).mean(x, axis=tuple(range(x.ndim - features, x.ndim)), keepdims=True)
-
-
-def _check_channels(x: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any) -> None:
+def _check_channels(
+    x: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, residual: Any
+) -> None:
     check_floating(x, "batch_norm")
     if x.ndim < 2:
         raise ShapeError(
@@ -258,4 +282,5 @@ def _check_channels(x: Any, running_mean: Any, running_var: Any, weight: Any, bi
                 subject="batch_norm",
                 hint=f"Did you mean num_features={channels}?",
             )
-    check_same_dtype("batch_norm", x, weight=weight, bias=bias)
+    check_shape(residual, shape_of(x), "batch_norm", "residual")
+    check_same_dtype("batch_norm", x, weight=weight, bias=bias, residual=residual)

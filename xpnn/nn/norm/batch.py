@@ -62,8 +62,8 @@ class _BatchNorm(Module):
             init.ones_(self.weight)
             init.zeros_(self.bias)
 
-    def forward(self, input: Any) -> Any:
-        """(N, num_features, ...) to the same."""
+    def forward(self, input: Any, *, residual: Any = None, relu: bool = False) -> Any:
+        """(N, num_features, ...) to the same; `residual` and `relu` are those of `functional.batch_norm`."""
         check_rank(input, self.ranks, "batch_norm", self.layout)
         learns = self.training and self.running_mean is not None and not recomputing()
         by_batch = self.training or self.running_mean is None
@@ -77,6 +77,8 @@ class _BatchNorm(Module):
             training=by_batch,
             momentum=self._count_batch() if learns else 0.0,
             eps=self.eps,
+            residual=residual,
+            relu=relu,
         )
 
     def _count_batch(self) -> Any:

@@ -1,10 +1,7 @@
-"""Batch norm in two passes over memory each way, with relu and a shortcut in the same passes.
+"""Batch norm in two passes over memory each way, with a residual and relu in the same passes.
 
-What is promised and what joins in is as in `kernels.numpy.batch_norm`, and so are the matrices whose columns
-belong to one channel each. Sums are made in float32 over 32 rows, and in float64 from there on.
-
-128 channels-last images of 16 channels, 32x32, in float32, with relu, forward and backward, take 3.8 ms on
-one thread, in plain NumPy 6.3, in PyTorch 3.7; with a shortcut 4.5, 10.1 and 6.5.
+The matrices whose columns belong to one channel each are those of `kernels.numpy.norm.batch`. Sums are made
+in float32 over 32 rows, and in float64 from there on.
 """
 
 from __future__ import annotations
@@ -15,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend import array_of, saves_as_reference, takes_deferred
+from xpnn.backend import saves_as_reference
 from xpnn.kernels.numba.compiling import (
     In1,
     In2,
@@ -26,10 +23,8 @@ from xpnn.kernels.numba.compiling import (
     compiled_kernel,
     inlined,
 )
-from xpnn.kernels.numpy.norm.batch import Channels, MaskedGradient, Normalised, linear_gradient, normalised
+from xpnn.kernels.numpy.norm.batch import Channels, Vector, linear_gradient, scale_and_shift
 from xpnn.kernels.numpy.parallel import parallel
-
-Vector = np.ndarray | None
 
 _NO_LIMIT = math.nan  # no number compares with it
 
@@ -100,13 +95,11 @@ def _normalise(x: In2, scale: In1, shift: In1, low: Real, y: Out2) -> None:
 
 
 @compiled_function
-def _normalise_and_add(
-    x: In2, scale: In1, shift: In1, other: In2, other_scale: In1, low: Real, y: Out2
-) -> None:
+def _normalise_and_add(x: In2, scale: In1, shift: In1, residual: In2, low: Real, y: Out2) -> None:
     for i in range(x.shape[0]):
-        row, more, out = x[i], other[i], y[i]
+        row, more, out = x[i], residual[i], y[i]
         for j in range(scale.size):
-            v = row[j] * scale[j] + shift[j] + more[j] * other_scale[j]
+            v = row[j] * scale[j] + shift[j] + more[j]
             out[j] = low if v <= low else v
 
 
@@ -118,13 +111,6 @@ def _mask(gy: In2, y: In2, gx: Out2) -> None:
 
 
 @compiled_function
-def _mask_sum(gy: In2, more: In2, y: In2, gx: Out2) -> None:
-    for i in range(y.shape[0]):
-        for j in range(y.shape[1]):
-            gx[i, j] = gy[i, j] + more[i, j] if y[i, j] > 0 else 0
-
-
-@compiled_function
 def _combine(x: In2, gy: In2, slope: In1, shift: In1, scale: In1, gx: Out2) -> None:
     """slope x + shift + scale gy."""
     for i in range(x.shape[0]):
@@ -133,118 +119,94 @@ def _combine(x: In2, gy: In2, slope: In1, shift: In1, scale: In1, gx: Out2) -> N
             out[j] = slope[j] * row[j] + shift[j] + scale[j] * above[j]
 
 
-class CompiledNormalised(Normalised):
-    """The promise, kept in one pass by compiled code."""
-
-    __slots__ = ()
-
-    def compute(self) -> np.ndarray:
-        """All of it."""
-        layout = Channels(self.x)
-        y, out = layout.empty()
-        x, scale, low = layout.rows(self.x), layout.spread(self.scale), 0.0 if self.relu else _NO_LIMIT
-        if self.residual is None:
-            shift = layout.spread(self.shift)
-            _over_rows(layout, 1, lambda part: _normalise(x[part], scale, shift, low, out[part]))
-            return y
-        other, total, other_scale = self.residual, self.shift, np.ones(layout.channels)
-        if isinstance(self.residual, Normalised):  # a shortcut with a batch norm of its own
-            shortcut = self.residual
-            other, total, other_scale = shortcut.x, total + shortcut.shift, shortcut.scale
-        more, shift, other_scale = layout.rows(other), layout.spread(total), layout.spread(other_scale)
-        _over_rows(
-            layout,
-            2,
-            lambda part: _normalise_and_add(x[part], scale, shift, more[part], other_scale, low, out[part]),
-        )
-        return y
-
-    def masked(self, gradients: tuple) -> MaskedGradient:
-        """What relu passes on."""
-        return CompiledMaskedGradient(gradients, self.array())
-
-
-class CompiledMaskedGradient(MaskedGradient):
-    """The promise, kept in one pass by compiled code."""
-
-    __slots__ = ()
-
-    def compute(self) -> np.ndarray:
-        """All of it."""
-        layout = Channels(self.y)
-        g, out = layout.empty()
-        mask = self.writer(layout, out)
-        _over_rows(layout, 2, mask)
-        return g
-
-    def writer(self, layout: Channels, out: np.ndarray) -> Callable[[slice], None]:
-        """A function that writes some rows."""
-        y, first, *others = map(layout.rows, (self.y, *map(array_of, self.gradients)))
-        if others:
-            return lambda part: _mask_sum(first[part], others[0][part], y[part], out[part])
-        return lambda part: _mask(first[part], y[part], out[part])
-
-
 def _is_batch(x: np.ndarray, *_: Any, **__: Any) -> bool:
     return x.ndim >= 2 and x.size > 0
 
 
 @compiled_kernel(
     "batch_norm",
-    *(_moments, _gradient_sums, _normalise, _normalise_and_add, _mask, _mask_sum, _combine),
+    *(_moments, _gradient_sums, _normalise, _normalise_and_add, _mask, _combine),
     when=_is_batch,
-    defers=True,
 )
-def batch_norm(x: np.ndarray, w: Vector, b: Vector, *, eps: float) -> tuple[tuple, tuple]:
+def batch_norm(
+    x: np.ndarray, w: Vector, b: Vector, residual: np.ndarray | None, *, eps: float, relu: bool
+) -> tuple[tuple, tuple]:
     """The reference's `_batch_norm`."""
     layout = Channels(x)
     rows = layout.rows(x)
     sample = rows[:: max(len(rows) // _SAMPLE, 1)].mean(axis=0)
     mean, variance = _statistics(layout, rows, layout.gather(sample) / layout.repeats)
-    y = normalised(x, mean, variance, w, b, eps, CompiledNormalised)
-    return (y, mean, variance), (x, w, mean, variance)
+    y = _normalised(layout, rows, *scale_and_shift(mean, variance, w, b, eps), residual, relu)
+    return (y, mean, variance), (x, w, mean, variance, y if relu else None)
 
 
 @batch_norm.backward
 @saves_as_reference
-@takes_deferred
-def _batch_norm_backward(gradients: tuple, saved: tuple, needs: tuple[bool, ...], *, eps: float) -> tuple:
-    x, _, mean, _ = saved
-    gy = gradients[0]
+def _batch_norm_backward(
+    gradients: tuple, saved: tuple, needs: tuple[bool, ...], *, eps: float, relu: bool
+) -> tuple:
+    x, _, mean, _, y = saved
+    gy = np.zeros_like(x) if gradients[0] is None else gradients[0]
     layout = Channels(x)
     rows, means = layout.rows(x), layout.spread(mean)
-    promise = gy if isinstance(gy, CompiledMaskedGradient) and gy._array is None else None
-    if promise is not None:
-        g, g_rows = layout.empty()
-        write = promise.writer(layout, g_rows)
-    else:
-        g_rows = layout.rows(np.zeros_like(x) if gy is None else array_of(gy))
+    above = g_rows = layout.rows(gy)
+    if relu:
+        gy, g_rows = layout.empty()
+        y_rows = layout.rows(y)
 
     def add_up(chunk: slice) -> np.ndarray:
-        if promise is not None:
-            write(chunk)
+        if relu:
+            _mask(above[chunk], y_rows[chunk], g_rows[chunk])
         sums = np.zeros((2, layout.width))
         _gradient_sums(g_rows[chunk], rows[chunk], means, sums)
         return sums
 
     gb, centred = map(layout.gather, sum(layout.for_chunks(add_up, passes=3)))
-    if promise is not None:
-        promise._array = g
     slope, shift, scale, gw = linear_gradient(layout, saved, gradients, gb, centred, eps)
     gx = None
     if needs[0]:
         vectors = [layout.spread(v) for v in (slope, shift, scale)]
-        gx, out = layout.empty()
+        gx, out = (gy, g_rows) if relu and not needs[3] else layout.empty()
         _over_rows(layout, 2, lambda part: _combine(rows[part], g_rows[part], *vectors, out[part]))
-    return gx, gw.astype(x.dtype), gb.astype(x.dtype)
+    return gx, gw.astype(x.dtype), gb.astype(x.dtype), gy if needs[3] else None
 
 
-@compiled_kernel("batch_norm_inference", _normalise, _normalise_and_add, when=_is_batch, defers=True)
+@compiled_kernel("batch_norm_inference", _normalise, _normalise_and_add, when=_is_batch)
 def batch_norm_inference(
-    x: np.ndarray, mean: np.ndarray, variance: np.ndarray, w: Vector, b: Vector, *, eps: float
-) -> tuple[Normalised, tuple]:
+    x: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    w: Vector,
+    b: Vector,
+    residual: np.ndarray | None,
+    *,
+    eps: float,
+    relu: bool,
+) -> tuple[np.ndarray, tuple]:
     """The reference's `_batch_norm_inference`."""
-    return normalised(x, mean, variance, w, b, eps, CompiledNormalised), (x, mean, variance, w)
+    layout = Channels(x)
+    factors = scale_and_shift(mean, variance, w, b, eps)
+    y = _normalised(layout, layout.rows(x), *factors, residual, relu)
+    return y, (x, mean, variance, w, y if relu else None)
+
+
+def _normalised(
+    layout: Channels,
+    x: np.ndarray,
+    scale: np.ndarray,
+    shift: np.ndarray,
+    residual: np.ndarray | None,
+    relu: bool,
+) -> np.ndarray:
+    """`scale x + shift`, plus the residual, through relu."""
+    y, out = layout.empty()
+    scale, shift, low = layout.spread(scale), layout.spread(shift), 0.0 if relu else _NO_LIMIT
+    if residual is None:
+        _over_rows(layout, 1, lambda part: _normalise(x[part], scale, shift, low, out[part]))
+        return y
+    more = layout.rows(residual)
+    _over_rows(layout, 2, lambda part: _normalise_and_add(x[part], scale, shift, more[part], low, out[part]))
+    return y
 
 
 def _statistics(

@@ -1,5 +1,5 @@
 """Activations, in NumPy."""
 
-from xpnn.kernels.numpy.activation import pointwise, rectified, softmax
+from xpnn.kernels.numpy.activation import pointwise, softmax
 
-__all__ = ["pointwise", "rectified", "softmax"]
+__all__ = ["pointwise", "softmax"]

@@ -19,12 +19,13 @@ import numpy as np
 from xpnn.backend import (
     Deferred,
     array_of,
+    choose_kernel,
+    find_backend,
     kernel,
     saves_as_reference,
     takes_deferred,
 )
 from xpnn.kernels.numpy.activation import pointwise as activation
-from xpnn.kernels.numpy.activation.rectified import kernel_at_once
 from xpnn.kernels.numpy.conv import tiles as conv_tiles
 from xpnn.kernels.numpy.conv.layout import Pairs
 from xpnn.kernels.numpy.conv.tiles import Piece, Tiles
@@ -199,3 +200,8 @@ def _conv_backward(gy: Any, saved: tuple, needs: tuple[bool, ...], **options: An
         return gy.pull_back(x, w, options["padding"], needs)
     plain = kernel_at_once("conv", x, w, None, **options)
     return plain.backward_function(array_of(gy), (x, w), needs, **options)
+
+
+def kernel_at_once(name: str, *args: Any, **options: Any) -> Any:
+    """What computes a call at once, compiled or not."""
+    return choose_kernel(find_backend("numpy"), name, *args, **options)
