@@ -48,6 +48,15 @@ TOP_LEVEL = {
     *(".ci", ".git", ".gitignore", "LICENSE", "README.md", "pyproject.toml"),
     *("ci", "examples", "tests", "xpnn"),
 }
+# Families have one name on every floor; beside them a floor has files and folders that serve all of them.
+FLOORS = {
+    "xpnn/functional": {"arguments", "windows"},
+    "xpnn/nn": {
+        *("containers", "hooks", "init", "location", "module", "parameter", "state", "summary", "utils"),
+    },
+    "tests/cases": {"case", "layer", "oracles", "refusals"},
+}
+NO_FAMILY = {"ops", "optim", "products"}  # kernels of what autograd and optim compute
 
 
 def name_of(path: Path) -> str:
@@ -124,6 +133,26 @@ def test_init_files_hold_no_code(path: Path) -> None:
         assert ok, f"{name_of(path)}:{node.lineno}: code in an __init__ file"
 
 
+def test_families_have_one_name_on_every_floor() -> None:
+    floors = {floor: rooms(ROOT / floor) - others for floor, others in FLOORS.items()}
+    families = set().union(*floors.values())
+    assert floors["tests/cases"] == families, "every family has its cases"
+    for path in (PACKAGE / "kernels").rglob("*.py"):
+        room = path.relative_to(PACKAGE / "kernels").parts[1:2]
+        if re.search(r"^@?\w*kernel\(", path.read_text(), re.MULTILINE):
+            assert Path(*room).stem in families | NO_FAMILY, f"{name_of(path)}: kernels of which family?"
+
+
+@pytest.mark.parametrize("floor", ["xpnn/functional", "xpnn/nn"])
+def test_init_files_name_no_layers(floor: str) -> None:
+    """A family's `__all__` is its export; the file above re-exports families and submodules."""
+    for node in tree_of(ROOT / floor / "__init__.py").body:
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                whole = alias.name == "*" or alias.name in rooms(ROOT / floor)
+                assert whole, f"{floor}/__init__.py:{node.lineno}: names {alias.name}"
+
+
 @each_module
 def test_public_things_are_explained_and_typed(path: Path) -> None:
     assert path.name == "__init__.py" or ast.get_docstring(tree_of(path)), f"{name_of(path)}: no docstring"
@@ -187,6 +216,11 @@ def test_import_is_quick(record_property: Callable[[str, object], None]) -> None
     seconds = int(cumulative[1]) / 1e6
     record_property("import_seconds", seconds)
     assert seconds < 3.0
+
+
+def rooms(folder: Path) -> set[str]:
+    """The names of the modules and packages in a folder."""
+    return {path.stem for path in folder.iterdir() if path.stem[:2] != "__" and not path.name.startswith(".")}
 
 
 def package_of(path: Path) -> str:

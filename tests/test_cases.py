@@ -6,15 +6,20 @@ What is done with a case is said at `Case` (tests/cases/case.py).
 from __future__ import annotations
 
 import importlib.util
+import inspect
+import re
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 from cases.case import Bad, Case, all_cases, describe
-from targets import CHOSEN, Target
+from cases.refusals import SharedRefusal, shared_refusals
+from targets import CHOSEN, TARGETS, Target, missing
 
+import xpnn.functional as F
 from xpnn.autograd import Tensor, grad
 from xpnn.backend import (
     cheap_to_read,
@@ -35,6 +40,9 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 # time. They run the same lines as the others, so that in some tests the first options of a case must do for
 # them, unless `--slow` is given.
 SAMPLED = ("jax", "strict", "read_only")
+
+# Public functions of no arrays: doctests hold them.
+WITHOUT_CASE = {"conv_output_size", "conv_transpose_output_size"}
 
 
 def everywhere(case: Case, target: Target) -> bool:
@@ -66,6 +74,8 @@ def has_kernels(case: Case, target: Target) -> bool:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Runs a test on every case, options and target that its plan (below) lets through."""
+    if "case" not in metafunc.fixturenames:
+        return
     targets = metafunc.config.stash[CHOSEN]
     if metafunc.function is test_refusal:
         refusals = [
@@ -75,6 +85,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             for i, refusal in enumerate(case.errors)
         ]
         metafunc.parametrize(("case", "refusal", "backend"), refusals, indirect=["backend"])
+        return
+    if metafunc.function is test_shared_refusals:
+        runs = [
+            pytest.param(case, target, id=f"{target}-{case}")
+            for target in targets
+            for case in CASES
+            if case.checks
+        ]
+        metafunc.parametrize(("case", "backend"), runs, indirect=["backend"])
         return
     applies, sampled = PLANS[metafunc.function]
     everything = metafunc.config.getoption("--slow")
@@ -86,6 +105,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for options in (case.options if everything or target.name not in sampled else case.options[:1])
     ]
     metafunc.parametrize(("case", "options", "backend"), runs, indirect=["backend"])
+
+
+def test_every_function_has_a_case() -> None:
+    public = {name for name, value in vars(F).items() if inspect.isfunction(value)}
+    missing = public - {case.name.split()[0] for case in CASES}
+    assert missing == WITHOUT_CASE, f"write a Case in tests/cases for {', '.join(missing - WITHOUT_CASE)}"
 
 
 def test_forward(case: Case, options: dict[str, Any], backend: Target) -> None:
@@ -215,6 +240,21 @@ def test_refusal(case: Case, refusal: Bad, backend: Target) -> None:
         case.function(*tensors, **options)
 
 
+def test_shared_refusals(case: Case, backend: Target) -> None:
+    """What all functions refuse alike, for raw arrays and for Tensors."""
+    library = another_library(backend)
+    for refusal in shared_refusals(case):
+        if refusal.foreign is not None and library is None:
+            continue
+        arrays = [
+            (library if i == refusal.foreign else backend).array(x) for i, x in enumerate(refusal.inputs)
+        ]
+        tensors = [Tensor(a) if x is not None else None for x, a in zip(refusal.inputs, arrays, strict=True)]
+        for given in (arrays, tensors):
+            answer = answer_to(case, given, refusal)
+            assert not answer, f"{case.name}, given {refusal.what}: {answer}"
+
+
 # Test -> where it applies, and the targets on which a sample will do.
 PLANS: dict[Callable[..., None], tuple[Callable[[Case, Target], bool], tuple[str, ...]]] = {
     test_forward: (everywhere, ()),
@@ -225,6 +265,21 @@ PLANS: dict[Callable[..., None], tuple[Callable[[Case, Target], bool], tuple[str
     test_empty_batch: (batched, SAMPLED),
     test_kernel: (has_kernels, SAMPLED),
 }
+
+
+def answer_to(case: Case, inputs: Sequence[Any], refusal: SharedRefusal) -> str:
+    """What is wrong with how a call is answered that must be refused; empty if nothing is."""
+    try:
+        case.function(*inputs, **refusal.options)
+    except refusal.error as error:
+        return "" if re.search(refusal.match, str(error)) else str(error)
+    return "no error"
+
+
+@cache
+def another_library(backend: Target) -> Target | None:
+    """A target on another library than this one's, if one is installed."""
+    return next((t for t in TARGETS if t.backend != backend.backend and not missing(t)), None)
 
 
 def oracles_of(case: Case, options: dict[str, Any], inputs: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -1,7 +1,7 @@
 """One `Case` per public function: what it is given, what it must answer, and what it must refuse.
 
-`tests/test_cases.py` runs every case on every backend. A family of functions has a file of its own in this
-folder, which names its cases in a list `CASES`; it is found without being registered anywhere.
+`tests/test_cases.py` runs every case on every backend. A family of functions has a file or a package in this
+folder, whose files name their cases in a list `CASES`; they are found without being registered anywhere.
 """
 
 from __future__ import annotations
@@ -51,7 +51,12 @@ class Case:
         keeps_dtype: whether floating outputs have the element type of the floating inputs.
         rtol, atol: tolerances of the comparison with the oracles in float64.
         float32: (rtol, atol) of the run in float32 against the one in float64.
-        errors: calls that must be refused; see `bad`.
+        axes: the lowest and the highest number of axes that the first input may have, or None for no limit;
+            None is any number.
+        own_dtype: positions of the floating inputs that may have another element type than the first.
+        checks: False for a helper whose callers have checked its arguments: no refusals are derived.
+        errors: calls that must be refused beside those that all functions refuse (tests/cases/refusals.py);
+            see `bad`.
     """
 
     name: str
@@ -67,6 +72,9 @@ class Case:
     rtol: float = 1e-9
     atol: float = 1e-11
     float32: tuple[float, float] = (1e-4, 1e-5)
+    axes: tuple[int, int | None] | None = None
+    own_dtype: tuple[int, ...] = ()
+    checks: bool = True
     errors: Sequence[Bad] = ()
 
     def __str__(self) -> str:
@@ -121,12 +129,17 @@ def describe(options: dict[str, Any]) -> str:
     return ",".join(f"{name}={_word(value)}" for name, value in options.items()) or "default"
 
 
+def family_files() -> Iterator[str]:
+    """The names of the modules in this folder and in the packages of families."""
+    for module in pkgutil.walk_packages([str(Path(__file__).parent)], "cases."):
+        if not module.ispkg:
+            yield module.name
+
+
 def all_cases() -> Iterator[Case]:
-    """The cases of every file in this folder."""
-    folder = Path(__file__).parent
-    for module in pkgutil.iter_modules([str(folder)]):
-        if module.name != Path(__file__).stem:
-            yield from importlib.import_module(f"cases.{module.name}").CASES
+    """The cases of every family."""
+    for name in family_files():
+        yield from getattr(importlib.import_module(name), "CASES", ())
 
 
 def _word(value: Any) -> str:

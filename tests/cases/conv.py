@@ -2,72 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-from typing import Any
-
 import numpy as np
 
 import xpnn.functional as F
+from cases import oracles
 from cases.case import Case, bad, grid
-from xpnn.backend import ArgumentError, DTypeError, ShapeError
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return value if isinstance(value, tuple) else (value, value)
-
-
-def _same(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    total = max((-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
-    return total // 2, total - total // 2
-
-
-def _pad(x: np.ndarray, w: np.ndarray, stride: Any, padding: Any, dilation: Any) -> np.ndarray:
-    if padding == "same":
-        pairs = list(map(_same, x.shape[2:], w.shape[2:], _pair(stride), _pair(dilation)))
-    else:
-        pairs = [(p, p) for p in _pair(0 if padding == "valid" else padding)]
-    return np.pad(x, [(0, 0), (0, 0), *pairs])
-
-
-def naive_conv2d(x, w, b, stride=1, padding=0, dilation=1, groups=1):
-    """A loop over every output cell."""
-    x = _pad(x, w, stride, padding, dilation)
-    (sh, sw), (dh, dw) = _pair(stride), _pair(dilation)
-    (n, _, height, width), (o, cg, kh, kw) = x.shape, w.shape
-    y = np.zeros((n, o, (height - dh * (kh - 1) - 1) // sh + 1, (width - dw * (kw - 1) - 1) // sw + 1))
-    for image, out, i, j in itertools.product(*map(range, y.shape)):
-        first = out // (o // groups) * cg
-        window = x[image, first : first + cg, i * sh :: dh, j * sw :: dw][:, :kh, :kw]
-        y[image, out, i, j] = np.sum(window * w[out])
-    return y if b is None else y + b[:, None, None]
-
-
-def naive_conv_transpose2d(x, w, b, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
-    """Every input cell stamps its kernel."""
-    (sh, sw), (dh, dw), (ph, pw), (eh, ew) = map(_pair, (stride, dilation, padding, output_padding))
-    (n, c, height, width), (_, og, kh, kw) = x.shape, w.shape
-    y = np.zeros(
-        (
-            n,
-            og * groups,
-            (height - 1) * sh + dh * (kh - 1) + 1 + eh,
-            (width - 1) * sw + dw * (kw - 1) + 1 + ew,
-        )
-    )
-    for image, channel, i, j in itertools.product(*map(range, x.shape)):
-        first = channel // (c // groups) * og
-        for u, v in itertools.product(range(kh), range(kw)):
-            y[image, first : first + og, i * sh + u * dh, j * sw + v * dw] += (
-                x[image, channel, i, j] * w[channel, :, u, v]
-            )
-    y = y[:, :, ph : y.shape[2] - ph, pw : y.shape[3] - pw]
-    return y if b is None else y + b[:, None, None]
+from xpnn.backend import ArgumentError, ShapeError
 
 
 def _same_in_torch(torch, x, w, b, stride, dilation, groups):
     """PyTorch refuses "same" with a stride: pad by hand."""
-    rows, columns = map(_same, x.shape[2:], w.shape[2:], _pair(stride), _pair(dilation))
-    x = torch.nn.functional.pad(x, (*columns, *rows))
+    steps, gaps = oracles.sizes(stride, x.ndim - 2), oracles.sizes(dilation, x.ndim - 2)
+    pairs = oracles.pads("same", x.shape[2:], w.shape[2:], steps, gaps)
+    x = torch.nn.functional.pad(x, [cells for pair in reversed(pairs) for cells in pair])
     return torch.nn.functional.conv2d(x, w, b, stride=stride, dilation=dilation, groups=groups)
 
 
@@ -98,7 +45,8 @@ def conv2d_case(name, inputs, options, **more):
         inputs=inputs,
         options=options,
         torch=lambda torch, *inputs, **options: torch.nn.functional.conv2d(*inputs, **options),
-        naive=naive_conv2d,
+        naive=oracles.conv,
+        axes=(4, 4),
         **more,
     )
 
@@ -124,7 +72,6 @@ CASES = [
                 r"conv2d expects 4 input channels \(NCHW\), got 3 from an input of shape \(1, 3, 5, 5\)",
                 inputs=_ones((1, 3, 5, 5), (2, 4, 3, 3)),
             ),
-            bad(ShapeError, r"of 4 axes \(NCHW\), got 3", inputs=_ones((4, 5, 5), (2, 4, 3, 3))),
             bad(ShapeError, r"expects weight of 4 axes", inputs=_ones((1, 4, 5, 5), (2, 4, 3))),
             bad(
                 ShapeError,
@@ -140,16 +87,6 @@ CASES = [
             bad(ArgumentError, r"dilation of at least 1", dilation=(0, 1)),
             bad(ArgumentError, r"padding of at least 0", padding=-1),
             bad(ArgumentError, r"'valid' or 'same', got 'full'", padding="full"),
-            bad(
-                DTypeError,
-                r"conv2d expects a floating-point input, got int64",
-                inputs=lambda rng: (np.ones((1, 1, 3, 3), dtype=np.int64), np.ones((1, 1, 1, 1))),
-            ),
-            bad(
-                DTypeError,
-                r"got float32 and float64",
-                inputs=lambda rng: (np.ones((1, 1, 3, 3), dtype=np.float32), np.ones((1, 1, 1, 1))),
-            ),
         ],
     ),
     Case(
@@ -162,7 +99,7 @@ CASES = [
             {"padding": "same", "stride": (3, 2), "dilation": 2, "groups": 1},
         ],
         torch=lambda torch, x, w, b, padding, **options: _same_in_torch(torch, x, w, b, **options),
-        naive=naive_conv2d,
+        naive=oracles.conv,
     ),
     conv2d_case(
         "conv2d one channel",
@@ -192,7 +129,8 @@ CASES = [
             {"dilation": 3, "output_padding": 2},
         ],
         torch=lambda torch, *inputs, **options: torch.nn.functional.conv_transpose2d(*inputs, **options),
-        naive=naive_conv_transpose2d,
+        naive=oracles.conv_transpose,
+        axes=(4, 4),
         errors=[
             bad(
                 ShapeError,

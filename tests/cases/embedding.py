@@ -45,11 +45,6 @@ CASES = [
             bad(ArgumentError, r"expects padding_idx between -4 and 3, got 4", padding_idx=4),
             bad(DTypeError, r"expects input as integers, got float64", inputs=inputs([0.0])),
             bad(
-                DTypeError,
-                r"expects a floating-point weight, got int64",
-                inputs=lambda rng: (np.zeros(2, dtype=np.int64), np.ones((4, 3), dtype=np.int64)),
-            ),
-            bad(
                 ShapeError,
                 r"expects weight of 2 axes \(rows, features\), got 1",
                 inputs=lambda rng: (np.zeros(2, dtype=np.int64), np.ones(4)),

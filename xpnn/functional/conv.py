@@ -343,7 +343,7 @@ def _convolve_transposed(
     y = _conv_input_gradient(
         input, weight, size=size, stride=stride, padding=pairs, dilation=dilation, groups=groups
     )
-    return y if bias is None else y + namespace(bias).reshape(bias, (-1, *(1,) * axes))
+    return y if bias is None else y + namespace(y, bias).reshape(bias, (-1, *(1,) * axes))
 
 
 def _append_zeros(x: Array, counts: Sizes) -> Array:

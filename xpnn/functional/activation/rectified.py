@@ -10,7 +10,7 @@ from typing import Any
 
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import Array, ShapeError, namespace
-from xpnn.functional.arguments import check_floating, check_rank, shape_of
+from xpnn.functional.arguments import check_floating, check_rank, check_same_dtype, shape_of
 
 __all__ = ["leaky_relu", "prelu", "relu"]
 
@@ -82,7 +82,7 @@ def prelu(input: Array | Tensor, weight: Array | Tensor) -> Any:
         input: (N, C, ...), floating.
         weight: (C,), a slope per channel, or (1,), one for all.
 
-    Raises: ShapeError if there are neither one nor C slopes.
+    Raises: ShapeError if there are neither one nor C slopes; DTypeError for two element types.
 
     See: He, Zhang, Ren & Sun (2015), "Delving deep into rectifiers".
 
@@ -91,6 +91,7 @@ def prelu(input: Array | Tensor, weight: Array | Tensor) -> Any:
     [[-0.5, -0.25]]
     """
     check_floating(input, "prelu")
+    check_same_dtype("prelu", input, weight=weight)
     check_rank(weight, 1, "prelu", "channels", "weight")
     slopes = weight.shape[0]
     channels = input.shape[1] if input.ndim > 1 else 1

@@ -302,7 +302,7 @@ def _additive(mask: Any | None, q: Any, k: Any, causal: bool) -> Any | None:
             f"expects an attn_mask that broadcasts to {shape}, got one of shape {shape_of(mask)}",
             subject=_SUBJECT,
         )
-    if namespace(mask).isdtype(mask.dtype, "bool"):
+    if namespace(mask, q).isdtype(mask.dtype, "bool"):
         return _minus_infinity_unless(raw_array(mask), raw_array(q))
     if mask.dtype != q.dtype:
         raise DTypeError(

@@ -1,4 +1,4 @@
-"""Batch norm and layer norm."""
+"""Batch norm."""
 
 from __future__ import annotations
 
@@ -6,13 +6,8 @@ import numpy as np
 
 import xpnn.functional as F
 from cases.case import Case, bad, grid
-from xpnn.backend import ArgumentError, DTypeError, ShapeError
-
-
-def parameters(rng, shape, affine=True):
-    if not affine:
-        return None, None
-    return rng.uniform(0.5, 2.0, shape), rng.standard_normal(shape)
+from cases.norm.parameters import parameters
+from xpnn.backend import ArgumentError, ShapeError
 
 
 def naive_batch_norm(x, mean, variance, w, b, training=False, momentum=0.1, eps=1e-5):
@@ -58,35 +53,17 @@ def torch_with_statistics(torch, x, w, b, eps):
     return torch.nn.functional.batch_norm(x, None, None, w, b, training=True, eps=eps), mean, variance
 
 
+def naive_running_statistics(running_mean, running_var, mean, variance, count, momentum):
+    unbiased = variance * count / (count - 1)
+    return (
+        running_mean + momentum * (mean - running_mean),
+        running_var + momentum * (unbiased - running_var),
+    )
+
+
 def naive_with_statistics(x, w, b, eps):
     axes = (0, *range(2, x.ndim))
     return naive_batch_norm(x, None, None, w, b, True, eps=eps), x.mean(axis=axes), x.var(axis=axes)
-
-
-def naive_layer_norm(x, w, b, normalized_shape, eps=1e-5):
-    """Sample by sample."""
-    k = 1 if isinstance(normalized_shape, int) else len(normalized_shape)
-    y = np.empty_like(x)
-    for sample in np.ndindex(*x.shape[:-k]):
-        h = (x[sample] - x[sample].mean()) / np.sqrt(x[sample].var() + eps)
-        y[sample] = h * (1 if w is None else w) + (0 if b is None else b)
-    return y
-
-
-def layer_norm(x, w, b, normalized_shape, **options):
-    return F.layer_norm(x, normalized_shape, w, b, **options)
-
-
-def torch_layer_norm(torch, x, w, b, normalized_shape, **options):
-    shape = [normalized_shape] if isinstance(normalized_shape, int) else list(normalized_shape)
-    return torch.nn.functional.layer_norm(x, shape, w, b, **options)
-
-
-def layer_inputs(*shape, affine=True):
-    def make(rng, normalized_shape, **options):
-        return 3 + 2 * rng.standard_normal(shape), *parameters(rng, normalized_shape, affine)
-
-    return make
 
 
 def joined_inputs(make):
@@ -122,12 +99,16 @@ def naive_rectified(x, mean, variance, w, b, relu, **options):
 
 
 def batch_case(name, make, options, torch=torch_batch_norm, **more):
-    return Case(name, F.batch_norm, inputs=make, options=options, torch=torch, naive=naive_batch_norm, **more)
-
-
-def layer_case(name, make, options, **more):
     return Case(
-        name, layer_norm, inputs=make, options=options, torch=torch_layer_norm, naive=naive_layer_norm, **more
+        name,
+        F.batch_norm,
+        inputs=make,
+        options=options,
+        torch=torch,
+        naive=naive_batch_norm,
+        axes=(2, None),
+        own_dtype=(1, 2),  # the statistics of half precision are float32
+        **more,
     )
 
 
@@ -150,20 +131,10 @@ CASES = [
                 inputs=lambda rng: (rng.standard_normal((1, 2)), None, None),
             ),
             bad(
-                ShapeError,
-                r"at least 2 axes \(N, C, ...\), got 1",
-                inputs=lambda rng: (rng.standard_normal(2), None, None),
-            ),
-            bad(
                 ArgumentError,
                 r"expects running_mean and running_var unless training",
                 inputs=lambda rng: (rng.standard_normal((4, 2)), None, None),
                 training=False,
-            ),
-            bad(
-                DTypeError,
-                r"batch_norm expects a floating-point input, got int64",
-                inputs=lambda rng: (np.ones((4, 2), dtype=np.int64), None, None),
             ),
         ],
     ),
@@ -216,12 +187,6 @@ CASES = [
                 inputs=lambda rng: (np.ones((4, 2)), None, None, None, None, np.ones((4, 1))),
                 training=True,
             ),
-            bad(
-                DTypeError,
-                r"batch_norm expects input and residual of one element type, got float64 and float32",
-                inputs=lambda rng: (*(np.ones((4, 2)), *[None] * 4), np.ones((4, 2), dtype=np.float32)),
-                training=True,
-            ),
         ],
     ),
     Case(
@@ -232,6 +197,17 @@ CASES = [
         torch=torch_joined,
         naive=naive_joined,
         differentiable=(0, 3, 4, 5),
+        own_dtype=(1, 2),
+    ),
+    Case(
+        "running_statistics",
+        F.running_statistics,
+        inputs=lambda rng, **options: tuple(rng.uniform(0.5, 2.0, (4, 3))),
+        options=grid(count=[5, 2], momentum=0.3),
+        naive=naive_running_statistics,
+        differentiable=(),
+        batched=(),
+        checks=False,
     ),
     Case(
         "batch_norm_with_statistics",
@@ -240,33 +216,7 @@ CASES = [
         options=grid(eps=1e-3),
         torch=torch_with_statistics,
         naive=naive_with_statistics,
+        axes=(2, None),
         batched=(),
     ),
-    layer_case(
-        "layer_norm",
-        layer_inputs(3, 4),
-        grid(normalized_shape=4, eps=[1e-5, 0.1]),
-        errors=[
-            bad(
-                ShapeError,
-                r"layer_norm expects an input that ends in the axes \(5,\), got one of shape \(3, 4\)",
-                inputs=lambda rng: (np.ones((3, 4)), None, None),
-                normalized_shape=5,
-            ),
-            bad(
-                ShapeError,
-                r"layer_norm expects weight of shape \(4,\), got \(3,\)",
-                inputs=lambda rng: (np.ones((3, 4)), np.ones(3), None),
-            ),
-            bad(
-                DTypeError,
-                r"layer_norm expects a floating-point input, got int64",
-                inputs=lambda rng: (np.ones((3, 4), dtype=np.int64), None, None),
-            ),
-        ],
-    ),
-    layer_case("layer_norm of sequences", layer_inputs(2, 3, 4), grid(normalized_shape=4)),
-    layer_case("layer_norm over two axes", layer_inputs(2, 3, 2), grid(normalized_shape=(3, 2))),
-    layer_case("layer_norm of one sample", layer_inputs(4), grid(normalized_shape=4), batched=()),
-    layer_case("layer_norm without parameters", layer_inputs(2, 4, affine=False), grid(normalized_shape=4)),
 ]
