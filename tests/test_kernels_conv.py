@@ -16,15 +16,11 @@ from xpnn.backend import ArgumentError, reference_only
 from xpnn.functional import conv
 from xpnn.functional.windows import output_size
 from xpnn.kernels.numpy import parallel
-from xpnn.kernels.numpy.conv import cells as conv_cells
-from xpnn.kernels.numpy.conv import columns as conv_columns
-from xpnn.kernels.numpy.conv import depthwise, winograd, winograd_rows
-from xpnn.kernels.numpy.conv import methods as kernels
-from xpnn.kernels.numpy.conv import planes as conv_planes
-from xpnn.kernels.numpy.conv import rows as conv_rows
+from xpnn.kernels.numpy.conv import columns, depthwise, methods, planes, rows, table, winograd, winograd_rows
+from xpnn.kernels.numpy.conv.layout import windows_of
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
-METHODS = [conv_columns, conv_planes, conv_rows, depthwise, winograd, winograd_rows]
+METHODS = [columns, planes, rows, depthwise, winograd, winograd_rows]
 
 
 def examples(count: int) -> settings:
@@ -84,10 +80,25 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Any:
         for method in METHODS:
             monkeypatch.setattr(method, "_CHUNK_BYTES", chunk)
         monkeypatch.setattr(parallel, "WORTHWHILE", worthwhile)
-        monkeypatch.setattr(kernels, "WORTHWHILE", worthwhile)
+        monkeypatch.setattr(methods, "WORTHWHILE", worthwhile)
         xpnn.set_num_threads(threads)
+        windows_of.cache_clear()
 
-    return set_to
+    yield set_to
+    windows_of.cache_clear()
+
+
+def guard(monkeypatch: pytest.MonkeyPatch, suits: dict[str, Any]) -> None:
+    """Give methods of these names, of all tables, other guards."""
+    tables = table.convolutions, table.input_gradients, table.weight_gradients, table.joint_gradients
+    for each in tables:
+        reverse = methods.in_reverse if each is table.joint_gradients else lambda suits: suits
+        changed = [
+            method._replace(suits=reverse(suits[method.name])) if method.name in suits else method
+            for method in each.methods
+        ]
+        monkeypatch.setattr(each, "methods", changed)
+    windows_of.cache_clear()
 
 
 @examples(250)
@@ -123,7 +134,7 @@ def test_wide_groups(
     check(window, batch, inputs * groups, outputs * groups, groups)
 
 
-@pytest.mark.parametrize("method", [winograd, winograd_rows])
+@pytest.mark.parametrize("method", ["winograd", "winograd rows"])
 @examples(100)
 @given(
     plain_windows(),
@@ -145,10 +156,9 @@ def test_winograd(
     threads: int,
 ) -> None:
     small(chunk, threads)
-    for each in (winograd, winograd_rows):
-        suits = lambda x, y, windows, each=each: each is method and x.size and windows.kernel_size == (3, 3)
-        monkeypatch.setattr(each, "suits", suits)
-    monkeypatch.setattr(kernels, "_WINDOWS_FOR_ROWS", 1)
+    names = ["winograd", "winograd rows"]
+    suits = lambda windows: windows.kernel_size == (3, 3) and windows.images > 0
+    guard(monkeypatch, {name: suits if name == method else lambda windows: False for name in names})
     check(window, {**batch, "dtype": "float32"}, inputs, outputs, 1, tolerance=1e-4)
 
 
@@ -164,7 +174,7 @@ def test_cells(
     threads: int,
 ) -> None:
     small(1000, threads)
-    monkeypatch.setattr(conv_cells, "suits", lambda x, y, windows: True)
+    guard(monkeypatch, {"cells": lambda windows: True})
     with xpnn.use_precision("exact"):
         check(window, batch, inputs, outputs, 1)
 

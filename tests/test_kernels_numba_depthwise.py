@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 import xpnn
 from xpnn import functional as F
 from xpnn.autograd import grad, tensor
-from xpnn.backend import find_backend, find_kernels, reference_only
+from xpnn.backend import choose_kernel, find_backend, reference_only
 from xpnn.functional import conv
+from xpnn.kernels.numpy.conv.layout import windows_of
+from xpnn.kernels.numpy.conv.table import convolutions, input_gradients, joint_gradients, weight_gradients
 
 pytestmark = [
     pytest.mark.skipif(find_spec("numba") is None, reason="needs Numba"),
@@ -32,7 +34,7 @@ examples = settings(
 
 
 @st.composite
-def convolutions(draw: st.DrawFn) -> tuple[Any, Any]:
+def calls(draw: st.DrawFn) -> tuple[Any, Any]:
     """Arrays x, w and b, lying in memory in several ways, and the options."""
     axes = draw(st.integers(1, 2))
     kind = draw(st.sampled_from(["float32", "float64"]))
@@ -59,7 +61,7 @@ def convolutions(draw: st.DrawFn) -> tuple[Any, Any]:
 
 
 @examples
-@given(convolutions(), st.sampled_from([1, 2, 3]))
+@given(calls(), st.sampled_from([1, 2, 3]))
 def test_convolution_and_gradients(arrays: Any, threads: int) -> None:
     (x, w, b), options = arrays
     with reference_only():
@@ -117,9 +119,9 @@ def test_what_is_no_number_stays_where_it_is_seen(value: float) -> None:
     x = np.ones((1, 16, 5, 5), dtype=np.float32)
     x[0, 3, 2, 2] = value
     options = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 16}
-    y, _ = kernel_for(conv._conv, (x, np.ones((16, 1, 1, 2), dtype=np.float32), None), options).forward(
-        x, np.ones((16, 1, 1, 2), dtype=np.float32), None, **options
-    )
+    w = np.ones((16, 1, 1, 2), dtype=np.float32)
+    assert methods_for(x, w, options) == {"compiled depthwise"}
+    y = conv._conv(x, w, None, **options)
     assert np.isfinite(y).sum() == y.size - 2
     assert not np.isfinite(y[0, 3, 2, 1:3]).any()
 
@@ -133,13 +135,14 @@ def test_what_is_left_to_others() -> None:
         ((2, 16, 4, 4), (16, 2, 3, 3), 8),
     ):
         x, w = np.ones(shape, dtype=np.float32), np.ones(kernel, dtype=np.float32)
-        assert kernel_for(conv._conv, (x, w, None), {**options, "groups": groups}) is None
+        assert "compiled depthwise" not in methods_for(x, w, {**options, "groups": groups})
 
 
 def compare(primitive: Any, inputs: Any, options: Any, gy: Any = None, scale: float = 1.0) -> None:
     """Kernel and reference, and with gy their derivatives: same values, nothing written to."""
-    entry = kernel_for(primitive, inputs, options)
-    assert entry is not None
+    entry = choose_kernel(find_backend("numpy"), primitive.name, *inputs, **options)
+    if primitive is conv._conv:
+        assert methods_for(*inputs[:2], options) == {"compiled depthwise"}
     copies = [None if x is None else x.copy() for x in (*inputs, gy)]
     y, saved = entry.forward(*inputs, **options)
     with reference_only():
@@ -159,12 +162,11 @@ def compare(primitive: Any, inputs: Any, options: Any, gy: Any = None, scale: fl
         np.testing.assert_array_equal(x, copy)
 
 
-def kernel_for(primitive: Any, inputs: Any, options: Any) -> Any:
-    """The compiled kernel that takes a call, if any."""
-    for entry in find_kernels(find_backend("numpy"), primitive.name):
-        if entry.forward.__module__ == "xpnn.kernels.numba.conv.depthwise" and entry.when(*inputs, **options):
-            return entry
-    return None
+def methods_for(x: np.ndarray, w: np.ndarray, options: Any) -> set[str]:
+    """The names of the methods that a convolution and its gradients are computed by."""
+    windows = windows_of(x.shape, w.shape, x.dtype, **options, fast=True, compiled=True, threads=2)
+    tables = convolutions, input_gradients, weight_gradients, joint_gradients
+    return {table.choose(windows).name for table in tables}
 
 
 def assert_same(actual: np.ndarray, expected: np.ndarray, scale: float) -> None:

@@ -1,5 +1,5 @@
 """Convolution, compiled by Numba."""
 
-from xpnn.kernels.numba.conv import depthwise, few_channels, methods
+from xpnn.kernels.numba.conv import methods
 
-__all__ = ["depthwise", "few_channels", "methods"]
+__all__ = ["methods"]

@@ -31,13 +31,11 @@ from xpnn.kernels.numba.compiling import (
     Out4,
     Sums2,
     compiled_function,
-    compiled_kernel,
     inlined,
 )
 from xpnn.kernels.numba.conv.packing import aligned_scratch
 from xpnn.kernels.numba.vectors import lanes, load, multiply_add, numbers_in_vector, store, store_past_cache
-from xpnn.kernels.numpy.conv.layout import Pair, as_images, channels_last, pair, total_of
-from xpnn.kernels.numpy.conv.methods import sum_over_windows
+from xpnn.kernels.numpy.conv.layout import Pair, Windows, total_of
 from xpnn.kernels.numpy.parallel import parallel
 
 # Cells of the kernel that are worked on together: a 3x3 kernel's, and their weights fit the registers.
@@ -54,8 +52,6 @@ _MULTIPLICATION = 1 / 5
 
 # Bytes of the largest vectors that there are: all channels of a cell fill one.
 _VECTOR_BYTES = 64
-
-Sizes = tuple[int, ...]
 
 
 @inlined
@@ -282,12 +278,13 @@ def _run(
     return None if above is None else total.T.reshape(channels, 1, *windows.kernel_size)
 
 
-def _empty_in_lines(like: np.ndarray, channels: int, size: Pair) -> np.ndarray:
+def empty_in_lines(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """A new (N, C, H, W), channels-last in memory from the start of a line of the cache on."""
-    shape, line = (len(like), *size, channels), _VECTOR_BYTES // like.itemsize
-    block = np.empty(math.prod(shape) + line, dtype=like.dtype)
-    first = -(block.ctypes.data // like.itemsize) % line
-    return block[first : first + math.prod(shape)].reshape(shape).transpose(0, 3, 1, 2)
+    n, channels, height, width = shape
+    size, line = math.prod(shape), _VECTOR_BYTES // np.dtype(dtype).itemsize
+    block = np.empty(size + line, dtype=dtype)
+    first = -(block.ctypes.data // block.itemsize) % line
+    return block[first : first + size].reshape(n, height, width, channels).transpose(0, 3, 1, 2)
 
 
 def _in_lines(y: np.ndarray) -> bool:
@@ -304,119 +301,59 @@ def _in_order(x: np.ndarray) -> np.ndarray:
     return y
 
 
-def _conv_suits(x: np.ndarray, w: np.ndarray, *others: Any, groups: int, **options: Any) -> bool:
-    return _suits(x, groups == x.shape[1] == len(w))
+DTYPES = ("float32", "float64")
+FUNCTIONS = (_slide,)
 
 
-def _input_gradient_suits(gy: np.ndarray, w: np.ndarray, *, groups: int, **options: Any) -> bool:
-    return _suits(gy, groups == len(w) and w.shape[1] == 1)
+def suits(windows: Windows) -> bool:
+    """Whether there is a kernel for each channel, and the channels fill a vector."""
+    fills = windows.channels * windows.dtype.itemsize >= _VECTOR_BYTES
+    return windows.depthwise and fills and windows.images * min(windows.size) > 0
 
 
-def _weight_gradient_suits(x: np.ndarray, gy: np.ndarray, *, groups: int, **options: Any) -> bool:
-    return _suits(x, groups == x.shape[1] == gy.shape[1])
+def depthwise_convolve(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows
+) -> None:
+    """Write the convolution of each channel of x (N, H, W, C) with w (C, 1, KH, KW), plus b, to y."""
+    _run(x, w, b, y, None, _forwards(windows))
 
 
-def _suits(x: np.ndarray, depthwise: bool) -> bool:
-    fills = x.ndim in (3, 4) and x.shape[1] * x.itemsize >= _VECTOR_BYTES
-    return fills and depthwise and x.shape[1] > 1 and x.size > 0
+def depthwise_fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> None:
+    """Write the gradient with respect to x to gx."""
+    _run(gy, _backwards(w), None, gx, None, _upstream(windows))
 
 
-@compiled_kernel("conv", _slide, when=_conv_suits)
-def conv(
-    x: np.ndarray,
-    w: np.ndarray,
-    b: np.ndarray | None,
-    *,
-    stride: Sizes,
-    padding: tuple[Pair, ...],
-    dilation: Sizes,
-    groups: int,
-) -> tuple[np.ndarray, tuple]:
-    """The reference's `_conv`."""
-    size = tuple(
-        (cells + sum(ends) - d * (k - 1) - 1) // s + 1
-        for cells, k, s, ends, d in zip(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    )
-    y = _empty_in_lines(x, groups, pair(size, 1))
-    _run(_images(x), w, b, channels_last(y), None, _forwards(w.shape[2:], size, stride, padding, dilation))
-    return y.reshape(*x.shape[:2], *size), (x, w)
+def depthwise_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
+    """The gradient (C, 1, KH, KW) with respect to w."""
+    gw: Any = _run(x, None, None, None, gy, _forwards(windows))
+    return gw
 
 
-@conv.backward
-def _conv_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...], **options: Any) -> tuple:
-    """That of x from one pass with that of w."""
-    x, w = saved
-    gx = gw = None
-    if needs[0]:
-        gx, gw = _gradients(gy, w, x if needs[1] else None, x.shape[2:], **options)
-    elif needs[1]:
-        gw, _ = conv_weight_gradient.forward(x, gy, kernel_size=w.shape[2:], **options)
-    return gx, gw, sum_over_windows(as_images(gy)) if needs[2] else None
-
-
-@compiled_kernel("conv_input_gradient", _slide, when=_input_gradient_suits)
-def conv_input_gradient(
-    gy: np.ndarray, w: np.ndarray, *, size: Sizes, **options: Any
-) -> tuple[np.ndarray, tuple]:
-    """The reference's `_conv_input_gradient`."""
-    gx, _ = _gradients(gy, w, None, size, **options)
-    return gx, (gy, w)
-
-
-@compiled_kernel("conv_weight_gradient", _slide, when=_weight_gradient_suits)
-def conv_weight_gradient(
-    x: np.ndarray,
-    gy: np.ndarray,
-    *,
-    kernel_size: Sizes,
-    stride: Sizes,
-    padding: tuple[Pair, ...],
-    dilation: Sizes,
-    groups: int,
-) -> tuple[np.ndarray, tuple]:
-    """The reference's `_conv_weight_gradient`."""
-    windows = _forwards(kernel_size, gy.shape[2:], stride, padding, dilation)
-    gw: Any = _run(_images(x), None, None, None, _images(gy), windows)
-    return gw.reshape(groups, 1, *kernel_size), (x, gy)
-
-
-def _gradients(
-    gy: np.ndarray,
-    w: np.ndarray,
-    x: np.ndarray | None,
-    size: Sizes,
-    *,
-    stride: Sizes,
-    padding: tuple[Pair, ...],
-    dilation: Sizes,
-    groups: int,
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """The gradients of x and, if x is given, of w, from windows over gy: one for each cell of x."""
-    before = tuple(d * (k - 1) - first for k, d, (first, _) in zip(w.shape[2:], dilation, padding))
-    windows = _Windows(
-        pair(w.shape[2:], 1), pair(size, 1), pair(before, 0), pair(stride, 1), (1, 1), pair(dilation, 1)
-    )
-    gx = _empty_in_lines(gy, groups, windows.out_size)
-    above = None if x is None else _images(x)
-    gw = _run(_images(gy), _backwards(w), None, channels_last(gx), above, windows)
-    return gx.reshape(*gy.shape[:2], *size), None if gw is None else _backwards(gw.reshape(w.shape))
+def depthwise_gradients(
+    x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows
+) -> np.ndarray:
+    """Both in one pass: what the windows over gy see times x is the gradient of the reversed kernel."""
+    gw: Any = _run(gy, _backwards(w), None, gx, x, _upstream(windows))
+    return _backwards(gw)
 
 
 def _backwards(w: np.ndarray) -> np.ndarray:
-    """The kernel (C, 1, ...) with its cells in reverse order."""
-    return w.reshape(len(w), -1)[:, ::-1].reshape(w.shape)
+    """The kernel (C, 1, KH, KW) with its cells in reverse order."""
+    return w[:, :, ::-1, ::-1]
 
 
-def _forwards(
-    kernel_size: Sizes, size: Sizes, stride: Sizes, padding: tuple[Pair, ...], dilation: Sizes
-) -> _Windows:
+def _forwards(windows: Windows) -> _Windows:
     """The windows of a convolution itself."""
-    before = tuple(first for first, _ in padding)
+    (top, _), (left, _) = windows.padding
     return _Windows(
-        pair(kernel_size, 1), pair(size, 1), pair(before, 0), (1, 1), pair(stride, 1), pair(dilation, 1)
+        windows.kernel_size, windows.out_size, (top, left), (1, 1), windows.stride, windows.dilation
     )
 
 
-def _images(x: np.ndarray) -> np.ndarray:
-    """(N, H, W, C)."""
-    return channels_last(as_images(x))
+def _upstream(windows: Windows) -> _Windows:
+    """Windows over gy, one for each cell of x."""
+    top, left = (
+        d * (k - 1) - first
+        for k, d, (first, _) in zip(windows.kernel_size, windows.dilation, windows.padding)
+    )
+    return _Windows(windows.kernel_size, windows.size, (top, left), windows.stride, (1, 1), windows.dilation)

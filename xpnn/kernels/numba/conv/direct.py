@@ -40,7 +40,7 @@ from xpnn.kernels.numba.conv.packing import (
 )
 from xpnn.kernels.numba.products import MOST_LANES, add_products, copy_numbers, lanes, panel_width
 from xpnn.kernels.numpy.conv.layout import Windows, reversed_kernel, total_of
-from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
+from xpnn.kernels.numpy.parallel import parallel
 
 # In rows of fewer windows the blocks are too small.
 _LEAST_WINDOWS = 8
@@ -136,14 +136,15 @@ def _convolve(
             _correlate_chunk(canvas, geometry, places, upstream, gy.shape[3], rows, total)
 
 
+DTYPES = ("float32",)
 FUNCTIONS = (*PACKING, _convolve)
 
 
-def suits(x: np.ndarray, y: np.ndarray, windows: Windows) -> bool:
-    """Whether this is faster than NumPy's methods for float32, x (N, H, W, C) to y (N, OH, OW, O)."""
+def suits(windows: Windows) -> bool:
+    """Whether this is faster than NumPy's methods for float32."""
     return (
-        len(x) > 0
-        and y.shape[3] % MOST_LANES == 0
+        windows.images > 0
+        and windows.outputs % MOST_LANES == 0
         and windows.out_size[1] >= _LEAST_WINDOWS
         and math.prod(windows.kernel_size) > 1
     )
@@ -163,9 +164,9 @@ def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, wind
     """Write the convolution of gy with the reversed w to gx; return the gradient with respect to w.
 
     Args:
-        windows: of that convolution. It and the correlation with x share the framed images of gy.
+        windows: of the convolution that gy is the gradient of. The two passes share the framed images of gy.
     """
-    return _run(gy, reversed_kernel(w), None, gx, x, windows, backwards=True)
+    return _run(gy, reversed_kernel(w), None, gx, x, windows.reversed, backwards=True)
 
 
 def _run(
@@ -200,8 +201,7 @@ def _run(
         return total
 
     count = (w is not None) + (gy is not None)
-    work_units = count * windows.multiplications(len(x), x.shape[3], outputs) * MULTIPLICATION
-    totals = parallel(work, len(x), work_units)
+    totals = parallel(work, len(x), count * windows.work)
     return None if gy is None else plan.kernel(total_of(totals), backwards)
 
 

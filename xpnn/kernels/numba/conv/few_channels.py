@@ -25,14 +25,11 @@ from xpnn.kernels.numba.compiling import (
     Out4,
     Sums2,
     compiled_function,
-    compiled_kernel,
     inlined,
     inlined_loop,
 )
+from xpnn.kernels.numpy.conv.layout import Pair, Windows, reversed_kernel
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
-
-Pair = tuple[int, int]
-Pairs = tuple[Pair, Pair]
 
 _IMAGES = 32
 
@@ -101,10 +98,6 @@ def _dot_cells(flat: Any, start: Any, places: Any, above: Any, sums: Any) -> Non
         for j in range(above.size):
             a += above[j] * x0[j]
         sums[t] += a
-    a = above[0] * 0
-    for j in range(above.size):
-        a += above[j]
-    sums[places.size] += a
 
 
 @compiled_function
@@ -131,7 +124,7 @@ def _convolve(
 def _correlate(
     x: In4, gy: In4, places: Labels, top: Integer, left: Integer, block: Out4, above: Out4, sums: Sums2
 ) -> None:
-    """sums[o] += the gradient of w[o], and of b[o] behind it; `above` is a block for gy."""
+    """sums[o] += the gradient of w[o]; `above` is a block for gy."""
     flat, step = block.reshape(block.size), block.shape[2] * _IMAGES
     height, width = gy.shape[2], gy.shape[3] * _IMAGES
     rows = above.reshape(gy.shape[1] * height, width)
@@ -143,93 +136,71 @@ def _correlate(
                 _dot_cells(flat, i * step, places, rows[o * height + i], sums[o])
 
 
-def _suits(
-    x: np.ndarray,
-    w: np.ndarray,
-    b: np.ndarray | None,
-    *,
-    stride: tuple[int, ...],
-    padding: tuple[Pair, ...],
-    dilation: tuple[int, ...],
-    groups: int,
-) -> bool:
-    dense = x.ndim == 4 and groups == 1 and stride == dilation == (1, 1) and x.size > 0 and w.size > 0
-    if not dense or len(x) < _FEWEST_IMAGES or x.shape[1] > _CHANNELS or len(w) > _OUTPUTS:
-        return False
-    if x.shape[1] <= _COLOURS and len(w) > _CHANNELS:
-        return False
-    kernel_size = w.shape[2:]
-    inside = all(max(pair) < k for k, pair in zip(kernel_size, padding))
-    fits = all(cells + sum(pair) >= k for cells, k, pair in zip(x.shape[2:], kernel_size, padding))
-    return inside and fits and kernel_size != (1, 1)
+DTYPES = ("float32", "float64")
+FUNCTIONS = (_convolve, _correlate)
 
 
-@compiled_kernel("conv", _convolve, _correlate, when=_suits)
-def conv(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, padding: Pairs, **options: Any
-) -> tuple[np.ndarray, tuple]:
-    """The reference's `_conv`, without strides and dilation."""
-    size = tuple(cells + sum(pair) - k + 1 for cells, k, pair in zip(x.shape[2:], w.shape[2:], padding))
+def suits(windows: Windows) -> bool:
+    """Whether this is faster than products of matrices."""
+    channels, outputs = windows.channels, windows.outputs
+    dense = windows.plain and windows.groups == 1 and not windows.part and not windows.pointwise
+    few = 0 < channels <= _CHANNELS and 0 < outputs <= _OUTPUTS and windows.images >= _FEWEST_IMAGES
+    if not dense or not few or (channels <= _COLOURS and outputs > _CHANNELS):
+        return False
+    inside = all(0 <= min(pair) <= max(pair) < k for k, pair in zip(windows.kernel_size, windows.padding))
+    return inside and min(*windows.size, *windows.out_size) > 0
+
+
+def few_channels_convolve(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows
+) -> None:
+    """Write the convolution of x (N, H, W, C) with w (O, C, KH, KW), plus b, to y, in memory (N, O, H, W)."""
     bias = np.zeros(len(w), dtype=x.dtype) if b is None else np.ascontiguousarray(b)
-    return _convolved(x, w, bias, (padding[0][0], padding[1][0]), size), (x, w)
+    (top, _), (left, _) = windows.padding
+    _convolved(x.transpose(0, 3, 1, 2), w, bias, (top, left), y.transpose(0, 3, 1, 2))
 
 
-@conv.backward
-def _conv_backward(
-    gy: np.ndarray, saved: tuple, needs: tuple[bool, ...], *, padding: Pairs, **options: Any
-) -> tuple:
-    """That of x is the convolution of gy with the kernels turned around, and channels for outputs."""
-    x, w = saved
-    before = (padding[0][0], padding[1][0])
-    gx = gw = gb = None
-    if needs[0]:
-        turned = w[:, :, ::-1, ::-1].swapaxes(0, 1)
-        corner = tuple(k - 1 - p for k, p in zip(w.shape[2:], before))
-        gx = _convolved(gy, turned, np.zeros(x.shape[1], dtype=x.dtype), corner, x.shape[2:])
-    if needs[1] or needs[2]:
-        gw, gb = _correlated(x, gy, w.shape[2:], before)
-    return gx, gw, gb
+def few_channels_fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> None:
+    """Write the gradient with respect to x to gx: gy's convolution with the kernels turned around."""
+    (top, _), (left, _) = windows.reversed.padding
+    turned, zeros = reversed_kernel(w), np.zeros(windows.channels, dtype=gy.dtype)
+    _convolved(gy.transpose(0, 3, 1, 2), turned, zeros, (top, left), gx.transpose(0, 3, 1, 2))
 
 
-def _convolved(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray, before: tuple[int, ...], size: tuple[int, ...]
-) -> np.ndarray:
-    """`before` are the cells of zeros above and left of x, `size` those of the result."""
-    y = np.empty((len(x), len(w), *size), dtype=x.dtype)
+def _convolved(x: np.ndarray, w: np.ndarray, b: np.ndarray, before: Pair, y: np.ndarray) -> None:
+    """Write the convolution of x (N, C, H, W) to y; `before` are the cells of zeros above and left of x."""
     images, kernels = np.ascontiguousarray(x), np.ascontiguousarray(w.reshape(len(w), -1))
-    shape, places = _block(x, w.shape[2:], size)
+    shape, places = _block(x.shape[1], w.shape[2:], y.shape[2:])
 
     def work(part: slice) -> None:
         block = np.zeros(shape, dtype=x.dtype)
         _convolve(images[part], kernels, b, places, *before, block, y[part])
 
     parallel(work, len(x), y.size * len(places) * MULTIPLICATION, align=_IMAGES)
-    return y
 
 
-def _correlated(
-    x: np.ndarray, gy: np.ndarray, kernel_size: tuple[int, ...], before: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The gradients of w and b."""
-    images, upstream = np.ascontiguousarray(x), np.ascontiguousarray(gy)
-    outputs, *size = gy.shape[1:]
-    shape, places = _block(x, kernel_size, size)
+def few_channels_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
+    """The gradient (O, C, KH, KW) of the convolution with respect to w, from y's gradient gy."""
+    images = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+    upstream = np.ascontiguousarray(gy.transpose(0, 3, 1, 2))
+    (top, _), (left, _) = windows.padding
+    outputs, size = windows.outputs, windows.out_size
+    shape, places = _block(windows.channels, windows.kernel_size, size)
 
     def work(part: slice) -> np.ndarray:
-        sums = np.zeros((outputs, len(places) + 1))
+        sums = np.zeros((outputs, len(places)))
         block, above = np.zeros(shape, dtype=x.dtype), np.empty((outputs, *size, _IMAGES), dtype=x.dtype)
-        _correlate(images[part], upstream[part], places, *before, block, above, sums)
+        _correlate(images[part], upstream[part], places, top, left, block, above, sums)
         return sums
 
-    total = np.sum(
-        parallel(work, len(x), gy.size * len(places) * MULTIPLICATION, align=_IMAGES), axis=0
-    ).astype(x.dtype)
-    return total[:, :-1].reshape(outputs, x.shape[1], *kernel_size), total[:, -1]
+    totals = parallel(work, len(x), gy.size * len(places) * MULTIPLICATION, align=_IMAGES)
+    total = np.sum(totals, axis=0).astype(x.dtype)
+    return total.reshape(outputs, windows.channels, *windows.kernel_size)
 
 
-def _block(x: np.ndarray, kernel_size: Any, size: Any) -> tuple[tuple[int, ...], np.ndarray]:
+def _block(channels: int, kernel_size: Any, size: Any) -> tuple[tuple[int, ...], np.ndarray]:
     """The shape of a block with its frame; and for each cell of a window how far it is from the first one."""
-    channels, (height, width) = x.shape[1], kernel_size
+    height, width = kernel_size
     shape = (channels, size[0] + height - 1, size[1] + width - 1, _IMAGES)
     cells = np.arange(np.prod(shape[:3])).reshape(shape[:3])[:, :height, :width]
     return shape, cells.ravel() * _IMAGES

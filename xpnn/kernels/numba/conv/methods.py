@@ -1,33 +1,60 @@
-"""Which compiled method serves a convolution; NumPy's `kernels/numpy/conv.py` asks before it chooses its own.
-
-winograd        3x3, no strides, enough channels: a quarter of the multiplications
-conv_small      images of a few cells: products for each position
-conv_direct     products of the images themselves
-"""
+"""Numba's rows in the tables of methods of `kernels/numpy/conv`: they are asked before NumPy's own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from xpnn.backend import compiled
+from xpnn.backend import COMPILED
 from xpnn.kernels.numba.compiling import can_run
-from xpnn.kernels.numba.conv import direct as conv_direct
-from xpnn.kernels.numba.conv import small as conv_small
-from xpnn.kernels.numba.conv import winograd
+from xpnn.kernels.numba.conv import depthwise, direct, few_channels, small, winograd
 from xpnn.kernels.numpy.conv.layout import Windows
-from xpnn.kernels.numpy.conv.methods import faster_methods
+from xpnn.kernels.numpy.conv.methods import (
+    banded_convolve,
+    deserves_bands,
+    fold_by_remainders,
+    gradients_apart,
+    in_reverse,
+)
+from xpnn.kernels.numpy.conv.table import convolutions, input_gradients, joint_gradients, weight_gradients
 
 
-def _choose(x: np.ndarray, y: np.ndarray, windows: Windows) -> Any:
-    """The module for a convolution of x (N, H, W, C) to y (N, OH, OW, O), if there is one."""
-    if not compiled.compiled_enabled() or x.dtype != np.float32:
-        return None
-    for method in (winograd, conv_small, conv_direct):
-        if method.suits(x, y, windows) and can_run(method.FUNCTIONS, x.dtype):
-            return method
-    return None
+def _compiled(method: Any) -> Callable[[Windows], bool]:
+    """The guard of a module: its own, while compiled kernels are on and what it calls can be compiled."""
+
+    def suits(windows: Windows) -> bool:
+        own = windows.compiled and windows.dtype.name in method.DTYPES and method.suits(windows)
+        return own and can_run(method.FUNCTIONS, windows.dtype)
+
+    return suits
 
 
-faster_methods.append(_choose)
+def _bands_suit(windows: Windows) -> bool:
+    return windows.compiled and deserves_bands(windows)
+
+
+suits = _compiled(few_channels)
+convolutions.add("compiled few channels", suits, few_channels.few_channels_convolve, np.empty, COMPILED)
+input_gradients.add("compiled few channels", suits, few_channels.few_channels_fold, np.empty, COMPILED)
+weight_gradients.add("compiled few channels", suits, few_channels.few_channels_correlate, priority=COMPILED)
+joint_gradients.add("compiled few channels", suits, gradients_apart, np.empty, COMPILED)
+
+suits = _compiled(depthwise)
+convolutions.add(
+    "compiled depthwise", suits, depthwise.depthwise_convolve, depthwise.empty_in_lines, COMPILED
+)
+input_gradients.add("compiled depthwise", suits, depthwise.depthwise_fold, depthwise.empty_in_lines, COMPILED)
+weight_gradients.add("compiled depthwise", suits, depthwise.depthwise_correlate, priority=COMPILED)
+joint_gradients.add(
+    "compiled depthwise", suits, depthwise.depthwise_gradients, depthwise.empty_in_lines, COMPILED
+)
+
+convolutions.add("compiled banded", _bands_suit, banded_convolve, priority=COMPILED)
+for method in (winograd, small, direct):
+    name, suits = "compiled " + method.__name__.rpartition(".")[2], _compiled(method)
+    convolutions.add(name, suits, method.convolve, priority=COMPILED)
+    input_gradients.add(name, suits, fold_by_remainders, priority=COMPILED)
+    weight_gradients.add(name, suits, method.correlate, priority=COMPILED)
+    joint_gradients.add(name, in_reverse(suits), method.gradients, priority=COMPILED)

@@ -31,7 +31,7 @@ from xpnn.kernels.numba.compiling import (
 from xpnn.kernels.numba.conv.packing import PACKING, aligned_scratch, unpack
 from xpnn.kernels.numba.products import MOST_LANES, add_products, copy_numbers, lanes, panel_width
 from xpnn.kernels.numpy.conv.layout import Windows, reversed_kernel
-from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
+from xpnn.kernels.numpy.parallel import parallel
 
 # Rows of windows longer than this are left to `conv_direct`; fewer images make the blocks of products small.
 _MOST_WINDOWS = 7
@@ -107,15 +107,16 @@ def _correlate(
             )  # fmt: skip
 
 
+DTYPES = ("float32",)
 FUNCTIONS = (*PACKING, _by_position, _convolve, _correlate)
 
 
-def suits(x: np.ndarray, y: np.ndarray, windows: Windows) -> bool:
-    """Whether this is faster than other methods for x (N, H, W, C) to y (N, OH, OW, O)."""
+def suits(windows: Windows) -> bool:
+    """Whether this is faster than other methods."""
     return (
-        len(x) >= _LEAST_IMAGES
-        and x.shape[3] % MOST_LANES == y.shape[3] % MOST_LANES == 0
-        and y.shape[3] >= _LEAST_OUTPUTS
+        windows.images >= _LEAST_IMAGES
+        and windows.channels % MOST_LANES == windows.outputs % MOST_LANES == 0
+        and windows.outputs >= _LEAST_OUTPUTS
         and max(windows.out_size) <= _MOST_WINDOWS
         and windows.kernel_size != (1, 1)
     )
@@ -134,7 +135,7 @@ def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, 
         own_bias = np.ascontiguousarray(bias[own])
         _convolve(canvas, len(x), w[own], own_bias, places, bounds, panel, lanes(), y[..., own])
 
-    parallel(work, outputs // width, _work(x, y, windows))
+    parallel(work, outputs // width, windows.work)
 
 
 def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
@@ -146,8 +147,9 @@ def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, wind
     """Write the convolution of gy with the reversed w to gx; return the gradient with respect to w.
 
     Args:
-        windows: of that convolution.
+        windows: of the convolution that gy is the gradient of.
     """
+    windows = windows.reversed
     convolve(gy, reversed_kernel(w), None, gx, windows)
     return _correlated(gy, x, windows, backwards=True)
 
@@ -169,7 +171,7 @@ def _correlated(x: np.ndarray, gy: np.ndarray, windows: Windows, backwards: bool
             cells = total.reshape(height, width, last - first, channels).transpose(0, 2, 1, 3)
             unpack(cells, gw[first:last])
 
-    parallel(work, outputs, _work(x, gy, windows), align=_OUTPUTS_AT_A_TIME)
+    parallel(work, outputs, windows.work, align=_OUTPUTS_AT_A_TIME)
     return gw
 
 
@@ -222,8 +224,3 @@ def _bounded(lists: list[list[tuple[int, int]]]) -> tuple[np.ndarray, np.ndarray
     """Lists of pairs one after the other, and where each begins and the last one ends."""
     bounds = np.cumsum([0, *(len(pairs) for pairs in lists)])
     return np.array([pair for pairs in lists for pair in pairs], dtype=np.int64).reshape(-1, 2), bounds
-
-
-def _work(x: np.ndarray, y: np.ndarray, windows: Windows) -> float:
-    """The time of a call in the unit of `parallel`."""
-    return windows.multiplications(len(x), x.shape[3], y.shape[3]) * MULTIPLICATION

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend import get_precision
 from xpnn.kernels.numba.compiling import (
     In1,
     In3,
@@ -209,18 +208,19 @@ def _transform_gradients(total: In3, first: Integer, zeros: In1, cells: Out3) ->
         )  # fmt: skip
 
 
+DTYPES = ("float32",)
 FUNCTIONS = (*PACKING, _convolve, _transform_kernels, _transform_gradients)
 
 
-def suits(x: np.ndarray, y: np.ndarray, windows: Windows) -> bool:
-    """Whether this is faster than the plain products for x (N, H, W, C) to y (N, OH, OW, O)."""
+def suits(windows: Windows) -> bool:
+    """Whether this is faster than the plain products."""
     return (
-        get_precision() == "fast"
+        windows.fast
         and windows.kernel_size == (3, 3)
         and windows.plain
-        and len(x) > 0
-        and x.shape[3] % MOST_LANES == y.shape[3] % MOST_LANES == 0
-        and min(x.shape[3], y.shape[3]) >= _LEAST_CHANNELS
+        and windows.images > 0
+        and windows.channels % MOST_LANES == windows.outputs % MOST_LANES == 0
+        and min(windows.channels, windows.outputs) >= _LEAST_CHANNELS
         and min(windows.out_size) >= _LEAST_SIZE
     )
 
@@ -239,9 +239,9 @@ def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, wind
     """Write the convolution of gy with the reversed w to gx; return the gradient with respect to w.
 
     Args:
-        windows: of that convolution. It and the correlation with x share the transformed tiles of gy.
+        windows: of the convolution that gy is the gradient of. Both passes share its transformed tiles.
     """
-    return _run(gy, reversed_kernel(w), None, gx, x, windows, backwards=True)
+    return _run(gy, reversed_kernel(w), None, gx, x, windows.reversed, backwards=True)
 
 
 def _run(

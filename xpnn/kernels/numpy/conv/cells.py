@@ -21,7 +21,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from xpnn.kernels.numpy.conv.layout import Windows
-from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
+from xpnn.kernels.numpy.parallel import parallel
 
 # Where the sums of the products cost as much as is spared: the part of all multiplications that lies inside
 # the images, and how many there are for an element of a product.
@@ -31,40 +31,44 @@ _LEAST_CHANNELS = 128
 Slices = tuple[slice, slice, slice]
 
 
-def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows) -> None:
+def cells_convolve(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows
+) -> None:
     """Write the convolution of x (N, H, W, C) with w (O, C, KH, KW), plus b, to y (N, OH, OW, O)."""
 
     def make_outputs(outputs: slice) -> None:
         kernel, target = _cells_of(w[outputs]), y[..., outputs]
         target[...] = 0 if b is None else b[outputs]
-        for u, v, some, seen in _seen(x, windows):
+        for u, v, some, seen in _seen(windows):
             target[some] += (_matrix(x[seen]) @ kernel[:, u, v].T).reshape(target[some].shape)
 
-    parallel(make_outputs, len(w), _work(x, y, windows))
+    parallel(make_outputs, len(w), windows.work)
 
 
-def fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> None:
-    """Write the gradient of `convolve` with respect to x to gx (N, H, W, C)."""
+def cells_fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> None:
+    """Write the gradient of `cells_convolve` with respect to x to gx (N, H, W, C)."""
 
     def make_channels(channels: slice) -> None:
         _fold(gy, w[:, channels], gx[..., channels], windows)
 
-    parallel(make_channels, w.shape[1], _work(gx, gy, windows))
+    parallel(make_channels, w.shape[1], windows.work)
 
 
-def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
-    """The gradient (O, C, KH, KW) of `convolve` with respect to w, from y's gradient gy."""
+def cells_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
+    """The gradient (O, C, KH, KW) of `cells_convolve` with respect to w, from y's gradient gy."""
     gw = _empty_cells(x, gy, windows)
 
     def make_outputs(outputs: slice) -> None:
         _correlate(x, gy[..., outputs], gw[outputs], windows)
 
-    parallel(make_outputs, len(gw), _work(x, gy, windows))
+    parallel(make_outputs, len(gw), windows.work)
     return gw.transpose(0, 3, 1, 2)
 
 
-def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows) -> np.ndarray:
-    """Both gradients of `convolve`: that with respect to x is written to gx, that to w returned.
+def cells_gradients(
+    x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows
+) -> np.ndarray:
+    """Both gradients of `cells_convolve`: that with respect to x is written to gx, that to w returned.
 
     Threads are called once for the two: 0.95 of the time.
     """
@@ -75,19 +79,19 @@ def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, wind
         _fold(gy, w[:, first:last], gx[..., first:last], windows)
         _correlate(x, gy[..., outputs], gw[outputs], windows)
 
-    parallel(work, len(w), 2 * _work(x, gy, windows))
+    parallel(work, len(w), 2 * windows.work)
     return gw.transpose(0, 3, 1, 2)
 
 
 def _fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> None:
     kernel = _cells_of(w)
     gx[...] = 0
-    for u, v, some, seen in _seen(gx, windows):
+    for u, v, some, seen in _seen(windows):
         gx[seen] += (_matrix(gy[some]) @ kernel[:, u, v]).reshape(gx[seen].shape)
 
 
 def _correlate(x: np.ndarray, gy: np.ndarray, gw: np.ndarray, windows: Windows) -> None:
-    cells = list(_seen(x, windows))
+    cells = list(_seen(windows))
     if len(cells) < math.prod(windows.kernel_size):
         gw[...] = 0
     for u, v, some, seen in cells:
@@ -98,28 +102,26 @@ def _empty_cells(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
     return np.empty((gy.shape[3], *windows.kernel_size, x.shape[3]), dtype=gy.dtype)
 
 
-def suits(x: np.ndarray, y: np.ndarray, windows: Windows) -> bool:
-    """Whether this is the fastest for x (N, H, W, C) to y (N, OH, OW, O), but for Winograd's method."""
-    if min(x.shape[3], y.shape[3]) < _LEAST_CHANNELS:
+def suits(windows: Windows) -> bool:
+    """Whether this is the fastest, but for Winograd's method."""
+    if min(windows.channels, windows.outputs) < _LEAST_CHANNELS:
         return False
-    inside = sum(
-        math.prod(part.stop - part.start for part in some[1:]) for _, _, some, _ in _seen(x, windows)
-    )
+    inside = sum(math.prod(part.stop - part.start for part in some[1:]) for _, _, some, _ in _seen(windows))
     return inside <= _MOST_INSIDE * math.prod(windows.kernel_size) * math.prod(windows.out_size)
 
 
-def _seen(x: np.ndarray, windows: Windows) -> Iterator[tuple[int, int, Slices, Slices]]:
+def _seen(windows: Windows) -> Iterator[tuple[int, int, Slices, Slices]]:
     """Each cell (u, v) of the kernel, which windows see x (N, H, W, C) through it, and which cells of x."""
     every = slice(None)
-    rows, columns = (list(_along(axis, x.shape[1 + axis], windows)) for axis in (0, 1))
+    rows, columns = (list(_along(axis, windows)) for axis in (0, 1))
     for u, some_rows, seen_rows in rows:
         for v, some_columns, seen_columns in columns:
             yield u, v, (every, some_rows, some_columns), (every, seen_rows, seen_columns)
 
 
-def _along(axis: int, size: int, windows: Windows) -> Iterator[tuple[int, slice, slice]]:
+def _along(axis: int, windows: Windows) -> Iterator[tuple[int, slice, slice]]:
     """The same along one axis, for the cells that anything is seen through."""
-    stride = windows.stride[axis]
+    size, stride = windows.size[axis], windows.stride[axis]
     for t in range(windows.kernel_size[axis]):
         start = t * windows.dilation[axis] - windows.padding[axis][0]  # of what the first window sees
         first = max(-(start // stride), 0)
@@ -138,8 +140,3 @@ def _cells_of(w: np.ndarray) -> np.ndarray:
 def _matrix(x: np.ndarray) -> np.ndarray:
     """(N, H, W, C) -> (N * H * W, C)."""
     return x.reshape(-1, x.shape[3])
-
-
-def _work(x: np.ndarray, y: np.ndarray, windows: Windows) -> float:
-    """The time of a call in the unit of `parallel`."""
-    return windows.multiplications(len(x), x.shape[3], y.shape[3]) * MULTIPLICATION

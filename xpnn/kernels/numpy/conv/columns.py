@@ -17,7 +17,7 @@ import numpy as np
 from xpnn.backend import get_num_threads
 from xpnn.kernels.numpy.conv.layout import Windows, chunks, padded, strided, total_of
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
+from xpnn.kernels.numpy.parallel import parallel
 from xpnn.kernels.numpy.small_products import add_correlation, kernel_matrix, multiply
 
 # Bytes that are gathered at a time, so that the product finds them in the L2 cache.
@@ -27,15 +27,17 @@ _CHUNK_BYTES = 2 * 1024 * 1024
 _LEAST_WINDOWS = 128
 
 
-def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows) -> None:
+def columns_convolve(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows
+) -> None:
     """Write the convolution of x (N, H, W, C) with w (O, C, KH, KW), plus b, to y (N, OH, OW, O)."""
-    if _few_windows(y, windows):
+    if _few_windows(windows):
         columns = _gather(x, windows)
 
         def make_outputs(outputs: slice) -> None:
             _multiply(columns, kernel_matrix(w[outputs]), _part(b, outputs), y[..., outputs])
 
-        parallel(make_outputs, len(w), _work(x, y, windows))
+        parallel(make_outputs, len(w), windows.work)
         return
     kernel = kernel_matrix(w)
 
@@ -43,12 +45,12 @@ def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, 
         for chunk in chunks(images, _images_in_chunk(x, windows)):
             _multiply(_gather(x[chunk], windows), kernel, b, y[chunk])
 
-    parallel(work, len(x), _work(x, y, windows))
+    parallel(work, len(x), windows.work)
 
 
-def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
-    """The gradient (O, C, KH, KW) of `convolve` with respect to w, from y's gradient gy."""
-    if _few_windows(gy, windows):
+def columns_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
+    """The gradient (O, C, KH, KW) of `columns_convolve` with respect to w, from y's gradient gy."""
+    if _few_windows(windows):
         return _correlate_outputs(_gather(x, windows), gy, windows)
 
     def work(images: slice) -> np.ndarray:
@@ -57,11 +59,11 @@ def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
             add_correlation(total, _flat(gy[chunk]), _gather(x[chunk], windows))
         return total
 
-    return _kernel(total_of(parallel(work, len(x), _work(x, gy, windows))), windows)
+    return _kernel(total_of(parallel(work, len(x), windows.work)), windows)
 
 
-def fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> None:
-    """Write the gradient of `convolve` with respect to x to gx (N, H, W, C): "col2im".
+def columns_fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> None:
+    """Write the gradient of `columns_convolve` with respect to x to gx (N, H, W, C): "col2im".
 
     One product makes what each window sends to all cells that it sees; it is added to the image, which is
     divided into blocks as large as the strides: cells of a window in one row of a block lie behind one
@@ -78,7 +80,7 @@ def fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> Non
             multiply(_flat(gy[chunk]), kernel, out=cells.reshape(-1, kernel.shape[1]))
             _add_cells(cells, gx[chunk, :, :, channels], windows)
 
-    every, work = slice(0, gx.shape[3]), _work(gx, gy, windows)
+    every, work = slice(0, gx.shape[3]), windows.work
     if len(gy) >= get_num_threads():
         parallel(lambda images: fold_part(images, every), len(gy), work)
     else:
@@ -131,7 +133,7 @@ def _correlate_outputs(columns: np.ndarray, gy: np.ndarray, windows: Windows) ->
     def make_outputs(outputs: slice) -> None:
         gw[outputs] = _kernel(upstream[outputs] @ columns, windows)
 
-    parallel(make_outputs, len(gw), columns.size * len(gw) * MULTIPLICATION)
+    parallel(make_outputs, len(gw), windows.work)
     return gw
 
 
@@ -177,16 +179,11 @@ def _part(b: np.ndarray | None, outputs: slice) -> np.ndarray | None:
     return None if b is None else b[outputs]
 
 
-def _few_windows(y: np.ndarray, windows: Windows) -> bool:
-    return len(y) * math.prod(windows.out_size) < y.shape[-1]
+def _few_windows(windows: Windows) -> bool:
+    return windows.images * math.prod(windows.out_size) < windows.outputs
 
 
 def _images_in_chunk(x: np.ndarray, windows: Windows) -> int:
     cells = math.prod(windows.out_size)
     image = cells * math.prod(windows.kernel_size) * x.shape[-1] * x.itemsize
     return max(_CHUNK_BYTES // max(image, 1), -(-_LEAST_WINDOWS // max(cells, 1)))
-
-
-def _work(x: np.ndarray, y: np.ndarray, windows: Windows) -> float:
-    """The time of a call in the unit of `parallel`."""
-    return windows.multiplications(len(x), x.shape[-1], y.shape[-1]) * MULTIPLICATION

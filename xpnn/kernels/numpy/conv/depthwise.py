@@ -21,7 +21,9 @@ from xpnn.kernels.numpy.parallel import parallel
 _CHUNK_BYTES = 512 * 1024
 
 
-def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows) -> None:
+def depthwise_convolve(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows
+) -> None:
     """Write the convolution of each channel of x (N, H, W, C) with w (C, 1, KH, KW), plus b, to y."""
     kernels = _repeated(w, windows.out_size[1])
 
@@ -44,8 +46,8 @@ def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, 
     parallel(work, len(x), _work(y, windows))
 
 
-def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
-    """The gradient (C, 1, KH, KW) of `convolve` with respect to w, from y's gradient gy."""
+def depthwise_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
+    """The gradient (C, 1, KH, KW) of `depthwise_convolve` with respect to w, from y's gradient gy."""
     columns, channels = windows.out_size[1], x.shape[-1]
 
     def work(images: slice) -> np.ndarray:

@@ -7,43 +7,162 @@ elementwise operations keep it so, and the next convolution finds its input as i
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from xpnn.kernels.numpy.memory import scratch
+from xpnn.kernels.numpy.parallel import MULTIPLICATION
 
 Pair = tuple[int, int]
 Pairs = tuple[Pair, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Windows:
-    """Along each of the two axes: cells of the kernel, windows, and how they lie over the padded image."""
+    """The windows of a convolution over a batch of images: all sizes, and what else the choice of a
+    method asks.
 
+    What follows from them is worked out once: `windows_of` gives the same object for the same sizes.
+
+    Attributes:
+        images: how many, N.
+        size: cells of an image, (H, W).
+        channels, outputs: C and O, of all groups.
+        kernel_size, out_size, stride, padding, dilation: along each axis. Negative padding leaves cells out.
+        dtype: of all arrays.
+        fast: whether float32 may lose digits to speed (see `set_precision`).
+        compiled: whether kernels that Numba compiles are on.
+        threads: how many there are.
+        part: whether the arrays are parts of others, with gaps in memory.
+    """
+
+    images: int
+    size: Pair
+    channels: int
+    outputs: int
     kernel_size: Pair
     out_size: Pair
     stride: Pair
     padding: Pairs
     dilation: Pair
+    groups: int
+    dtype: np.dtype
+    fast: bool
+    compiled: bool
+    threads: int
+    part: bool = False
 
-    @property
+    @cached_property
+    def chosen(self) -> dict[Any, Any]:
+        """The methods that tables have chosen."""
+        return {}
+
+    @cached_property
     def plain(self) -> bool:
         """Neither strides nor dilation."""
         return self.stride == self.dilation == (1, 1)
 
-    @property
+    @cached_property
     def pointwise(self) -> bool:
         """A kernel of one cell, which sees each cell of the image once and nothing else."""
         return self.kernel_size == self.stride == (1, 1) and self.padding == ((0, 0), (0, 0))
 
-    def multiplications(self, images: int, channels: int, outputs: int) -> int:
-        """Of a convolution by its definition."""
-        return images * math.prod(self.out_size) * math.prod(self.kernel_size) * channels * outputs
+    @cached_property
+    def depthwise(self) -> bool:
+        """A kernel for each channel."""
+        return self.groups == self.channels == self.outputs > 1
+
+    @cached_property
+    def crops(self) -> bool:
+        """Whether cells of the images are left out."""
+        return min(map(min, self.padding)) < 0
+
+    @cached_property
+    def work(self) -> float:
+        """The time of a convolution by its definition, in the unit of `parallel`."""
+        cells = math.prod(self.out_size) * math.prod(self.kernel_size)
+        return self.images * cells * self.channels * self.outputs / self.groups * MULTIPLICATION
+
+    @cached_property
+    def reversed(self) -> Windows:
+        """Those of the convolution of y's gradient, with the reversed kernel, to x's; without strides."""
+        padding = tuple(
+            (d * (k - 1) - before, d * (k - 1) - after)
+            for k, d, (before, after) in zip(self.kernel_size, self.dilation, self.padding)
+        )
+        return replace(
+            self,
+            size=self.out_size,
+            channels=self.outputs,
+            outputs=self.channels,
+            out_size=self.size,
+            padding=padding,
+        )
+
+    @cached_property
+    def of_a_group(self) -> Windows:
+        """Those of the channels of one group."""
+        channels, outputs = self.channels // self.groups, self.outputs // self.groups
+        return replace(self, channels=channels, outputs=outputs, groups=1, part=True)
+
+    @cached_property
+    def cropped(self) -> tuple[tuple[slice, ...], Windows]:
+        """Where in the images all cells are that are not left out, and the windows over them."""
+        inside = tuple(
+            slice(max(-before, 0), max(cells + min(after, 0), 0))
+            for cells, (before, after) in zip(self.size, self.padding)
+        )
+        height, width = (len(range(cells)[part]) for cells, part in zip(self.size, inside))
+        padding = tuple((max(before, 0), max(after, 0)) for before, after in self.padding)
+        return (slice(None), *inside), replace(self, size=(height, width), padding=padding)
+
+
+@functools.lru_cache(maxsize=4096)
+def windows_of(
+    x: tuple[int, ...],
+    w: tuple[int, ...],
+    dtype: np.dtype,
+    stride: tuple[int, ...],
+    padding: Pairs,
+    dilation: tuple[int, ...],
+    groups: int,
+    fast: bool,
+    compiled: bool,
+    threads: int,
+) -> Windows:
+    """The windows of a convolution of images or sequences.
+
+    Args:
+        x, w: the shapes of the images and the kernel.
+        fast, compiled, threads: as of `Windows`.
+    """
+    out_size = tuple(
+        (cells + before + after - d * (k - 1) - 1) // s + 1
+        for cells, k, s, (before, after), d in zip(x[2:], w[2:], stride, padding, dilation)
+    )
+    return Windows(
+        x[0],
+        pair(x[2:], 1),
+        x[1],
+        w[0],
+        pair(w[2:], 1),
+        pair(out_size, 1),
+        pair(stride, 1),
+        pair(padding, (0, 0)),
+        pair(dilation, 1),
+        groups,
+        dtype,
+        fast,
+        compiled,
+        threads,
+    )
 
 
 def as_images(x: np.ndarray) -> np.ndarray:
@@ -61,9 +180,10 @@ def channels_last(x: np.ndarray) -> np.ndarray:
     return x.transpose(0, 2, 3, 1)
 
 
-def channels_last_empty(like: np.ndarray, channels: int, size: Pair) -> np.ndarray:
-    """An (N, C, H, W) array, whose memory is (N, H, W, C); not filled."""
-    return np.empty((like.shape[0], *size, channels), dtype=like.dtype).transpose(0, 3, 1, 2)
+def channels_last_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array of a shape (N, C, H, W), whose memory is (N, H, W, C); not filled."""
+    n, channels, height, width = shape
+    return np.empty((n, height, width, channels), dtype=dtype).transpose(0, 3, 1, 2)
 
 
 def padded(x: np.ndarray, padding: Pairs, name: str = "padded") -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 from xpnn.kernels.numpy.conv.layout import Windows, chunks, padded, reversed_kernel, total_of
 from xpnn.kernels.numpy.conv.winograd_matrices import INPUT, KERNEL, OUTPUT, TILE, UPSTREAM
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
+from xpnn.kernels.numpy.parallel import parallel
 from xpnn.kernels.numpy.small_products import correlation, equal_pieces, kernel_matrix, multiply
 
 # With fewer channels, or where the last rows of tiles lie so far over the image that no third of the
@@ -39,7 +39,7 @@ def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, 
         for chunk in chunks(images, _images_in_chunk(x, y)):
             _Rows(x[chunk], y[chunk], windows).convolve(kernels, b, y[chunk])
 
-    parallel(work, len(x), _work(x, y, windows))
+    parallel(work, len(x), _work(windows))
 
 
 def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
@@ -51,15 +51,16 @@ def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
             total += _Rows(x[chunk], gy[chunk], windows).correlate(gy[chunk])
         return total
 
-    return _transform_back(total_of(parallel(work, len(x), _work(x, gy, windows))), windows)
+    return _transform_back(total_of(parallel(work, len(x), _work(windows))), windows)
 
 
 def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows) -> np.ndarray:
     """Write the convolution of gy with the reversed w to gx; return the gradient with respect to w.
 
     Args:
-        windows: of that convolution. It and the correlation with x start from the same transformed gy.
+        windows: of the convolution that gy is the gradient of. Both passes start from its transform.
     """
+    windows = windows.reversed
     kernels = _transform_kernels(reversed_kernel(w))
 
     def work(images: slice) -> np.ndarray:
@@ -70,17 +71,17 @@ def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, wind
             total += rows.correlate(x[chunk])
         return total
 
-    total = total_of(parallel(work, len(x), 2 * _work(gy, gx, windows)))
+    total = total_of(parallel(work, len(x), 2 * _work(windows)))
     return reversed_kernel(_transform_back(total, windows))
 
 
-def suits(x: np.ndarray, y: np.ndarray, windows: Windows) -> bool:
-    """Whether this is the fastest for x (N, H, W, C) to y (N, OH, OW, O)."""
+def suits(windows: Windows) -> bool:
+    """Whether this is the fastest."""
     tiles = -(-windows.out_size[0] // TILE)
     return (
         windows.kernel_size == (3, 3)
         and windows.plain
-        and _LEAST_CHANNELS <= min(x.shape[3], y.shape[3]) < _MANY_CHANNELS
+        and _LEAST_CHANNELS <= min(windows.channels, windows.outputs) < _MANY_CHANNELS
         and 3 * (6 * tiles) <= 2 * (3 * windows.out_size[0])
     )
 
@@ -175,6 +176,6 @@ def _images_in_chunk(x: np.ndarray, y: np.ndarray) -> int:
     return max(_CHUNK_BYTES // max(cells * max(x.shape[3], y.shape[3]) * x.itemsize, 1), 1)
 
 
-def _work(x: np.ndarray, y: np.ndarray, windows: Windows) -> float:
+def _work(windows: Windows) -> float:
     """The time of a call in the unit of `parallel`."""
-    return windows.multiplications(len(x), x.shape[3], y.shape[3]) / 2 * MULTIPLICATION
+    return windows.work / 2
