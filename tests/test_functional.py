@@ -47,6 +47,38 @@ def test_extremes(name: str, backend: Target) -> None:
             assert to_numpy(values).dtype == np.float32
 
 
+INF = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("function", "x", "y", "gx"),
+    [
+        (F.relu, [-1.0, 0.0, 2.0], [0.0, 0.0, 2.0], [0.0, 0.0, INF]),
+        (F.relu6, [-1.0, 2.0, 7.0], [0.0, 2.0, 6.0], [0.0, INF, 0.0]),
+        (F.hardsigmoid, [-4.0, 4.0], [0.0, 1.0], [0.0, 0.0]),
+        (F.hardswish, [-4.0, 4.0], [0.0, 4.0], [0.0, INF]),
+        (F.sigmoid, [-INF, INF], [0.0, 1.0], None),
+        (lambda x: F.leaky_relu(x, 0.0), [-1.0, INF], [0.0, INF], None),
+        (lambda x: F.softplus(x, 2.0, -100.0), [-3.0, 2.0], [-3.0, 2.0], [INF, INF]),
+        (lambda x: F.prelu(x, x[:1] * 0 + INF), [1.0, 2.0], [1.0, 2.0], None),
+    ],
+)
+def test_infinity_stays_where_it_belongs(function, x, y, gx, backend: Target) -> None:
+    """Values at infinity, and gradients of infinity from above: what is cut off is 0, not NaN."""
+    leaf = Tensor(backend.array(np.asarray(x)), requires_grad=True)
+    result = function(leaf)
+    assert to_numpy(result).tolist() == y
+    if gx is not None:
+        above = Tensor(backend.array(np.full(len(x), INF)))
+        assert to_numpy(grad([result], [leaf], [above])[0]).tolist() == gx
+
+
+def test_gradient_of_prelu_at_infinity(backend: Target) -> None:
+    x = Tensor(backend.array(np.asarray([[INF, -2.0]])))
+    weight = Tensor(backend.array(np.asarray([0.5, 0.5])), requires_grad=True)
+    assert to_numpy(grad([F.prelu(x, weight).sum()], [weight])[0]).tolist() == [0.0, -2.0]
+
+
 def test_gelu_is_exact(backend: Target) -> None:
     """Phi is exact to the last digits in float64, also in the far lower tail (relative)."""
     from math import erfc, sqrt

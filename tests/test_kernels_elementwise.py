@@ -30,6 +30,7 @@ def module(name: str) -> Any:
 PRIMITIVES: dict[str, Any] = {
     name: value
     for family in (
+        "activation.pointwise",
         "activation.rectified",
         "activation.sigmoid",
         "activation.gelu",
@@ -125,6 +126,12 @@ def test_activations(name: str, x: np.ndarray, lies: str, cut: Any) -> None:
     gy = laid(np.random.default_rng(1), x.shape, x.dtype.name, lies)
     with cut_up(*cut):
         compare(PRIMITIVES["_" + name], (x,), {}, gy)
+
+
+@examples(60)
+@given(arrays(), st.sampled_from(LAYOUTS))
+def test_select(x: np.ndarray, lies: str) -> None:
+    compare(PRIMITIVES["_select"], (laid(np.random.default_rng(1), x.shape, "float32", lies) > 0, x), {}, x)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

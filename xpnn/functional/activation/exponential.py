@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.autograd import Tensor, primitive
-from xpnn.backend import ArgumentError, Array, namespace
-from xpnn.functional.activation.rectified import mask
+from xpnn.autograd import Tensor
+from xpnn.backend import ArgumentError, Array
+from xpnn.functional.activation.pointwise import Pointwise, mask
 from xpnn.functional.activation.sigmoid import sigmoid
-from xpnn.functional.arguments import check_floating
 
 __all__ = ["celu", "elu", "selu", "softplus"]
 
@@ -31,7 +30,6 @@ def elu(input: Array | Tensor, alpha: float = 1.0) -> Any:
     >>> elu(np.asarray([-1.0, 2.0])).round(4).tolist()
     [-0.6321, 2.0]
     """
-    check_floating(input, "elu")
     return _elu(input, alpha=float(alpha), scale=1.0, rate=1.0)
 
 
@@ -47,8 +45,7 @@ def selu(input: Array | Tensor) -> Any:
     >>> selu(np.asarray([-1.0, 1.0])).round(4).tolist()
     [-1.1113, 1.0507]
     """
-    check_floating(input, "selu")
-    return _elu(input, alpha=_SELU_ALPHA, scale=_SELU_SCALE, rate=1.0)
+    return _selu(input, alpha=_SELU_ALPHA, scale=_SELU_SCALE, rate=1.0)
 
 
 def celu(input: Array | Tensor, alpha: float = 1.0) -> Any:
@@ -64,27 +61,23 @@ def celu(input: Array | Tensor, alpha: float = 1.0) -> Any:
     >>> celu(np.asarray([-2.0, 2.0]), alpha=2.0).round(4).tolist()
     [-1.2642, 2.0]
     """
-    check_floating(input, "celu")
     if not alpha > 0:
         raise ArgumentError(f"expects a positive alpha, got {alpha}", subject="celu")
-    return _elu(input, alpha=float(alpha), scale=1.0, rate=1.0 / alpha)
+    return _celu(input, alpha=float(alpha), scale=1.0, rate=1.0 / alpha)
 
 
-@primitive
-def _elu(x, *, alpha, scale, rate):
-    xp = namespace(x)
-    zeros = xp.zeros_like(x)
-    decay = xp.expm1(rate * xp.minimum(x, zeros))  # 0 where x > 0, so that the two parts just add up
-    return scale * xp.maximum(x, zeros) + (scale * alpha) * decay, (x,)
+def _decaying(xp: Any, x: Any, *, alpha: float, scale: float, rate: float) -> Any:
+    zeros = xp.zeros_like(x)  # the exponential less 1 is 0 where x > 0, so that the two parts just add up
+    return scale * xp.maximum(x, zeros) + (scale * alpha) * xp.expm1(rate * xp.minimum(x, zeros))
 
 
-@_elu.backward
-def _elu_backward(gy, saved, needs, *, alpha, scale, rate):
-    (x,) = saved
-    xp = namespace(gy, x)
-    positive = mask(x > 0, x)
+def _decaying_gradient(xp: Any, gy: Any, x: Any, *, alpha: float, scale: float, rate: float) -> Any:
+    slope = scale * alpha * rate  # left of 0, and the exponential is 1 right of it
     decay = xp.exp(rate * xp.minimum(x, xp.zeros_like(x)))
-    return (gy * (scale * positive + (scale * alpha * rate) * (1 - positive) * decay),)
+    return gy * (slope * decay + (scale - slope) * mask(x > 0, x))
+
+
+_elu, _selu, _celu = (Pointwise(name, _decaying, _decaying_gradient) for name in ("elu", "selu", "celu"))
 
 
 def softplus(input: Array | Tensor, beta: float = 1.0, threshold: float = 20.0) -> Any:
@@ -99,22 +92,18 @@ def softplus(input: Array | Tensor, beta: float = 1.0, threshold: float = 20.0) 
     >>> softplus(np.asarray([0.0, 1e4])).round(4).tolist()
     [0.6931, 10000.0]
     """
-    check_floating(input, "softplus")
     if not beta > 0:
         raise ArgumentError(f"expects a positive beta, got {beta}", subject="softplus")
     return _softplus(input, beta=float(beta), threshold=float(threshold))
 
 
-@primitive
-def _softplus(x, *, beta, threshold):
-    xp = namespace(x)
+def _smooth(xp: Any, x: Any, *, beta: float, threshold: float) -> Any:
     z = beta * x
-    curved = mask(z <= threshold, x)
-    return (xp.maximum(z, xp.zeros_like(z)) + curved * xp.log1p(xp.exp(-xp.abs(z)))) / beta, (x,)
+    return xp.where(z > threshold, x, (xp.maximum(z, xp.zeros_like(z)) + xp.log1p(xp.exp(-xp.abs(z)))) / beta)
 
 
-@_softplus.backward
-def _softplus_backward(gy, saved, needs, *, beta, threshold):
-    (x,) = saved
-    curved = mask(beta * x <= threshold, x)
-    return (gy * (1 - curved + curved * sigmoid(beta * x)),)
+_softplus = Pointwise(
+    "softplus",
+    value=_smooth,
+    gradient=lambda xp, gy, x, *, beta, threshold: xp.where(beta * x > threshold, gy, gy * sigmoid(beta * x)),
+)

@@ -7,7 +7,7 @@ from typing import Any
 
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import ArgumentError, Array, namespace, special
-from xpnn.functional.activation.sigmoid import tanh
+from xpnn.functional.activation.pointwise import Pointwise
 from xpnn.functional.arguments import check_floating
 
 __all__ = ["gelu"]
@@ -51,33 +51,29 @@ def _gelu_backward(gy, saved, needs):
     return (gy * (cdf + x * _normal_density(x)),)
 
 
-@primitive
-def _normal_cdf(x):
-    return special.normal_cdf(x), (x,)
-
-
-@_normal_cdf.backward
-def _normal_cdf_backward(gy, saved, needs):
-    (x,) = saved
-    return (gy * _normal_density(x),)
+_normal_cdf = Pointwise(
+    "normal_cdf",
+    value=lambda xp, x: special.normal_cdf(x),
+    gradient=lambda xp, gy, x: gy * _normal_density(x),
+)
 
 
 def _normal_density(x: Any) -> Any:
     return math.sqrt(0.5 / math.pi) * namespace(x).exp(-0.5 * (x * x))
 
 
-@primitive
-def _gelu_tanh(x):
-    return 0.5 * x * (1 + namespace(x).tanh(_gelu_argument(x))), (x,)
+def _gelu_tanh_value(xp: Any, x: Any) -> Any:
+    return 0.5 * x * (1 + xp.tanh(_gelu_argument(x)))
 
 
-@_gelu_tanh.backward
-def _gelu_tanh_backward(gy, saved, needs):
-    (x,) = saved
-    t = tanh(_gelu_argument(x))
+def _gelu_tanh_gradient(xp: Any, gy: Any, x: Any) -> Any:
+    t = xp.tanh(_gelu_argument(x))
     slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * (x * x))
-    return (gy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope),)
+    return gy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope)
 
 
 def _gelu_argument(x: Any) -> Any:
     return math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
+
+
+_gelu_tanh = Pointwise("gelu_tanh", _gelu_tanh_value, _gelu_tanh_gradient, subject="gelu")

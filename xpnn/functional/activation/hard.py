@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.autograd import Tensor, primitive
-from xpnn.backend import ArgumentError, Array, namespace
-from xpnn.functional.arguments import check_floating
+from xpnn.autograd import Tensor
+from xpnn.backend import ArgumentError, Array
+from xpnn.functional.activation.pointwise import Pointwise, select
 
 __all__ = ["hardsigmoid", "hardswish", "hardtanh", "relu6"]
 
@@ -24,7 +24,11 @@ def hardtanh(input: Array | Tensor, min_val: float = -1.0, max_val: float = 1.0)
     >>> hardtanh(np.asarray([-2.0, 0.5, 2.0])).tolist()
     [-1.0, 0.5, 1.0]
     """
-    return _clipped(input, min_val, max_val, "hardtanh")
+    if not min_val <= max_val:
+        raise ArgumentError(
+            f"expects min_val of at most max_val, got {min_val} and {max_val}", subject="hardtanh"
+        )
+    return _hardtanh(input, low=float(min_val), high=float(max_val))
 
 
 def relu6(input: Array | Tensor) -> Any:
@@ -36,7 +40,17 @@ def relu6(input: Array | Tensor) -> Any:
     >>> relu6(np.asarray([-2.0, 0.5, 8.0])).tolist()
     [0.0, 0.5, 6.0]
     """
-    return _clipped(input, 0.0, 6.0, "relu6")
+    return _relu6(input, low=0.0, high=6.0)
+
+
+_hardtanh, _relu6 = (
+    Pointwise(
+        name,
+        value=lambda xp, x, *, low, high: _between(xp, x, low, high),
+        gradient=lambda xp, gy, x, *, low, high: select((x > low) & (x < high), gy),
+    )
+    for name in ("hardtanh", "relu6")
+)
 
 
 def hardsigmoid(input: Array | Tensor) -> Any:
@@ -50,8 +64,14 @@ def hardsigmoid(input: Array | Tensor) -> Any:
     >>> hardsigmoid(np.asarray([-4.0, 0.0, 4.0])).tolist()
     [0.0, 0.5, 1.0]
     """
-    check_floating(input, "hardsigmoid")
     return _hardsigmoid(input)
+
+
+_hardsigmoid = Pointwise(
+    "hardsigmoid",
+    value=lambda xp, x: _between(xp, x / 6 + 0.5, 0.0, 1.0),
+    gradient=lambda xp, gy, x: select((x > -3) & (x < 3), gy / 6),
+)
 
 
 def hardswish(input: Array | Tensor) -> Any:
@@ -66,57 +86,15 @@ def hardswish(input: Array | Tensor) -> Any:
     >>> hardswish(np.asarray([0.0, 1.5, 3.0])).tolist()
     [0.0, 1.125, 3.0]
     """
-    check_floating(input, "hardswish")
     return _hardswish(input)
 
 
-@primitive
-def _hardtanh(x, *, low, high):
-    return _between(x, low, high), (x,)
+_hardswish = Pointwise(
+    "hardswish",
+    value=lambda xp, x: x * _between(xp, x + 3, 0.0, 6.0) / 6,
+    gradient=lambda xp, gy, x: select((x > -3) & (x < 3), gy * (2 * x + 3) / 6) + select(x >= 3, gy),
+)
 
 
-@_hardtanh.backward
-def _hardtanh_backward(gy, saved, needs, *, low, high):
-    (x,) = saved
-    return (gy * _inside(x, low, high),)
-
-
-@primitive
-def _hardsigmoid(x):
-    return _between(x / 6 + 0.5, 0.0, 1.0), (x,)
-
-
-@_hardsigmoid.backward
-def _hardsigmoid_backward(gy, saved, needs):
-    (x,) = saved
-    return (gy * _inside(x, -3.0, 3.0) / 6,)
-
-
-@primitive
-def _hardswish(x):
-    return x * _between(x + 3, 0.0, 6.0) / 6, (x,)
-
-
-@_hardswish.backward
-def _hardswish_backward(gy, saved, needs):
-    (x,) = saved
-    right = namespace(x).astype(x >= 3, x.dtype)
-    return (gy * (_inside(x, -3.0, 3.0) * (2 * x + 3) / 6 + right),)
-
-
-def _clipped(x: Any, low: float, high: float, subject: str) -> Any:
-    check_floating(x, subject)
-    if not low <= high:
-        raise ArgumentError(f"expects min_val of at most max_val, got {low} and {high}", subject=subject)
-    return _hardtanh(x, low=float(low), high=float(high))
-
-
-def _between(x: Any, low: float, high: float) -> Any:
-    xp = namespace(x)
+def _between(xp: Any, x: Any, low: float, high: float) -> Any:
     return xp.minimum(xp.maximum(x, xp.full_like(x, low)), xp.full_like(x, high))
-
-
-def _inside(x: Any, low: float, high: float) -> Any:
-    """1.0 between the bends, else 0.0."""
-    xp = namespace(x)
-    return xp.astype(x > low, x.dtype) * xp.astype(x < high, x.dtype)

@@ -1,8 +1,4 @@
-"""Activation functions, each element on its own.
-
-All of them are stable: no exponential is taken of a positive number, so that nothing overflows in
-float32, however large the input. Where the derivative can be had from the output, only the output is kept.
-"""
+"""Rectifiers, which treat what is negative another way: ReLU, leaky ReLU and PReLU."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ from typing import Any
 
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import Array, ShapeError, namespace
+from xpnn.functional.activation.pointwise import Pointwise, mask, select
 from xpnn.functional.arguments import check_floating, check_rank, check_same_dtype, shape_of
 
 __all__ = ["leaky_relu", "prelu", "relu"]
@@ -26,21 +23,14 @@ def relu(input: Array | Tensor) -> Any:
     >>> relu(np.asarray([-1.0, 2.0])).tolist()
     [0.0, 2.0]
     """
-    check_floating(input, "relu")
     return _relu(input)
 
 
-@primitive
-def _relu(x):
-    xp = namespace(x)
-    y = xp.maximum(x, xp.zeros_like(x))  # with an array of zeros: twice as fast in NumPy as with a number
-    return y, (y,)
-
-
-@_relu.backward
-def _relu_backward(gy, saved, needs):
-    (y,) = saved
-    return (gy * mask(y > 0, y),)
+_relu = Pointwise(
+    "relu",
+    value=lambda xp, x: xp.maximum(x, xp.zeros_like(x)),  # NumPy is slower with the number 0
+    gradient=lambda xp, gy, y: select(y > 0, gy),
+)
 
 
 def leaky_relu(input: Array | Tensor, negative_slope: float = 0.01) -> Any:
@@ -54,21 +44,19 @@ def leaky_relu(input: Array | Tensor, negative_slope: float = 0.01) -> Any:
     >>> leaky_relu(np.asarray([-1.0, 2.0]), 0.1).tolist()
     [-0.1, 2.0]
     """
-    check_floating(input, "leaky_relu")
-    return _leaky_relu(input, negative_slope=float(negative_slope))
+    return _leaky_relu(input, slope=float(negative_slope))
 
 
-@primitive
-def _leaky_relu(x, *, negative_slope):
-    xp = namespace(x)
-    larger = xp.maximum if negative_slope <= 1 else xp.minimum
-    return larger(x, negative_slope * x), (x,)
+def _leaky(xp: Any, x: Any, *, slope: float) -> Any:
+    larger = xp.maximum if slope <= 1 else xp.minimum
+    return larger(x, slope * x if slope else xp.zeros_like(x))  # 0 times infinity is NaN
 
 
-@_leaky_relu.backward
-def _leaky_relu_backward(gy, saved, needs, *, negative_slope):
-    (x,) = saved
-    return (gy * _step(x, negative_slope),)
+_leaky_relu = Pointwise(
+    "leaky_relu",
+    value=_leaky,
+    gradient=lambda xp, gy, x, *, slope: gy * (slope + (1 - slope) * mask(x > 0, x)),
+)
 
 
 def prelu(input: Array | Tensor, weight: Array | Tensor) -> Any:
@@ -105,35 +93,21 @@ def prelu(input: Array | Tensor, weight: Array | Tensor) -> Any:
 
 @primitive
 def _prelu(x, w):
-    xp = namespace(x)
-    zeros = xp.zeros_like(x)
-    return xp.maximum(x, zeros) + _along_channels(w, x) * xp.minimum(x, zeros), (x, w)
+    return _bent(x > 0, x, w), (x, w)
 
 
 @_prelu.backward
 def _prelu_backward(gy, saved, needs):
     x, w = saved
     xp = namespace(gy, x, w)
-    positive = mask(x > 0, x)
-    gx = gw = None
-    if needs[0]:
-        gx = gy * (positive + (1 - positive) * _along_channels(w, x))
+    gw = None
     if needs[1]:
         shared = tuple(axis for axis in range(x.ndim) if axis != 1 or w.shape[0] == 1)
-        gw = xp.reshape(xp.sum(gy * x * (1 - positive), axis=shared), w.shape)
-    return gx, gw
+        gw = xp.reshape(xp.sum(gy * xp.minimum(x, xp.zeros_like(x)), axis=shared), w.shape)
+    return _bent(x > 0, gy, w) if needs[0] else None, gw
 
 
-def mask(condition: Any, like: Any) -> Any:
-    """1.0 where the condition holds, else 0.0; multiplying by it is far faster in NumPy than `where`."""
-    return namespace(condition).astype(condition, like.dtype)
-
-
-def _step(x: Any, low: float) -> Any:
-    """1.0 where x > 0, else `low`."""
-    return low + (1 - low) * mask(x > 0, x)
-
-
-def _along_channels(w: Any, x: Any) -> Any:
-    """A vector of channels, shaped so that it lies along axis 1 of x."""
-    return namespace(w).reshape(w, (1, -1, *(1,) * (x.ndim - 2))) if x.ndim > 1 else w
+def _bent(positive: Any, x: Any, w: Any) -> Any:
+    """x where `positive`, else w x."""
+    slopes = namespace(w).reshape(w, (1, -1, *(1,) * (x.ndim - 2))) if x.ndim > 1 else w
+    return select(positive, x) + select(~positive, slopes * x)

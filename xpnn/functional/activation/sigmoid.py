@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.autograd import Tensor, ops, primitive
-from xpnn.backend import Array, namespace
-from xpnn.functional.activation.rectified import mask
+from xpnn.autograd import Tensor, ops
+from xpnn.backend import Array
+from xpnn.functional.activation.pointwise import Pointwise, mask
 from xpnn.functional.arguments import check_floating
 
 __all__ = ["logsigmoid", "sigmoid", "silu", "tanh"]
@@ -25,23 +25,16 @@ def sigmoid(input: Array | Tensor) -> Any:
     >>> sigmoid(np.asarray([0.0, -1e4])).tolist()
     [0.5, 0.0]
     """
-    check_floating(input, "sigmoid")
     return _sigmoid(input)
 
 
-@primitive
-def _sigmoid(x):
-    xp = namespace(x)
+def _logistic(xp: Any, x: Any) -> Any:
     decay = xp.exp(-xp.abs(x))
     # 1 / (1 + e^-x) right of zero, e^x / (1 + e^x) left of it
-    y = xp.maximum(decay, mask(x >= 0, x)) / (1 + decay)
-    return y, (y,)
+    return xp.maximum(decay, mask(x >= 0, x)) / (1 + decay)
 
 
-@_sigmoid.backward
-def _sigmoid_backward(gy, saved, needs):
-    (y,) = saved
-    return (gy * (y * (1 - y)),)
+_sigmoid = Pointwise("sigmoid", value=_logistic, gradient=lambda xp, gy, y: gy * (y * (1 - y)))
 
 
 def logsigmoid(input: Array | Tensor) -> Any:
@@ -53,20 +46,14 @@ def logsigmoid(input: Array | Tensor) -> Any:
     >>> logsigmoid(np.asarray([0.0, -1e4])).round(4).tolist()
     [-0.6931, -10000.0]
     """
-    check_floating(input, "logsigmoid")
     return _logsigmoid(input)
 
 
-@primitive
-def _logsigmoid(x):
-    xp = namespace(x)
-    return xp.minimum(x, xp.zeros_like(x)) - xp.log1p(xp.exp(-xp.abs(x))), (x,)
-
-
-@_logsigmoid.backward
-def _logsigmoid_backward(gy, saved, needs):
-    (x,) = saved
-    return (gy * _sigmoid(-x),)
+_logsigmoid = Pointwise(
+    "logsigmoid",
+    value=lambda xp, x: xp.minimum(x, xp.zeros_like(x)) - xp.log1p(xp.exp(-xp.abs(x))),
+    gradient=lambda xp, gy, x: gy * _sigmoid(-x),
+)
 
 
 def tanh(input: Array | Tensor) -> Any:
@@ -94,17 +81,12 @@ def silu(input: Array | Tensor) -> Any:
     >>> silu(np.asarray([0.0, 1.0])).round(4).tolist()
     [0.0, 0.7311]
     """
-    check_floating(input, "silu")
     return _silu(input)
 
 
-@primitive
-def _silu(x):
-    return x * _sigmoid(x), (x,)
-
-
-@_silu.backward
-def _silu_backward(gy, saved, needs):
-    (x,) = saved
+def _silu_gradient(xp: Any, gy: Any, x: Any) -> Any:
     s = _sigmoid(x)
-    return (gy * (s * (1 + x * (1 - s))),)
+    return gy * (s * (1 + x * (1 - s)))
+
+
+_silu = Pointwise("silu", value=lambda xp, x: x * _sigmoid(x), gradient=_silu_gradient)
