@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault(
-    "XPNN_COMPILED", "0"
+    "XPNN_NUMBA", "0"
 )  # what plain NumPy does; with "1" the same tests take Numba's kernels
 os.environ.setdefault("XPNN_TUNE", "0")  # the same ways to compute on every machine
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -100,8 +100,8 @@ FINISHED = pytest.StashKey[int]()
 @pytest.fixture
 def compiled_kernels() -> Iterator[None]:
     """Numba's kernels are on, and any number of threads may be set."""
-    before = xpnn.backend.compiled.get_compiled(), xpnn.get_num_threads()
-    xpnn.set_compiled(True)
+    before = xpnn.backend.numba_switch.get_numba(), xpnn.get_num_threads()
+    xpnn.set_numba(True)
     yield
-    xpnn.set_compiled(before[0])
+    xpnn.set_numba(before[0])
     xpnn.set_num_threads(before[1])

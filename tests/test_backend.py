@@ -190,6 +190,20 @@ def test_a_third_party_registers_a_backend(fresh: Backend) -> None:
     assert "fresh" in available_backends()
 
 
+def test_a_lazy_library_computes_at_the_end_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[list[int]] = []
+    numpy = find_backend("numpy")
+    lazy = copy_of(numpy, end_of_step=lambda arrays: computed.append([id(array) for array in arrays]))
+    monkeypatch.setattr("xpnn.optim.optimizer.backend_of", lambda array: lazy)
+    layer = xpnn.nn.Linear(2, 1)
+    optimizer = xpnn.optim.Adam(layer.parameters())
+    layer(xpnn.asarray([[1.0, 2.0]])).sum().backward()
+    optimizer.step()
+    arrays = [p.array for p in layer.parameters()]
+    slots = [array for state in optimizer.state.values() for array in state.values()]
+    assert computed == [[id(array) for array in (*arrays, *slots)]]
+
+
 # What mixes and what does not
 
 

@@ -148,7 +148,7 @@ def test_competitors_in_other_folders() -> None:
     assert competitors.parse("numpy@/a/b") == ("numpy", "", "/a/b")
     assert competitors.parse("pytorch:cuda") == ("pytorch", "cuda", "")
     assert competitors.label("numba@../before") == "xpnn, NumPy + Numba @ ../before"
-    assert competitors.environment(f"numba@{ROOT}") == {"XPNN_COMPILED": "1", "PYTHONPATH": str(ROOT)}
+    assert competitors.environment(f"numba@{ROOT}") == {"XPNN_NUMBA": "1", "PYTHONPATH": str(ROOT)}
     competitors.need_checkout(str(ROOT))
     with pytest.raises(UnavailableError, match="imported from"):
         competitors.need_checkout(str(ROOT / "ci"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -18,7 +19,6 @@ from xpnn import optim
 from xpnn.autograd import grad, tensor
 from xpnn.backend import (
     array_of,
-    compiled,
     find_backend,
     find_kernels,
     random,
@@ -29,7 +29,7 @@ from xpnn.functional.activation import rectified as activation
 from xpnn.functional.activation.gelu import _gelu, _gelu_tanh
 from xpnn.functional.activation.sigmoid import _silu
 from xpnn.functional.activation.softmax import _softmax
-from xpnn.functional.dropout import _dropout
+from xpnn.functional.dropout import _dropout, _threefry_mask
 from xpnn.functional.embedding import _sum_into_rows
 from xpnn.functional.loss.cross_entropy import _cross_entropy
 from xpnn.functional.norm import batch as norm
@@ -48,10 +48,10 @@ WINDOW = {"kernel_size": (2, 3), "stride": (2, 1), "padding": ((1, 0), (1, 1)), 
 def _switched_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Compiled kernels, also for few elements, which plain NumPy is as fast with."""
     monkeypatch.setattr("xpnn.kernels.numba.activation.pointwise.FEW", -1)
-    before = compiled.get_compiled()
-    xpnn.set_compiled(True)
+    before = xpnn.get_numba()
+    xpnn.set_numba(True)
     yield
-    xpnn.set_compiled(before)
+    xpnn.set_numba(before)
 
 
 def examples(count: int) -> settings:
@@ -207,15 +207,13 @@ def test_dropout(shape: tuple[int, ...], kind: Any, p: float) -> None:
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (2,), (333,), (500, 401)])
-@pytest.mark.parametrize("p", [0.0, 2**-24, 0.3, 1.0])
+@pytest.mark.parametrize("p", [0.0, 2**-24, 0.3, 1 - 2**-24])
 def test_masks_are_the_same_bits(shape: tuple[int, ...], p: float) -> None:
     """Also for a key and a counter with all bits in use."""
     like = np.zeros((), dtype=np.float32)
-    stream = random.RandomStream(2**63 - 987654321)
-    stream.counter = 2**31 - 5
-    mask = stream.at_least(p, shape, like)
-    stream.counter -= 1
-    np.testing.assert_array_equal(mask, stream.uniform(shape, like) >= np.ceil(p * 2**24) / 2**24)
+    draw = {"seed": 2**63 - 987654321, "counter": 2**31 - 5}
+    mask, _ = run(_threefry_mask, (like,), {"shape": shape, "steps": math.ceil(p * 2**24), **draw})
+    np.testing.assert_array_equal(mask, random.uniform(shape, like, **draw) >= math.ceil(p * 2**24) / 2**24)
 
 
 @examples(40)

@@ -80,7 +80,7 @@ def start(competitor: str, kind: str, quick: bool = False) -> Worker:
 def environment(competitor: str) -> dict[str, str]:
     """What switches xpnn's compiled kernels on or off, and says which checkout is imported."""
     name, _, checkout = parse(competitor)
-    found = {"XPNN_COMPILED": "1" if name == "numba" else "0"}
+    found = {"XPNN_NUMBA": "1" if name == "numba" else "0"}
     if checkout:
         found["PYTHONPATH"] = str(Path(checkout).resolve())
     return found

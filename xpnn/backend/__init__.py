@@ -1,6 +1,6 @@
 """L0: which array library, device, element type and random stream; imports nothing else of xpnn."""
 
-from xpnn.backend import compiled, errors, idioms, libraries, native_random, random, scatter, special, tuning
+from xpnn.backend import errors, idioms, libraries, numba_switch, random, special, tuning
 from xpnn.backend.arrays import (
     asarray,
     cheap_to_read,
@@ -19,7 +19,6 @@ from xpnn.backend.arrays import (
     size_of,
     to_numpy,
 )
-from xpnn.backend.compiled import get_compiled, set_compiled
 from xpnn.backend.deferred import Deferred, array_of, saves_as_reference, shares_saved, takes_deferred
 from xpnn.backend.dependencies import optional_import
 from xpnn.backend.errors import (
@@ -54,6 +53,7 @@ from xpnn.backend.namespace import (
     raise_mismatch,
     register_tensor_type,
 )
+from xpnn.backend.numba_switch import get_numba, set_numba
 from xpnn.backend.precision import get_precision, set_precision, use_precision
 from xpnn.backend.random import manual_seed
 from xpnn.backend.registry import (
@@ -97,7 +97,6 @@ __all__ = [
     "cheap_to_read",
     "choose",
     "choose_kernel",
-    "compiled",
     "concrete",
     "default_dtype",
     "device_of",
@@ -108,9 +107,9 @@ __all__ = [
     "find_backend",
     "find_kernels",
     "get_backend",
-    "get_compiled",
     "get_device",
     "get_num_threads",
+    "get_numba",
     "get_precision",
     "idioms",
     "is_array",
@@ -124,7 +123,7 @@ __all__ = [
     "manual_seed",
     "move",
     "namespace",
-    "native_random",
+    "numba_switch",
     "optional_import",
     "python_scalar",
     "raise_mismatch",
@@ -135,11 +134,10 @@ __all__ = [
     "registered_backends",
     "registered_kernels",
     "saves_as_reference",
-    "scatter",
     "seen_in_range",
     "set_backend",
-    "set_compiled",
     "set_num_threads",
+    "set_numba",
     "set_precision",
     "shares_saved",
     "show_versions",

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
 from xpnn.backend.errors import DTypeError
@@ -65,9 +64,7 @@ def device_of(array: Array) -> Any:
     """The device of a raw array or Tensor, in the form that creation functions take (`device=`)."""
     if is_tensor(array):
         array = array.array
-    if type(array) is np.ndarray:
-        return "cpu"
-    return array_api_compat.device(array)
+    return backend_of(array).device_of(array)
 
 
 def default_dtype(xp: Any = None) -> Any:

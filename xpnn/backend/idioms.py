@@ -21,7 +21,7 @@ def zeros_like_shape(x: Array, shape: tuple[int, ...]) -> Array:
 
 def ones_like(x: Array) -> Array:
     """Ones of the shape, element type and device of `x`."""
-    native = backend_of(x).extra.get("ones_like")
+    native = backend_of(x).ones_like
     return namespace(x).ones_like(x) if native is None else native(x)
 
 
@@ -37,8 +37,7 @@ def own(array: Array, taken: set[int]) -> Array:
     """
     backend = backend_of(array)
     if backend.mutable:
-        owns_memory = backend.extra.get("owns_memory")  # nothing is known of a third party's arrays
-        if id(array) in taken or owns_memory is None or not owns_memory(array):
+        if id(array) in taken or not backend.owns_memory(array):
             array = namespace(array).asarray(array, copy=True)
         taken.add(id(array))
     return array
@@ -102,7 +101,7 @@ def index_add(values: Array, indices: Array, count: int) -> Array:
     >>> index_add(np.asarray([[1.0], [2.0], [4.0]]), np.asarray([0, 2, 0]), 3).tolist()
     [[5.0], [0.0], [2.0]]
     """
-    native = backend_of(values).extra.get("index_add")
+    native = backend_of(values).index_add
     if native is not None:
         return native(values, indices, count)
     xp = namespace(values)

@@ -33,7 +33,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from xpnn.backend.compiled import numba_installed
+from xpnn.backend.numba_switch import numba_installed
 from xpnn.backend.registry import Backend
 
 # Kernels that Numba compiles are asked before NumPy's own.
@@ -111,8 +111,8 @@ def find_kernels(backend: Backend, name: str) -> list[Kernel]:
     if backend.name not in _loaded:
         if backend.kernels is not None:
             importlib.import_module(backend.kernels)
-        if backend.compiled_kernels is not None and numba_installed():
-            importlib.import_module(backend.compiled_kernels)
+        if backend.numba_kernels is not None and numba_installed():
+            importlib.import_module(backend.numba_kernels)
         _loaded.add(backend.name)
     return _kernels.setdefault((backend.name, name), [])
 

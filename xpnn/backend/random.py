@@ -19,13 +19,12 @@ import numpy as np
 
 from xpnn.backend.arrays import device_of
 from xpnn.backend.errors import ArgumentError
-from xpnn.backend.kernels import find_kernels
 from xpnn.backend.namespace import backend_of, namespace
 from xpnn.backend.registry import Array
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA  # the constant of Threefry's key schedule
-_RESOLUTION = 1 << 24  # uniform numbers are multiples of 2**-24
+RESOLUTION = 1 << 24  # uniform numbers are multiples of 2**-24
 
 
 def manual_seed(seed: int) -> None:
@@ -103,32 +102,16 @@ class RandomStream:
 
     def uniform(self, shape: tuple[int, ...], like: Array) -> Array:
         """float32 numbers in [0, 1), multiples of 2**-24, on the device of `like`."""
-        xp = namespace(like)
-        native = backend_of(like).extra.get("uniform") if self.rng == "native" else None
-        counter, self.counter = self.counter, self.counter + 1
+        native = backend_of(like).uniform if self.rng == "native" else None
+        counter = self.next_counter()
         if native is not None:
             return native(shape, like, self.seed, counter)
-        size = int(np.prod(shape))
-        words = _random_words(xp, self.seed, counter, size, device_of(like))
-        mantissa = xp.bitwise_and(
-            xp.bitwise_right_shift(words, _int32(xp, 8, words)), _int32(xp, 0xFFFFFF, words)
-        )
-        scaled = xp.astype(mantissa, xp.float32) * (1.0 / _RESOLUTION)
-        return xp.reshape(scaled, shape)
+        return uniform(shape, like, self.seed, counter)
 
-    def at_least(self, threshold: float, shape: tuple[int, ...], like: Array) -> Array:
-        """Which of the next `uniform` numbers are `threshold` or more: booleans, on the device of `like`.
-
-        The threshold is rounded up to the stream's own steps: a number that every backend compares alike.
-        """
-        steps = math.ceil(threshold * _RESOLUTION)
-        backend = backend_of(like)
-        find_kernels(backend, "dropout")  # they bring the fast form with them
-        fast = backend.extra.get("threefry_at_least") if self.rng == "threefry" else None
-        if fast is None:
-            return self.uniform(shape, like) >= steps / _RESOLUTION
+    def next_counter(self) -> Any:
+        """The number of the next draw, which is drawn by that."""
         counter, self.counter = self.counter, self.counter + 1
-        return fast(steps, shape, key_schedule(self.seed), counter)
+        return counter
 
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` needs to go on with the same numbers."""
@@ -139,6 +122,16 @@ class RandomStream:
         self.reset(int(state["seed"]))
         self.set_rng(state["rng"])
         self.counter = int(state["counter"])
+
+
+def uniform(shape: tuple[int, ...], like: Array, seed: int, counter: Any) -> Array:
+    """Threefry's numbers of draw `counter`: float32 in [0, 1), multiples of 1 / RESOLUTION."""
+    xp = namespace(like)
+    words = _random_words(xp, seed, counter, math.prod(shape), device_of(like))
+    mantissa = xp.bitwise_and(
+        xp.bitwise_right_shift(words, _int32(xp, 8, words)), _int32(xp, 0xFFFFFF, words)
+    )
+    return xp.reshape(xp.astype(mantissa, xp.float32) * (1.0 / RESOLUTION), shape)
 
 
 def set_rng(rng: str) -> None:

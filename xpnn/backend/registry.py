@@ -17,14 +17,38 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import array_api_compat
+import numpy as np
+
 from xpnn.backend.errors import ArgumentError, BackendError
 
 Array = Any  # an array of any library that speaks the Array API standard
 
 
-@dataclass(frozen=True, eq=False)
+class Compiler(NamedTuple):
+    """A library's just-in-time compiler.
+
+    Attributes:
+        compile: takes a pure function of arrays in nested lists and dicts and returns its compiled form,
+            which destroys the arrays of the first argument, to write its results there.
+        refusals: what it raises when the function asks for a value that is not known while tracing.
+    """
+
+    compile: Callable[[Callable[..., Any]], Callable[..., Any]]
+    refusals: tuple[type[Exception], ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Backend:
-    """An array library, and the few things that the Array API standard leaves open.
+    """An array library, and what the Array API standard leaves open about it.
+
+    The first four are needed, all else has a portable form that serves where a field is left out. A library
+    that xpnn does not know takes a call:
+
+        register_backend(Backend(
+            "dpnp", packages=("dpnp",), load=lambda: importlib.import_module("dpnp"),
+            install="pip install dpnp", to_numpy=lambda array: array.asnumpy(), several_devices=True,
+        ))
 
     Args:
         name: what `set_backend` is given.
@@ -32,30 +56,53 @@ class Backend:
             comes from one of them.
         load: imports the library and returns its Array API namespace.
         install: the command that installs it.
-        to_numpy: copies one of its arrays to the host, where `numpy.asarray` alone would not.
+        to_numpy: copies one of its arrays to the host. Left out, it is `numpy.asarray`.
+
+        device_of: the device of an array, in the form that creation functions take as `device=`. Left out, it
+            is asked as the standard says (`array.device`).
         parse_device: turns a user's word (`"cpu"`, `"cuda:1"`, `0`, `None`) into the library's device.
         probe: raises BackendError if the library is there but cannot compute (no GPU); else returns a
             word on the device.
-        kernels: the module that registers the library's kernels, imported at its first use.
-        compiled_kernels: the same for kernels that need Numba, imported where it is installed.
-        as_array: turns a 0-d result into an array, where the library returns scalars instead (NumPy).
-        mutable: whether an array can be written in place.
         several_devices: whether two of its arrays can live on different devices.
+        mutable: whether an array can be written in place; if not, it has JAX's `array.at[index]`.
+        as_array: turns a 0-d result into an array, where the library returns scalars instead (NumPy).
+        owns_memory: whether an array may be written into without anybody seeing it through another one.
+            Left out, an array is copied first.
+        end_of_step: is given the arrays that an optimizer has updated: a lazy library computes them there,
+            before its graph of delayed operations grows from step to step.
+
+        ones_like: ones of an array's shape, element type and device.
+        index_add: `index_add(values, indices, count)`: zeros (count, ...) with `values[k]` added at
+            `indices[k]`. Left out, it is a product with a one-hot matrix.
+        erfc: the complementary error function. Left out, a series.
+        uniform: `uniform(shape, like, seed, counter)`: float32 numbers in [0, 1) from a generator of the
+            library's own, a function of seed and counter, on the device of `like`; for `set_rng("native")`.
+        compiler: the library's just-in-time compiler, made when it is asked for.
+
+        kernels: the module that registers the library's kernels, imported at its first use.
+        numba_kernels: the same for kernels that need Numba, imported where it is installed.
     """
 
-    name: str
-    packages: tuple[str, ...]
-    load: Callable[[], ModuleType]
-    install: str
-    to_numpy: Callable[[Array], Any]
+    name: str = field(kw_only=False)
+    packages: tuple[str, ...] = field(kw_only=False)
+    load: Callable[[], ModuleType] = field(kw_only=False)
+    install: str = field(kw_only=False)
+    to_numpy: Callable[[Array], Any] = field(default=np.asarray, kw_only=False)
+    device_of: Callable[[Array], Any] = array_api_compat.device
     parse_device: Callable[[Any], Any] = lambda device: device
     probe: Callable[[], str] = lambda: "cpu"
-    kernels: str | None = None
-    compiled_kernels: str | None = None
-    as_array: Callable[[Any], Array] | None = None
-    mutable: bool = True
     several_devices: bool = False
-    extra: dict[str, Any] = field(default_factory=dict, repr=False)
+    mutable: bool = True
+    as_array: Callable[[Any], Array] | None = None
+    owns_memory: Callable[[Array], bool] = lambda array: False
+    end_of_step: Callable[[list[Array]], None] | None = None
+    ones_like: Callable[[Array], Array] | None = None
+    index_add: Callable[[Array, Array, int], Array] | None = None
+    erfc: Callable[[Array], Array] | None = None
+    uniform: Callable[[tuple[int, ...], Array, int, int], Array] | None = None
+    compiler: Callable[[], Compiler] | None = None
+    kernels: str | None = None
+    numba_kernels: str | None = None
 
     @cached_property
     def xp(self) -> ModuleType:

@@ -18,7 +18,6 @@ Trefethen (2019), "Approximation Theory and Approximation Practice" (interpolati
 
 from __future__ import annotations
 
-import importlib
 import math
 from decimal import Decimal, localcontext
 from functools import cache
@@ -27,7 +26,7 @@ import numpy as np
 from numpy.polynomial import chebyshev
 
 from xpnn.backend.namespace import backend_of, namespace
-from xpnn.backend.registry import Array, find_backend
+from xpnn.backend.registry import Array
 
 _SCALE = 3.0  # c above; among 1, 1.5, ..., 5 the series is shortest here
 _FARTHEST = 26.0  # just before erfc underflows in float64
@@ -45,7 +44,7 @@ def normal_cdf(x: Array) -> Array:
     >>> normal_cdf(np.asarray([0.0, -1.0])).round(6).tolist()
     [0.5, 0.158655]
     """
-    native = backend_of(x).extra.get("erfc")
+    native = backend_of(x).erfc
     if native is not None:
         return 0.5 * native(x * -math.sqrt(0.5))
     xp = namespace(x)
@@ -79,20 +78,3 @@ def _smooth_part(u: float) -> float:
     z = _SCALE * (1.0 - t) / t
     with localcontext(prec=40):
         return float((Decimal(z) ** 2).exp() * Decimal(math.erfc(z)) / Decimal(t))
-
-
-def _torch_erfc(z: Array) -> Array:
-    return importlib.import_module("torch").special.erfc(z)
-
-
-def _jax_erfc(z: Array) -> Array:
-    return importlib.import_module("jax.scipy.special").erfc(z)
-
-
-def _cupy_erfc(z: Array) -> Array:
-    return importlib.import_module("cupyx.scipy.special").erfc(z)
-
-
-find_backend("torch").extra["erfc"] = _torch_erfc
-find_backend("jax").extra["erfc"] = _jax_erfc
-find_backend("cupy").extra["erfc"] = _cupy_erfc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
@@ -97,8 +98,20 @@ def _dropout_backward(gy, saved, needs, *, p):
 
 
 def draw_kept(shape: tuple[int, ...], p: float, like: Array) -> Array:
-    """The next mask of the stream: booleans, False with probability p, on the device of `like`."""
-    return random.default_stream().at_least(p, shape, like)
+    """The next mask of the stream: booleans, False with probability p, on the device of `like`.
+
+    The probability is rounded up to the stream's own steps: a number that every backend compares alike.
+    """
+    stream, steps = random.default_stream(), math.ceil(p * random.RESOLUTION)
+    if stream.rng == "native":
+        return stream.uniform(shape, like) >= steps / random.RESOLUTION
+    return _threefry_mask(like, shape=shape, steps=steps, seed=stream.seed, counter=stream.next_counter())
+
+
+@primitive
+def _threefry_mask(like, *, shape, steps, seed, counter):
+    """Which numbers of draw `counter` are `steps` / RESOLUTION or more."""
+    return random.uniform(shape, like, seed, counter) >= steps / random.RESOLUTION, ()
 
 
 def factors_of(keep: Any, p: float, like: Any) -> Any:

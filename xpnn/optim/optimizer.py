@@ -8,6 +8,7 @@ every backend and inside of a compiled step.
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
@@ -138,6 +139,7 @@ class Optimizer:
                 for i, (name, param, grad) in enumerate(zip(group["param_names"], tensors, grads)):
                     if grad is not None and i not in done:
                         self._update(name, param, grad, group)
+            self._compute_now(group)
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -295,6 +297,14 @@ class Optimizer:
             data, state = as_array(data), {slot: as_array(array) for slot, array in state.items()}
         param.array = data
         self.state[name] = state
+
+    def _compute_now(self, group: Group) -> None:
+        """Have a lazy library compute the new parameters and slots (see `Backend.end_of_step`)."""
+        tensors = group["params"]
+        compute = backend_of(tensors[0].array).end_of_step if tensors else None
+        if compute is not None:
+            slots = [self.state.get(name, _NOTHING).values() for name in group["param_names"]]
+            compute([*(tensor.array for tensor in tensors), *itertools.chain(*slots)])
 
     def _state_beside(self, name: str, param: Array, group: Group) -> State:
         """The slots of a parameter, made or moved so that they are where it is."""

@@ -27,7 +27,7 @@ from xpnn.backend import (
     raise_mismatch,
     random,
 )
-from xpnn.backend.tracing import Compiler, compiler_of
+from xpnn.backend.registry import Compiler
 from xpnn.nn import Module
 from xpnn.optim import LRScheduler, Optimizer
 from xpnn.train.structure import Structure, map_arrays, put_together, take_apart
@@ -100,7 +100,7 @@ class CompiledStep:
         """Run the step once, compiled if the library of the model has a compiler."""
         self.state.drop_gradients()
         backend = self.state.backend()
-        compiler = compiler_of(backend)
+        compiler = None if backend.compiler is None else backend.compiler()
         if compiler is None:
             result = self.step(*args, **kwargs)
             self.state.drop_gradients()

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from xpnn.backend import COMPILED, compiled, kernel, optional_import
+from xpnn.backend import COMPILED, kernel, numba_switch, optional_import
 from xpnn.kernels.numba.cache import announce, cache_folder, warn_not_kept
 
 # What the annotations of compiled functions stand for: arrays of so many axes, read or written, and numbers,
@@ -187,7 +187,7 @@ def compiled_kernel(
     taken = frozenset(np.dtype(dtype) for dtype in dtypes)
 
     def guard(*args: Any, **options: Any) -> bool:
-        if not compiled.compiled_enabled():  # first: it costs the least
+        if not numba_switch.numba_enabled():  # first: it costs the least
             return False
         for arg in args:
             dtype = getattr(arg, "dtype", None)
@@ -210,7 +210,7 @@ def can_run(functions: tuple[Compiled, ...], dtype: Any) -> bool:
         for function in functions:
             function.prepare(dtype)
     except Exception as error:  # of which Numba has many kinds
-        compiled.give_up(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
+        numba_switch.give_up(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
         return False
     return True
 

@@ -7,10 +7,12 @@ in PyTorch 22.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from xpnn.backend import compiled, find_backend, saves_as_reference
+from xpnn.backend import saves_as_reference
+from xpnn.backend.random import key_schedule
 from xpnn.kernels.numba.compiling import (
     In1,
     Integer,
@@ -18,13 +20,11 @@ from xpnn.kernels.numba.compiling import (
     NewMask,
     Out1,
     Real,
-    can_run,
     compiled_function,
     compiled_kernel,
     inlined,
 )
 from xpnn.kernels.numba.elements import by_element
-from xpnn.kernels.numpy import dropout as plain
 from xpnn.kernels.numpy.parallel import parallel
 
 
@@ -83,28 +83,26 @@ def _scale(x: In1, keep: Mask, factor: Real, y: Out1) -> None:
         y[i] = x[i] * (factor if keep[i] else 0)
 
 
-def at_least(steps: int, shape: tuple[int, ...], key: list[int], counter: int) -> np.ndarray:
-    """The mask of `kernels.numpy.dropout`, bit for bit."""
-    if (
-        not compiled.compiled_enabled()
-        or steps << 8 > 0xFFFFFFFF
-        or not can_run((_draw,), np.dtype("float32"))
-    ):
-        return plain.at_least(steps, shape, key, counter)
+def _some_kept(like: np.ndarray, *, steps: int, **_: Any) -> bool:
+    return steps << 8 <= 0xFFFFFFFF
+
+
+@compiled_kernel("threefry_mask", _draw, when=_some_kept)
+def threefry_mask(
+    like: np.ndarray, *, shape: tuple[int, ...], steps: int, seed: int, counter: int
+) -> tuple[np.ndarray, tuple]:
+    """The reference's `_threefry_mask`."""
     size = math.prod(shape)
     mask = np.empty(size, dtype=bool)
     blocks = (size + 1) // 2
     first, second = mask[:blocks], mask[blocks:]
-    k0, k1 = (word & 0xFFFFFFFF for word in key[:2])
+    k0, k1 = (word & 0xFFFFFFFF for word in key_schedule(seed)[:2])
 
     def draw(part: slice) -> None:
         _draw(counter, k0, k1, part.start, steps << 8, first[part], second[part])
 
     parallel(draw, blocks, 4 * size, align=64)
-    return mask.reshape(shape)
-
-
-find_backend("numpy").extra["threefry_at_least"] = at_least
+    return mask.reshape(shape), ()
 
 
 def _of_all_elements(x: np.ndarray, keep: np.ndarray, *, p: float) -> bool:

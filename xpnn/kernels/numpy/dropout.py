@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-from xpnn.backend import find_backend, kernel, saves_as_reference
-from xpnn.backend.random import ROTATIONS
+from xpnn.backend import kernel, saves_as_reference
+from xpnn.backend.random import ROTATIONS, key_schedule
 from xpnn.kernels.numpy.chunks import by_element, lying_as
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
@@ -31,8 +31,11 @@ _SHIFTS = [[(np.uint32(bits), np.uint32(32 - bits)) for bits in four] for four i
 _LARGE = 100_000
 
 
-def at_least(steps: int, shape: tuple[int, ...], key: list[int], counter: int) -> np.ndarray:
-    """Which numbers of draw `counter` are `steps` times 2**-24 or more: see `RandomStream.at_least`.
+@kernel("numpy", "threefry_mask")
+def threefry_mask(
+    like: np.ndarray, *, shape: tuple[int, ...], steps: int, seed: int, counter: int
+) -> tuple[np.ndarray, tuple]:
+    """The reference's `_threefry_mask`.
 
     A number is the upper 24 bits of a word, so that the word itself can be compared.
     """
@@ -40,9 +43,9 @@ def at_least(steps: int, shape: tuple[int, ...], key: list[int], counter: int) -
     mask = np.empty(size, dtype=bool)
     if steps << 8 > 0xFFFFFFFF:
         mask.fill(False)
-        return mask.reshape(shape)
+        return mask.reshape(shape), ()
     least, blocks = np.uint32(steps << 8), (size + 1) // 2
-    words = tuple(word & 0xFFFFFFFF for word in key)
+    words = tuple(word & 0xFFFFFFFF for word in key_schedule(seed))
 
     def compare(x0: np.ndarray, x1: np.ndarray, first: int, last: int) -> None:
         np.greater_equal(x0, least, out=mask[first:last])
@@ -63,7 +66,7 @@ def at_least(steps: int, shape: tuple[int, ...], key: list[int], counter: int) -
         compare(x0, x1, 0, blocks)
     else:
         parallel(draw, blocks, _WORK * size, align=64)
-    return mask.reshape(shape)
+    return mask.reshape(shape), ()
 
 
 @functools.lru_cache(maxsize=4)
@@ -93,9 +96,6 @@ def _threefry(key: tuple[int, ...], x0: np.ndarray, x1: np.ndarray, turned: np.n
             x1 ^= x0
         x0 += np.uint32(key[(group + 1) % 3])
         x1 += np.uint32((key[(group + 2) % 3] + group + 1) & 0xFFFFFFFF)
-
-
-find_backend("numpy").extra["threefry_at_least"] = at_least
 
 
 def _is_large(x: np.ndarray, keep: np.ndarray, *, p: float) -> bool:

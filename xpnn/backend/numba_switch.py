@@ -1,4 +1,4 @@
-"""The switch for compiled kernels: those of the NumPy backend that need the optional package Numba."""
+"""The switch for the kernels of the NumPy backend that the optional package Numba compiles."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from xpnn.backend.errors import ArgumentError
 
 _INSTALL = "Install it with: pip install 'xpnn[numba]'"
 
-_mode: bool | str = {"0": False, "1": True}.get(os.environ.get("XPNN_COMPILED", "auto"), "auto")
+_mode: bool | str = {"0": False, "1": True}.get(os.environ.get("XPNN_NUMBA", "auto"), "auto")
 _failed = False  # since when plain NumPy does the work whatever the mode
 
 
-def set_compiled(mode: bool | str) -> None:
+def set_numba(mode: bool | str) -> None:
     """Choose whether the NumPy backend uses kernels that Numba compiles, where there are any.
 
     They are compiled at their first use, once for a machine: what is compiled is kept on disk. The
-    environment variable XPNN_COMPILED, with "auto", "1" or "0", sets the mode that a process starts with.
+    environment variable XPNN_NUMBA, with "auto", "1" or "0", sets the mode that a process starts with.
 
     Args:
         mode: "auto" (the default) uses them if Numba is installed; True does too, and warns if it isn't;
@@ -27,26 +27,26 @@ def set_compiled(mode: bool | str) -> None:
 
     Raises: ArgumentError for another mode.
 
-    >>> before = get_compiled()
-    >>> set_compiled(False)
-    >>> compiled_enabled()
+    >>> before = get_numba()
+    >>> set_numba(False)
+    >>> numba_enabled()
     False
-    >>> set_compiled(before)
+    >>> set_numba(before)
     """
     global _mode
     if not (isinstance(mode, bool) or mode == "auto"):
-        raise ArgumentError(f"expects True, False or 'auto', got {mode!r}", subject="set_compiled")
+        raise ArgumentError(f"expects True, False or 'auto', got {mode!r}", subject="set_numba")
     _mode = mode
     if mode is True:
         numba_installed()
 
 
-def get_compiled() -> bool | str:
-    """The mode that `set_compiled` was last called with."""
+def get_numba() -> bool | str:
+    """The mode that `set_numba` was last called with."""
     return _mode
 
 
-def compiled_enabled() -> bool:
+def numba_enabled() -> bool:
     """Whether kernels that need Numba are to be used now."""
     return _mode is not False and not _failed and numba_installed()
 

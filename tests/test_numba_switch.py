@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn.backend import ArgumentError, compiled, find_backend, find_kernels
+from xpnn.backend import ArgumentError, find_backend, find_kernels, numba_switch
 
 pytestmark = pytest.mark.skipif(find_spec("numba") is None, reason="needs Numba")
 
 
 @pytest.fixture(autouse=True)
 def _switched_on() -> Iterator[None]:
-    before = compiled.get_compiled()
-    xpnn.set_compiled(True)
+    before = numba_switch.get_numba()
+    xpnn.set_numba(True)
     yield
-    xpnn.set_compiled(before)
+    xpnn.set_numba(before)
 
 
 def test_switch() -> None:
@@ -33,14 +33,14 @@ def test_switch() -> None:
     entries = find_kernels(find_backend("numpy"), "relu")
     entry = next(e for e in entries if e.forward.__module__.startswith("xpnn.kernels.numba"))
     assert entry.when(x)
-    xpnn.set_compiled(False)
+    xpnn.set_numba(False)
     assert not entry.when(x)
-    assert compiled.get_compiled() is False
-    xpnn.set_compiled("auto")
+    assert numba_switch.get_numba() is False
+    xpnn.set_numba("auto")
     assert entry.when(x)
     assert not entry.when(x.astype(np.float16))
     with pytest.raises(ArgumentError, match="expects True, False or 'auto', got 1"):
-        xpnn.set_compiled(1)  # type: ignore[arg-type]
+        xpnn.set_numba(1)  # type: ignore[arg-type]
 
 
 SCRIPT = """
@@ -51,7 +51,7 @@ from xpnn import functional as F
 assert "numba" not in sys.modules or sys.modules["numba"] is None
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    xpnn.set_compiled({mode})
+    xpnn.set_numba({mode})
     for _ in range(3):
         print(F.relu(np.asarray([-1.0, 2.0] * 5000, dtype=np.float32))[:2].tolist())
 print([str(w.message) for w in caught])

@@ -1,0 +1,77 @@
+"""CuPy: NumPy's functions on a CUDA GPU."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+from xpnn.backend.errors import BackendError
+from xpnn.backend.registry import Array, Backend, register_backend
+
+_INSTALL = "pip install 'xpnn[cuda12]' (CUDA 12) or pip install 'xpnn[cuda13]' (CUDA 13)"
+
+
+def _load() -> ModuleType:
+    return importlib.import_module("array_api_compat.cupy")
+
+
+def _parse_device(device: Any) -> Any:
+    if device is None:
+        return None
+    cupy = importlib.import_module("cupy")
+    if isinstance(device, str):
+        device = int(device.partition(":")[2] or 0)
+    return cupy.cuda.Device(device) if isinstance(device, int) else device
+
+
+def _probe() -> str:
+    """`import cupy` succeeds without a GPU, so a device is asked for and one kernel launched."""
+    try:
+        cupy = importlib.import_module("cupy")
+        if not cupy.cuda.is_available():
+            raise BackendError(
+                f"backend 'cupy' finds no CUDA device (CuPy {cupy.__version__} is installed)",
+                hint="Check the driver with nvidia-smi, or compute on the CPU: xpnn.set_backend('numpy')",
+            )
+        if int(cupy.arange(3).sum()) != 3:
+            raise BackendError("backend 'cupy' launched a kernel that gave a wrong result")
+        properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+        return properties["name"].decode()
+    except BackendError:
+        raise
+    except Exception as error:
+        raise BackendError(
+            f"backend 'cupy' cannot compute here: {type(error).__name__}: {error}",
+            hint="Check the driver with nvidia-smi, and that the CuPy wheel is the one for its CUDA version",
+        ) from error
+
+
+def _index_add(values: Array, indices: Array, count: int) -> Array:
+    cupy = importlib.import_module("cupy")
+    out = cupy.zeros((count, *values.shape[1:]), dtype=values.dtype)
+    cupy.add.at(out, indices, values)
+    return out
+
+
+def _erfc(z: Array) -> Array:
+    return importlib.import_module("cupyx.scipy.special").erfc(z)
+
+
+register_backend(
+    Backend(
+        "cupy",
+        packages=("cupy",),
+        load=_load,
+        install=_INSTALL,
+        to_numpy=lambda array: array.get(),
+        device_of=lambda array: array.device,
+        parse_device=_parse_device,
+        probe=_probe,
+        kernels="xpnn.kernels.cupy",
+        several_devices=True,
+        owns_memory=lambda array: array.flags.owndata,
+        index_add=_index_add,
+        erfc=_erfc,
+    )
+)

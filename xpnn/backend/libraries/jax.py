@@ -1,0 +1,67 @@
+"""JAX: immutable arrays, and a compiler that makes one program of a training step."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from xpnn.backend.registry import Array, Backend, Compiler, register_backend
+
+
+def _load() -> ModuleType:
+    return importlib.import_module("jax.numpy")
+
+
+def _parse_device(device: Any) -> Any:
+    if device is None or not isinstance(device, str | int):
+        return device
+    jax = importlib.import_module("jax")
+    if isinstance(device, int):
+        return jax.devices()[device]
+    platform, _, index = device.partition(":")
+    return jax.devices(platform)[int(index or 0)]
+
+
+def _probe() -> str:
+    return os.environ.get("JAX_PLATFORMS") or "jax.devices()"
+
+
+def _index_add(values: Array, indices: Array, count: int) -> Array:
+    jnp = importlib.import_module("jax.numpy")
+    return jnp.zeros((count, *values.shape[1:]), dtype=values.dtype).at[indices].add(values)
+
+
+def _erfc(z: Array) -> Array:
+    return importlib.import_module("jax.scipy.special").erfc(z)
+
+
+def _compiler() -> Compiler:
+    jax = importlib.import_module("jax")
+    errors = importlib.import_module("jax.errors")
+    return Compiler(
+        compile=lambda function: jax.jit(function, donate_argnums=(0,)),
+        refusals=(errors.JAXTypeError, errors.JAXIndexError),
+    )
+
+
+register_backend(
+    Backend(
+        "jax",
+        packages=("jax", "jaxlib"),
+        load=_load,
+        install="pip install 'xpnn[jax]'",
+        to_numpy=np.asarray,
+        parse_device=_parse_device,
+        probe=_probe,
+        kernels="xpnn.kernels.jax",
+        mutable=False,
+        several_devices=True,
+        index_add=_index_add,
+        erfc=_erfc,
+        compiler=_compiler,
+    )
+)
