@@ -16,7 +16,7 @@ import xpnn
 from xpnn import Tensor, nn
 from xpnn import functional as F
 from xpnn.backend import get_num_threads, reference_only, set_num_threads
-from xpnn.backend.compiled import get_compiled, set_compiled
+from xpnn.backend.numba_switch import get_numba, set_numba
 from xpnn.kernels.numpy import parallel
 from xpnn.kernels.numpy.norm import batch as batch_norm
 from xpnn.models.fusion import norm_relu
@@ -25,11 +25,11 @@ from xpnn.models.fusion import norm_relu
 @pytest.fixture(autouse=True)
 def plain() -> Iterator[None]:
     """The kernels in plain NumPy; and two threads where the arrays are large enough for them."""
-    before, threads = get_compiled(), get_num_threads()
-    set_compiled(False)
+    before, threads = get_numba(), get_num_threads()
+    set_numba(False)
     set_num_threads(2)
     yield
-    set_compiled(before)
+    set_numba(before)
     set_num_threads(threads)
 
 

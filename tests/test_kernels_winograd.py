@@ -30,10 +30,10 @@ def test_matrices_make_the_convolution(points: tuple, kernel: int) -> None:
 
 @pytest.fixture(params=[False, pytest.param(True, marks=needs_numba)], ids=["numpy", "numba"])
 def compiled(request: pytest.FixtureRequest) -> Any:
-    before = xpnn.get_compiled()
-    xpnn.set_compiled(request.param)
+    before = xpnn.get_numba()
+    xpnn.set_numba(request.param)
     yield
-    xpnn.set_compiled(before)
+    xpnn.set_numba(before)
 
 
 def convolve(x: np.ndarray, w: np.ndarray, gy: np.ndarray) -> list[np.ndarray]:

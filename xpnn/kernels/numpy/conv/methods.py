@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from xpnn.backend import compiled, get_num_threads, get_precision, kernel
+from xpnn.backend import get_num_threads, get_precision, kernel, numba_switch
 from xpnn.backend.threads import single_threaded_blas
 from xpnn.kernels.numpy.conv import cells, columns, depthwise, planes, rows, winograd, winograd_rows
 from xpnn.kernels.numpy.conv.layout import (
@@ -63,7 +63,7 @@ def _windows(
     dilation: tuple[int, ...],
     groups: int,
 ) -> Windows:
-    settings = get_precision() == "fast", compiled.compiled_enabled(), get_num_threads()
+    settings = get_precision() == "fast", numba_switch.numba_enabled(), get_num_threads()
     return windows_of(x, w, dtype, stride, padding, dilation, groups, *settings)  # keywords would cost time
 
 
