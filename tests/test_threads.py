@@ -47,6 +47,15 @@ def test_slices_cover_the_range(count: int, align: int) -> None:
     assert len(parts) == min(3, -(-count // align))
 
 
+def test_the_calling_thread_does_a_little_more() -> None:
+    parts = parallel(lambda part: (threading.get_ident(), part.stop - part.start), 3000, WORTHWHILE)
+    others, own = parts[:-1], parts[-1]
+    assert own[0] == threading.get_ident()
+    assert all(500 < size < own[1] < 2000 for _, size in others)
+    parts = parallel(lambda part: part.stop - part.start, 3000, 1000 * WORTHWHILE)
+    assert all(abs(size - 1000) <= 2 for size in parts)
+
+
 def test_little_work_is_not_handed_out() -> None:
     assert parallel(lambda part: (part, threading.get_ident()), 10, WORTHWHILE - 1) == [
         (slice(0, 10), threading.get_ident())
@@ -79,14 +88,15 @@ def test_a_call_inside_of_a_part_is_worked_off_there() -> None:
         here = threading.get_ident()
         return parallel(lambda inner: (inner, threading.get_ident() == here), 6, WORTHWHILE)
 
-    expected = [(slice(0, 2), True), (slice(2, 4), True), (slice(4, 6), True)]
+    expected = [(part, True) for part in parallel(lambda part: part, 6, WORTHWHILE)]
+    assert len(expected) == 3
     assert parallel(outer, 3, WORTHWHILE) == [expected] * 3
 
 
 def test_two_callers_at_once() -> None:
     """Who finds the crew busy does all parts alone; the results are the same."""
     x = np.random.default_rng(0).standard_normal((30, 1000))
-    expected = [x[part].sum() for part in (slice(0, 10), slice(10, 20), slice(20, 30))]
+    expected = parallel(lambda part: x[part].sum(), 30, WORTHWHILE)
     results: list[list[float]] = []
 
     def call() -> None:

@@ -157,16 +157,17 @@ def _candidates(m: int, k: int, n: int) -> list[str]:
 def _multiply(way: _Way, a: np.ndarray, b: np.ndarray, y: np.ndarray, bias: np.ndarray | None) -> None:
     """y = a b + bias; threads share out the larger of M and N."""
     m, n = y.shape
+    work = max(m * a.shape[1] * n * MULTIPLICATION, WORTHWHILE)
     if not way.split:
         with single_threaded_blas():
             _multiply_part(way, a, b, y, bias)
     elif m >= n:
-        parallel(lambda part: _multiply_part(way, a[part], b, y[part], bias), m, math.inf, align=_ALIGN)
+        parallel(lambda part: _multiply_part(way, a[part], b, y[part], bias), m, work, align=_ALIGN)
     else:
         parallel(
             lambda part: _multiply_part(way, a, b[:, part], y[:, part], None if bias is None else bias[part]),
             n,
-            math.inf,
+            work,
             align=_ALIGN,
         )
 
