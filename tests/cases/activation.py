@@ -8,6 +8,7 @@ import numpy as np
 
 import xpnn.functional as F
 from cases.case import Case, bad, grid
+from cases.layer import layer
 from xpnn.backend import ArgumentError, IndexOutOfRangeError, ShapeError
 
 
@@ -152,4 +153,31 @@ CASES = [
     elementwise("hardswish", lambda x: x * np.clip(x + 3, 0, 6) / 6, inputs=around_bends),
     softmax_case("softmax", naive_softmax),
     softmax_case("log_softmax", lambda x, dim: np.log(naive_softmax(x, dim))),
+]
+
+MATRIX = (3, 4)
+LAYERS = [
+    *[
+        layer(name, MATRIX)
+        for name in (
+            *("ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "CELU", "SELU", "GELU", "SiLU"),
+            *("Hardtanh", "Hardswish", "Softplus", "Sigmoid", "LogSigmoid", "Tanh"),
+        )
+    ],
+    layer("ReLU", MATRIX, inplace=True),
+    layer("ReLU6", MATRIX, inplace=True),
+    layer("LeakyReLU", MATRIX, negative_slope=0.2, inplace=True),
+    layer("PReLU", (3, 4, 2), num_parameters=4, init=0.1),
+    layer("ELU", MATRIX, alpha=0.7, inplace=True),
+    layer("CELU", MATRIX, alpha=0.5, inplace=True),
+    layer("SELU", MATRIX, inplace=True),
+    layer("GELU", MATRIX, approximate="tanh"),
+    layer("SiLU", MATRIX, inplace=True),
+    layer("Hardtanh", MATRIX, min_val=-0.5, max_val=0.7, inplace=True),
+    layer("Hardswish", MATRIX, inplace=True).differing(repr="Hardswish(inplace=True)"),  # PyTorch prints ()
+    layer("Hardsigmoid", MATRIX).within(1e-7),  # PyTorch's slope is a float32 number
+    layer("Hardsigmoid", MATRIX, inplace=True).differing(repr="Hardsigmoid(inplace=True)").within(1e-7),
+    layer("Softplus", MATRIX, beta=2.0, threshold=1.0),
+    layer("Softmax", MATRIX, dim=1),
+    layer("LogSoftmax", (2, 3, 4), dim=-1),
 ]

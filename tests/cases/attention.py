@@ -6,6 +6,7 @@ import numpy as np
 
 import xpnn.functional as F
 from cases.case import Case, bad, grid
+from cases.layer import layer
 from xpnn.backend import ArgumentError, DTypeError, ShapeError
 
 
@@ -249,4 +250,100 @@ CASES = [
         axes=(2, 3),
         batched=(),
     ),
+]
+
+QUERIES, KEYS, EMBED = 3, 4, 8
+PADDING = np.asarray([[False, False, False, True], [False, True, False, True]])
+HIDDEN = np.triu(np.ones((QUERIES, KEYS), dtype=bool), 1)
+ADDED = np.linspace(-1, 1, 4 * QUERIES * KEYS).reshape(4, QUERIES, KEYS)
+MASKS = [
+    {},
+    {"key_padding_mask": PADDING},
+    {"attn_mask": HIDDEN},
+    {"key_padding_mask": PADDING, "attn_mask": HIDDEN},
+    {"attn_mask": ADDED[0]},
+    {"attn_mask": ADDED},
+    {"attn_mask": ADDED[0], "key_padding_mask": np.linspace(0, 1, 2 * KEYS).reshape(2, KEYS)},
+]
+
+
+def heads(batch_first=False, kdim=EMBED, vdim=EMBED, **options):
+    """MultiheadAttention with queries, keys and values of a batch of two."""
+    shapes = [
+        (2, steps, size) if batch_first else (steps, 2, size)
+        for steps, size in ((QUERIES, EMBED), (KEYS, kdim), (KEYS, vdim))
+    ]
+    sizes = {"kdim": kdim, "vdim": vdim} if (kdim, vdim) != (EMBED, EMBED) else {}
+    more = {"batch_first": True} if batch_first else {}
+    return layer("MultiheadAttention", *shapes, embed_dim=EMBED, num_heads=2, **sizes, **more, **options)
+
+
+BLOCK = {"d_model": EMBED, "nhead": 2, "dim_feedforward": 12, "dropout": 0.0}
+BLOCKS = [
+    {},
+    {"norm_first": True, "activation": "gelu"},
+    {"batch_first": True, "bias": False, "layer_norm_eps": 1e-3},
+]
+SOURCE, TARGET = (KEYS, 2, EMBED), (QUERIES, 2, EMBED)
+CAUSAL = np.triu(np.ones((QUERIES, QUERIES), dtype=bool), 1)
+
+
+def block(name, *shapes, batch_first=False, **options):
+    """A part of a transformer with sequences of a batch of two."""
+    shapes = [(n, steps, size) if batch_first else (steps, n, size) for steps, n, size in shapes]
+    more = {"batch_first": True} if batch_first else {}
+    return layer(name, *shapes, **BLOCK, **more, **options)
+
+
+LAYERS = [
+    *[
+        made.called(**mask)
+        for mask in MASKS
+        for made in (
+            heads(),
+            heads(bias=False),
+            heads(batch_first=True),
+            heads(kdim=5, vdim=6),
+            heads(kdim=5, vdim=6, bias=False, batch_first=True),
+            heads(add_bias_kv=True),
+            heads(add_zero_attn=True, add_bias_kv=True, kdim=5),
+        )
+    ],
+    *[
+        heads(**options).called(**mask, **weights)
+        for weights in ({"need_weights": False}, {"average_attn_weights": False})
+        for mask in MASKS
+        for options in ({}, {"add_zero_attn": True, "add_bias_kv": True})
+    ],
+    *[
+        layer(
+            "MultiheadAttention", shape, 0, 0, embed_dim=EMBED, num_heads=2, batch_first=batch_first
+        ).called(need_weights=need_weights)
+        for shape in ((3, 2, EMBED), (3, EMBED))
+        for batch_first in (False, True)
+        for need_weights in (False, True)
+    ],
+    *[block("TransformerEncoderLayer", SOURCE, **options) for options in BLOCKS],
+    block("TransformerEncoderLayer", SOURCE).called(
+        src_mask=np.triu(np.ones((KEYS, KEYS), dtype=bool), 1), src_key_padding_mask=PADDING
+    ),
+    *[
+        block("TransformerDecoderLayer", TARGET, SOURCE, **options).called(
+            tgt_mask=CAUSAL, memory_key_padding_mask=PADDING
+        )
+        for options in BLOCKS
+    ],
+    layer("TransformerEncoder", SOURCE, encoder_layer=block("TransformerEncoderLayer"), num_layers=2),
+    layer(
+        *("TransformerDecoder", TARGET, SOURCE),
+        decoder_layer=block("TransformerDecoderLayer"),
+        num_layers=2,
+        norm=layer("LayerNorm", normalized_shape=EMBED),
+    ),
+    *[
+        block(*("Transformer", SOURCE, TARGET), num_encoder_layers=2, num_decoder_layers=2, **options).called(
+            tgt_mask=CAUSAL, src_key_padding_mask=PADDING
+        )
+        for options in BLOCKS
+    ],
 ]

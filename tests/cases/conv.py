@@ -7,6 +7,7 @@ import numpy as np
 import xpnn.functional as F
 from cases import oracles
 from cases.case import Case, bad, grid
+from cases.layer import layer
 from xpnn.backend import ArgumentError, ShapeError
 
 
@@ -144,5 +145,34 @@ CASES = [
             bad(ArgumentError, r"output_padding smaller than stride \(1, 1\) or dilation", output_padding=1),
             bad(ArgumentError, r"groups that divide the 4 input channels, got groups=3", groups=3),
         ],
+    ),
+]
+
+LAYERS = [
+    layer("Conv2d", (2, 4, 7, 6), in_channels=4, out_channels=6, kernel_size=3),
+    layer(
+        *("Conv2d", (2, 4, 7, 6)),
+        in_channels=4,
+        out_channels=6,
+        kernel_size=(3, 2),
+        stride=(2, 1),
+        padding=1,
+        dilation=(1, 2),
+        groups=2,
+        bias=False,
+    ),
+    layer("Conv2d", (2, 2, 5, 6), in_channels=2, out_channels=3, kernel_size=3, padding="same"),
+    layer("ConvTranspose2d", (2, 4, 3, 4), in_channels=4, out_channels=6, kernel_size=3),
+    layer(
+        *("ConvTranspose2d", (2, 4, 3, 4)),
+        in_channels=4,
+        out_channels=6,
+        kernel_size=(3, 2),
+        stride=2,
+        padding=(1, 0),
+        output_padding=1,
+        groups=2,
+        bias=False,
+        dilation=2,
     ),
 ]

@@ -6,6 +6,7 @@ import numpy as np
 
 import xpnn.functional as F
 from cases.case import Case, bad
+from cases.layer import layer
 from xpnn.backend import ArgumentError
 
 
@@ -27,4 +28,10 @@ CASES = [
     case("dropout1d", 2, 3, 4, axes=(2, 3)),
     case("dropout2d", 2, 3, 2, 2, axes=(3, 4)),
     case("dropout3d", 2, 3, 2, 1, 2, axes=(4, 5)),
+]
+
+SHAPES = {"Dropout": (2, 3), "Dropout1d": (2, 3, 4), "Dropout2d": (2, 3, 2, 2), "Dropout3d": (2, 3, 2, 1, 2)}
+LAYERS = [
+    *[layer(name, shape).differing(training="another mask") for name, shape in SHAPES.items()],
+    *[layer(name, shape, p=0.0) for name, shape in SHAPES.items()],
 ]

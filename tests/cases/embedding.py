@@ -6,6 +6,7 @@ import numpy as np
 
 import xpnn.functional as F
 from cases.case import Case, bad
+from cases.layer import layer
 from xpnn.backend import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
 
 
@@ -56,4 +57,9 @@ CASES = [
     # The row of the padding is looked up as any other; that it gets no gradient, finite differences cannot
     # see: tests/test_functional.py asks PyTorch.
     case("embedding with padding", [[0, 3], [3, 1]], options=[{"padding_idx": -1}], differentiable=()),
+]
+
+LAYERS = [
+    layer("Embedding", np.asarray([[0, 4], [2, 0]]), num_embeddings=5, embedding_dim=3),
+    layer("Embedding", np.asarray([[0, 4], [2, 0]]), num_embeddings=5, embedding_dim=3, padding_idx=-1),
 ]

@@ -15,8 +15,8 @@ import numpy as np
 
 from cases.case import family_files
 
-# The shape of an array of normal numbers; or an array; or a function that makes one of a generator; or a
-# tuple of these, which is given as a tuple.
+# The shape of an array of normal numbers; or an array; or a function that makes one of a generator; or the
+# number of an input before, which is given again; or a tuple of these, which is given as a tuple.
 Input = Any
 
 
@@ -29,7 +29,8 @@ class Layer:
         inputs: what it is called with; see `Input`.
         arguments: what it is made with; arrays become the library's, and a Layer a module of it.
         options: keyword arguments of the call.
-        differs: what is known to differ from PyTorch, and why: `repr`, or `training` (the outputs).
+        differs: what is known to differ from PyTorch: `repr`, what is printed here, or `training`, why the
+            results in training are others.
         rtol: of outputs and gradients in float64, against PyTorch's.
     """
 
@@ -49,7 +50,7 @@ class Layer:
         return dataclasses.replace(self, options=options)
 
     def differing(self, **differs: str) -> Layer:
-        """The same, with what is known to differ from PyTorch, and why."""
+        """The same, with what is known to differ from PyTorch."""
         return dataclasses.replace(self, differs=differs)
 
     def within(self, rtol: float) -> Layer:
@@ -69,7 +70,10 @@ class Layer:
     def arrays(self, seed: int = 0) -> tuple[Any, ...]:
         """The inputs as NumPy arrays, in nested tuples; the same ones for the same seed."""
         rng = np.random.default_rng(seed)
-        return tuple(_array(value, rng) for value in self.inputs)
+        arrays: list[Any] = []
+        for value in self.inputs:
+            arrays.append(arrays[value] if isinstance(value, int) else _array(value, rng))
+        return tuple(arrays)
 
 
 def layer(name: str, *inputs: Input, **arguments: Any) -> Layer:

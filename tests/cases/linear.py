@@ -6,6 +6,7 @@ import numpy as np
 
 import xpnn.functional as F
 from cases.case import Case, bad
+from cases.layer import layer
 from xpnn.backend import ShapeError
 
 
@@ -68,4 +69,10 @@ CASES = [
     case("linear of a vector", inputs(), batched=()),
     case("linear of a sequence", inputs(2, 3)),
     case("linear of many axes", inputs(2, 1, 3)),
+]
+
+LAYERS = [
+    layer("Linear", (2, 4, 5), in_features=5, out_features=3),
+    layer("Linear", (2, 5), in_features=5, out_features=3, bias=False),
+    layer("Identity", (2, 5)),
 ]

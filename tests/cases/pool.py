@@ -5,6 +5,7 @@ from __future__ import annotations
 import xpnn.functional as F
 from cases import oracles
 from cases.case import Case, bad, grid
+from cases.layer import layer
 from xpnn.backend import ArgumentError, ShapeError
 
 
@@ -98,4 +99,18 @@ CASES = [
         axes=(4, 4),
         errors=[bad(ArgumentError, r"output_size of at least 1", output_size=(0, 1))],
     ),
+]
+
+PICTURES = (2, 3, 5, 6)
+LAYERS = [
+    layer("MaxPool2d", PICTURES, kernel_size=2),
+    layer("MaxPool2d", PICTURES, kernel_size=3, stride=2, padding=1, ceil_mode=True),
+    layer("MaxPool2d", PICTURES, kernel_size=2, dilation=2, stride=1, return_indices=True),
+    layer("AvgPool2d", PICTURES, kernel_size=(2, 3), stride=1),
+    layer("AvgPool2d", PICTURES, kernel_size=3, padding=1, count_include_pad=False, ceil_mode=True),
+    layer("AvgPool2d", PICTURES, kernel_size=3, divisor_override=2),
+    layer("AdaptiveAvgPool2d", PICTURES, output_size=1),
+    layer("AdaptiveAvgPool2d", PICTURES, output_size=(2, None)),
+    layer("AdaptiveMaxPool2d", PICTURES, output_size=2),
+    layer("AdaptiveMaxPool2d", PICTURES, output_size=(2, 3), return_indices=True),
 ]

@@ -6,6 +6,7 @@ import numpy as np
 
 import xpnn.functional as F
 from cases.case import Case, bad, grid
+from cases.layer import layer
 from xpnn.backend import ArgumentError, ShapeError
 
 GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
@@ -58,10 +59,10 @@ def naive(name):
         directions = 2 if bidirectional else 1
         each = len(params) // (num_layers * directions)
         last = [[] for _ in range(states_of)]
-        for layer in range(num_layers):
+        for depth in range(num_layers):
             results = []
             for direction in range(directions):
-                k = layer * directions + direction
+                k = depth * directions + direction
                 weights = params[k * each : (k + 1) * each]
                 outputs, ends = [], []
                 for n in range(x.shape[1]):
@@ -117,9 +118,9 @@ def inputs(name, steps=3, batch=2, features=2, hidden=3, projected=0):
         if name == "lstm":
             hx.append(rng.standard_normal((num_layers * directions, batch, hidden)))
         params = []
-        for layer in range(num_layers):
+        for depth in range(num_layers):
             for _ in range(directions):
-                shapes = [(rows, features if layer == 0 else size * directions), (rows, size)]
+                shapes = [(rows, features if depth == 0 else size * directions), (rows, size)]
                 shapes += [(rows,), (rows,)] if has_biases else []
                 shapes += [(size, hidden)] if projected else []
                 params += [0.5 * rng.standard_normal(shape) for shape in shapes]
@@ -290,4 +291,30 @@ CASES = [
         ],
     ),
     *[cell_case(name) for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")],
+]
+
+SIZES = {"input_size": 3, "hidden_size": 4}
+
+
+def networks(steps_and_batch, states, **options):
+    """The three networks, from zero and from given states, of the shape `states`."""
+    for name in ("RNN", "LSTM", "GRU"):
+        hx = (states, states) if name == "LSTM" else states
+        yield layer(name, (*steps_and_batch, 3), **SIZES, **options)
+        yield layer(name, (*steps_and_batch, 3), hx, **SIZES, **options)
+
+
+LAYERS = [
+    *networks((5, 2), (1, 2, 4)),
+    *networks((5,), (1, 4)),
+    *networks((5, 2), (4, 2, 4), num_layers=2, bidirectional=True),
+    *networks((2, 5), (2, 2, 4), num_layers=2, bias=False, batch_first=True),
+    *networks((2, 5), (2, 2, 4), bidirectional=True, batch_first=True),
+    layer("RNN", (5, 2, 3), nonlinearity="relu", **SIZES),
+    layer("LSTM", (5, 2, 3), proj_size=2, num_layers=2, bidirectional=True, **SIZES),
+    layer("LSTM", (2, 5, 3), ((1, 2, 1), (1, 2, 4)), proj_size=1, bias=False, batch_first=True, **SIZES),
+    *[layer(name, x, **SIZES) for name in ("RNNCell", "LSTMCell", "GRUCell") for x in ((2, 3), (3,))],
+    layer("RNNCell", (2, 3), (2, 4), nonlinearity="relu", bias=False, **SIZES),
+    layer("LSTMCell", (2, 3), ((2, 4), (2, 4)), **SIZES),
+    layer("GRUCell", (3,), (4,), **SIZES),
 ]

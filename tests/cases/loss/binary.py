@@ -6,6 +6,7 @@ import numpy as np
 
 import xpnn.functional as F
 from cases.case import Case, bad, grid
+from cases.layer import layer
 from cases.loss.elementwise import REDUCTIONS, elementwise, reduced
 from xpnn.backend import ArgumentError, ShapeError
 
@@ -40,6 +41,13 @@ def bce_with_pos_weight(x, t, weight, pos_weight, **options):
 def torch_bce_with_pos_weight(torch, x, t, weight, pos_weight, **options):
     function = torch.nn.functional.binary_cross_entropy_with_logits
     return function(x, t, weight, pos_weight=pos_weight, **options)
+
+
+CLASS_WEIGHTS = np.asarray([1.0, 2.0, 0.5])
+
+
+def probabilities(rng):
+    return rng.uniform(0.1, 0.9, (6, 3))
 
 
 CASES = [
@@ -93,4 +101,11 @@ CASES = [
         batched=(0, 1),
         differentiable=(0, 1),
     ),
+]
+
+LAYERS = [
+    layer("BCEWithLogitsLoss", (6, 3), probabilities),
+    layer("BCEWithLogitsLoss", (6, 3), probabilities, weight=CLASS_WEIGHTS, pos_weight=CLASS_WEIGHTS),
+    layer("BCELoss", probabilities, probabilities),
+    layer("BCELoss", probabilities, probabilities, weight=CLASS_WEIGHTS, reduction="none"),
 ]

@@ -6,6 +6,7 @@ import numpy as np
 
 import xpnn.functional as F
 from cases.case import Case, bad, grid
+from cases.layer import layer
 from cases.loss.divergence import log_probabilities
 from cases.loss.elementwise import REDUCTIONS, reduced
 from xpnn.backend import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
@@ -190,4 +191,15 @@ CASES = [
     ),
     nll_case("nll_loss with weights", labelled(4, 3, weighted=True, log=True), grid(reduction=REDUCTIONS)),
     nll_case("nll_loss of images", labelled(2, 3, 2, log=True), grid(reduction=["mean", "none"])),
+]
+
+LABELS = np.asarray([0, 2, 1, 1, 0, 2])
+CLASS_WEIGHTS = np.asarray([1.0, 2.0, 0.5])
+LAYERS = [
+    layer("CrossEntropyLoss", (6, 3), LABELS),
+    layer("CrossEntropyLoss", (6, 3), LABELS, weight=CLASS_WEIGHTS, label_smoothing=0.1),
+    layer("CrossEntropyLoss", (6, 3), LABELS, ignore_index=1, reduction="sum"),
+    layer("CrossEntropyLoss", (6, 3), lambda rng: rng.dirichlet(np.ones(3), 6), reduction="none"),
+    layer("NLLLoss", (6, 3), LABELS),
+    layer("NLLLoss", (6, 3), LABELS, weight=CLASS_WEIGHTS, ignore_index=1, reduction="sum"),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cases.case import grid
+from cases.layer import layer
 from cases.loss.elementwise import REDUCTIONS, elementwise, reduced
 
 
@@ -30,4 +31,9 @@ CASES = [
         grid(reduction=[*REDUCTIONS, "batchmean"], log_target=[False, True]),
         kl_inputs,
     ),
+]
+
+LAYERS = [
+    layer("KLDivLoss", (6, 3), lambda rng: rng.random((6, 3)), reduction="batchmean"),
+    layer("KLDivLoss", (6, 3), (6, 3), reduction="sum", log_target=True),
 ]

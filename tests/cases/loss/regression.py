@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cases.case import bad, grid
+from cases.layer import layer
 from cases.loss.elementwise import REDUCTIONS, elementwise, reduced
 from xpnn.backend import ArgumentError
 
@@ -38,4 +39,11 @@ CASES = [
         [*grid(reduction=REDUCTIONS), *grid(reduction="sum", beta=[2.0, 0.0])],
         errors=[bad(ArgumentError, r"smooth_l1_loss expects a beta of at least 0, got -1", beta=-1)],
     ),
+]
+
+LAYERS = [
+    *[layer("MSELoss", (6, 3), (6, 3), reduction=reduction) for reduction in REDUCTIONS],
+    *[layer("L1Loss", (6, 3), (6, 3), reduction=reduction) for reduction in REDUCTIONS],
+    layer("HuberLoss", (6, 3), (6, 3), delta=0.5),
+    layer("SmoothL1Loss", (6, 3), (6, 3), beta=0.5, reduction="sum"),
 ]

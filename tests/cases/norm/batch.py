@@ -6,6 +6,7 @@ import numpy as np
 
 import xpnn.functional as F
 from cases.case import Case, bad, grid
+from cases.layer import layer
 from cases.norm.parameters import parameters
 from xpnn.backend import ArgumentError, ShapeError
 
@@ -219,4 +220,13 @@ CASES = [
         axes=(2, None),
         batched=(),
     ),
+]
+
+LAYERS = [
+    layer("BatchNorm1d", (4, 3), num_features=3),
+    layer("BatchNorm1d", (4, 3, 5), num_features=3, affine=False),
+    layer("BatchNorm2d", (2, 3, 4, 4), num_features=3, momentum=0.3, eps=1e-3),
+    layer("BatchNorm2d", (2, 3, 4, 4), num_features=3, momentum=None),
+    layer("BatchNorm2d", (2, 3, 4, 4), num_features=3, track_running_stats=False),
+    layer("BatchNorm3d", (2, 2, 3, 2, 2), num_features=2),
 ]

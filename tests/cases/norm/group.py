@@ -6,6 +6,7 @@ import numpy as np
 
 import xpnn.functional as F
 from cases.case import Case, bad, grid
+from cases.layer import layer
 from cases.norm.parameters import parameters
 from xpnn.backend import ArgumentError, ShapeError
 
@@ -62,4 +63,9 @@ CASES = [
     group_case("group_norm of images", group_inputs(2, 4, 2, 2), grid(num_groups=2)),
     group_case("group_norm of vectors", group_inputs(3, 6), grid(num_groups=2)),
     group_case("group_norm without parameters", group_inputs(2, 4, 3, affine=False), grid(num_groups=2)),
+]
+
+LAYERS = [
+    layer("GroupNorm", (3, 4, 2, 3), num_groups=2, num_channels=4),
+    layer("GroupNorm", (3, 4), num_groups=1, num_channels=4, affine=False, eps=1e-3),
 ]

@@ -6,6 +6,7 @@ import numpy as np
 
 import xpnn.functional as F
 from cases.case import Case, bad, grid
+from cases.layer import layer
 from cases.norm.group import group_inputs, naive_group_norm
 from xpnn.backend import ArgumentError, ShapeError
 
@@ -76,4 +77,11 @@ CASES = [
         grid(use_input_stats=False),
         differentiable=(0, 3, 4),
     ),
+]
+
+LAYERS = [
+    layer("InstanceNorm1d", (2, 3, 4), num_features=3),
+    layer("InstanceNorm2d", (2, 3, 4, 2), num_features=3, affine=True, track_running_stats=True),
+    layer("InstanceNorm2d", (3, 4, 2), num_features=3, momentum=0.3, track_running_stats=True),
+    layer("InstanceNorm3d", (2, 2, 3, 2, 2), num_features=2, eps=1e-3),
 ]

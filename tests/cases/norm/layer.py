@@ -6,6 +6,7 @@ import numpy as np
 
 import xpnn.functional as F
 from cases.case import Case, bad, grid
+from cases.layer import layer
 from cases.norm.parameters import parameters
 from xpnn.backend import ShapeError
 
@@ -65,4 +66,10 @@ CASES = [
     layer_case("layer_norm over two axes", layer_inputs(2, 3, 2), grid(normalized_shape=(3, 2))),
     layer_case("layer_norm of one sample", layer_inputs(4), grid(normalized_shape=4), batched=()),
     layer_case("layer_norm without parameters", layer_inputs(2, 4, affine=False), grid(normalized_shape=4)),
+]
+
+LAYERS = [
+    layer("LayerNorm", (2, 3, 4), normalized_shape=4),
+    layer("LayerNorm", (2, 3, 4), normalized_shape=(3, 4), bias=False),
+    layer("LayerNorm", (2, 3, 4), normalized_shape=[4], elementwise_affine=False, eps=1e-3),
 ]

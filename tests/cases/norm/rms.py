@@ -6,6 +6,7 @@ import numpy as np
 
 import xpnn.functional as F
 from cases.case import Case, bad, grid
+from cases.layer import layer
 from xpnn.backend import ShapeError
 
 
@@ -57,4 +58,9 @@ CASES = [
     ),
     rms_case("rms_norm over two axes", (2, 3, 2), grid(normalized_shape=(3, 2), eps=1e-5)),
     rms_case("rms_norm without a weight", (2, 3, 4), grid(normalized_shape=4, eps=1e-5), affine=False),
+]
+
+LAYERS = [
+    layer("RMSNorm", (2, 3, 4), normalized_shape=4),
+    layer("RMSNorm", (2, 3, 4), normalized_shape=(3, 4), eps=1e-3, elementwise_affine=False),
 ]
