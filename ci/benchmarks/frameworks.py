@@ -100,7 +100,7 @@ def training_step(
 
     model = workload.model(library.nn, F)
     for name, parameter in model.named_parameters():
-        parameter.array = array(initial_values(name, tuple(parameter.shape)))
+        parameter.data = array(initial_values(name, tuple(parameter.shape)))
     model = change(model)
 
     if workload.optimizer is None:

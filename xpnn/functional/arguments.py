@@ -72,6 +72,10 @@ def tuple_of(value: Any, count: int, name: str, subject: str, minimum: int = 0) 
     >>> tuple_of((1, 2), 2, "stride", "conv2d")
     (1, 2)
     """
+    if type(value) is int and value >= minimum:
+        return (value,) * count
+    if type(value) is tuple and len(value) == count and all(type(v) is int and v >= minimum for v in value):
+        return value
     values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * count
     if len(values) == 1:
         values *= count

@@ -36,8 +36,8 @@ from xpnn.functional.windows import (
     Size,
     add_windows,
     by_cross,
-    check_kernel_fits,
     conv_transpose_output_size,
+    fitting_pairs,
     layout,
     output_size,
     pad_spatial,
@@ -298,8 +298,9 @@ def _convolve(
     size, kernel_size = tuple(input.shape[2:]), tuple(weight.shape[2:])
     stride = tuple_of(stride, axes, "stride", subject, minimum=1)
     dilation = tuple_of(dilation, axes, "dilation", subject, minimum=1)
-    pairs = padding_pairs(padding, size, kernel_size, stride, dilation, subject)
-    check_kernel_fits(size, kernel_size, pairs, dilation, subject)
+    if not isinstance(padding, str):
+        padding = tuple_of(padding, axes, "padding", subject)
+    pairs = fitting_pairs(padding, size, kernel_size, stride, dilation, subject)
     return _conv(input, weight, bias, stride=stride, padding=pairs, dilation=dilation, groups=groups)
 
 

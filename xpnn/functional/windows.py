@@ -7,6 +7,7 @@ input. Cell t of window i is cell `i * stride + t * dilation` of the padded inpu
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -123,6 +124,21 @@ def padding_pairs(
             subject=subject,
         )
     return tuple((p, p) for p in tuple_of(padding, len(size), "padding", subject))
+
+
+@functools.lru_cache(maxsize=1000)
+def fitting_pairs(
+    padding: str | tuple[int, ...],
+    size: tuple[int, ...],
+    kernel_size: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    subject: str,
+) -> Pairs:
+    """`padding_pairs`, for which there is room for a window; all else has been checked."""
+    pairs = padding_pairs(padding, size, kernel_size, stride, dilation, subject)
+    check_kernel_fits(size, kernel_size, pairs, dilation, subject)
+    return pairs
 
 
 def check_kernel_fits(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from xpnn.backend import ArgumentError, Array
 from xpnn.functional.arguments import check_floating, check_rank, tuple_of
 from xpnn.functional.windows import (
+    Pairs,
     Size,
     check_kernel_fits,
     layout,
@@ -31,18 +33,26 @@ def spelt_window(
     strides = kernel if stride is None else tuple_of(stride, axes, "stride", subject, minimum=1)
     border = tuple_of(padding, axes, "padding", subject)
     dilations = tuple_of(dilation, axes, "dilation", subject, minimum=1)
+    size = tuple(input.shape[2:])
+    pairs = _padding_pairs(subject, size, kernel, strides, border, dilations, bool(ceil_mode))
+    return {"kernel_size": kernel, "stride": strides, "padding": pairs, "dilation": dilations}
+
+
+@functools.lru_cache(maxsize=1000)
+def _padding_pairs(
+    subject: str, size: Sizes, kernel: Sizes, strides: Sizes, border: Sizes, dilations: Sizes, ceil_mode: bool
+) -> Pairs:
+    """The padding before and after each axis; raises if there is too much, or no room for a window."""
     if any(2 * p > d * (k - 1) + 1 for p, k, d in zip(border, kernel, dilations)):
+        padding, kernel_size = (sizes[0] if len({*sizes}) == 1 else sizes for sizes in (border, kernel))
         raise ArgumentError(
             f"expects padding of at most half of the kernel, got padding={padding} for "
             f"kernel_size={kernel_size}",
             subject=subject,
         )
-    size = tuple(input.shape[2:])
     pairs = tuple((p, p) for p in border)
     check_kernel_fits(size, kernel, pairs, dilations, subject)
-    if ceil_mode:
-        pairs = tuple(map(_overhang, size, kernel, strides, border, dilations))
-    return {"kernel_size": kernel, "stride": strides, "padding": pairs, "dilation": dilations}
+    return tuple(map(_overhang, size, kernel, strides, border, dilations)) if ceil_mode else pairs
 
 
 def _overhang(cells: int, k: int, s: int, p: int, d: int) -> tuple[int, int]:

@@ -72,10 +72,10 @@ def by_element(function: Callable[..., Any], passes: float, out: np.ndarray, *in
         out: of `np.empty_like`, so that it has no gaps. inputs: `lying_as` it.
     """
     count = max(CHUNK_BYTES // out.itemsize, 1)
-    if out.size <= count and passes * out.size < WORTHWHILE:
-        function(out, *inputs)
-        return
     flat = [array.ravel(order="K") for array in (out, *inputs)]
+    if out.size <= count and passes * out.size < WORTHWHILE:
+        function(*flat)
+        return
 
     def work(part: slice) -> None:
         for first in range(part.start, part.stop, count):
