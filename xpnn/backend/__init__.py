@@ -35,6 +35,7 @@ from xpnn.backend.errors import (
     ShapeError,
     XpnnError,
 )
+from xpnn.backend.kernel_switch import kernel_files, switched_off
 from xpnn.backend.kernels import (
     COMPILED,
     choose,
@@ -118,6 +119,7 @@ __all__ = [
     "is_tensor",
     "item",
     "kernel",
+    "kernel_files",
     "kernels_enabled",
     "libraries",
     "manual_seed",
@@ -143,6 +145,7 @@ __all__ = [
     "show_versions",
     "size_of",
     "special",
+    "switched_off",
     "takes_deferred",
     "to_numpy",
     "tuning",

@@ -33,6 +33,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from xpnn.backend.kernel_switch import switched_off
 from xpnn.backend.numba_switch import numba_installed
 from xpnn.backend.registry import Backend
 
@@ -94,6 +95,8 @@ def kernel(
 
     def register(forward: Callable) -> Kernel:
         entry = Kernel(backend, name, forward, when, priority, defers)
+        if switched_off(forward.__module__):
+            return entry
         entries = _kernels.setdefault((backend, name), [])
         entries.insert(0, entry)
         entries.sort(key=lambda other: (other.defers, other.priority), reverse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from xpnn.backend import switched_off
 from xpnn.kernels.numpy.conv.layout import Windows, channels_last_empty
 
 Guard = Callable[[Windows], bool]
@@ -42,7 +43,9 @@ class Table:
         empty: Callable[[tuple[int, ...], Any], Any] = channels_last_empty,
         priority: int = 0,
     ) -> None:
-        """Add a method; those of NumPy have priority 0."""
+        """Add a method, unless its file is switched off; those of NumPy have priority 0."""
+        if switched_off(run.__module__):
+            return
         self.methods.append(Method(name, suits, run, empty, priority))
         self.methods.sort(key=lambda method: -method.priority)
 
