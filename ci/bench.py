@@ -3,6 +3,7 @@
     python ci/bench.py [--workloads mlp,resnet20] [--competitors numpy,pytorch] [--quick] [--json FILE]
     python ci/bench.py --kernels [conv-c64,gelu]     single operations, forward and backward
     python ci/bench.py --sweep [lstm,mlp-batch]      small networks at many sizes, and their peak memory
+    python ci/bench.py --earn [numpy.conv,numba]     what each kernel file gains, by switching it off
     python ci/bench.py --profile resnet20            where the milliseconds of a step on NumPy go
     python ci/bench.py --competitors numpy,numpy@../before,pytorch     this xpnn and the one in a folder
 
@@ -16,13 +17,16 @@ round after round, each in turn runs for a moment while all others are stopped, 
 is doing meets all of them alike. A sample taken while other processes used the cores is thrown away; the
 table says how many were kept. The first 50 losses are compared, so that a fast wrong step is not praised.
 Peak memory is the process's largest resident size. Quote the ratios rather than the times. All workloads
-take about twenty minutes, the kernels five, the sweep four.
+take about twenty minutes, the kernels five, the sweep five.
+With `--earn`, `--workloads`, `--kernels` and `--sweep` restrict where the gain is looked for. `--show` prints
+what was written by `--json`, of several runs as one.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -32,7 +36,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import kernels, report, sweep
+from benchmarks import earn, kernels, report, sweep
 from benchmarks.competitors import (
     DEFAULT,
     DISTURBED,
@@ -45,17 +49,24 @@ from benchmarks.competitors import (
     prepare,
     start,
 )
-from benchmarks.process import SAMPLE_SECONDS, Worker, environment_of_a_competitor, pin, serve, take_turns
+from benchmarks.process import Worker, environment_of_a_competitor, pin, serve, take_turns
 from benchmarks.sweep import SIZES, SWEEPS
 from benchmarks.workloads import WORKLOADS
 
-ROUNDS = 15
 QUICK_ROUNDS = 3
-SWEEP_ROUNDS = 5
-SECONDS = {"workload": 45.0, "kernel": 12.0, "sweep": 8.0}  # of sampling, at most; warming up comes on top
 QUICK_SECONDS = 10.0
-SWEEP_SAMPLE_SECONDS = 0.12
-SWEEP_COMPETITORS = ("numpy", "pytorch", "pytorch-channels-last")
+# By what is measured; sampling takes so many seconds at most, and warming up comes on top.
+ROUNDS = {"workload": 15, "kernel": 15, "sweep": 5, "earn": 3}
+SECONDS = {"workload": 45.0, "kernel": 12.0, "sweep": 8.0, "earn": 15.0}
+SAMPLE_SECONDS = {"workload": 0.4, "kernel": 0.4, "sweep": 0.12, "earn": 0.2}
+COMPETITORS = {
+    "workload": DEFAULT,
+    "kernel": kernels.COMPETITORS,
+    "sweep": ("numpy", "pytorch", "pytorch-channels-last"),
+    "earn": ("numpy", "numba"),
+}
+
+KINDS = ("results", "kernels", "sweep", "earn")  # the lists of rows in what is written for JSON
 
 Row = dict[str, Any]
 
@@ -110,6 +121,24 @@ def measure_sweep(options: argparse.Namespace, left_out: list[Row]) -> list[Row]
     return rows
 
 
+def measure_earn(options: argparse.Namespace) -> list[Row]:
+    """Switch kernel files off in all tasks; in sweeps only those that have not gained enough before."""
+    rows: list[Row] = []
+    for competitor in options.competitors:
+        with start(competitor, "earn") as base:
+            for task in [*options.kernels, *options.workloads, *options.sweep]:
+                gained = {row["file"] for row in rows if (row["gain"] or 0.0) >= report.ENOUGH}
+                found = earn.measure(
+                    base, task, options.earn, gained if task in SIZES else (), options.rounds, options.seconds
+                )
+                rows += found
+                say(f"{task}: {report.gains(found, 'file')}")
+            names = earn.chosen(base.ready.get("files", []), options.earn, competitor)
+        met = {row["file"] for row in rows}
+        rows += [{"task": "", "file": name, "gain": None} for name in names if name not in met]
+    return rows
+
+
 def takes_part(worker: Worker, task: str, left_out: list[Row]) -> bool:
     """Have a worker prepare a task; if it cannot, write down why."""
     begin = time.monotonic()
@@ -129,7 +158,7 @@ def say(text: str) -> None:
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line; mistakes end the program with status 2."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--workloads", default=",".join(WORKLOADS), help="of: %(default)s")
+    parser.add_argument("--workloads", help=f"of: {','.join(WORKLOADS)}; default: all")
     parser.add_argument(
         "--competitors", "--backends", help=f"of: {','.join(DEFAULT)},cupy,pytorch:cuda; default: the CPU's"
     )
@@ -144,6 +173,14 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         help="of: %(const)s; or lstm for all that begin so, lstm-length/64 for one size",
     )
     parser.add_argument(
+        "--earn",
+        nargs="?",
+        const="",
+        metavar="FILES",
+        help="kernel files, or folders of them, as numpy.conv,numba.pool; default: all",
+    )
+    parser.add_argument("--show", metavar="FILES", help="print what --json wrote; of several runs as one")
+    parser.add_argument(
         "--profile",
         metavar="WORKLOAD",
         help="or a size, as mlp-batch/64; of xpnn on NumPy, or with --competitors numba",
@@ -154,10 +191,17 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work", choices=tuple(SECONDS), help=argparse.SUPPRESS)
     options = parser.parse_args(words)
 
-    everyone = kernels.COMPETITORS if options.kernels else SWEEP_COMPETITORS if options.sweep else DEFAULT
-    options.competitors = options.competitors.split(",") if options.competitors else list(everyone)
-    options.workloads = options.workloads.split(",")
-    options.kernels = options.kernels.split(",") if options.kernels else []
+    words = {name: split(getattr(options, name)) for name in ("workloads", "kernels", "sweep")}
+    if options.earn is not None:
+        task = "earn"
+        if not any(words.values()):
+            words = {"workloads": list(WORKLOADS), "kernels": list(kernels.KERNELS), "sweep": earn.sizes()}
+        options.earn = split(options.earn)
+    else:
+        task = "kernel" if words["kernels"] else "sweep" if words["sweep"] else "workload"
+        words["workloads"] = words["workloads"] or list(WORKLOADS)
+    vars(options).update(words, task=task)
+    options.competitors = split(options.competitors) or list(COMPETITORS[task])
     known: dict[str, Any] = {
         "workload": WORKLOADS,
         "kernel": kernels.KERNELS,
@@ -172,20 +216,25 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         if name not in known[kind]:
             parser.error(f"unknown {kind} {name!r}; there are {', '.join(known[kind])}")
     try:
-        options.sweep = sweep.chosen(options.sweep.split(",")) if options.sweep else []
+        options.sweep = sweep.chosen(options.sweep)
     except LookupError as error:
         parser.error(f"unknown sweep {error}; there are {', '.join(SWEEPS)}")
-    task = "kernel" if options.kernels else "sweep" if options.sweep else "workload"
-    options.seconds = options.seconds or (QUICK_SECONDS if options.quick else SECONDS[task])
-    options.rounds = QUICK_ROUNDS if options.quick else SWEEP_ROUNDS if options.sweep else ROUNDS
+    options.seconds = options.seconds or min(SECONDS[task], QUICK_SECONDS if options.quick else math.inf)
+    options.rounds = min(ROUNDS[task], QUICK_ROUNDS if options.quick else math.inf)
     return options
+
+
+def split(words: str | None) -> list[str]:
+    return words.split(",") if words else []
 
 
 def work(options: argparse.Namespace) -> None:
     """Be a competitor."""
     (competitor,) = options.competitors
-    seconds = SWEEP_SAMPLE_SECONDS if options.work == "sweep" else SAMPLE_SECONDS
-    serve(partial(prepare, competitor, options.work, options.quick), seconds)
+    if options.work == "earn":
+        serve(partial(earn.prepare, competitor), SAMPLE_SECONDS["earn"])
+    else:
+        serve(partial(prepare, competitor, options.work, options.quick), SAMPLE_SECONDS[options.work])
 
 
 def profile(workload: str, competitor: str) -> str:
@@ -210,35 +259,50 @@ def main() -> None:
         print(profile(options.profile, options.competitors[0]))
         return
 
-    results: dict[str, Any] = {
-        "machine": report.machine(),
-        "results": [],
-        "kernels": [],
-        "sweep": [],
-        "left_out": [],
-    }
-    if options.kernels:
-        results["kernels"] = measure_kernels(options, results["left_out"])
-        save(options.json, results)
-        tables = [report.kernels_table(results["kernels"])]
-    elif options.sweep:
-        results["sweep"] = measure_sweep(options, results["left_out"])
-        save(options.json, results)
-        tables = report.sweep_tables(results["sweep"])
+    if options.show:
+        results = joined([json.loads(Path(name).read_text()) for name in split(options.show)])
     else:
-        for task in options.workloads:
-            say(f"{WORKLOADS[task].title} ...")
-            results["results"] += measure_workload(task, options, results["left_out"])
-            save(options.json, results)  # after each workload, so that a run that is cut leaves what it has
-        tables = report.workloads_tables(results["results"])
-    parts = [report.about(results["machine"]), *tables, report.left_out_list(results["left_out"])]
+        results = measure(options)
+    parts = [report.about(results["machine"]), *tables(results), report.left_out_list(results["left_out"])]
     print("\n\n".join(part for part in parts if part))
-    rows = results["results"] + results["kernels"] + results["sweep"]
+    rows = [row for kind in KINDS for row in results[kind]]
     for row in rows:
         if row.get("wrong"):
             say(f"WRONG: {label(row['competitor'])} in {row.get('workload') or row['kernel']}")
     if not rows:
         sys.exit("nothing could be measured")
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Everything that was asked for, as it is written for JSON."""
+    results = {"machine": report.machine(), "left_out": [], **{kind: [] for kind in KINDS}}
+    if options.task == "kernel":
+        results["kernels"] = measure_kernels(options, results["left_out"])
+    elif options.task == "sweep":
+        results["sweep"] = measure_sweep(options, results["left_out"])
+    elif options.task == "earn":
+        results["earn"] = measure_earn(options)
+    else:
+        for task in options.workloads:
+            say(f"{WORKLOADS[task].title} ...")
+            results["results"] += measure_workload(task, options, results["left_out"])
+            save(options.json, results)  # after each workload, so that a run that is cut leaves what it has
+    save(options.json, results)
+    return results
+
+
+def joined(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Several runs on one machine as one."""
+    kinds = ("left_out", *KINDS)
+    return {**runs[0], **{kind: [row for run in runs for row in run.get(kind, [])] for kind in kinds}}
+
+
+def tables(results: dict[str, Any]) -> list[str]:
+    found = report.workloads_tables(results["results"]) if results["results"] else []
+    found += [report.kernels_table(results["kernels"])] if results["kernels"] else []
+    found += report.sweep_tables(results["sweep"]) if results["sweep"] else []
+    found += report.earn_tables(results["earn"]) if results["earn"] else []
+    return found
 
 
 def save(path: Path | None, results: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "ci"))
 
 import bench  # noqa: E402
-from benchmarks import competitors, kernels, report, sweep  # noqa: E402
+from benchmarks import competitors, earn, kernels, report, sweep  # noqa: E402
 from benchmarks.frameworks import UnavailableError, torch_step, training_step, xpnn_step  # noqa: E402
 from benchmarks.others import STEPS  # noqa: E402
 from benchmarks.plain_jax import plain_jax_step  # noqa: E402
@@ -97,7 +97,13 @@ def test_other_libraries_compute_the_same(library: str, name: str) -> None:
     np.testing.assert_allclose(losses(step), losses(xpnn_step(small(name), "numpy")), rtol=1e-2)
 
 
-@pytest.mark.parametrize("name", ["layer-norm", "norm-relu", "adam-small", "cross-entropy", "conv-5x5"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("layer-norm", "norm-relu", "adam-small", "cross-entropy", "conv-5x5", "conv-pool", "group-norm"),
+        *("softmax", "arithmetic", "sums", "linear", "product", "embedding", "lstm", "sgd-small", "clip"),
+    ],
+)
 def test_kernels_are_the_same_in_both_libraries(name: str) -> None:
     pytest.importorskip("torch")
     found = []
@@ -132,7 +138,7 @@ def test_choice_of_sizes() -> None:
     assert sweep.chosen(["lstm-length/64", "mlp-width"])[:2] == ["lstm-length/64", "mlp-width/32"]
     assert {name.partition("-")[0] for name in sweep.chosen(["lstm", "rnn"])} == {"lstm", "rnn"}
     assert bench.arguments(["--sweep"]).sweep == list(SIZES)
-    assert bench.arguments(["--sweep", "gru-batch/1"]).competitors == list(bench.SWEEP_COMPETITORS)
+    assert bench.arguments(["--sweep", "gru-batch/1"]).competitors == list(bench.COMPETITORS["sweep"])
     assert bench.arguments(["--profile", "gru-batch/1"]).profile == "gru-batch/1"
     with pytest.raises(SystemExit, match="2"):
         bench.arguments(["--sweep", "lst"])
@@ -199,6 +205,46 @@ def test_sweep_tables() -> None:
     assert summary == ("xpnn, NumPy: 3 sizes, median 0.50, worst 1.50, above 1.2: 1 (lstm-length/16 1.50).")
 
 
+def test_tasks_of_earn() -> None:
+    everything = bench.arguments(["--earn"])
+    assert (everything.task, everything.earn, everything.competitors) == ("earn", [], ["numpy", "numba"])
+    assert everything.workloads == list(WORKLOADS)
+    assert everything.kernels == list(kernels.KERNELS)
+    assert len(everything.sweep) == len(SWEEPS)
+    some = bench.arguments(["--earn", "numpy.conv,numba", "--kernels", "conv-c64"])
+    assert some.earn == ["numpy.conv", "numba"]
+    assert (some.kernels, some.workloads, some.sweep) == (["conv-c64"], [], [])
+
+
+def test_files_that_a_step_enters() -> None:
+    told, _ = earn.prepare("numpy", "max-pool")
+    assert "numpy.pool" in told["entered"]
+    assert "numpy.attention" not in told["entered"]
+    assert {"numpy.pool", "numpy.attention", "numpy.conv.winograd"} <= set(told["files"])
+
+
+def test_choice_of_kernel_files() -> None:
+    files = ["numba.pool", "numpy.conv.rows", "numpy.convolved", "numpy.pool"]
+    assert earn.chosen(files, [], "numpy@before") == files[1:]
+    assert earn.chosen(files, ["numpy.conv", "numba"], "numpy") == ["numpy.conv.rows"]
+    assert earn.chosen(files, ["numpy.conv", "numba"], "numba") == ["numba.pool"]
+
+
+def test_earn_table() -> None:
+    rows = [
+        {"file": "numpy.a", "task": "mlp", "gain": 1.02},
+        {"file": "numpy.a", "task": "lenet", "gain": 1.2},
+        {"file": "numpy.b", "task": "gelu", "gain": 1.04},
+        {"file": "numpy.c", "task": "mlp", "gain": None},
+        {"file": "numpy.d", "task": "", "gain": None},
+    ]
+    _, table = report.earn_tables(rows)
+    assert "| numpy.a | 1.20 | lenet 1.20, mlp 1.02 |  |  |" in table
+    assert "| numpy.b | **1.04** |  | gelu 1.04 |  |" in table
+    assert "| numpy.c | needed | mlp: cannot do without |  |  |" in table
+    assert "| numpy.d | **never used** |  |  |  |" in table
+
+
 def test_profile_counts_outermost_calls_only() -> None:
     record = Profile()
     inner = record.wrap(lambda x: x, "inner", "forward")
@@ -239,3 +285,15 @@ def test_a_small_sweep(tmp_path: Path) -> None:
     ours, same = written["sweep"]
     assert ours["losses"] == same["losses"]
     assert ours["peak_mb"] > 10
+
+
+@stops_processes
+def test_a_kernel_file_switched_off(tmp_path: Path) -> None:
+    out = tmp_path / "earn.json"
+    words = ("--earn", "numpy.pool", "--kernels", "max-pool", "--competitors", "numpy")
+    printed, written = run(out, *words)
+    assert "| numpy.pool | " in printed
+    (row,) = written["earn"]
+    assert row["gain"] > 0
+    again = [sys.executable, str(ROOT / "ci" / "bench.py"), "--show", str(out)]
+    assert subprocess.run(again, capture_output=True, text=True, check=True).stdout == printed

@@ -64,17 +64,18 @@ def label(competitor: str) -> str:
     return LABELS[name] + (f", {device}" if device else "") + (f" @ {checkout}" if checkout else "")
 
 
-def start(competitor: str, kind: str, quick: bool = False) -> Worker:
+def start(competitor: str, kind: str, quick: bool = False, extra: dict[str, str] | None = None) -> Worker:
     """The process of a competitor.
 
     Args:
-        kind: "workload", "kernel" or "sweep".
+        kind: "workload", "kernel", "sweep" or "earn".
         quick: compares fewer losses.
+        extra: more environment variables.
     """
     script = Path(__file__).parent.parent / "bench.py"
     command = [sys.executable, str(script), "--work", kind, "--competitors", competitor]
     command += ["--quick"] if quick else []
-    return Worker(competitor, command, environment(competitor))
+    return Worker(competitor, command, {**environment(competitor), **(extra or {})})
 
 
 def environment(competitor: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.frameworks import THREADS, need
+from benchmarks.workloads import initial_values
 
 COMPETITORS = ("numpy", "numba", "pytorch", "pytorch-channels-last", "pytorch-fused")
 
@@ -132,6 +133,23 @@ def norm_and_relu(lib: Library) -> Made:
     return both_ways(lib, lambda x: lib.F.relu(layer(x)), lib.random(128, 16, 32, 32))
 
 
+def module(title: str, make: Callable[[Any], Any], *shape: int, variants: str = "") -> Kernel:
+    """A row for `make(nn)`, a module of equal weights in each library, on inputs of a shape."""
+
+    def row(lib: Library) -> Made:
+        layer = make(lib.nn)
+        for name, parameter in layer.named_parameters():
+            parameter.data = lib.tensor(initial_values(name, tuple(parameter.shape)), False)
+
+        def output(x: Any) -> Any:
+            y = layer(x)
+            return y[0] if isinstance(y, tuple) else y
+
+        return both_ways(lib, output, lib.random(*shape))
+
+    return Kernel(title, row, variants)
+
+
 def max_pool(lib: Library) -> Made:
     return both_ways(lib, lambda x: lib.F.max_pool2d(x, 2), lib.random(128, 16, 32, 32))
 
@@ -150,16 +168,61 @@ def attention(lib: Library) -> Made:
     return both_ways(lib, lambda q, k, v: lib.F.scaled_dot_product_attention(q, k, v), q, k, v)
 
 
+def product(lib: Library) -> Made:
+    a, b = (plain(lib).random(64, 128, 128, seed=seed) for seed in range(2))
+    return both_ways(lib, lambda a, b: a @ b, a, b)
+
+
+def softmax(lib: Library) -> Made:
+    return both_ways(lib, lambda x: lib.F.softmax(x, -1), lib.random(2048, 128))
+
+
+def arithmetic(lib: Library) -> Made:
+    x, y = (lib.random(128, 16, 32, 32, seed=seed) for seed in range(2))
+    return both_ways(lib, lambda x, y: x * y + x, x, y)
+
+
+def sums(lib: Library) -> Made:
+    return both_ways(lib, lambda x: x.sum(0) * x.mean(1).sum(), lib.random(2048, 1024))
+
+
+def embedding(lib: Library) -> Made:
+    import numpy as np
+
+    words = lib.tensor(np.random.default_rng(3).integers(0, 10_000, (32, 128)), False)
+    return both_ways(lib, lambda table: lib.F.embedding(words, table), lib.random(10_000, 128))
+
+
 def plain(lib: Library) -> Library:
     return Library(lib.module, lib.F, lib.tensor, False, lib.fused)
 
 
-def adam(count: int, *shape: int) -> Callable[[Library], Made]:
+def parameters_with_gradients(lib: Library, count: int, *shape: int) -> list[Any]:
+    parameters = [lib.nn.Parameter(lib.random(*shape, seed=i, gradient=False)) for i in range(count)]
+    for i, parameter in enumerate(parameters):
+        parameter.grad = lib.random(*shape, seed=count + i, gradient=False)
+    return parameters
+
+
+def clipping(lib: Library) -> Made:
+    parameters = parameters_with_gradients(lib, 100, 64, 128)
+
+    place = lib.nn.utils if hasattr(lib.nn.utils, "clip_grad_norm_") else lib.module.optim
+
+    def step(i: int) -> None:
+        place.clip_grad_norm_(parameters, 1.0)
+
+    def check() -> list[float]:
+        step(0)
+        return [norm(parameter.grad) for parameter in parameters[:10]]
+
+    return step, check
+
+
+def optimizer(kind: str, count: int, *shape: int, **options: float) -> Callable[[Library], Made]:
     def make(lib: Library) -> Made:
-        parameters = [lib.nn.Parameter(lib.random(*shape, seed=i, gradient=False)) for i in range(count)]
-        optimizer = lib.module.optim.Adam(parameters, lr=1e-3, **lib.fused)
-        for i, parameter in enumerate(parameters):
-            parameter.grad = lib.random(*shape, seed=count + i, gradient=False)
+        parameters = parameters_with_gradients(lib, count, *shape)
+        optimizer = getattr(lib.module.optim, kind)(parameters, lr=1e-3, **options, **lib.fused)
 
         def check() -> list[float]:
             optimizer.step()
@@ -194,16 +257,38 @@ KERNELS = {
     "conv-5x5": conv(128, 16, 14, 16, 5),
     "conv-stem": conv(16, 3, 224, 64, 7, stride=2),
     "conv-depthwise": conv(16, 64, 56, 64, 3, groups=64),
+    "conv-pool": module(
+        "5x5 conv C1 to 6, relu, max-pool, H28 N128",
+        lambda nn: nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+        128, 1, 28, 28, variants="channels-last",
+    ),
     "norm-relu": Kernel("batch norm + relu C16 H32 N128", norm_and_relu, "channels-last"),
     "max-pool": Kernel("max-pool 2x2 C16 H32 N128", max_pool, "channels-last"),
+    "group-norm": module(
+        "group norm C64 H28 N16", lambda nn: nn.GroupNorm(8, 64), 16, 64, 28, 28, variants="channels-last"
+    ),
     "layer-norm": Kernel("layer norm 2048 x 128", layer_norm),
     "gelu": Kernel("GELU of 1M", gelu),
+    "softmax": Kernel("softmax 2048 x 128", softmax),
+    "arithmetic": Kernel("x y + x of 2.1M", arithmetic, "channels-last"),
+    "sums": Kernel("sums 2048 x 1024", sums),
+    "linear": module("linear 512 to 512, N512", lambda nn: nn.Linear(512, 512), 512, 512),
+    "product": Kernel("product 64 x 128 x 128 x 128", product),
+    "embedding": Kernel("embedding of 4096 words, 10000 x 128", embedding),
+    "lstm": module("LSTM 128-128 T64 N32", lambda nn: nn.LSTM(128, 128), 64, 32, 128),
+    "gru": module("GRU 128-128 T64 N32", lambda nn: nn.GRU(128, 128), 64, 32, 128),
+    "rnn": module("RNN 128-128 T64 N32", lambda nn: nn.RNN(128, 128), 64, 32, 128),
     "attention": Kernel("attention 16 x 4 x 128 x 32", attention),
-    "adam": Kernel("Adam, one tensor of 10M", adam(1, 2500, 4000), "fused"),
-    "adam-small": Kernel("Adam, 1000 tensors of 32 x 32", adam(1000, 32, 32), "fused"),
+    "adam": Kernel("Adam, one tensor of 10M", optimizer("Adam", 1, 2500, 4000), "fused"),
+    "adam-small": Kernel("Adam, 1000 tensors of 32 x 32", optimizer("Adam", 1000, 32, 32), "fused"),
+    "sgd-small": Kernel(
+        "SGD with momentum, 1000 tensors of 32 x 32",
+        optimizer("SGD", 1000, 32, 32, momentum=0.9), "fused",
+    ),
+    "clip": Kernel("clipping of 100 gradients of 64 x 128", clipping),
     "dropout": Kernel("dropout of 4.2M", dropout),
     "cross-entropy": Kernel("softmax + cross entropy 128 x 10", cross_entropy),
-}
+}  # fmt: skip
 
 
 def has_variant(competitor: str, name: str) -> bool:

@@ -14,7 +14,7 @@ from benchmarks.frameworks import PERTURBATION, THREADS
 from benchmarks.kernels import KERNELS
 from benchmarks.process import Worker
 from benchmarks.processor import processor
-from benchmarks.sweep import SWEEPS
+from benchmarks.sweep import SIZES, SWEEPS
 from benchmarks.workloads import WORKLOADS
 
 EAGER = (REFERENCE, "pytorch-channels-last")
@@ -23,6 +23,7 @@ DRIFT = 10  # times what a disturbed PyTorch was off so far is allowed, if that 
 OTHER_EPSILON = {"scikit-learn", "thinc", "dezero"}  # Adam divides by another epsilon there, at first
 OTHER_EPSILON_FACTOR = 10
 NORM_TOLERANCE = 5e-3  # of a kernel's results, whose masks are random in the row of dropout
+ENOUGH = 1.1  # times as long without a kernel file somewhere: what the file has to gain
 SLOW = 1.2  # of PyTorch's time: what no size of a sweep should take
 Row = dict[str, Any]
 
@@ -259,6 +260,39 @@ def sweep_summary(rows: list[Row]) -> str:
     text += f"worst {measured[0]['ratio']:.2f}, above {SLOW:g}: {len(slow)}"
     listed = ", ".join(f"{row['workload']} {row['ratio']:.2f}" for row in slow)
     return text + (f" ({listed})." if slow else ".")
+
+
+def earn_tables(rows: list[Row]) -> list[str]:
+    """A line for each kernel file: what it gains most, and where; in bold what gains too little."""
+    lines = [
+        "| kernel file | at best | workloads | single operations | between the workloads' sizes |",
+        "|---|---:|---|---|---|",
+    ]
+    for file in sorted({row["file"] for row in rows}):
+        own = [row for row in rows if row["file"] == file]
+        best = max((row["gain"] for row in own if row["gain"] is not None), default=None)
+        if best is None:
+            mark = "needed" if any(row["task"] for row in own) else "**never used**"
+        else:
+            mark = f"{best:.2f}" if best >= ENOUGH else f"**{best:.2f}**"
+        places = (WORKLOADS, KERNELS, SIZES)
+        cells = [gains([row for row in own if row["task"] in tasks], "task") for tasks in places]
+        lines.append(f"| {file} | {mark} | {' | '.join(cells)} |")
+    return [EARN_EXPLAINED, "\n".join(lines)]
+
+
+EARN_EXPLAINED = f"""\
+How many times as long a step takes without a kernel file (`XPNN_WITHOUT_KERNELS`): from {ENOUGH:g}, and the
+three largest. Files for Numba are measured with all others in use, those for NumPy without Numba.
+What gains {ENOUGH:g} in a workload or a single operation is not measured at other sizes."""
+
+
+def gains(rows: list[Row], key: str) -> str:
+    """The largest gains first; then where nothing works without the file."""
+    found = sorted((row for row in rows if row["gain"] is not None), key=lambda row: -row["gain"])
+    shown = [row for i, row in enumerate(found) if i < 3 or row["gain"] >= ENOUGH]
+    fails = [f"{row[key]}: cannot do without" for row in rows if row["gain"] is None]
+    return ", ".join([*(f"{row[key]} {row['gain']:.2f}" for row in shown), *fails])
 
 
 def kernels_table(rows: list[Row]) -> str:
