@@ -154,7 +154,8 @@ def test_competitors_in_other_folders() -> None:
     assert competitors.parse("numpy@/a/b") == ("numpy", "", "/a/b")
     assert competitors.parse("pytorch:cuda") == ("pytorch", "cuda", "")
     assert competitors.label("numba@../before") == "xpnn, NumPy + Numba @ ../before"
-    assert competitors.environment(f"numba@{ROOT}") == {"XPNN_NUMBA": "1", "PYTHONPATH": str(ROOT)}
+    found = competitors.environment(f"numba@{ROOT}")
+    assert (found["XPNN_NUMBA"], found["XPNN_COMPILED"], found["PYTHONPATH"]) == ("1", "1", str(ROOT))
     competitors.need_checkout(str(ROOT))
     with pytest.raises(UnavailableError, match="imported from"):
         competitors.need_checkout(str(ROOT / "ci"))

@@ -50,7 +50,7 @@ def test_results_are_the_same(without: str) -> None:
 
 
 def run(variables: dict[str, str]) -> list[str]:
-    environment = {**os.environ, "XPNN_COMPILED": "0", **variables}
+    environment = {**os.environ, "XPNN_NUMBA": "0", **variables}
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return done.stdout.splitlines()

@@ -81,8 +81,10 @@ def start(competitor: str, kind: str, quick: bool = False, extra: dict[str, str]
 def environment(competitor: str) -> dict[str, str]:
     """What switches xpnn's compiled kernels on or off, and says which checkout is imported."""
     name, _, checkout = parse(competitor)
-    found = {"XPNN_NUMBA": "1" if name == "numba" else "0"}
+    numba = "1" if name == "numba" else "0"
+    found = {"XPNN_NUMBA": numba}
     if checkout:
+        found["XPNN_COMPILED"] = numba  # what it was called before
         found["PYTHONPATH"] = str(Path(checkout).resolve())
     return found
 
