@@ -10,7 +10,15 @@ import pytest
 import xpnn
 from xpnn import nn, optim
 from xpnn.autograd import Tensor
-from xpnn.backend import AnomalyError, ArgumentError, CheckpointError, DTypeError, backend_of, dtype_name
+from xpnn.backend import (
+    AnomalyError,
+    ArgumentError,
+    CheckpointError,
+    DTypeError,
+    backend_of,
+    dtype_name,
+    namespace,
+)
 
 SHAPES = {"weight": (3, 4), "bias": (3,), "scale": ()}
 SGD_OPTIONS = [
@@ -34,6 +42,15 @@ CASES = [
     *(("Adam", options) for options in ADAM_OPTIONS),
     *(("AdamW", options) for options in ADAM_OPTIONS),
 ]
+
+
+def test_each_optimizer_has_a_case():
+    kinds = {
+        name
+        for name, kind in vars(optim).items()
+        if isinstance(kind, type) and issubclass(kind, optim.Optimizer)
+    }
+    assert kinds - {"Optimizer"} == {name for name, _ in CASES}
 
 
 def values(seed, shape):
@@ -156,6 +173,47 @@ def test_momentum_switched_on_later():
         x.grad = Tensor(np.ones(1))
         optimizer.step()
         assert x.tolist() == [expected]
+
+
+class Adagrad(optim.Optimizer):
+    """With a learning rate that decays, so that it has a count, too."""
+
+    def slots(self, group):
+        return ("step", "sum")
+
+    def update(self, param, grad, state, options):
+        xp = namespace(param)
+        total = state["sum"] + grad * grad
+        rate = options["lr"] / (1 + (state["step"] - 1) * 0.1)
+        return param - rate * grad / (xp.sqrt(total) + 1e-10), {**state, "sum": total}
+
+
+def test_an_elementwise_formula_is_called_for_many_parameters_at_once(backend):
+    calls = []
+
+    class Together(Adagrad):
+        @optim.elementwise
+        def update(self, *args):
+            calls.append(args)
+            return super().update(*args)
+
+    shapes = [(30, 40), (3,), (), (200, 150), (0, 2), *[(5, 5)] * 20]
+    trained = []
+    for kind in (Adagrad, Together):
+        arrays = [backend.array(values(i, shape)) for i, shape in enumerate(shapes)]
+        params = {str(i): Tensor(array, requires_grad=True) for i, array in enumerate(arrays)}
+        optimizer = kind(params.items(), {"lr": 0.1})
+        train(params, optimizer, 3)
+        params["7"].grad = None
+        optimizer.step()
+        train(params, optimizer, 2)
+        slots = [array for slots in optimizer.state.values() for array in slots.values()]
+        trained.append([backend.numpy(x) for x in (*params.values(), *map(Tensor, slots))])
+    for one, other in zip(*trained, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-14)
+        assert other.dtype == one.dtype
+    if backend.backend in ("numpy", "torch"):
+        assert len(calls) < 6 * 12
 
 
 # --- groups and names

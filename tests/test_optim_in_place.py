@@ -29,8 +29,8 @@ from xpnn.autograd import Tensor
 from xpnn.backend import reference_only
 from xpnn.kernels.numpy.memory import release_scratch
 from xpnn.kernels.numpy.optim import axpy
+from xpnn.kernels.numpy.optim.bundles import PIECE_BYTES
 from xpnn.kernels.numpy.optim.ownership import sole_owner
-from xpnn.kernels.numpy.optim.parameter_group import PIECE_BYTES
 
 # --- in place, and nobody sees it
 

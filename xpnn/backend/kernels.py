@@ -111,13 +111,18 @@ def find_kernels(backend: Backend, name: str) -> list[Kernel]:
     The list is the registry's own, in the order in which they are asked: a kernel registered later appears in
     it.
     """
+    load_kernels(backend)
+    return _kernels.setdefault((backend.name, name), [])
+
+
+def load_kernels(backend: Backend) -> None:
+    """Import the backend's kernel modules; those that Numba compiles last, so that they are asked first."""
     if backend.name not in _loaded:
         if backend.kernels is not None:
             importlib.import_module(backend.kernels)
         if backend.numba_kernels is not None and numba_installed():
             importlib.import_module(backend.numba_kernels)
         _loaded.add(backend.name)
-    return _kernels.setdefault((backend.name, name), [])
 
 
 def choose(kernels: list[Kernel], args: Sequence[Any], options: dict[str, Any]) -> Kernel | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
-from xpnn.backend import Array, is_array, namespace
-from xpnn.optim.optimizer import Group, Optimizer, State
+from xpnn.backend import Array, namespace
+from xpnn.backend.update_kernels import bias_correction
+from xpnn.optim.optimizer import Group, Optimizer, State, elementwise
+
+__all__ = ["Adam", "AdamW"]
 
 
 class Adam(Optimizer):
@@ -22,12 +24,10 @@ class Adam(Optimizer):
             itself instead).
         amsgrad: divide by the largest second moment so far.
         maximize: climb instead of descend.
+        decoupled_weight_decay: be `AdamW`.
 
     $$m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
     \theta \leftarrow \theta - \eta \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}$$
-
-    The count $t$ is an array, so that the step can be compiled, and $1 - \beta^t$ is computed as
-    $-\mathrm{expm1}(t \ln \beta)$, which is exact to rounding in float32, too.
 
     Raises: ArgumentError for values outside of their domain.
 
@@ -43,9 +43,6 @@ class Adam(Optimizer):
     [0.75]
     """
 
-    kernel = "adam"
-    decoupled = False
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -56,6 +53,7 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -66,6 +64,7 @@ class Adam(Optimizer):
                 "weight_decay": weight_decay,
                 "amsgrad": amsgrad,
                 "maximize": maximize,
+                "decoupled_weight_decay": decoupled_weight_decay,
             },
         )
 
@@ -81,6 +80,7 @@ class Adam(Optimizer):
         slots = ("step", "exp_avg", "exp_avg_sq")
         return (*slots, "max_exp_avg_sq") if group["amsgrad"] else slots
 
+    @elementwise(kernel="adam")
     def update(self, param: Array, grad: Array, state: State, options: dict[str, Any]) -> tuple[Array, State]:
         """The formula of the class."""
         xp = namespace(param)
@@ -88,7 +88,7 @@ class Adam(Optimizer):
         if options["maximize"]:
             grad = -grad
         if options["weight_decay"] != 0:
-            if self.decoupled:
+            if options["decoupled_weight_decay"]:
                 param = param * (1 - lr * options["weight_decay"])
             else:
                 grad = grad + options["weight_decay"] * param
@@ -103,8 +103,8 @@ class Adam(Optimizer):
             second_moment = xp.maximum(state["max_exp_avg_sq"], second_moment)
             state["max_exp_avg_sq"] = second_moment
 
-        bias1 = _bias(beta1, state["step"], param)
-        bias2 = _bias(beta2, state["step"], param)
+        bias1 = bias_correction(beta1, state["step"], param.dtype)
+        bias2 = bias_correction(beta2, state["step"], param.dtype)
         divisor = xp.sqrt(second_moment)
         divisor /= xp.sqrt(bias2)
         divisor += options["eps"]
@@ -132,9 +132,6 @@ class AdamW(Adam):
     [0.75]
     """
 
-    kernel = "adamw"
-    decoupled = True
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -146,7 +143,9 @@ class AdamW(Adam):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True
+        )
 
 
 def _running_mean(mean: Array, value: Array, beta: Any) -> Array:
@@ -155,16 +154,6 @@ def _running_mean(mean: Array, value: Array, beta: Any) -> Array:
     change *= 1 - beta
     change += mean
     return change
-
-
-def _bias(beta: Any, step: Array, param: Array) -> Array:
-    """`1 - beta**step`, the share of a running mean that its zero start has left to the gradients."""
-    xp = namespace(param)
-    if is_array(beta):
-        log_beta = xp.log(xp.asarray(beta, dtype=step.dtype))
-    else:
-        log_beta = math.log(beta) if beta > 0 else -math.inf
-    return xp.asarray(-xp.expm1(step * log_beta), dtype=param.dtype)
 
 
 def _are_betas(betas: Any) -> bool:

@@ -20,6 +20,8 @@ from xpnn.backend import (
     namespace,
 )
 
+__all__ = ["clip_grad_norm_", "clip_grad_value_"]
+
 
 def clip_grad_norm_(
     parameters: Tensor | Iterable[Tensor],

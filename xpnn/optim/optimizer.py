@@ -23,21 +23,52 @@ from xpnn.backend import (
     concrete,
     device_of,
     dtype_name,
-    find_kernels,
     is_array,
     item,
-    kernels_enabled,
     move,
     namespace,
     python_scalar,
 )
+from xpnn.backend.update_kernels import GroupStep, State, Updater, find_updater
+
+__all__ = ["Optimizer", "elementwise"]
 
 Group = dict[str, Any]
-State = dict[str, Array]
+Formula = Callable[..., tuple[Array, State]]
 
 _PLAIN = frozenset((float, int, bool, type(None)))  # options that an update takes as they are
 _STRUCTURE = ("params", "param_names")  # the keys of a group that are not options
 _NOTHING: State = {}  # the state of a parameter that was never updated
+
+
+def elementwise(formula: Formula | None = None, *, kernel: str = "") -> Any:
+    """Decorate an `update` that acts element by element, with or without parentheses.
+
+    It is then called with 1-D arrays as well that hold many small parameters, or a part of a large one. (It
+    is the function that is marked: a subclass with an `update` of its own marks that, or doesn't.)
+
+    Args:
+        kernel: the name under which a backend may have the same in a faster form (see
+            `xpnn.backend.update_kernels`).
+
+    >>> class SignDescent(Optimizer):
+    ...     def slots(self, group):
+    ...         return ()
+    ...     @elementwise
+    ...     def update(self, param, grad, state, options):
+    ...         return param - options["lr"] * namespace(param).sign(grad), state
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> SignDescent([x], {"lr": 0.5}).step()
+    >>> x
+    tensor([0.5, 1.5])
+    """
+
+    def mark(formula: Any) -> Formula:
+        formula.is_elementwise, formula.kernel = True, kernel
+        return formula
+
+    return mark if formula is None else mark(formula)
 
 
 class Optimizer:
@@ -54,8 +85,6 @@ class Optimizer:
         state: what is kept for a parameter, arrays by slot: `state["conv1.weight"]["exp_avg"]`. It is
             where its parameter is: when the model moves to another backend, device or element type, the
             state follows at the next step.
-        kernel: the name under which a backend may have a kernel that does what `update` does, for many
-            parameters at once; a class with an `update` of its own has none unless it says so.
 
     `lr`, and what a schedule cycles (momentum, betas), may be Python floats or 0-d arrays; either way a
     float32 parameter stays float32.
@@ -64,18 +93,11 @@ class Optimizer:
     parameter that occurs twice; DTypeError for what is not a Tensor.
     """
 
-    kernel: str = ""
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if ("update" in vars(cls) or "slots" in vars(cls)) and "kernel" not in vars(cls):
-            cls.kernel = ""  # that of a base class does something else
-
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self.state: dict[str, State] = {}
-        self._memories: dict[int, Any] = {}  # what kernels remember of each group between steps
+        self._updaters: dict[int, Updater] = {}  # of each group, with what it remembers between steps
         if is_array(params) or isinstance(params, dict | str) or not isinstance(params, Iterable):
             raise self._error(
                 DTypeError,
@@ -104,7 +126,9 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} must define slots")
 
     def update(self, param: Array, grad: Array, state: State, options: dict[str, Any]) -> tuple[Array, State]:
-        """One update, a pure function: the new parameter and the new slots.
+        """The formula, a pure function: the new parameter and the new slots.
+
+        Decorate it with `@elementwise` where it acts element by element.
 
         Args:
             param, grad: raw arrays of one backend, device, shape and element type.
@@ -245,45 +269,29 @@ class Optimizer:
     # -- helpers
 
     def _update_together(self, index: int, group: Group, grads: list[Array | None]) -> Collection[int]:
-        """Update all parameters of a group that a kernel of the backend takes; returns their positions.
-
-        A dozen small operations for each parameter become a dozen for all of them, in place as far as nobody
-        can see it. Local variables here would count as somebody who holds the arrays.
-        """
+        """Have the backend update what it can of a group; returns the positions of what it took."""
+        formula: Any = self.update
         names, tensors = group["param_names"], group["params"]
-        kernels = self._kernels(group)
-        if not kernels:
-            self._memories.clear()
+        is_elementwise = tensors and getattr(formula, "is_elementwise", False)
+        kind = find_updater(backend_of(tensors[0].array)) if is_elementwise else None
+        if kind is None:
             return ()
-        memory = self._memories.get(index)
-        if memory is None:
-            memory = self._memories[index] = kernels[0].forward()
-        params = [tensor.array for tensor in tensors]
+        if type(self._updaters.get(index)) is not kind:
+            self._updaters[index] = kind()
         states = [self.state.get(name, _NOTHING) for name in names]
-        options = dict(group)
-        for key, value in group.items():
-            if type(value) not in _PLAIN and key not in _STRUCTURE:
-                options[key] = as_python(value)
-        updated = memory.update(
-            self.kernel,
-            params,
-            grads,
-            states,
-            self.slots(group),
-            options,
-            lambda i: self._state_beside(names[i], params[i], group),
-        )
-        for i in updated:
-            self.state[names[i]] = states[i]
-            if tensors[i].array is not params[i]:
-                tensors[i].array = params[i]
-        return updated
 
-    def _kernels(self, group: Group) -> list[Any]:
-        """The kernels that update a whole group, for the backend of its first parameter."""
-        if not self.kernel or not group["params"] or not kernels_enabled():
-            return []
-        return find_kernels(backend_of(group["params"][0].array), "parameter_group")
+        def prepare(i: int) -> State:
+            states[i] = self.state[names[i]] = self._state_beside(names[i], tensors[i].array, group)
+            return states[i]
+
+        options = {
+            name: value if type(value) in _PLAIN else as_python(value)
+            for name, value in group.items()
+            if name not in _STRUCTURE
+        }
+        return self._updaters[index].update(
+            GroupStep(formula, formula.kernel, tensors, grads, states, self.slots(group), options, prepare)
+        )
 
     def _update(self, name: str, param: Tensor, grad: Array, group: Group) -> None:
         data = param.array

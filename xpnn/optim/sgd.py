@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from xpnn.backend import ArgumentError, Array, namespace
-from xpnn.optim.optimizer import Group, Optimizer, State
+from xpnn.optim.optimizer import Group, Optimizer, State, elementwise
+
+__all__ = ["SGD"]
 
 
 class SGD(Optimizer):
@@ -39,8 +41,6 @@ class SGD(Optimizer):
     >>> x.tolist()
     [0.5]
     """
-
-    kernel = "sgd"
 
     def __init__(
         self,
@@ -83,6 +83,7 @@ class SGD(Optimizer):
             return ()
         return ("momentum_buffer", "step") if group["dampening"] != 0 else ("momentum_buffer",)
 
+    @elementwise(kernel="sgd")
     def update(self, param: Array, grad: Array, state: State, options: dict[str, Any]) -> tuple[Array, State]:
         """The formula of the class."""
         if options["maximize"]:

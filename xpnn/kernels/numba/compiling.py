@@ -184,6 +184,19 @@ def compiled_kernel(
         dtypes: the element types that it takes.
         defers: as of `kernel`.
     """
+    guard = compiled_guard(*functions, when=when, dtypes=dtypes)
+    return kernel("numpy", name, when=guard, priority=COMPILED, defers=defers)
+
+
+def compiled_guard(
+    *functions: Compiled,
+    when: Callable[..., bool] | None = None,
+    dtypes: tuple[str, ...] = ("float32", "float64"),
+) -> Callable[..., bool]:
+    """A guard that is true while compiled kernels are on, for calls whose functions can run.
+
+    Args: as of `compiled_kernel`.
+    """
     taken = frozenset(np.dtype(dtype) for dtype in dtypes)
 
     def guard(*args: Any, **options: Any) -> bool:
@@ -201,7 +214,7 @@ def compiled_kernel(
             return False
         return can_run(functions, dtype)
 
-    return kernel("numpy", name, when=guard, priority=COMPILED, defers=defers)
+    return guard
 
 
 def can_run(functions: tuple[Compiled, ...], dtype: Any) -> bool:

@@ -1,79 +1,129 @@
-"""The arithmetic of SGD, Adam and AdamW for all parameters of a group at once, by PyTorch's `_foreach` calls.
+"""The updater of PyTorch, and SGD and Adam by its `_foreach` calls, which work on a list of arrays.
 
-One call works on a list of arrays, so that Python has a dozen calls for a group and not for each parameter:
-Adam takes 0.18 ms for the 6 parameters of an LSTM, one by one 0.38. As in the references no array is written
-to that anybody else may hold. On a GPU the count of steps could not be read without stalling it; there, and
-in half precision, the references do the work.
+A formula is called once for many small parameters: copied behind one another, as views of whose results they
+go on. A fused update for PyTorch is given lists: of the parameters, the gradients, and in the state of each
+slot's arrays. It returns the new parameters, and replaces the lists in the state. As in the references no
+array is written to that anybody else may hold.
+
+On a GPU the count of steps could not be read without stalling it; there, and in half precision, the
+references do the work.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
-from xpnn.backend import find_backend, find_kernels, kernel
+from xpnn.backend.update_kernels import (
+    GroupStep,
+    Options,
+    State,
+    bias_correction,
+    find_fused_update,
+    fused_update,
+    updater,
+)
 from xpnn.kernels.torch.graph import Array
 
-State = dict[str, Any]
 Arrays = list[Array] | tuple[Array, ...]
 
+# Elements of which parameters are put together; a larger parameter would take longer to copy than calls take.
+_TOGETHER = 128 * 1024
+_SMALL = 16 * 1024
 
-class ParameterGroup:
-    """Updates a group; remembers nothing from step to step."""
 
-    def update(
-        self,
-        name: str,
-        params: list[Any],
-        grads: Sequence[Any],
-        states: list[State],
-        slots: tuple[str, ...],
-        options: dict[str, Any],
-        complete: Callable[[int], State],
-    ) -> list[int]:
-        """Update all parameters that have a gradient, and are such that the kernel takes them.
+@updater("torch")
+class Lists:
+    """Remembers nothing from step to step."""
 
-        Args:
-            name: of the optimizer's kernel.
-            params, states: are replaced in these lists by what they have become.
-            complete: the state of a parameter, by its position, with all slots as they have to be.
-
-        Returns: the positions of those that were updated.
-        """
-        kernels = find_kernels(find_backend("torch"), name)
-        positions = [i for i, grad in enumerate(grads) if grad is not None and _is_plain(params[i])]
-        if not kernels or not positions:
-            return []
-        by_count: dict[float, list[int]] = {}
+    def update(self, step: GroupStep) -> list[int]:
+        """Update all parameters that are on the CPU, in float32 or float64."""
+        params = [tensor.array for tensor in step.tensors]
+        positions = [i for i, grad in enumerate(step.grads) if grad is not None and _is_plain(params[i])]
+        alike: dict[Any, list[int]] = {}
+        counts: dict[int, int] = {}
         for i in positions:
-            states[i] = dict(states[i]) if _is_complete(states[i], slots, params[i]) else complete(i)
-            count = states[i]["step"].item() if "step" in slots else 0.0
-            by_count.setdefault(count, []).append(i)
-        for count, members in by_count.items():
-            lists: dict[str, Any] = {slot: [states[i][slot] for i in members] for slot in slots}
-            if "step" in slots:
-                lists["step"] = torch._foreach_add(lists["step"], 1)
-            updated = kernels[0].forward(
-                [params[i] for i in members], [grads[i] for i in members], lists, int(count) + 1, options
-            )
+            state = step.states[i]
+            if not _is_complete(state, step.slots, params[i]):
+                state = step.prepare(i)
+            count = state.get("step")
+            if count is not None and id(count) not in counts:
+                counts[id(count)] = int(count)
+            alike.setdefault((params[i].dtype, counts.get(id(count), 0)), []).append(i)
+        for (dtype, count), members in alike.items():
+            state = {slot: [step.states[i][slot] for i in members] for slot in step.slots}
+            grads = [step.grads[i] for i in members]
+            if "step" in state:
+                state["step"] = count + 1
+            update = find_fused_update("torch", step, params, grads, state) or _by_formula(step)
+            updated = update([params[i] for i in members], grads, state, step.options)
+            if "step" in state:
+                state["step"] = [torch.tensor(count + 1, dtype=dtype)] * len(members)
             for k, i in enumerate(members):
-                params[i] = updated[k]
-                states[i] = {slot: arrays[k] for slot, arrays in lists.items()}
+                step.tensors[i].array = updated[k]
+                for slot, arrays in state.items():
+                    step.states[i][slot] = arrays[k]
         return positions
 
 
-kernel("torch", "parameter_group")(ParameterGroup)  # as a decorator it would hide the class from pickle
+def _by_formula(step: GroupStep) -> Any:
+    """The formula as a fused update."""
+
+    def update(params: Arrays, grads: Arrays, state: State, options: Options) -> Arrays:
+        new = list(params)
+        slots = {slot: list(arrays) for slot, arrays in state.items() if slot != "step"}
+        count = {slot: torch.tensor(state[slot], dtype=params[0].dtype) for slot in state if slot == "step"}
+        for members in _portions(params):
+            flat = {slot: _together(arrays, members) for slot, arrays in slots.items()}
+            param, flat = step.formula(
+                _together(params, members), _together(grads, members), flat | count, options
+            )
+            for arrays, result in ((new, param), *((slots[slot], flat[slot]) for slot in slots)):
+                for k, array in zip(members, _apart(result, [params[k] for k in members])):
+                    arrays[k] = array
+        state |= slots
+        return new
+
+    return update
 
 
-@kernel("torch", "sgd")
-def sgd(params: Arrays, grads: Arrays, state: State, count: int, options: dict[str, Any]) -> Arrays:
-    """See `xpnn.optim.SGD.update`: the new parameters; what `state` has in its lists is replaced."""
+def _portions(params: Arrays) -> Iterator[list[int]]:
+    """Positions of parameters that are updated together: small ones, or a large one by itself."""
+    small: list[int] = []
+    filled = 0
+    for k, param in enumerate(params):
+        if param.numel() > _SMALL:
+            yield [k]
+            continue
+        if filled + param.numel() > _TOGETHER:
+            yield small
+            small, filled = [], 0
+        small.append(k)
+        filled += param.numel()
+    if small:
+        yield small
+
+
+def _together(arrays: Arrays, members: list[int]) -> Array:
+    """The elements of some arrays behind one another; a single one as it is."""
+    return arrays[members[0]] if len(members) == 1 else _flatten_dense_tensors([arrays[k] for k in members])
+
+
+def _apart(result: Array, like: Arrays) -> Arrays:
+    """Views of what was updated together."""
+    return [result] if len(like) == 1 else _unflatten_dense_tensors(result, like)
+
+
+@fused_update("torch", "sgd")
+def sgd(params: Arrays, grads: Arrays, state: State, options: Options) -> Arrays:
+    """See `xpnn.optim.SGD.update`."""
     directions = _with_decay(params, grads, options)
     if "momentum_buffer" in state:
-        share = 1 - options["dampening"] if count > 1 else 1.0
+        share = 1 - options["dampening"] if state.get("step", 1) > 1 else 1.0
         buffers = torch._foreach_mul(state["momentum_buffer"], options["momentum"])
         torch._foreach_add_(buffers, directions, alpha=share)
         state["momentum_buffer"] = buffers
@@ -84,23 +134,14 @@ def sgd(params: Arrays, grads: Arrays, state: State, count: int, options: dict[s
     return torch._foreach_add(params, directions, alpha=-options["lr"])
 
 
-@kernel("torch", "adam")
-def adam(params: Arrays, grads: Arrays, state: State, count: int, options: dict[str, Any]) -> Arrays:
-    """See `xpnn.optim.Adam.update`: the new parameters; what `state` has in its lists is replaced."""
-    return _adam(params, _with_decay(params, grads, options), state, count, options)
-
-
-@kernel("torch", "adamw")
-def adamw(params: Arrays, grads: Arrays, state: State, count: int, options: dict[str, Any]) -> Arrays:
-    """See `xpnn.optim.AdamW`."""
-    if options["weight_decay"] != 0:
+@fused_update("torch", "adam")
+def adam(params: Arrays, grads: Arrays, state: State, options: Options) -> Arrays:
+    """See `xpnn.optim.Adam.update`."""
+    (beta1, beta2), count = options["betas"], state["step"]
+    if options["decoupled_weight_decay"]:
         params = torch._foreach_mul(params, 1 - options["lr"] * options["weight_decay"])
-    grads = _with_decay(params, grads, {**options, "weight_decay": 0})
-    return _adam(params, grads, state, count, options)
-
-
-def _adam(params: Arrays, grads: Arrays, state: State, count: int, options: dict[str, Any]) -> Arrays:
-    beta1, beta2 = options["betas"]
+        options = {**options, "weight_decay": 0}
+    grads = _with_decay(params, grads, options)
     state["exp_avg"] = torch._foreach_lerp(state["exp_avg"], grads, 1 - beta1)
     squares = torch._foreach_mul(state["exp_avg_sq"], beta2)
     torch._foreach_addcmul_(squares, grads, grads, 1 - beta2)
@@ -109,12 +150,13 @@ def _adam(params: Arrays, grads: Arrays, state: State, count: int, options: dict
         squares = torch._foreach_maximum(state["max_exp_avg_sq"], squares)
         state["max_exp_avg_sq"] = squares
     divisors = torch._foreach_sqrt(squares)
-    torch._foreach_div_(divisors, math.sqrt(_bias(beta2, count)))
+    torch._foreach_div_(divisors, math.sqrt(bias_correction(beta2, count)))
     torch._foreach_add_(divisors, options["eps"])
-    return torch._foreach_addcdiv(params, state["exp_avg"], divisors, -options["lr"] / _bias(beta1, count))
+    rate = options["lr"] / bias_correction(beta1, count)
+    return torch._foreach_addcdiv(params, state["exp_avg"], divisors, -rate)
 
 
-def _with_decay(params: Arrays, grads: Arrays, options: dict[str, Any]) -> Arrays:
+def _with_decay(params: Arrays, grads: Arrays, options: Options) -> Arrays:
     """The gradients with their sign and L2 penalty."""
     if options["maximize"]:
         grads = torch._foreach_neg(grads)
@@ -122,13 +164,8 @@ def _with_decay(params: Arrays, grads: Arrays, options: dict[str, Any]) -> Array
     return torch._foreach_add(grads, params, alpha=decay) if decay != 0 else grads
 
 
-def _bias(beta: float, count: int) -> float:
-    """`1 - beta**count`, exact to rounding."""
-    return -math.expm1(count * math.log(beta)) if beta > 0 else 1.0
-
-
 def _is_plain(param: Any) -> bool:
-    """Whether it is an array of PyTorch that the kernels take."""
+    """Whether it is an array of PyTorch that the updater takes."""
     return (
         isinstance(param, Array)
         and param.device.type == "cpu"

@@ -10,6 +10,8 @@ from xpnn.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from xpnn.optim.lr_scheduler.schedule import LRScheduler, where
 from xpnn.optim.optimizer import Optimizer
 
+__all__ = ["SequentialLR", "Warmup"]
+
 
 class SequentialLR(LRScheduler):
     """One schedule after the other, each counting its steps from its own start.

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from xpnn.optim.lr_scheduler.schedule import LRScheduler, half_cosine, where
 from xpnn.optim.optimizer import Optimizer
 
+__all__ = ["OneCycleLR"]
+
 
 class _Phase(NamedTuple):
     """A stretch of the cycle, which ends at step `end`; "initial", "max", "min" are learning rates."""

@@ -8,6 +8,8 @@ from typing import Any
 from xpnn.optim.lr_scheduler.schedule import LRScheduler
 from xpnn.optim.optimizer import Optimizer, as_python
 
+__all__ = ["ReduceLROnPlateau"]
+
 
 class ReduceLROnPlateau(LRScheduler):
     """The learning rate times `factor` whenever a metric has not improved for `patience` steps.

@@ -15,6 +15,16 @@ from typing import Any
 from xpnn.backend import ArgumentError, CheckpointError, is_array, namespace
 from xpnn.optim.optimizer import Optimizer, as_python
 
+__all__ = [
+    "CosineAnnealingLR",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "StepLR",
+]
+
 
 class LRScheduler:
     """What all schedules share: PyTorch's interface around the closed form `lr_at`.

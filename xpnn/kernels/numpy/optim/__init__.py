@@ -1,5 +1,5 @@
 """Optimizers, in NumPy."""
 
-from xpnn.kernels.numpy.optim import parameter_group, updates
+from xpnn.kernels.numpy.optim import bundles, updates
 
-__all__ = ["parameter_group", "updates"]
+__all__ = ["bundles", "updates"]
