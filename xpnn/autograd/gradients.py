@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor
 from xpnn.autograd.mode import enable_grad
@@ -18,6 +18,9 @@ from xpnn.backend import (
     is_array,
     namespace,
 )
+
+if TYPE_CHECKING:
+    from xpnn.autograd.tensor import Tensor
 
 
 def backward(
@@ -58,7 +61,7 @@ def grad(
     retain_graph: bool | None = None,
     create_graph: bool = False,
     allow_unused: bool = False,
-) -> tuple[Any, ...]:
+) -> tuple[Tensor, ...]:
     """The gradients of the sum of `outputs` with respect to `inputs`; no `.grad` is touched.
 
     Args:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 
 from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, new_tensor
@@ -183,10 +183,18 @@ class Methods(TensorBase):
         """The standard deviation; divides by N - correction."""
         return ops.std(self, axis=_axis(dim), correction=float(correction), keepdims=keepdim)
 
+    @overload
+    def max(self, dim: None = ..., keepdim: bool = ...) -> Tensor: ...
+    @overload
+    def max(self, dim: int, keepdim: bool = ...) -> ValuesAndIndices: ...
     def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
         """The largest element; with `dim`, the largest along it and their indices."""
         return ops.max(self) if dim is None else _extremum(self, ops.argmax, dim, keepdim)
 
+    @overload
+    def min(self, dim: None = ..., keepdim: bool = ...) -> Tensor: ...
+    @overload
+    def min(self, dim: int, keepdim: bool = ...) -> ValuesAndIndices: ...
     def min(self, dim: int | None = None, keepdim: bool = False) -> Any:
         """The smallest element; with `dim`, the smallest along it and their indices."""
         return ops.min(self) if dim is None else _extremum(self, ops.argmin, dim, keepdim)

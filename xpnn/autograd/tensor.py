@@ -255,10 +255,10 @@ class Tensor(Methods, NamedOperators, Conversions):
     def __invert__(self) -> Tensor:
         return new_tensor(as_array(~self.array))
 
-    def __eq__(self, other: object) -> Any:
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
         return _compare(self, other, lambda a, b: a == b)
 
-    def __ne__(self, other: object) -> Any:
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
         return _compare(self, other, lambda a, b: a != b)
 
     def __lt__(self, other: Any) -> Tensor:

@@ -59,6 +59,7 @@ from xpnn.backend.precision import get_precision, set_precision, use_precision
 from xpnn.backend.random import manual_seed
 from xpnn.backend.registry import (
     Array,
+    ArrayT,
     Backend,
     BackendStatus,
     available_backends,
@@ -78,6 +79,7 @@ __all__ = [
     "AnomalyError",
     "ArgumentError",
     "Array",
+    "ArrayT",
     "Backend",
     "BackendError",
     "BackendMismatchError",

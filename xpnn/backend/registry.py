@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import array_api_compat
 import numpy as np
@@ -23,6 +23,27 @@ import numpy as np
 from xpnn.backend.errors import ArgumentError, BackendError
 
 Array = Any  # an array of any library that speaks the Array API standard
+
+
+class AnyArray(Protocol):
+    """For type checkers: what a Tensor and the arrays of all libraries have."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the axes."""
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+
+    @property
+    def dtype(self) -> Any:
+        """The element type, as the library names it."""
+
+    def __getitem__(self, index: Any) -> Any: ...
+
+
+ArrayT = TypeVar("ArrayT", bound=AnyArray)  # what goes in comes out: a Tensor, or an array of a library
 
 
 class Compiler(NamedTuple):

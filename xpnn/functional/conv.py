@@ -28,7 +28,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn.autograd import primitive
-from xpnn.backend import ArgumentError, Array, ShapeError, device_of, namespace
+from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, device_of, namespace
 from xpnn.functional.arguments import check_floating, check_rank, check_same_dtype, check_shape, tuple_of
 from xpnn.functional.windows import (
     Padding,
@@ -51,14 +51,14 @@ Sizes = tuple[int, ...]
 
 
 def conv2d(
-    input: Array,
+    input: ArrayT,
     weight: Array,
     bias: Array | None = None,
     stride: Size = 1,
     padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
-) -> Array:
+) -> ArrayT:
     """Convolution of images with a set of kernels.
 
     `y[n, o, i, j] = b[o] + sum over c, u, v of w[o, c, u, v] x[n, c, s i + d u - p, s j + d v - p]`; the
@@ -94,7 +94,7 @@ def conv2d(
 
 
 def conv_transpose2d(
-    input: Array,
+    input: ArrayT,
     weight: Array,
     bias: Array | None = None,
     stride: Size = 1,
@@ -102,7 +102,7 @@ def conv_transpose2d(
     output_padding: Size = 0,
     groups: int = 1,
     dilation: Size = 1,
-) -> Array:
+) -> ArrayT:
     """Transposed convolution of images: each input cell stamps its kernel, `stride` cells apart.
 
     `y[n, o, s i + d u - p, s j + d v - p] += x[n, c, i, j] w[c, o, u, v]`, plus the bias: the input

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from xpnn.autograd import Tensor, primitive
-from xpnn.backend import Array, namespace, random
+from xpnn.autograd import primitive
+from xpnn.backend import Array, ArrayT, namespace, random
 from xpnn.functional.arguments import check_floating, check_probability, check_rank, raw_array
 
 __all__ = ["dropout", "dropout1d", "dropout2d", "dropout3d"]
 
 
-def dropout(input: Array | Tensor, p: float = 0.5, training: bool = True) -> Any:
+def dropout(input: ArrayT, p: float = 0.5, training: bool = True) -> ArrayT:
     """Set each element to zero with probability p and scale up the rest: y = x m / (1 - p).
 
     m is 1 with probability 1 - p, else 0. Because the scaling is done here ("inverted" dropout), the mean is
@@ -38,7 +38,7 @@ def dropout(input: Array | Tensor, p: float = 0.5, training: bool = True) -> Any
     return _drop(input, p, training, "dropout", tuple(input.shape))
 
 
-def dropout1d(input: Array | Tensor, p: float = 0.5, training: bool = True) -> Any:
+def dropout1d(input: ArrayT, p: float = 0.5, training: bool = True) -> ArrayT:
     """`dropout` of whole channels of sequences: input (N, C, L) or (C, L), each channel kept or dropped.
 
     >>> import numpy as np
@@ -48,7 +48,7 @@ def dropout1d(input: Array | Tensor, p: float = 0.5, training: bool = True) -> A
     return _drop_channels(input, p, training, "dropout1d", 1)
 
 
-def dropout2d(input: Array | Tensor, p: float = 0.5, training: bool = True) -> Any:
+def dropout2d(input: ArrayT, p: float = 0.5, training: bool = True) -> ArrayT:
     """`dropout` of whole channels of images: input (N, C, H, W) or (C, H, W).
 
     Neighbouring pixels say nearly the same, so that dropping single ones would hide nothing.
@@ -63,7 +63,7 @@ def dropout2d(input: Array | Tensor, p: float = 0.5, training: bool = True) -> A
     return _drop_channels(input, p, training, "dropout2d", 2)
 
 
-def dropout3d(input: Array | Tensor, p: float = 0.5, training: bool = True) -> Any:
+def dropout3d(input: ArrayT, p: float = 0.5, training: bool = True) -> ArrayT:
     """`dropout` of whole channels of volumes: input (N, C, D, H, W) or (C, D, H, W).
 
     >>> import numpy as np

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import nan
 from typing import Any
 
-from xpnn.autograd import Tensor, primitive
-from xpnn.backend import ArgumentError, Array, device_of, idioms, namespace, size_of
+from xpnn.autograd import primitive
+from xpnn.backend import ArgumentError, Array, ArrayT, device_of, idioms, namespace, size_of
 from xpnn.functional.arguments import (
     as_indices,
     check_floating,
@@ -18,7 +18,7 @@ from xpnn.functional.arguments import (
 __all__ = ["embedding"]
 
 
-def embedding(input: Array, weight: Array | Tensor, padding_idx: int | None = None) -> Any:
+def embedding(input: Array, weight: ArrayT, padding_idx: int | None = None) -> ArrayT:
     """Look up rows of a table: y[...] = weight[input[...]].
 
     Backward: each row of the table sums the gradients of all places where it was looked up,

@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import Array, ShapeError, device_of, namespace
+from xpnn.backend import Array, ArrayT, ShapeError, device_of, namespace
 from xpnn.functional.arguments import (
     check_floating,
     check_rank,
@@ -19,7 +19,7 @@ from xpnn.functional.arguments import (
 __all__ = ["linear"]
 
 
-def linear(input: Array | Tensor, weight: Array | Tensor, bias: Array | Tensor | None = None) -> Any:
+def linear(input: ArrayT, weight: Array | Tensor, bias: Array | Tensor | None = None) -> ArrayT:
     """Multiply by a matrix and shift: y = x W^T + b.
 
     Backward, summed over all leading axes n:

@@ -6,6 +6,7 @@ from typing import Any
 
 from xpnn import functional as F
 from xpnn import nn
+from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError
 from xpnn.models.registry import register
 
@@ -49,7 +50,7 @@ class LeNet(nn.Module):
         self.flatten = nn.Flatten()
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, in_channels, image_size, image_size) to the scores (N, num_classes)."""
         x = F.relu(F.max_pool2d(self.conv1(input), 2))
         x = F.relu(F.max_pool2d(self.conv2(x), 2))
@@ -81,7 +82,7 @@ class SmallLeNet(nn.Module):
         self.flatten = nn.Flatten()
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, in_channels, image_size, image_size) to the scores (N, num_classes)."""
         x = F.relu(self.conv1(input))
         x = F.relu(F.max_pool2d(self.conv2(x), 2))

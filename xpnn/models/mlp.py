@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from xpnn import nn
+from xpnn.autograd import Tensor
 from xpnn.models.registry import register
 
 
@@ -39,7 +40,7 @@ class MLP(nn.Module):
                 layers.append(nn.Dropout(dropout))
         self.layers = nn.Sequential(*layers, nn.Linear(*last))
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, ...) to the scores (N, sizes[-1])."""
         return self.layers(input)
 

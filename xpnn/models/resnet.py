@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn import nn
+from xpnn.autograd import Tensor
 from xpnn.models.fusion import norm_relu
 from xpnn.models.registry import register
 
@@ -38,7 +39,7 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
         self.downsample = downsample
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
         x = norm_relu(self.bn1, self.relu, self.conv1(input))
         shortcut = input if self.downsample is None else self.downsample(input)
@@ -68,7 +69,7 @@ class Bottleneck(nn.Module):
         self.relu = nn.ReLU()
         self.downsample = downsample
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, in_channels, H, W) to (N, 4 channels, H / stride, W / stride)."""
         x = norm_relu(self.bn1, self.relu, self.conv1(input))
         x = norm_relu(self.bn2, self.relu, self.conv2(x))
@@ -110,7 +111,7 @@ class ResNet(nn.Module):
         self.fc = nn.Linear(8 * width, num_classes)
         initialise(self, zero_init_residual)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, in_channels, H, W) to the scores (N, num_classes)."""
         x = self.maxpool(norm_relu(self.bn1, self.relu, self.conv1(input)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn import nn
+from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError, device_of, namespace
 from xpnn.models.fusion import norm_relu
 from xpnn.models.registry import register
@@ -26,7 +27,7 @@ class PaddedShortcut(nn.Module):
         self.padding = out_channels - in_channels
         self.stride = stride
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
         x = input[:, :, :: self.stride, :: self.stride]
         batch, _, rows, columns = x.shape
@@ -91,7 +92,7 @@ class SmallResNet(nn.Module):
         self.fc = nn.Linear(64, num_classes)
         initialise(self, zero_init_residual)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, in_channels, H, W) to the scores (N, num_classes)."""
         x = norm_relu(self.bn1, self.relu, self.conv1(input))
         x = self.layer3(self.layer2(self.layer1(x)))

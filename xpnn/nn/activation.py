@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn import functional as F
+from xpnn.autograd import Tensor
 from xpnn.nn.module import Module
 from xpnn.nn.parameter import Parameter, full
 
@@ -44,7 +45,7 @@ class ReLU(Module):
     def __init__(self, inplace: bool = False) -> None:
         self.inplace = inplace
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.relu(input)
 
@@ -65,7 +66,7 @@ class LeakyReLU(Module):
         self.negative_slope = negative_slope
         self.inplace = inplace
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.leaky_relu(input, self.negative_slope)
 
@@ -93,7 +94,7 @@ class PReLU(Module):
         self.num_parameters = num_parameters
         self.weight = Parameter(full((num_parameters,), init, device, dtype))
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.prelu(input, self.weight)
 
@@ -114,7 +115,7 @@ class ELU(Module):
         self.alpha = alpha
         self.inplace = inplace
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.elu(input, self.alpha)
 
@@ -131,7 +132,7 @@ class CELU(ELU):
     tensor([-2.,  2.])
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.celu(input, self.alpha)
 
@@ -144,7 +145,7 @@ class SELU(ReLU):
     True
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.selu(input)
 
@@ -157,7 +158,7 @@ class SiLU(ReLU):
     [0.0, 10000.0]
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.silu(input)
 
@@ -176,7 +177,7 @@ class GELU(Module):
     def __init__(self, approximate: str = "none") -> None:
         self.approximate = approximate
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.gelu(input, self.approximate)
 
@@ -197,7 +198,7 @@ class Softplus(Module):
         self.beta = beta
         self.threshold = threshold
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.softplus(input, self.beta, self.threshold)
 
@@ -214,7 +215,7 @@ class Sigmoid(Module):
     [0.5]
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.sigmoid(input)
 
@@ -227,7 +228,7 @@ class LogSigmoid(Module):
     [-10000.0]
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.logsigmoid(input)
 
@@ -240,7 +241,7 @@ class Tanh(Module):
     [0.0, 1.0]
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.tanh(input)
 
@@ -258,7 +259,7 @@ class Hardtanh(Module):
         self.max_val = max_val
         self.inplace = inplace
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.hardtanh(input, self.min_val, self.max_val)
 
@@ -292,7 +293,7 @@ class Hardsigmoid(ReLU):
     tensor([0. , 0.5])
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.hardsigmoid(input)
 
@@ -305,7 +306,7 @@ class Hardswish(ReLU):
     [0.0, 3.0]
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.hardswish(input)
 
@@ -321,7 +322,7 @@ class Softmax(Module):
     def __init__(self, dim: int) -> None:
         self.dim = dim
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.softmax(input, self.dim)
 
@@ -338,6 +339,6 @@ class LogSoftmax(Softmax):
     [[0.0, -10000.0]]
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.log_softmax(input, self.dim)

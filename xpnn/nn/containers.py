@@ -6,8 +6,9 @@ import operator
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from itertools import count
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, SupportsIndex, TypeVar, overload
 
+from xpnn.autograd import Tensor
 from xpnn.backend import IndexOutOfRangeError
 from xpnn.nn.module import Module, format_module, indent
 from xpnn.nn.parameter import Parameter
@@ -38,6 +39,10 @@ class _List(_Container[T]):
     def __iter__(self) -> Iterator[T]:
         return iter(self._members().values())
 
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
     def __getitem__(self, index: Any) -> Any:
         """A member, or a new container with those of a slice."""
         if isinstance(index, slice):
@@ -159,13 +164,17 @@ class Sequential(_List[Module]):
         for name, module in named:
             self._add(str(name), module)
 
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
     def __getitem__(self, index: Any) -> Any:
         """A module, or a new Sequential with those of a slice under their old names."""
         if isinstance(index, slice):
             return type(self)(OrderedDict(list(self._members().items())[index]))
         return super().__getitem__(index)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """The output of the last module."""
         for module in self:
             input = module(input)

@@ -6,6 +6,7 @@ import math
 from typing import Any, ClassVar
 
 from xpnn import functional as F
+from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError
 from xpnn.functional.arguments import tuple_of
 from xpnn.nn import init
@@ -124,7 +125,7 @@ class Conv2d(_Conv):
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, device, dtype
         )
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, in_channels, H, W) to (N, out_channels, OH, OW)."""
         return F.conv2d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
@@ -173,7 +174,7 @@ class ConvTranspose2d(_Conv):
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, device, dtype
         )
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, in_channels, H, W) to (N, out_channels, OH, OW)."""
         return F.conv_transpose2d(
             input,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn import functional as F
+from xpnn.autograd import Tensor
 from xpnn.functional.arguments import check_probability
 from xpnn.nn.module import Module
 
@@ -32,7 +33,7 @@ class Dropout(Module):
         self.p = p
         self.inplace = inplace
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
         return F.dropout(input, self.p, self.training)
 
@@ -49,7 +50,7 @@ class Dropout1d(Dropout):
     1
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, C, L) or (C, L) to the same."""
         return F.dropout1d(input, self.p, self.training)
 
@@ -62,7 +63,7 @@ class Dropout2d(Dropout):
     1
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, C, H, W) or (C, H, W) to the same."""
         return F.dropout2d(input, self.p, self.training)
 
@@ -75,6 +76,6 @@ class Dropout3d(Dropout):
     1
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, C, D, H, W) or (C, D, H, W) to the same."""
         return F.dropout3d(input, self.p, self.training)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn import functional as F
-from xpnn.autograd import no_grad
+from xpnn.autograd import Tensor, no_grad
 from xpnn.backend import ArgumentError
 from xpnn.nn import init
 from xpnn.nn.module import Module
@@ -62,7 +62,7 @@ class Embedding(Module):
             with no_grad():
                 self.weight[self.padding_idx] = 0.0
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Integers (...) to (..., embedding_dim)."""
         return F.embedding(input, self.weight, self.padding_idx)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn import functional as F
+from xpnn.autograd import Tensor
 from xpnn.functional.arguments import check_reduction
 from xpnn.nn.module import Module
 from xpnn.nn.parameter import Buffer
@@ -41,7 +42,7 @@ class MSELoss(_Loss):
     2.0
     """
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Two arrays of one shape to a number."""
         return F.mse_loss(input, target, reduction=self.reduction)
 
@@ -57,7 +58,7 @@ class L1Loss(_Loss):
     1.0
     """
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Two arrays of one shape to a number."""
         return F.l1_loss(input, target, reduction=self.reduction)
 
@@ -78,7 +79,7 @@ class HuberLoss(_Loss):
         super().__init__(reduction)
         self.delta = delta
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Two arrays of one shape to a number."""
         return F.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
 
@@ -99,7 +100,7 @@ class SmoothL1Loss(_Loss):
         super().__init__(reduction)
         self.beta = beta
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Two arrays of one shape to a number."""
         return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
 
@@ -131,7 +132,7 @@ class CrossEntropyLoss(_Loss):
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Scores (N, C, ...) and labels (N, ...) or distributions (N, C, ...) to a number."""
         return F.cross_entropy(
             input,
@@ -159,7 +160,7 @@ class NLLLoss(_Loss):
         self.weight = None if weight is None else Buffer(weight)
         self.ignore_index = ignore_index
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Log probabilities (N, C, ...) and labels (N, ...) to a number."""
         return F.nll_loss(
             input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction
@@ -186,7 +187,7 @@ class BCEWithLogitsLoss(_Loss):
         self.weight = None if weight is None else Buffer(weight)
         self.pos_weight = None if pos_weight is None else Buffer(pos_weight)
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Scores and probabilities of one shape to a number."""
         return F.binary_cross_entropy_with_logits(
             input, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight
@@ -209,7 +210,7 @@ class BCELoss(_Loss):
         super().__init__(reduction)
         self.weight = None if weight is None else Buffer(weight)
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Probabilities of one shape to a number."""
         return F.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
@@ -231,6 +232,6 @@ class KLDivLoss(Module):
         self.reduction = reduction
         self.log_target = log_target
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Log probabilities and probabilities of one shape to a number."""
         return F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)

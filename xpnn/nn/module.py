@@ -8,7 +8,7 @@ subclass therefore needs no `super().__init__()`, though it does no harm.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar
 
 from xpnn.autograd import Tensor
 from xpnn.autograd.mode import switches
@@ -21,6 +21,9 @@ from xpnn.nn.state import IncompatibleKeys, load_state, parse_target, relocate, 
 __all__ = ["Module", "ParameterIterator"]
 
 _T = TypeVar("_T")
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 _OWNED = (Parameter, Buffer)
 
 
@@ -37,6 +40,14 @@ class ParameterIterator(Iterator[Parameter]):
 
     def __next__(self) -> Parameter:
         return next(self.named)[1]
+
+
+class _HasForward(Protocol[P, R_co]):
+    """For type checkers: calling a module takes and returns what its `forward` does."""
+
+    _hooks: Hooks | None
+
+    def forward(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
 
 
 class Module:
@@ -60,6 +71,10 @@ class Module:
     ([7.0], ['scale', 'shift'])
     """
 
+    if TYPE_CHECKING:  # parts and parameters are attributes that no checker can know
+
+        def __getattr__(self, name: str) -> Any: ...
+
     training: bool = True
     _hooks: Hooks | None = None
 
@@ -67,7 +82,7 @@ class Module:
         """What the module computes; defined by each subclass."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward()")
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self: _HasForward[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `forward` with the hooks around it."""
         try:
             if switches.anomaly:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn import functional as F
+from xpnn.autograd import Tensor
 from xpnn.nn.module import Module
 
 __all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "MaxPool2d"]
@@ -47,7 +48,7 @@ class MaxPool2d(Module):
         self.return_indices = return_indices
         self.ceil_mode = ceil_mode
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, C, H, W) to (N, C, OH, OW), and the indices if they are to be returned."""
         return F.max_pool2d(
             input,
@@ -98,7 +99,7 @@ class AvgPool2d(Module):
         self.count_include_pad = count_include_pad
         self.divisor_override = divisor_override
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, C, H, W) to (N, C, OH, OW)."""
         return F.avg_pool2d(
             input,
@@ -131,7 +132,7 @@ class AdaptiveAvgPool2d(Module):
     def __init__(self, output_size: int | tuple[int | None, int | None]) -> None:
         self.output_size = output_size
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, C, H, W) to (N, C, OH, OW)."""
         return F.adaptive_avg_pool2d(input, self.output_size)
 
@@ -160,7 +161,7 @@ class AdaptiveMaxPool2d(Module):
         self.output_size = output_size
         self.return_indices = return_indices
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, C, H, W) to (N, C, OH, OW), and the indices if they are to be returned."""
         return F.adaptive_max_pool2d(input, self.output_size, self.return_indices)
 

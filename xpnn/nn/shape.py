@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from xpnn.autograd import Tensor
 from xpnn.backend import ShapeError, namespace
 from xpnn.functional.arguments import axis_of
 from xpnn.nn.module import Module
@@ -25,7 +26,7 @@ class Flatten(Module):
         self.start_dim = start_dim
         self.end_dim = end_dim
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, ...) to (N, features) with the defaults."""
         shape = tuple(input.shape)
         start = axis_of(self.start_dim, len(shape), "Flatten", "start_dim")
@@ -56,7 +57,7 @@ class Unflatten(Module):
         self.dim = dim
         self.unflattened_size = tuple(unflattened_size)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(..., D, ...) to (..., *unflattened_size, ...)."""
         shape = tuple(input.shape)
         axis = axis_of(self.dim, len(shape), "Unflatten")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.autograd import Tensor, primitive
-from xpnn.backend import Array, namespace
+from xpnn.autograd import primitive
+from xpnn.backend import ArrayT, namespace
 from xpnn.functional.arguments import axis_of, check_floating
 
 __all__ = ["log_softmax", "softmax"]
 
 
-def softmax(input: Array | Tensor, dim: int) -> Any:
+def softmax(input: ArrayT, dim: int) -> ArrayT:
     """Make probabilities of scores: y_i = e^x_i / sum_j e^x_j along the axis `dim`.
 
     Backward: gx_i = y_i (gy_i - sum_j gy_j y_j).
@@ -48,7 +48,7 @@ def _softmax_backward(gy, saved, needs, *, axis):
     return (gy_y - y * xp.sum(gy_y, axis=axis, keepdims=True),)
 
 
-def log_softmax(input: Array | Tensor, dim: int) -> Any:
+def log_softmax(input: ArrayT, dim: int) -> ArrayT:
     """The logarithm of the softmax: y_i = x_i - ln sum_j e^x_j along the axis `dim`.
 
     Backward: gx_i = gy_i - e^y_i sum_j gy_j.

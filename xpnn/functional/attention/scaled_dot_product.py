@@ -12,7 +12,16 @@ from typing import Any
 
 from xpnn.autograd import Tensor, primitive
 from xpnn.autograd.ops.broadcasting import broadcast_shapes, unbroadcast
-from xpnn.backend import ArgumentError, Array, DTypeError, ShapeError, device_of, dtype_name, namespace
+from xpnn.backend import (
+    ArgumentError,
+    Array,
+    ArrayT,
+    DTypeError,
+    ShapeError,
+    device_of,
+    dtype_name,
+    namespace,
+)
 from xpnn.functional.arguments import (
     check_floating,
     check_probability,
@@ -28,7 +37,7 @@ _SUBJECT = "scaled_dot_product_attention"
 
 
 def scaled_dot_product_attention(
-    query: Array | Tensor,
+    query: ArrayT,
     key: Array | Tensor,
     value: Array | Tensor,
     attn_mask: Array | Tensor | None = None,
@@ -36,7 +45,7 @@ def scaled_dot_product_attention(
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
-) -> Any:
+) -> ArrayT:
     """For every query the mean of the values, weighed by the softmax of the products with the keys.
 
         S = scale Q K^T + mask        P_ij = e^S_ij / sum_j e^S_ij        D = P m / (1 - p)        Y = D V
@@ -86,14 +95,14 @@ def scaled_dot_product_attention(
 
 
 def attention_with_weights(
-    query: Array | Tensor,
+    query: ArrayT,
     key: Array | Tensor,
     value: Array | Tensor,
     attn_mask: Array | Tensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[ArrayT, ArrayT]:
     """`scaled_dot_product_attention` that shows its weights too: (Y, D), with D after the dropout.
 
     Gradients pass through both results. It keeps the weights, (..., L, S), which the other one doesn't.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
-from xpnn.backend import Array, device_of, namespace
+from xpnn.backend import Array, ArrayT, device_of, namespace
 from xpnn.functional.arguments import tuple_of
 from xpnn.functional.pool.arguments import Sizes, check_input
 from xpnn.functional.pool.maximum import max_pool2d
@@ -13,7 +13,7 @@ from xpnn.functional.pool.maximum import max_pool2d
 __all__ = ["adaptive_avg_pool2d", "adaptive_max_pool2d"]
 
 
-def adaptive_avg_pool2d(input: Array, output_size: int | Sequence[int | None] | None) -> Array:
+def adaptive_avg_pool2d(input: ArrayT, output_size: int | Sequence[int | None] | None) -> ArrayT:
     """The mean of each of `output_size` windows that cover an image evenly.
 
     Window i of O over H cells reaches from `floor(i H / O)` up to `ceil((i + 1) H / O)`, not including it;
@@ -42,8 +42,16 @@ def adaptive_avg_pool2d(input: Array, output_size: int | Sequence[int | None] | 
     return xp.matmul(xp.matmul(rows, input), columns.mT)
 
 
+@overload
 def adaptive_max_pool2d(
-    input: Array, output_size: int | Sequence[int | None] | None, return_indices: bool = False
+    input: ArrayT, output_size: int | Sequence[int | None] | None, return_indices: Literal[False] = ...
+) -> ArrayT: ...
+@overload
+def adaptive_max_pool2d(
+    input: ArrayT, output_size: int | Sequence[int | None] | None, return_indices: bool
+) -> Any: ...
+def adaptive_max_pool2d(
+    input: Any, output_size: int | Sequence[int | None] | None, return_indices: bool = False
 ) -> Any:
     """The largest value of each of `output_size` windows that cover an image evenly.
 

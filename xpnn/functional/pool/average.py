@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from xpnn.autograd import primitive
-from xpnn.backend import ArgumentError, Array, device_of, namespace
+from xpnn.backend import ArgumentError, Array, ArrayT, device_of, namespace
 from xpnn.functional.pool.arguments import Sizes, spelt_window
 from xpnn.functional.windows import (
     Pairs,
@@ -21,14 +21,14 @@ __all__ = ["avg_pool2d"]
 
 
 def avg_pool2d(
-    input: Array,
+    input: ArrayT,
     kernel_size: Size,
     stride: Size | None = None,
     padding: Size = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
-) -> Array:
+) -> ArrayT:
     """The mean of each window of an image.
 
     `y[n, c, i, j] = sum over u, v of x[n, c, s i + u - p, s j + v - p] / count`; the gradient spreads

@@ -15,10 +15,10 @@ one is the other, to any order.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal, overload
 
 from xpnn.autograd import primitive
-from xpnn.backend import Array, device_of, namespace
+from xpnn.backend import Array, ArrayT, device_of, namespace
 from xpnn.functional.pool.arguments import Sizes, spelt_window
 from xpnn.functional.windows import (
     Pairs,
@@ -32,8 +32,28 @@ from xpnn.functional.windows import (
 __all__ = ["max_pool2d"]
 
 
+@overload
 def max_pool2d(
-    input: Array,
+    input: ArrayT,
+    kernel_size: Size,
+    stride: Size | None = ...,
+    padding: Size = ...,
+    dilation: Size = ...,
+    ceil_mode: bool = ...,
+    return_indices: Literal[False] = ...,
+) -> ArrayT: ...
+@overload
+def max_pool2d(
+    input: ArrayT,
+    kernel_size: Size,
+    stride: Size | None = ...,
+    padding: Size = ...,
+    dilation: Size = ...,
+    ceil_mode: bool = ...,
+    return_indices: bool = ...,
+) -> Any: ...
+def max_pool2d(
+    input: Any,
     kernel_size: Size,
     stride: Size | None = None,
     padding: Size = 0,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from xpnn.autograd import Tensor
-from xpnn.backend import Array
+from xpnn.backend import Array, ArrayT
 from xpnn.functional.recurrent.layers import elman, state_and_cell
 from xpnn.functional.recurrent.recurrence import Arrays, gru_sequence, lstm_sequence
 from xpnn.functional.recurrent.stacking import run_step
@@ -14,13 +12,13 @@ __all__ = ["gru_cell", "lstm_cell", "rnn_relu_cell", "rnn_tanh_cell"]
 
 
 def rnn_tanh_cell(
-    input: Array | Tensor,
+    input: ArrayT,
     hx: Array | Tensor | None,
     w_ih: Array | Tensor,
     w_hh: Array | Tensor,
     b_ih: Array | Tensor | None = None,
     b_hh: Array | Tensor | None = None,
-) -> Any:
+) -> ArrayT:
     """One step of `rnn_tanh`: (N, I) and (N, H) to the new state (N, H); hx None is zeros.
 
     >>> import numpy as np
@@ -32,13 +30,13 @@ def rnn_tanh_cell(
 
 
 def rnn_relu_cell(
-    input: Array | Tensor,
+    input: ArrayT,
     hx: Array | Tensor | None,
     w_ih: Array | Tensor,
     w_hh: Array | Tensor,
     b_ih: Array | Tensor | None = None,
     b_hh: Array | Tensor | None = None,
-) -> Any:
+) -> ArrayT:
     """One step of `rnn_relu`: (N, I) and (N, H) to the new state (N, H); hx None is zeros.
 
     >>> import numpy as np
@@ -50,13 +48,13 @@ def rnn_relu_cell(
 
 
 def lstm_cell(
-    input: Array | Tensor,
+    input: ArrayT,
     hx: Arrays | None,
     w_ih: Array | Tensor,
     w_hh: Array | Tensor,
     b_ih: Array | Tensor | None = None,
     b_hh: Array | Tensor | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[ArrayT, ArrayT]:
     """One step of `lstm`: (N, I) and the pair of (N, H) to the new state and cell; hx None is zeros.
 
     >>> import numpy as np
@@ -70,13 +68,13 @@ def lstm_cell(
 
 
 def gru_cell(
-    input: Array | Tensor,
+    input: ArrayT,
     hx: Array | Tensor | None,
     w_ih: Array | Tensor,
     w_hh: Array | Tensor,
     b_ih: Array | Tensor | None = None,
     b_hh: Array | Tensor | None = None,
-) -> Any:
+) -> ArrayT:
     """One step of `gru`: (N, I) and (N, H) to the new state (N, H); hx None is zeros.
 
     >>> import numpy as np

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, Array
+from xpnn.backend import ArgumentError, Array, ArrayT
 from xpnn.functional.recurrent.recurrence import Arrays, gru_sequence, lstm_sequence, rnn_sequence
 from xpnn.functional.recurrent.stacking import run_layers
 
@@ -20,7 +20,7 @@ __all__ = ["gru", "lstm", "rnn_relu", "rnn_tanh"]
 
 
 def rnn_tanh(
-    input: Array | Tensor,
+    input: ArrayT,
     hx: Array | Tensor | None,
     params: Arrays,
     has_biases: bool = True,
@@ -30,7 +30,7 @@ def rnn_tanh(
     bidirectional: bool = False,
     batch_first: bool = False,
     lengths: Sequence[int] | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[ArrayT, ArrayT]:
     """Elman's network: h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), layer over layer.
 
     Backward through time, from the last step to the first, with gh_t the gradient from above:
@@ -65,7 +65,7 @@ def rnn_tanh(
 
 
 def rnn_relu(
-    input: Array | Tensor,
+    input: ArrayT,
     hx: Array | Tensor | None,
     params: Arrays,
     has_biases: bool = True,
@@ -75,7 +75,7 @@ def rnn_relu(
     bidirectional: bool = False,
     batch_first: bool = False,
     lengths: Sequence[int] | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[ArrayT, ArrayT]:
     """`rnn_tanh` with max(0, z) in place of tanh(z), whose slope is 1 where h_t > 0, else 0.
 
     See: Le, Jaitly & Hinton (2015), "A simple way to initialize recurrent networks of rectified linear
@@ -91,7 +91,7 @@ def rnn_relu(
 
 
 def lstm(
-    input: Array | Tensor,
+    input: ArrayT,
     hx: Arrays | None,
     params: Arrays,
     has_biases: bool = True,
@@ -101,7 +101,7 @@ def lstm(
     bidirectional: bool = False,
     batch_first: bool = False,
     lengths: Sequence[int] | None = None,
-) -> tuple[Any, Any, Any]:
+) -> tuple[ArrayT, ArrayT, ArrayT]:
     """Long short-term memory, layer over layer.
 
     With (i, f, g, o) the four parts of W_ih x_t + b_ih + W_hh h_{t-1} + b_hh, and s the sigmoid:
@@ -142,7 +142,7 @@ def lstm(
 
 
 def gru(
-    input: Array | Tensor,
+    input: ArrayT,
     hx: Array | Tensor | None,
     params: Arrays,
     has_biases: bool = True,
@@ -152,7 +152,7 @@ def gru(
     bidirectional: bool = False,
     batch_first: bool = False,
     lengths: Sequence[int] | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[ArrayT, ArrayT]:
     """Gated recurrent units, layer over layer.
 
     With the three parts of W_ih x_t + b_ih and of W_hh h_{t-1} + b_hh, and s the sigmoid:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnn import functional as F
+from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError, Array, ShapeError, device_of, namespace
 from xpnn.nn import init
 from xpnn.nn.attention.multi_head import MultiheadAttention
@@ -90,7 +91,7 @@ class TransformerEncoderLayer(Module):
 
     def forward(
         self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
-    ) -> Any:
+    ) -> Tensor:
         """The sequence with what its steps found in each other.
 
         Args:
@@ -165,7 +166,7 @@ class TransformerDecoderLayer(Module):
         memory_key_padding_mask: Any = None,
         tgt_is_causal: bool = False,
         memory_is_causal: bool = False,
-    ) -> Any:
+    ) -> Tensor:
         """The sequence with what its steps found in each other and in `memory`.
 
         Args:
@@ -222,7 +223,7 @@ class TransformerEncoder(Module):
 
     def forward(
         self, src: Any, mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool | None = None
-    ) -> Any:
+    ) -> Tensor:
         """The sequence after all layers; masks as in `TransformerEncoderLayer`, the same in each."""
         for layer in self.layers:
             src = layer(src, mask, src_key_padding_mask, bool(is_causal))
@@ -260,7 +261,7 @@ class TransformerDecoder(Module):
         memory_key_padding_mask: Any = None,
         tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
-    ) -> Any:
+    ) -> Tensor:
         """The sequence after all layers; masks as in `TransformerDecoderLayer`, the same in each."""
         for layer in self.layers:
             tgt = layer(
@@ -350,7 +351,7 @@ class Transformer(Module):
         src_is_causal: bool | None = None,
         tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
-    ) -> Any:
+    ) -> Tensor:
         """What the decoder makes of `tgt` while it looks up the encoded `src`; masks as in the layers."""
         for name, x in {"src": src, "tgt": tgt}.items():
             if x.shape[-1] != self.d_model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from xpnn import functional as F
-from xpnn.autograd import recomputing
+from xpnn.autograd import Tensor, recomputing
 from xpnn.backend import asarray, namespace
 from xpnn.functional.arguments import check_rank
 from xpnn.nn import init
@@ -62,7 +62,7 @@ class _BatchNorm(Module):
             init.ones_(self.weight)
             init.zeros_(self.bias)
 
-    def forward(self, input: Any, *, residual: Any = None, relu: bool = False) -> Any:
+    def forward(self, input: Any, *, residual: Any = None, relu: bool = False) -> Tensor:
         """(N, num_features, ...) to the same; `residual` and `relu` are those of `functional.batch_norm`."""
         check_rank(input, self.ranks, "batch_norm", self.layout)
         learns = self.training and self.running_mean is not None and not recomputing()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn import functional as F
+from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError
 from xpnn.nn import init
 from xpnn.nn.module import Module
@@ -64,7 +65,7 @@ class GroupNorm(Module):
             init.ones_(self.weight)
             init.zeros_(self.bias)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(N, num_channels, ...) to the same."""
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from xpnn import functional as F
-from xpnn.autograd import recomputing
+from xpnn.autograd import Tensor, recomputing
 from xpnn.functional.arguments import check_rank
 from xpnn.nn.norm.batch import _BatchNorm
 
@@ -27,7 +27,7 @@ class _InstanceNorm(_BatchNorm):
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:  # type: ignore[override]
         """(N, num_features, ...) or (num_features, ...) to the same."""
         check_rank(input, self.ranks, "instance_norm", self.layout)
         single = input.ndim == self.ranks[0]

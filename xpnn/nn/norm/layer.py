@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from xpnn import functional as F
+from xpnn.autograd import Tensor
 from xpnn.nn import init
 from xpnn.nn.module import Module
 from xpnn.nn.parameter import Parameter, full
@@ -55,7 +56,7 @@ class LayerNorm(Module):
         if self.bias is not None:
             init.zeros_(self.bias)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(..., *normalized_shape) to the same."""
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from xpnn import functional as F
+from xpnn.autograd import Tensor
 from xpnn.nn import init
 from xpnn.nn.module import Module
 from xpnn.nn.parameter import Parameter, full
@@ -50,7 +51,7 @@ class RMSNorm(Module):
         if self.weight is not None:
             init.ones_(self.weight)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """(..., *normalized_shape) to the same."""
         return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from xpnn import functional as F
+from xpnn.autograd import Tensor
 from xpnn.functional.arguments import check_rank
 from xpnn.nn.module import Module
 from xpnn.nn.parameter import Parameter, full
@@ -85,7 +86,7 @@ class RNNCell(_Cell):
         self.nonlinearity = nonlinearity
         super().__init__(input_size, hidden_size, bias, device, dtype)
 
-    def forward(self, input: Any, hx: Any = None) -> Any:
+    def forward(self, input: Any, hx: Any = None) -> Tensor:
         """The new state, see the class."""
         function = F.rnn_tanh_cell if self.nonlinearity == "tanh" else F.rnn_relu_cell
         return self._step(function, input, None if hx is None else (hx,))[0]
@@ -111,7 +112,7 @@ class LSTMCell(_Cell):
 
     gates = 4
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+    def forward(self, input: Any, hx: Any = None) -> tuple[Tensor, Tensor]:
         """The new state and cell, see the class."""
         h, c = self._step(F.lstm_cell, input, hx)
         return h, c
@@ -129,6 +130,6 @@ class GRUCell(_Cell):
 
     gates = 3
 
-    def forward(self, input: Any, hx: Any = None) -> Any:
+    def forward(self, input: Any, hx: Any = None) -> Tensor:
         """The new state, see the class."""
         return self._step(F.gru_cell, input, None if hx is None else (hx,))[0]

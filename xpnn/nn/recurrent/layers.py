@@ -203,7 +203,7 @@ class RNN(_Recurrent):
         """The function that it calls."""
         return f"rnn_{self.nonlinearity}"
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Tensor]:
         """(output, h_n), see the class."""
         output, (h_n,) = self._call(input, None if hx is None else (hx,))
         return output, h_n
@@ -231,7 +231,7 @@ class LSTM(_Recurrent):
     gates = 4
     subject = "lstm"
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, tuple[Any, Any]]:
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, tuple[Tensor, Tensor]]:
         """(output, (h_n, c_n)), see the class."""
         if hx is not None and (not isinstance(hx, list | tuple) or len(hx) != 2):
             raise ArgumentError(f"expects hx as a pair (h_0, c_0), got {type(hx).__name__}", subject="lstm")
@@ -286,7 +286,7 @@ class GRU(_Recurrent):
             dtype=dtype,
         )
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Tensor]:
         """(output, h_n), see the class."""
         output, (h_n,) = self._call(input, None if hx is None else (hx,))
         return output, h_n

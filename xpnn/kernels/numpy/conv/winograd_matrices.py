@@ -32,8 +32,11 @@ def winograd_matrices(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """B^T (n, n), G (n, kernel) and A^T (outputs, n) in float32, for n - 1 = outputs + kernel - 2 points."""
     differences = [math.prod(p - q for q in points if q != p) for p in points]
-    inputs = [[*_polynomial([q for q in points if q != p]), 0] for p in points] + [_polynomial(points)]
-    kernels = [[p**j / d for j in range(kernel)] for p, d in zip(points, differences)] + [_last_of(kernel)]
+    others = [[q for q in points if q != p] for p in points]
+    inputs = [[*_polynomial(roots), Fraction(0)] for roots in others] + [_polynomial(points)]
+    kernels = [[Fraction(p**j / d) for j in range(kernel)] for p, d in zip(points, differences)] + [
+        _last_of(kernel)
+    ]
     values = [[p**i for i in range(outputs)] for p in points] + [_last_of(outputs)]
     return _rounded(inputs), _rounded(kernels), np.ascontiguousarray(_rounded(values).T)
 
@@ -47,12 +50,12 @@ def _polynomial(roots: Sequence[Fraction]) -> list[Fraction]:
     return coefficients
 
 
-def _last_of(count: int) -> list[int]:
+def _last_of(count: int) -> list[Fraction]:
     """The value at infinity of a polynomial is its last coefficient."""
-    return [0] * (count - 1) + [1]
+    return [Fraction(0)] * (count - 1) + [Fraction(1)]
 
 
-def _rounded(rows: Sequence[Sequence[Fraction | int]]) -> np.ndarray:
+def _rounded(rows: Sequence[Sequence[Fraction]]) -> np.ndarray:
     return np.array([[float(cell) for cell in row] for row in rows], dtype=np.float32)
 
 
