@@ -125,17 +125,19 @@ def measure_earn(options: argparse.Namespace) -> list[Row]:
     """Switch kernel files off in all tasks; in sweeps only those that have not gained enough before."""
     rows: list[Row] = []
     for competitor in options.competitors:
-        with start(competitor, "earn") as base:
-            for task in [*options.kernels, *options.workloads, *options.sweep]:
-                gained = {row["file"] for row in rows if (row["gain"] or 0.0) >= report.ENOUGH}
+        files: list[str] = []
+        for task in [*options.kernels, *options.workloads, *options.sweep]:
+            gained = {row["file"] for row in rows if (row["gain"] or 0.0) >= report.ENOUGH}
+            # As new as those that it is compared with: tasks before would leave their mark on its memory.
+            with start(competitor, "earn") as base:
                 found = earn.measure(
                     base, task, options.earn, gained if task in SIZES else (), options.rounds, options.seconds
                 )
-                rows += found
-                say(f"{task}: {report.gains(found, 'file')}")
-            names = earn.chosen(base.ready.get("files", []), options.earn, competitor)
+                files = earn.chosen(base.ready.get("files", files), options.earn, competitor)
+            rows += found
+            say(f"{task}: {report.gains(found, 'file')}")
         met = {row["file"] for row in rows}
-        rows += [{"task": "", "file": name, "gain": None} for name in names if name not in met]
+        rows += [{"task": "", "file": file, "gain": None} for file in files if file not in met]
     return rows
 
 

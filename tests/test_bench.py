@@ -243,7 +243,7 @@ def test_earn_table() -> None:
     assert "| numpy.a | 1.20 | lenet 1.20, mlp 1.02 |  |  |" in table
     assert "| numpy.b | **1.04** |  | gelu 1.04 |  |" in table
     assert "| numpy.c | needed | mlp: cannot do without |  |  |" in table
-    assert "| numpy.d | **never used** |  |  |  |" in table
+    assert "| numpy.d | **not entered** |  |  |  |" in table
 
 
 def test_profile_counts_outermost_calls_only() -> None:

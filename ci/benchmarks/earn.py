@@ -1,4 +1,4 @@
-"""What each kernel file gains: tasks are timed with all of them, and with one switched off.
+"""What each kernel file gains: tasks are timed with all of them, and with one left out.
 
 A task is a row of the kernel table, a workload or a size of a sweep. In each, only the files that it enters
 are switched off, each in a process of its own, which takes turns with one that has them all.

@@ -272,7 +272,7 @@ def earn_tables(rows: list[Row]) -> list[str]:
         own = [row for row in rows if row["file"] == file]
         best = max((row["gain"] for row in own if row["gain"] is not None), default=None)
         if best is None:
-            mark = "needed" if any(row["task"] for row in own) else "**never used**"
+            mark = "needed" if any(row["task"] for row in own) else "**not entered**"
         else:
             mark = f"{best:.2f}" if best >= ENOUGH else f"**{best:.2f}**"
         places = (WORKLOADS, KERNELS, SIZES)
