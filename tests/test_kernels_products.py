@@ -15,7 +15,7 @@ import xpnn
 from xpnn import Tensor
 from xpnn import functional as F
 from xpnn.backend import reference_only, tuning
-from xpnn.kernels.numpy import parallel, products
+from xpnn.kernels.numpy import parallel, products, small_products
 
 
 @pytest.fixture(autouse=True)
@@ -143,7 +143,7 @@ def test_the_fixed_way_and_the_candidates_depend_on_the_class_alone(monkeypatch:
     xpnn.set_num_threads(2)
     for m in range(65, 129, 7):
         a, b = np.ones((m, 400), np.float32), np.ones((400, 300), np.float32)
-        products._choose(products._question(m, 400, 300, False, False, a.dtype, 2), a, b, a @ b)
+        products._choose(products.size_class("product", (m, 400, 300), "nn", a.dtype, 2), a, b, a @ b)
     ((question, candidates),) = asked.items()
     assert question == "product-float32-nn-7.9.9-threads2"
     assert all(ways == candidates[0] for ways in candidates)
@@ -154,3 +154,24 @@ def test_outer_products() -> None:
     a, b = np.arange(300.0)[:, None], np.arange(200.0)[None]
     np.testing.assert_array_equal(products.product(a, b), a * b)
     np.testing.assert_array_equal(products.product(a[::-1], b[:, ::-2]), a[::-1] * b[:, ::-2])
+
+
+@pytest.mark.parametrize("way", ["whole", "pieces"])
+@pytest.mark.parametrize("rows", [29, 64, 301])
+def test_stacks(way: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of operands and results that are parts of larger arrays, as attention has them."""
+    monkeypatch.setattr(tuning, "chosen", lambda question: way)
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((2, rows, 3, 40), dtype=np.float32).swapaxes(1, 2)
+    b = rng.standard_normal((2, 3, 900, 40), dtype=np.float32).mT
+    out = np.zeros((2, rows, 3, 900), dtype=np.float32).swapaxes(1, 2)
+    assert small_products.multiply(a, b, out) is out
+    np.testing.assert_allclose(out, a.astype(np.float64) @ b, rtol=1e-4, atol=1e-4)
+
+
+def test_the_fixed_way_of_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "_choices", {})
+    for columns, way in ((100, "pieces"), (1000, "whole")):
+        a, b = np.ones((1, 500, 64), np.float32), np.ones((1, 64, columns), np.float32)
+        small_products.multiply(a, b, a @ b)
+        assert tuning.chosen(small_products.size_class("stack", (500, 64, columns), "nn", a.dtype)) == way

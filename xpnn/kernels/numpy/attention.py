@@ -1,7 +1,6 @@
 """Attention in NumPy: tile by tile, each of scores that stay in the cache, on all threads.
 
-Forward and backward of 16 sequences of 128 steps with 4 heads of 32 features, in float32, take 2.0 ms on two
-threads and 3.5 on one, the reference 6.6.
+What is kept for the backward is linear in the number of steps: scores are made anew there, unless few.
 """
 
 from __future__ import annotations
@@ -16,10 +15,18 @@ import numpy as np
 from xpnn.backend import kernel
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
+from xpnn.kernels.numpy.small_products import multiply
 
-# Bytes of the scores that are worked on at a time: two threads take 3.2 ms with an eighth of a megabyte, 2.0
-# with half of one, and hardly less with all scores at once, which would have to be kept.
-_TILE_BYTES = 512 * 1024
+# Bytes of the scores that are worked on at a time. Two threads wait for Python's lock after each operation,
+# the longer the smaller these are.
+_TILE_BYTES = 2 * 1024 * 1024
+
+# Of queries that see earlier keys alone, so many or a quarter are worked on at a time: the fewer, the less is
+# computed that nobody sees.
+_CAUSAL_QUERIES = 128
+
+# Queries from which it gains to copy keys and values in transposed order.
+_MANY_QUERIES = 64
 
 
 class Inputs(NamedTuple):
@@ -185,7 +192,9 @@ def _forward(inputs: Inputs, y: np.ndarray) -> Kept:
 
     def work(batch: slice, heads: slice) -> None:
         for tile in _tiles(inputs, batch, heads):
-            p = _scores(inputs, tile, powers)
+            if tile.is_first:
+                keys = _transposed("keys", inputs.k[tile.at_keys], inputs)
+            p = _scores(inputs, tile, keys, powers)
             peak = _to_powers(p, inputs, tile, hides_only)
             total = np.matmul(p, np.ones((p.shape[-1], 1), dtype=p.dtype), out=totals[tile.at_queries])
             if mask is not None:
@@ -194,7 +203,7 @@ def _forward(inputs: Inputs, y: np.ndarray) -> Kept:
             if peak is not None:
                 log_total += peak
             weights = p if inputs.keep is None else _dropped(p, inputs.keep, inputs, tile)
-            out = np.matmul(weights, inputs.v[tile.at_keys], out=y[tile.at_queries])
+            out = multiply(weights, inputs.v[tile.at_keys], y[tile.at_queries])
             out /= total
 
     _share_out(inputs, work)
@@ -217,14 +226,19 @@ def _backward(
     def work(batch: slice, heads: slice) -> np.ndarray | None:
         gmask = np.zeros_like(inputs.mask) if needs_mask else None
         for tile in _tiles(inputs, batch, heads):
-            q, k, v = inputs.q[tile.at_queries], inputs.k[tile.at_keys], inputs.v[tile.at_keys]
-            p, total = _powers_again(inputs, kept, tile)
+            if tile.is_first:
+                values = _transposed("values", inputs.v[tile.at_keys], inputs)
+                k = inputs.k[tile.at_keys]
+                keys = _transposed("keys", k, inputs) if kept.powers is None else k.mT
+            q, k = inputs.q[tile.at_queries], inputs.k[tile.at_keys]
+            p = _powers_again(inputs, kept, tile, keys)
+            total = 1.0 if kept.totals is None else kept.totals[tile.at_queries]
             above = np.divide(gy[tile.at_queries], total, out=_scratch("above", gy[tile.at_queries]))
             weights = p if inputs.keep is None else _dropped(p, inputs.keep, inputs, tile)
             _deliver(weights.mT, above, gv, tile)
             if gmask is None:  # the scale is cheaper here than with the scores
                 above *= scale
-            gs = np.matmul(above, v.mT, out=_scratch("score gradients", p))
+            gs = multiply(above, values[..., : p.shape[3]], _scratch("score gradients", p))
             if inputs.keep is not None:
                 gs = _dropped(gs, inputs.keep, inputs, tile)
             shift = np.vecdot(above, kept.y[tile.at_queries])[..., None]
@@ -236,7 +250,7 @@ def _backward(
                 part = _of(gmask, tile)
                 part += _summed_to(part.shape, gs)
                 gs *= scale
-            np.matmul(gs, k, out=gq[tile.at_queries])
+            multiply(gs, k, gq[tile.at_queries])
             _deliver(gs.mT, q, gk, tile)
         return gmask
 
@@ -244,13 +258,22 @@ def _backward(
     return sum(parts[1:], start=parts[0]) if needs_mask else None
 
 
-def _scores(inputs: Inputs, tile: Tile, powers: np.ndarray | None) -> np.ndarray:
+def _transposed(name: str, x: np.ndarray, inputs: Inputs) -> np.ndarray:
+    """Keys or values as (N, H, features, steps), for products with all queries."""
+    if inputs.q.shape[2] < _MANY_QUERIES:
+        return x.mT
+    copy = _scratch(name, x.mT)
+    copy[...] = x.mT
+    return copy
+
+
+def _scores(inputs: Inputs, tile: Tile, keys: np.ndarray, powers: np.ndarray | None) -> np.ndarray:
     """The scaled products of a tile, in their place in `powers` if that is kept."""
-    q, k = inputs.q[tile.at_queries], inputs.k[tile.at_keys]
+    q, keys = inputs.q[tile.at_queries], keys[..., tile.keys]
     q = np.multiply(q, q.dtype.type(inputs.scale), out=_scratch("queries", q))
     if powers is not None:
-        return np.matmul(q, k.mT, out=powers[tile.at_scores])
-    return np.matmul(q, k.mT, out=scratch("attention scores", (*q.shape[:3], k.shape[2]), q.dtype))
+        return multiply(q, keys, powers[tile.at_scores])
+    return multiply(q, keys, scratch("attention scores", (*q.shape[:3], keys.shape[3]), q.dtype))
 
 
 def _to_powers(p: np.ndarray, inputs: Inputs, tile: Tile, hides_only: bool) -> np.ndarray | None:
@@ -272,14 +295,14 @@ def _to_powers(p: np.ndarray, inputs: Inputs, tile: Tile, hides_only: bool) -> n
     return peak
 
 
-def _powers_again(inputs: Inputs, kept: Kept, tile: Tile) -> tuple[np.ndarray, np.ndarray | float]:
-    """The exponentials and what to divide them by, kept or made anew."""
-    if kept.powers is not None and kept.totals is not None:
-        return kept.powers[tile.at_scores], kept.totals[tile.at_queries]
-    p = _scores(inputs, tile, None)
+def _powers_again(inputs: Inputs, kept: Kept, tile: Tile, keys: np.ndarray) -> np.ndarray:
+    """The exponentials of a tile as they were kept, or else, made anew of transposed keys, its weights."""
+    if kept.powers is not None:
+        return kept.powers[tile.at_scores]
+    p = _scores(inputs, tile, keys, None)
     _add_masks(p, inputs, tile)
     p -= kept.log_totals[tile.at_queries]
-    return np.exp(p, out=p), 1.0
+    return np.exp(p, out=p)
 
 
 def _add_masks(p: np.ndarray, inputs: Inputs, tile: Tile) -> None:
@@ -307,10 +330,11 @@ def _dropped(x: np.ndarray, keep: np.ndarray, inputs: Inputs, tile: Tile) -> np.
 
 def _deliver(a: np.ndarray, b: np.ndarray, target: np.ndarray, tile: Tile) -> None:
     """The gradient that a tile gives to its keys or values."""
+    place = target[tile.at_keys]
     if tile.is_first:
-        np.matmul(a, b, out=target[tile.at_keys])
+        multiply(a, b, place)
     else:
-        target[tile.at_keys] += np.matmul(a, b)
+        place += multiply(a, b, _scratch("delivery", place))
 
 
 def _of(mask: np.ndarray, tile: Tile) -> np.ndarray:
@@ -350,14 +374,15 @@ def _tiles(inputs: Inputs, batch: slice, heads: slice) -> Iterator[Tile]:
     """Tiles of about `_TILE_BYTES` each. The last queries come first, as they see all keys."""
     _, _, queries, keys = inputs.scores_shape
     rows = max(_TILE_BYTES // (keys * inputs.q.itemsize), 1)
-    several_heads = max(rows // queries, 1)
+    at_once = min(rows, max(_CAUSAL_QUERIES, -(-queries // 4)) if inputs.causal else queries, queries)
+    several_heads = max(rows // at_once, 1)
     sequences = max(several_heads // (heads.stop - heads.start), 1)
     for n in range(batch.start, batch.stop, sequences):
         for h in range(heads.start, heads.stop, several_heads):
             of_batch = slice(n, min(n + sequences, batch.stop))
             of_heads = slice(h, min(h + several_heads, heads.stop))
-            for stop in range(queries, 0, -rows):
+            for stop in range(queries, 0, -at_once):
                 is_first = stop == queries
                 seen = keys if is_first or not inputs.causal else min(stop, keys)
-                at = slice(max(stop - rows, 0), stop)
+                at = slice(max(stop - at_once, 0), stop)
                 yield Tile(of_batch, of_heads, at, slice(0, seen), is_first)

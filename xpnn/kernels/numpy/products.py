@@ -82,7 +82,8 @@ def product(
             y += bias
         return y
     y = np.empty((m, n), dtype=np.result_type(a, b)) if out is None else out
-    question = _question(m, k, n, a.strides[0] < a.strides[1], transposed, a.dtype, get_num_threads())
+    lie = ("t" if a.strides[0] < a.strides[1] else "n") + ("t" if transposed else "n")
+    question = size_class("product", (m, k, n), lie, a.dtype, get_num_threads())
     _multiply(_WAYS.get(tuning.chosen(question)) or _choose(question, a, b, y), a, b, y, bias)
     return y
 
@@ -113,17 +114,20 @@ def _is_unthreaded(m: int, k: int, n: int, transposed: bool) -> bool:
     return not transposed or (m * n <= 1200 and k >= 32)
 
 
-@functools.lru_cache(maxsize=1024)
-def _question(
-    m: int, k: int, n: int, a_transposed: bool, b_transposed: bool, dtype: np.dtype, threads: int
-) -> str:
-    """Products whose sizes have the same powers of two, and whose operands lie alike, take the same way."""
-    lie = ("t" if a_transposed else "n") + ("t" if b_transposed else "n")
-    sizes = ".".join(str(_power_of_two(size)) for size in (m, k, n))
-    return f"product-{dtype.name}-{lie}-{sizes}-threads{threads}"
+@functools.lru_cache(maxsize=4096)
+def size_class(kind: str, sizes: tuple[int, int, int], lie: str, dtype: np.dtype, threads: int = 1) -> str:
+    """The question for `tuning` of how to multiply matrices of (M, K) and (K, N).
+
+    Products whose sizes have the same powers of two, and whose operands lie alike, take the same way.
+
+    Args:
+        lie: a letter for each operand, "t" if it is transposed in memory, "n" if not.
+    """
+    powers = ".".join(str(power_of_two(size)) for size in sizes)
+    return f"{kind}-{dtype.name}-{lie}-{powers}-threads{threads}"
 
 
-def _power_of_two(size: int) -> int:
+def power_of_two(size: int) -> int:
     """Of the least one that is not below the size."""
     return max(size - 1, 0).bit_length()
 
@@ -131,7 +135,7 @@ def _power_of_two(size: int) -> int:
 def _choose(question: str, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> _Way:
     """The way for products like this one, measured with it, or with the first rows or columns of it."""
     m, k, n = *a.shape, b.shape[1]
-    names = _candidates(*(1 << _power_of_two(size) for size in (m, k, n)))
+    names = _candidates(*(1 << power_of_two(size) for size in (m, k, n)))
     share = min(_MEASURED / (m * k * n), 1)
     if m >= n:
         a, y = a[: math.ceil(share * m)], y[: math.ceil(share * m)]

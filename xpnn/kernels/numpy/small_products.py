@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 
+from xpnn.backend import tuning
 from xpnn.kernels.numpy.memory import scratch
+from xpnn.kernels.numpy.products import power_of_two, size_class
 
 # OpenBLAS has kernels for small products, of up to 1e6 multiplications, that leave out the copies of the
-# large ones: 1.2 times as fast with AVX-512. Pieces of a few rows gain nothing.
+# large ones. Unless measured, products are cut into such if the pieces have not too few rows.
 _SMALL_PRODUCT = 1_000_000
 _LEAST_ROWS = 60
 
@@ -18,11 +20,31 @@ _PIECE_COLUMNS = 8192
 
 
 def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """np.matmul(a, b, out=out), in small products of some rows of a each where that is faster."""
-    rows, columns = a.shape[-2], b.shape[-1]
-    most = _SMALL_PRODUCT // max(a.shape[-1] * columns, 1)
-    if rows <= most or most < _LEAST_ROWS:
+    """np.matmul(a, b, out=out) of stacks, in small products of some rows of a where that is faster."""
+    rows, inner, columns = *a.shape[-2:], b.shape[-1]
+    most = _SMALL_PRODUCT // max(inner * columns, 1)
+    if rows <= most or most < 2:
         return np.matmul(a, b, out=out)
+    lie = ("t" if a.strides[-2] < a.strides[-1] else "n") + ("t" if b.strides[-2] < b.strides[-1] else "n")
+    question = size_class("stack", (rows, inner, columns), lie, a.dtype)
+    if (tuning.chosen(question) or _choose(question, a, b, out)) == "pieces":
+        return _multiply_pieces(a, b, out)
+    return np.matmul(a, b, out=out)
+
+
+def _choose(question: str, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> str:
+    ways = {
+        "whole": lambda: np.matmul(a, b, out=out),
+        "pieces": lambda: _multiply_pieces(a, b, out),
+    }
+    inner, columns = (1 << power_of_two(size) for size in b.shape[-2:])
+    fixed = "whole" if inner * columns * _LEAST_ROWS > _SMALL_PRODUCT else "pieces"
+    return tuning.choose(question, {fixed: ways[fixed], **ways})
+
+
+def _multiply_pieces(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
+    rows, columns = a.shape[-2], b.shape[-1]
+    most = _SMALL_PRODUCT // (a.shape[-1] * columns)
     piece = -(-rows // -(-rows // most))
     whole = rows // piece * piece
     np.matmul(
