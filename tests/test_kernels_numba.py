@@ -18,7 +18,6 @@ from xpnn import functional as F
 from xpnn import optim
 from xpnn.autograd import grad, tensor
 from xpnn.backend import (
-    array_of,
     find_backend,
     find_kernels,
     random,
@@ -99,7 +98,7 @@ def test_batch_norm_of_a_large_batch_with_a_jump() -> None:
     x = x.astype(np.float32)
     for lies in (x, np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)):
         outputs, _ = run(norm._batch_norm, (lies, None, None, None), {"eps": 1e-5, "relu": False})
-        for y, expected in zip(map(array_of, outputs), exact, strict=True):
+        for y, expected in zip(outputs, exact, strict=True):
             assert_same(y, expected.astype(np.float32))
 
 
@@ -291,8 +290,8 @@ def test_what_is_no_number_is_not_lost(value: float) -> None:
         compare(pool._max_pool, (x,), WINDOW)
         if np.isnan(value):
             y, _ = run(norm._batch_norm, (x, None, None, None), {"eps": 1e-5, "relu": False})
-            assert np.isnan(array_of(y[0])[:, 1]).all()
-            assert np.isfinite(array_of(y[0])[:, 0]).all()
+            assert np.isnan(y[0][:, 1]).all()
+            assert np.isfinite(y[0][:, 0]).all()
 
 
 def test_two_threads_at_once() -> None:
@@ -335,7 +334,7 @@ def compare(primitive: Any, inputs: Any, options: Any, gy: Any = None, scale: fl
     with np.errstate(all="ignore"):
         expected, reference_saved = primitive.forward(*inputs, **options)
     several = type(expected) is tuple
-    outputs = [array_of(y) for y in (outputs if several else (outputs,))]
+    outputs = list(outputs if several else (outputs,))
     for y, other in zip(outputs, expected if several else (expected,), strict=True):
         assert_same(y, other, scale)
     if gy is not None:
@@ -346,7 +345,7 @@ def compare(primitive: Any, inputs: Any, options: Any, gy: Any = None, scale: fl
             entry.backward_function(gy, saved, needs, **options), gradients, strict=True
         ):
             if other is not None and gradient is not None:
-                assert_same(array_of(gradient), other, scale)
+                assert_same(gradient, other, scale)
     for x, copy in zip(inputs, copies, strict=True):
         np.testing.assert_array_equal(x, copy)
 

@@ -81,7 +81,7 @@ def test_recurrences_of_extreme_sizes(kind: str, sizes: tuple[int, int, int, int
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("wanted", ["states", "cells", "last", "all", "first and last"])
 def test_cells_that_are_asked_for(wanted: str, reverse: bool) -> None:
-    """Whether the promise of all cells is kept, or the last ones are taken as they are."""
+    """The last ones, whose gradient PyTorch takes as it is, and others."""
 
     def function(*arrays: Any) -> Any:
         states, cells = recur("lstm", reverse)(*arrays)

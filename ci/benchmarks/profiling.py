@@ -83,7 +83,6 @@ def instrument(record: Profile, optimizer: tuple[str, Any] | None) -> None:
     """Wrap the forward and backward of everything that a step may call, for good."""
     import xpnn
     from xpnn.autograd.primitive import Primitive
-    from xpnn.backend.deferred import Deferred
     from xpnn.backend.kernels import registered_kernels
 
     primitives = [found for found in gc.get_objects() if isinstance(found, Primitive)]
@@ -91,8 +90,6 @@ def instrument(record: Profile, optimizer: tuple[str, Any] | None) -> None:
         function.forward = record.wrap(function.forward, function.name, "forward")
         if function.backward_function is not None:
             function.backward_function = record.wrap(function.backward_function, function.name, "backward")
-    for kind in Deferred.__subclasses__():  # what fused operations leave until somebody asks for it
-        kind.compute = record.wrap(kind.compute, kind.__name__, "promised")  # type: ignore[method-assign]
     if optimizer is not None:
         kind = getattr(xpnn.optim, optimizer[0])
         for method in ("step", "zero_grad"):

@@ -14,13 +14,11 @@ from xpnn.autograd.mode import (
 )
 from xpnn.autograd.namespace import CurrentNamespace, tensor_namespace, xp
 from xpnn.autograd.primitive import Primitive, primitive, primitive_names
-from xpnn.autograd.promised import PromisedTensor
 from xpnn.autograd.tensor import Tensor, tensor
 
 __all__ = [
     "CurrentNamespace",
     "Primitive",
-    "PromisedTensor",
     "Tensor",
     "backward",
     "checkpoint",

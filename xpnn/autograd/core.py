@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from xpnn.backend import (
     Array,
-    Deferred,
     GradientError,
     backend_of,
     device_of,
@@ -31,7 +30,6 @@ _new: Callable[[Any], Any] = object.__new__
 
 # Set by the modules that define them, which need the operations, which need this module.
 _tensor_class: list[type[TensorBase]] = []
-_promise_class: list[type[TensorBase]] = []
 _tensor_namespace: list[Callable[[Any], Any]] = []
 
 
@@ -53,17 +51,9 @@ class TensorBase:
     hooks: dict[int, Any] | None
     _requires_grad: bool
 
-    # Whether the elements are still a kernel's promise, and that promise; see `promised.PromisedTensor`.
-    promised = False
-    promise: Any
-
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         register_tensor_type(cls)
-
-    def settled(self) -> Any:
-        """Itself, with elements that are computed rather than promised."""
-        return self
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -123,12 +113,6 @@ def tensor_class(cls: _T) -> _T:
     return cls
 
 
-def promise_class(cls: _T) -> _T:
-    """Decorate the class that promised results are wrapped in."""
-    _promise_class.append(cls)
-    return cls
-
-
 def tensor_namespace_maker(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Decorate the function that finds the namespace of Tensors for a raw namespace."""
     _tensor_namespace.append(function)
@@ -158,12 +142,4 @@ def new_tensor(data: Array, edge: Any = None) -> Any:
     tensor.edge = edge
     tensor.grad = tensor.hooks = None
     tensor._requires_grad = edge is not None
-    return tensor
-
-
-def new_promise(data: Deferred | Array, edge: Any = None) -> Any:
-    """`new_tensor` around what may be a kernel's promise."""
-    tensor = new_tensor(data, edge)
-    if isinstance(data, Deferred):
-        tensor.__class__ = _promise_class[0]
     return tensor

@@ -19,15 +19,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from xpnn.autograd.core import TensorBase, carries_gradient, new_promise, new_tensor
+from xpnn.autograd.core import TensorBase, carries_gradient, new_tensor
 from xpnn.autograd.mode import switches
 from xpnn.autograd.tape import Node, check_finite, classify
 from xpnn.backend import (
     Backend,
-    Deferred,
     DTypeError,
     GradientError,
-    array_of,
     backend_of,
     choose,
     concrete,
@@ -55,9 +53,6 @@ class _Route:
         self.kind = kind
         self.as_array = as_array
         self.kernels = kernels
-
-
-_PROMISED = _Route(Deferred, None, [])  # to a promise among the arguments, which may take the operation up
 
 
 class Primitive:
@@ -99,66 +94,40 @@ class Primitive:
                 if arg._requires_grad:
                     track = True
                     edge = arg.edge or arg
-                arg = arg.promise if arg.promised else arg.array
+                arg = arg.array
             raws.append(arg)
             edges.append(edge)
-        own_backward, promised = None, False
         route = self._routes.get(tuple(map(type, raws))) or self._route(raws, wrapped)
-        if route is _PROMISED:
-            result = self._absorbed(raws, options)
-            if result is None:  # have the promises kept, and start again
-                return self(*map(_settled, args), **options)
-            output, saved, own_backward = result
-            promised = True
-        else:
-            kernels = route.kernels
-            kernel = choose(kernels, raws, options) if kernels and kernels_enabled() else None
-            if kernel is None:
-                output, saved = self.forward(*raws, **options)
-            else:
-                own_backward, promised = kernel.backward_function, kernel.defers
-                output, saved = kernel.forward(*raws, **options)
-        if promised and (not wrapped or switches.anomaly or switches.recorder is not None):
-            output, saved, promised = *_kept(output, saved), False
+        kernels = route.kernels
+        kernel = choose(kernels, raws, options) if kernels and kernels_enabled() else None
+        output, saved = (self if kernel is None else kernel).forward(*raws, **options)
         if not wrapped:
             return output
 
         several = type(output) is tuple
         originals = outputs = output if several else (output,)
-        if type(output) is not route.kind and route.as_array is not None and not promised:
+        if type(output) is not route.kind and route.as_array is not None:
             outputs = tuple([y if type(y) is route.kind else route.as_array(y) for y in originals])
         if switches.anomaly:
             check_finite(outputs, self.name, "output")
         node = None
         if track and switches.grad:
+            own_backward = None if kernel is None else kernel.backward_function
             node = self._record(tuple(edges), raws, options, originals, saved, own_backward, several)
-        wrap = new_promise if promised else new_tensor
         if not several:
-            return wrap(outputs[0], None if node is None else (node, 0))
+            return new_tensor(outputs[0], None if node is None else (node, 0))
         return tuple(
             [
-                wrap(y, (node, i) if node is not None and carries_gradient(y) else None)
+                new_tensor(y, (node, i) if node is not None and carries_gradient(y) else None)
                 for i, y in enumerate(outputs)
             ]
         )
-
-    def _absorbed(self, raws: list, options: dict) -> tuple[Any, tuple, Callable] | None:
-        """The operation as one of the promises among its arguments takes it up; None if none does."""
-        if kernels_enabled():
-            for raw in raws:
-                if isinstance(raw, Deferred):
-                    result = raw.absorb(self.name, tuple(raws), options)
-                    if result is not None:
-                        return result
-        return None
 
     def _route(self, raws: list, wrapped: bool) -> _Route:
         """Where a call with arguments of these types goes; checks that the arrays match.
 
         NumPy's scalars in `raws` become Python's where a Tensor takes part.
         """
-        if any(isinstance(raw, Deferred) for raw in raws):
-            return _PROMISED
         types = tuple(map(type, raws))
         first = backend = None
         for i, raw in enumerate(raws):
@@ -264,17 +233,6 @@ def _unique_name(forward: Callable) -> str:
         raise ValueError(f"there is a primitive '{name}' already, and kernels are found by name")
     _names.add(name)
     return name
-
-
-def _kept(output: Any, saved: tuple) -> tuple[Any, tuple]:
-    """The arrays in place of the promises among the outputs and what is saved."""
-    output = tuple(map(array_of, output)) if type(output) is tuple else array_of(output)
-    return output, tuple(map(array_of, saved))
-
-
-def _settled(arg: Any) -> Any:
-    """An argument, with its elements computed if they are promised."""
-    return arg.settled() if isinstance(arg, TensorBase) else arg
 
 
 def _refuse_complex(outputs: tuple, name: str) -> None:

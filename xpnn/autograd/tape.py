@@ -14,11 +14,9 @@ from typing import Any
 
 from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor
 from xpnn.autograd.mode import enable_grad, switches
-from xpnn.backend import AnomalyError, Deferred, GradientError, array_of, is_array, namespace, to_numpy
+from xpnn.backend import AnomalyError, GradientError, is_array, namespace, to_numpy
 
 _order = itertools.count()
-
-_MAY_BE_PROMISED = (tuple, Deferred)  # gradients
 
 
 class Node:
@@ -155,8 +153,6 @@ def sweep(
                 key = id(edge)
                 if needed is None or key in wanted:
                     leaves[key] = edge
-                    if isinstance(gradient, Deferred):
-                        gradient = gradient.array()
                     found[key] = found[key] + gradient if key in found else gradient
                 continue
             source, index = edge
@@ -175,13 +171,13 @@ def sweep(
         _, node = heapq.heappop(heap)
         gy = gradients.pop(node.order)
         if node.hooks is not None:
-            gy = _run_hooks(node, list(map(array_of, gy)) if node.outputs else array_of(gy), create_graph)
+            gy = _run_hooks(node, gy, create_graph)
         edges = node.edges
         if needed is not None:
             order = node.order
             for index in range(node.outputs or 1):
                 if (order, index) in wanted:
-                    found[order, index] = array_of(gy[index] if node.outputs else gy)
+                    found[order, index] = gy[index] if node.outputs else gy
             if order not in needed:
                 edges = ()
                 continue
@@ -247,8 +243,6 @@ def _pull_back(node: Node, gy: Any, edges: Sequence[Any], create_graph: bool) ->
             results = primitive.backward_function(gy, saved, needs, **node.options)
     else:
         function = node.own_backward or primitive.backward_function
-        if isinstance(gy, _MAY_BE_PROMISED) and not getattr(function, "takes_deferred", False):
-            gy = tuple(map(array_of, gy)) if isinstance(gy, tuple) else gy.array()
         results = function(gy, node.saved, needs, **node.options)
     if switches.anomaly:
         check_finite(results, f"the backward of {primitive.name}", "gradient", node.scope)
@@ -276,7 +270,7 @@ def _saved_as_tensors(node: Node) -> tuple:
     saved, kinds = node.saved, node.kinds
     raw_of_input = {kind: value for kind, value in zip(kinds, saved) if kind is not None and kind >= 0}
     if node.inputs is not None:
-        inputs = tuple(map(array_of, node.inputs))
+        inputs = node.inputs
         raw_of_input = dict(enumerate(inputs))
         if node.own_backward is not None:
             output, saved = node.primitive.forward(*inputs, **node.options)
@@ -285,15 +279,15 @@ def _saved_as_tensors(node: Node) -> tuple:
         else:
             residual = True
         if residual:
-            tensors = [_input_as_tensor(node, i, array_of(raw)) for i, raw in raw_of_input.items()]
+            tensors = [_input_as_tensor(node, i, raw) for i, raw in raw_of_input.items()]
             return node.primitive.forward(*tensors, **node.options)[1]
     return tuple(
         [
             _constant(value)
             if kind is None
-            else _input_as_tensor(node, kind, array_of(value))
+            else _input_as_tensor(node, kind, value)
             if kind >= 0
-            else new_tensor(as_array(array_of(value)), (node, -1 - kind))
+            else new_tensor(as_array(value), (node, -1 - kind))
             for kind, value in zip(kinds, saved)
         ]
     )

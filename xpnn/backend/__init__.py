@@ -19,7 +19,6 @@ from xpnn.backend.arrays import (
     size_of,
     to_numpy,
 )
-from xpnn.backend.deferred import Deferred, array_of, saves_as_reference, shares_saved, takes_deferred
 from xpnn.backend.dependencies import optional_import
 from xpnn.backend.errors import (
     AnomalyError,
@@ -45,6 +44,8 @@ from xpnn.backend.kernels import (
     kernels_enabled,
     reference_only,
     registered_kernels,
+    saves_as_reference,
+    shares_saved,
 )
 from xpnn.backend.namespace import (
     backend_of,
@@ -87,13 +88,11 @@ __all__ = [
     "CheckpointError",
     "DTypeError",
     "DataError",
-    "Deferred",
     "GradientError",
     "IndexOutOfRangeError",
     "MissingDependencyError",
     "ShapeError",
     "XpnnError",
-    "array_of",
     "asarray",
     "available_backends",
     "backend_of",
@@ -148,7 +147,6 @@ __all__ = [
     "size_of",
     "special",
     "switched_off",
-    "takes_deferred",
     "to_numpy",
     "tuning",
     "use_backend",

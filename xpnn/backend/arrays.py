@@ -106,7 +106,7 @@ def is_floating(array: Any) -> bool:
     dtype = array.dtype
     if isinstance(dtype, np.dtype):  # by its letter: that takes a tenth of the time of `isdtype`
         return dtype.kind == "f"
-    if hasattr(dtype, "is_floating_point"):  # PyTorch's says so itself, which serves promises of arrays, too
+    if hasattr(dtype, "is_floating_point"):  # PyTorch's
         return dtype.is_floating_point
     return _is_of_kind(array, "real floating")
 

@@ -44,7 +44,7 @@ COMPILED = 10
 class Kernel:
     """One version of one primitive for one backend."""
 
-    __slots__ = ("backend", "backward_function", "defers", "forward", "name", "priority", "when")
+    __slots__ = ("backend", "backward_function", "forward", "name", "priority", "when")
 
     def __init__(
         self,
@@ -53,14 +53,12 @@ class Kernel:
         forward: Callable,
         when: Callable[..., bool] | None,
         priority: int,
-        defers: bool,
     ) -> None:
         self.backend = backend
         self.name = name
         self.forward = forward
         self.when = when
         self.priority = priority
-        self.defers = defers
         self.backward_function: Callable | None = None
 
     def backward(self, function: Callable) -> Callable:
@@ -82,24 +80,21 @@ def kernel(
     name: str,
     when: Callable[..., bool] | None = None,
     priority: int = 0,
-    defers: bool = False,
 ) -> Callable[[Callable], Kernel]:
     """Decorate a forward to register it for `backend` under the primitive's `name`.
 
     Args:
         when: the guard: is called as the forward would be, and says whether the kernel takes this call.
         priority: kernels with a higher one are asked first; of equal ones, that which was registered last.
-        defers: whether it may return a promise in place of an array (see `Deferred`). Kernels that do are
-            asked before those that don't.
     """
 
     def register(forward: Callable) -> Kernel:
-        entry = Kernel(backend, name, forward, when, priority, defers)
+        entry = Kernel(backend, name, forward, when, priority)
         if switched_off(forward.__module__):
             return entry
         entries = _kernels.setdefault((backend, name), [])
         entries.insert(0, entry)
-        entries.sort(key=lambda other: (other.defers, other.priority), reverse=True)
+        entries.sort(key=lambda other: other.priority, reverse=True)
         return entry
 
     return register
@@ -134,14 +129,28 @@ def choose(kernels: list[Kernel], args: Sequence[Any], options: dict[str, Any]) 
 
 
 def choose_kernel(backend: Backend, name: str, *args: Any, **options: Any) -> Kernel:
-    """The kernel that would compute a call of the primitive; for kernels that promise it.
+    """The kernel that computes a call of the primitive.
 
     Raises: LookupError if none takes the call.
     """
-    entry = choose([entry for entry in find_kernels(backend, name) if not entry.defers], args, options)
+    entry = choose(find_kernels(backend, name), args, options)
     if entry is None:
         raise LookupError(f"no kernel {name} for {backend.name} takes this call")
     return entry
+
+
+def saves_as_reference(backward: Callable) -> Callable:
+    """Mark a kernel's backward whose forward saves what the reference saves.
+
+    The second derivative then comes from what was saved, and the inputs need not be kept for a replay.
+    """
+    backward.saves_as_reference = True  # type: ignore[attr-defined]
+    return backward
+
+
+def shares_saved(backward: Callable) -> bool:
+    """Whether a backward is marked by `saves_as_reference`."""
+    return getattr(backward, "saves_as_reference", False)
 
 
 def registered_kernels() -> list[Kernel]:

@@ -105,7 +105,7 @@ def fused_update(
 
     def register(function: FusedUpdate) -> FusedUpdate:
         entries = _fused.setdefault((backend, name), [])
-        entries.append(Kernel(backend, name, function, when, priority, defers=False))
+        entries.append(Kernel(backend, name, function, when, priority))
         entries.sort(key=lambda entry: entry.priority, reverse=True)
         return function
 

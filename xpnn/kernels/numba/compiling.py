@@ -173,7 +173,6 @@ def compiled_kernel(
     *functions: Compiled,
     when: Callable[..., bool] | None = None,
     dtypes: tuple[str, ...] = ("float32", "float64"),
-    defers: bool = False,
 ) -> Callable:
     """Register a kernel of the NumPy backend, asked while compiled kernels are on.
 
@@ -182,10 +181,9 @@ def compiled_kernel(
             call; where that fails, plain NumPy takes it.
         when: the kernel's own guard.
         dtypes: the element types that it takes.
-        defers: as of `kernel`.
     """
     guard = compiled_guard(*functions, when=when, dtypes=dtypes)
-    return kernel("numpy", name, when=guard, priority=COMPILED, defers=defers)
+    return kernel("numpy", name, when=guard, priority=COMPILED)
 
 
 def compiled_guard(

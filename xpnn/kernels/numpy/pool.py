@@ -1,11 +1,8 @@
 """Pooling in NumPy: whole-array operations on slices, for pieces of the batch that fit the cache, by threads.
 
 Every array is looked at as (images, *space, lanes): channels-last images as they lie in memory, the planes of
-other images as images of one lane each. So both orders of memory are one algorithm, and results have their
-input's.
-
-Times are over 128 images of 16 channels, 32x32, in float32, on one thread, in ms, first of PyTorch's order of
-memory, then of channels-last.
+other images as images of one lane each, and with the batch innermost what all images have in a cell as lanes.
+So all orders of memory are one algorithm, and results have their input's.
 """
 
 from __future__ import annotations
@@ -20,9 +17,11 @@ from xpnn.backend import kernel
 from xpnn.kernels.numpy.parallel import parallel
 
 # Bytes of the input that are worked on at a time: with less, calls take longer than arithmetic, and two
-# threads wait for each other between them. Gradient of the maximum of 3x3, stride 2, of 32 images of 64
-# channels, 32x32, on two threads: 2.6, with 1 MB 3.0, with 512 KB 3.9, with 4 MB 3.1.
+# threads wait for each other between them.
 _CHUNK_BYTES = 2 * 1024 * 1024
+
+# Pieces that the lanes of images with the batch innermost are divided into at most.
+_PIECES = 8
 
 Sizes = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
@@ -53,11 +52,11 @@ def _max_pool_backward(
     So the first of equal cells gets all of it, as in the reference, and the last cell what nobody took.
     """
     x, y = saved
-    last = _is_channels_last(x)
-    cells, maxima, above = (_as_cells(array, last) for array in (x, y, gy))
-    gx = np.empty(cells.shape, dtype=x.dtype)
-    size, out_size = cells.shape[1:-1], maxima.shape[1:-1]
-    tiled = _is_tiled(size, out_size, kernel_size, stride, padding, dilation)
+    tiled = _is_tiled(x.shape[2:], y.shape[2:], kernel_size, stride, padding, dilation)
+    order = _Order(x, y.shape[2] if tiled else 0)
+    cells, maxima, above = map(order.cells, (x, y, gy))
+    result, gx = order.empty(x.shape[2:])
+    out_size = maxima.shape[1:-1]
     tiles = list(_windows(out_size, kernel_size, stride, dilation))
 
     def pull_back(images: slice) -> None:
@@ -75,7 +74,7 @@ def _max_pool_backward(
         _join(canvas, stride, padding, out=gx[images])
 
     _by_images(pull_back, cells, passes=4 * math.prod(kernel_size) / math.prod(stride))
-    return (_as_images(gx, x.shape, last),)
+    return (result,)
 
 
 def _share_out(
@@ -117,11 +116,12 @@ def spread_over_windows(
 
     Windows that tile the input are filled without zeros to add to.
     """
-    last = _is_channels_last(gy)
-    above = _as_cells(gy, last)
-    gx = np.empty((above.shape[0], *size, above.shape[-1]), dtype=gy.dtype)
-    out_size, dense = above.shape[1:-1], (1,) * len(size)
-    tiled = _is_tiled(size, out_size, kernel_size, stride, padding, dense)
+    dense = (1,) * len(size)
+    tiled = _is_tiled(size, gy.shape[2:], kernel_size, stride, padding, dense)
+    order = _Order(gy, gy.shape[2] if tiled else 0)
+    above = order.cells(gy)
+    result, gx = order.empty(size)
+    out_size = above.shape[1:-1]
 
     def spread(images: slice) -> None:
         if tiled:
@@ -138,7 +138,7 @@ def spread_over_windows(
         gx[images] = _inside(part, size, padding)
 
     _by_images(spread, gx, passes=2)
-    return _as_images(gx, gy.shape, last), ()
+    return result, ()
 
 
 # ---- windows ----
@@ -155,20 +155,19 @@ def _reduce_windows(
 ) -> np.ndarray:
     """`function` over the cells of each window: over rows, then over columns.
 
-    That is k + k slices in place of k * k, the first of them in long runs. The maximum of 3x3, stride 2: 2.0
-    against 2.6 for all nine cells (the reference, which counts the winners: 6.8); the sum: 2.1 against 4.0.
+    That is k + k slices in place of k * k, the first of them in long runs.
     """
-    last = _is_channels_last(x)
-    cells = _as_cells(x, last)
     out_size = tuple(
         (count + before + after - d * (k - 1) - 1) // s + 1
         for count, k, s, (before, after), d in zip(x.shape[2:], kernel_size, stride, padding, dilation)
     )
-    y = np.empty((cells.shape[0], *out_size, cells.shape[-1]), dtype=x.dtype)
+    tiled = _is_tiled(x.shape[2:], out_size, kernel_size, stride, padding, dilation)
+    order = _Order(x, out_size[0] if tiled else 0)
+    cells, (result, y) = order.cells(x), order.empty(out_size)
 
     def reduce(images: slice) -> None:
         part = _padded(cells[images], padding, fill)
-        for axis, count in enumerate(out_size):
+        for axis, count in enumerate(y.shape[1:-1]):
             windows = _windows_along(axis, count, kernel_size, stride, dilation)
             slices = [part[window] for window in windows]
             part = function(slices[0], slices[1]) if len(slices) > 1 else slices[0]
@@ -177,7 +176,7 @@ def _reduce_windows(
         y[images] = part
 
     _by_images(reduce, cells, passes=2)
-    return _as_images(y, x.shape, last)
+    return result
 
 
 def _windows_along(
@@ -217,8 +216,7 @@ def _is_tiled(
 def _split(cells: np.ndarray, stride: Sizes, padding: Pairs) -> np.ndarray:
     """Images padded by -inf, as (*stride, images, *space, lanes): cells that are a stride apart lie together.
 
-    Cell t of all windows is then a slice without gaps. Gradient of the maximum of 3x3, stride 2, of 16 images
-    of 64 channels, 56x56: 7.1 and 5.9; on slices with gaps 15.7 and 7.3.
+    Cell t of all windows is then a slice without gaps.
     """
     coarse = [-(-(n + sum(pair)) // s) for n, pair, s in zip(cells.shape[1:-1], padding, stride)]
     shape = (*stride, cells.shape[0], *coarse, cells.shape[-1])
@@ -290,20 +288,41 @@ def _by_images(function: Callable[[slice], None], cells: np.ndarray, passes: flo
     parallel(work, cells.shape[0], passes * cells.size)
 
 
-def _is_channels_last(x: np.ndarray) -> bool:
-    return not x.flags.c_contiguous and np.moveaxis(x, 1, -1).flags.c_contiguous
+class _Order:
+    """The order of an image's axes in memory; images that lie otherwise are copied to PyTorch's.
 
+    Args:
+        rows: of windows that tile the image; 0 if they don't. With the batch innermost there is but one
+            image, of many lanes, and a row of windows is worked on as an image; or else a piece of the lanes.
+    """
 
-def _as_cells(x: np.ndarray, last: bool) -> np.ndarray:
-    """Images as (images, *space, lanes), contiguous; a copy where they lie otherwise than is said."""
-    if last:
-        return np.ascontiguousarray(np.moveaxis(x, 1, -1))
-    return np.ascontiguousarray(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:], 1)
+    def __init__(self, x: np.ndarray, rows: int) -> None:
+        self.shape, self.dtype, self._rows = x.shape[:2], x.dtype, rows
+        space = range(2, x.ndim)
+        straight, channels_last, batch_innermost = (0, 1, *space), (0, *space, 1), (*space, 1, 0)
+        orders = (straight, channels_last, batch_innermost)
+        self._axes = next((axes for axes in orders if x.transpose(axes).flags.c_contiguous), straight)
+        self._channels_last = self._axes == channels_last
+        self._batch_innermost = self._axes == batch_innermost
+        self._pieces = math.gcd(math.prod(self.shape), _PIECES)
 
+    def cells(self, array: np.ndarray) -> np.ndarray:
+        """An array of the same order as (images, *space, lanes)."""
+        lies, (height, *space) = np.ascontiguousarray(array.transpose(self._axes)), array.shape[2:]
+        if self._channels_last:
+            return lies
+        if not self._batch_innermost:
+            return lies.reshape(array.shape[0] * array.shape[1], height, *space, 1)
+        if self._rows:
+            return lies.reshape(self._rows, height // self._rows, *space, -1)
+        return np.moveaxis(lies.reshape(height, *space, self._pieces, -1), -2, 0)
 
-def _as_images(cells: np.ndarray, shape: Sizes, last: bool) -> np.ndarray:
-    """The images, of as many channels as `shape` has, that `_as_cells` was made of."""
-    return np.moveaxis(cells, -1, 1) if last else cells.reshape(*shape[:2], *cells.shape[1:-1])
+    def empty(self, size: Sizes) -> tuple[np.ndarray, np.ndarray]:
+        """A new array (N, C, *size) in that order, not filled, and its `cells`."""
+        shape = (*self.shape, *size)
+        lies = np.empty([shape[axis] for axis in self._axes], dtype=self.dtype)
+        array = lies.transpose(np.argsort(self._axes))
+        return array, self.cells(array)
 
 
 def _padded(cells: np.ndarray, padding: Pairs, fill: float) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Recurrences by PyTorch's own routines (oneDNN's for an LSTM in single precision), with their gradients.
 
-PyTorch gives the LSTM's states at all times, but its cells at the end alone, and a layer asks for no more.
-So the cells are promised: the last ones are at hand, and all others are computed of the states if anyone asks
-for them, in two products and one pass.
+PyTorch gives the LSTM's states at all times, but its cells at the end alone: all others are computed of the
+states, in two products and one pass. A layer asks for no more than the last ones, and PyTorch's own backward
+serves where the gradients of the others are zero.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from xpnn.backend import Deferred, array_of, kernel, takes_deferred
+from xpnn.backend import kernel
 from xpnn.kernels.torch.graph import Array, gradients, leaves, no_user_graph
 
 
@@ -51,9 +51,8 @@ def _backward(gy: Array, saved: tuple, needs: tuple[bool, ...], **options: Any) 
     return gradients((states,), (gy,), arrays)
 
 
-# Forward and backward of 64 steps of 32 sequences with 128 units take 0.2 of the time.
-@kernel("torch", "lstm", when=_without_projection, defers=True)
-def lstm(*arrays: Array | None, reverse: bool) -> tuple[tuple[Array, _Cells], tuple]:
+@kernel("torch", "lstm", when=_without_projection)
+def lstm(*arrays: Array | None, reverse: bool) -> tuple[tuple[Array, Array], tuple]:
     """The reference's `_lstm`."""
     graph = leaves(*arrays)
     x, h0, c0, *weights, _ = graph
@@ -61,12 +60,12 @@ def lstm(*arrays: Array | None, reverse: bool) -> tuple[tuple[Array, _Cells], tu
         first = h0.unsqueeze(0), c0.unsqueeze(0)
         states, _, last = torch.lstm(_turned(x, reverse), first, *_settings(weights))
         states, last = _turned(states, reverse), last.squeeze(0)
-    cells = _Cells(graph, states.detach(), last.detach(), reverse)
+    with torch.no_grad():
+        cells = _cells(graph, states, reverse)
     return (states.detach(), cells), (graph, states, last)
 
 
 @lstm.backward
-@takes_deferred
 def _lstm_backward(
     above: tuple, saved: tuple, needs: tuple[bool, ...], *, reverse: bool
 ) -> list[Array | None]:
@@ -74,58 +73,12 @@ def _lstm_backward(
     gy, gcells = above
     if gcells is None:
         return gradients((states,), (gy,), arrays)
-    if isinstance(gcells, _AtEnd):
-        return gradients((states, last), (gy, gcells.gradient), arrays)
+    at_end, others = (gcells[0], gcells[1:]) if reverse else (gcells[-1], gcells[:-1])
+    if not others.any():
+        return gradients((states, last), (gy, at_end), arrays)
     with torch.enable_grad():
         cells = _cells(arrays, states, reverse)
-    return gradients((states, cells), (gy, array_of(gcells)), arrays)
-
-
-class _Cells(Deferred):
-    """The cells at all times, of which the last ones are known."""
-
-    __slots__ = ("arrays", "dtype", "end", "last", "shape", "states")
-
-    def __init__(self, arrays: list[Any], states: Array, last: Array, reverse: bool) -> None:
-        super().__init__()
-        self.arrays, self.states, self.last = arrays, states, last
-        self.end = 0 if reverse else len(states) - 1
-        self.shape, self.dtype = tuple(states.shape), states.dtype
-
-    def compute(self) -> Array:
-        """The elements: a new array."""
-        with torch.no_grad():
-            return _cells(self.arrays, self.states, reverse=self.end == 0)
-
-    def absorb(self, name: str, args: tuple, options: dict[str, Any]) -> tuple[Any, tuple, Callable] | None:
-        """To take the last ones needs no others."""
-        if name != "getitem" or not self._is_last(*options["index"]):
-            return None
-        shape, end = self.shape, self.end
-
-        def backward(gy: Array, saved: tuple, needs: tuple[bool, ...], *, index: tuple) -> tuple[_AtEnd]:
-            return (_AtEnd(gy, end, shape),)
-
-        return self.last, (), backward
-
-    def _is_last(self, time: Any, *rest: Any) -> bool:
-        return type(time) is int and time % self.shape[0] == self.end and all(part is ... for part in rest)
-
-
-class _AtEnd(Deferred):
-    """The gradient of all cells, where the last ones alone have one."""
-
-    __slots__ = ("dtype", "end", "gradient", "shape")
-
-    def __init__(self, gradient: Array, end: int, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.gradient, self.end, self.shape, self.dtype = gradient, end, shape, gradient.dtype
-
-    def compute(self) -> Array:
-        """The elements: a new array."""
-        full = self.gradient.new_zeros(self.shape)
-        full[self.end] = self.gradient
-        return full
+    return gradients((states, cells), (gy, gcells), arrays)
 
 
 def _with_graph(function: Callable, arrays: tuple, reverse: bool) -> tuple[Array, tuple]:

@@ -1,5 +1,5 @@
 """Convolution, in NumPy."""
 
-from xpnn.kernels.numpy.conv import methods, pooled
+from xpnn.kernels.numpy.conv import batch_innermost, methods
 
-__all__ = ["methods", "pooled"]
+__all__ = ["batch_innermost", "methods"]

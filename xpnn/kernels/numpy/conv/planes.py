@@ -3,7 +3,7 @@
 With few channels the long runs in memory are the rows of the image. A cell of the kernel gathers them one
 after the other; where windows are strides apart, the columns of the image are first sorted by their
 remainder, so that the runs stay whole: 0.8 of the time to gather for the 7x7 kernel that many networks begin
-with. A convolution with a bias that is pooled next is not done here, but in `conv_pool`.
+with. With a bias and many images it is done in `batch_innermost` instead.
 """
 
 from __future__ import annotations
