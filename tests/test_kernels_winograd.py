@@ -61,3 +61,35 @@ def test_error_is_at_most_ten_times_that_of_plain_sums(batch: int, channels: int
     for result, other, true in zip(fast, plain, expected, strict=True):
         assert result.dtype == other.dtype == np.float32
         assert np.abs(result - true).max() <= 10 * np.abs(other - true).max()
+
+
+@pytest.mark.usefixtures("compiled")
+def test_gradients_of_a_deep_network_err_at_most_three_times_as_much_as_pytorch() -> None:
+    """Twelve layers of 128 channels with batch norm; relu's kinks would hide how far rounding goes."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    x, target = rng.standard_normal((2, 2, 128, 28, 28), dtype=np.float32)
+    weights = [rng.standard_normal((128, 128, 3, 3), dtype=np.float32) / np.float32(34) for _ in range(12)]
+
+    def gradients(functions: Any, make: Any) -> list[np.ndarray]:
+        parameters = [make(w) for w in weights]
+        y = make(x)
+        for w in parameters:
+            y = functions.conv2d(y, w, padding=1)
+            y = functions.batch_norm(y, None, None, training=True)
+        ((y - make(target)) ** 2).mean().backward()
+        return [np.asarray(w.grad.detach(), dtype=np.float64) for w in parameters]
+
+    def torch_gradients(dtype: Any) -> list[np.ndarray]:
+        make = lambda array: torch.tensor(array, dtype=dtype, requires_grad=True)
+        return gradients(torch.nn.functional, make)
+
+    true = torch_gradients(torch.float64)
+    found = gradients(F, lambda array: xpnn.Tensor(array, requires_grad=True))
+    other = torch_gradients(torch.float32)
+
+    def error(results: list[np.ndarray]) -> float:
+        norms = [np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(results, true, strict=True)]
+        return float(np.median(norms))
+
+    assert error(found) <= 3 * error(other)

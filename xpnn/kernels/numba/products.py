@@ -129,7 +129,10 @@ class _Operands:
 
 
 def _emit_block(builder: Any, of: _Operands, rows: int, vectors: int) -> None:
-    """c = start + the products of all runs, for one size of block."""
+    """c = start + the products of all runs, for one size of block.
+
+    `start` comes last, so that a long sum can be made of short ones, whose rounding errors are small.
+    """
     ir = optional_import("llvmlite.ir", extra="numba")
     cgutils = optional_import("numba.core.cgutils", extra="numba")
 
@@ -153,8 +156,8 @@ def _emit_block(builder: Any, of: _Operands, rows: int, vectors: int) -> None:
         return builder.shuffle_vector(one, undefined, first_lanes)
 
     totals = {cell: cgutils.alloca_once(builder, vector) for cell in cells}
-    for cell, total in totals.items():
-        builder.store(load(vector_at(of.start, of.start_row, *cell)), total)
+    for total in totals.values():
+        builder.store(ir.Constant(vector, [0.0] * lanes()), total)
     with cgutils.for_range(builder, of.runs) as runs:
         place = builder.gep(of.places, [builder.mul(runs.index, index(2))])
         a = builder.gep(of.a, [builder.load(place)])
@@ -171,7 +174,8 @@ def _emit_block(builder: Any, of: _Operands, rows: int, vectors: int) -> None:
                     total = totals[i, j]
                     builder.store(builder.call(fused, [of_a, of_b[j], builder.load(total)]), total)
     for cell, total in totals.items():
-        builder.store(builder.load(total), vector_at(of.c, of.c_row, *cell), align=4)
+        result = builder.fadd(load(vector_at(of.start, of.start_row, *cell)), builder.load(total))
+        builder.store(result, vector_at(of.c, of.c_row, *cell), align=4)
 
 
 @Emitted

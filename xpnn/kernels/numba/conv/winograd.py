@@ -46,6 +46,10 @@ _LEAST_SIZE = 4
 # With fewer tiles than this for an output, the kernel is what takes time: threads share the outputs.
 _TILES_FOR_OUTPUT = 2
 
+# The error of a sum grows with the root of its length, and the transform of the outputs enlarges it. So the
+# products of many channels are added up in a few blocks of at least so many.
+_CHANNELS_IN_SUM, _MOST_SUMS = 64, 3
+
 # Multiplications for an output and a channel.
 _PRODUCTS = 36 / 16
 
@@ -90,17 +94,19 @@ def _transform_row(strip: Any, zeros: Any, tiles: Any, first: Any, columns: Any,
 def _multiply(
     tiles: Any, count: Any, kernels: Any, vectors: Any, nowhere: Any, zeros: Any, products: Any
 ) -> None:
-    """For each of the 36 cells: tiles times panels of the kernel."""
+    """For each of the 36 cells: tiles times panels of the kernel, added up by blocks of channels."""
     channels, outputs, width = tiles.shape[2], products.shape[2], kernels.shape[3]
+    block = -(-channels // max(min(channels // _CHANNELS_IN_SUM, _MOST_SUMS), 1))
     for k in range(36):
         seen = tiles[k].reshape(tiles[k].size)
         out = products[k].reshape(products[k].size)
         for p in range(kernels.shape[0]):
-            panel = kernels[p, k].reshape(kernels[p, k].size)
-            add_products(
-                vectors, count, seen, channels, 1, panel, width, nowhere, channels, zeros, 0,
-                out[p * width :], outputs,
-            )  # fmt: skip
+            panel, sums = kernels[p, k].reshape(kernels[p, k].size), out[p * width :]
+            for c in range(0, channels, block):
+                add_products(
+                    vectors, count, seen[c:], channels, 1, panel[c * width :], width, nowhere,
+                    min(channels - c, block), sums if c else zeros, outputs * min(c, 1), sums, outputs,
+                )  # fmt: skip
 
 
 @inlined
