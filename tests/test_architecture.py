@@ -50,7 +50,7 @@ TOP_LEVEL = {
 }
 # Families have one name on every floor; beside them a floor has files and folders that serve all of them.
 FLOORS = {
-    "xpnn/functional": {"arguments", "windows"},
+    "xpnn/functional": {"arguments", "half", "windows"},
     "xpnn/nn": {
         *("containers", "hooks", "init", "location", "module", "parameter", "state", "summary", "utils"),
     },

@@ -197,6 +197,22 @@ def test_batch_norm_of_large_means_in_float32(backend: Target) -> None:
 # losses
 
 
+def test_losses_of_half_precision_add_up_in_float32(backend: Target) -> None:
+    """160,000 is no number of float16, whose largest is 65,504; the gradient is rounded once, too."""
+    if backend.backend == "strict":
+        pytest.skip("has no float16")
+    zeros = Tensor(backend.array(np.zeros((4, 40_000), np.float16)), requires_grad=True)
+    ones = Tensor(backend.array(np.ones((4, 40_000), np.float16)), requires_grad=True)
+    loss = F.mse_loss(zeros, ones)
+    gradients = grad([loss * 40_000], [zeros, ones])
+    assert [to_numpy(a).dtype for a in (loss, *gradients)] == [np.float16] * 3
+    assert to_numpy(loss) == 1
+    assert [float(to_numpy(g)[0, 0]) for g in gradients] == [-0.5, 0.5]
+    scores = backend.array(np.zeros((70_000, 2), np.float16))
+    labels = backend.array(np.zeros(70_000, np.int64))
+    assert abs(float(to_numpy(F.cross_entropy(scores, labels))) - np.log(2)) < 1e-3
+
+
 def test_nothing_counted_is_nan_without_a_warning(backend: Target) -> None:
     """As in PyTorch: the mean over no label, and over an empty batch."""
     scores = Tensor(backend.array(np.zeros((2, 3))), requires_grad=True)

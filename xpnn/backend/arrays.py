@@ -111,6 +111,15 @@ def is_floating(array: Any) -> bool:
     return _is_of_kind(array, "real floating")
 
 
+def is_half(array: Any) -> bool:
+    """Whether the elements are floating-point numbers of 16 bits: float16 or bfloat16.
+
+    >>> is_half(np.ones(2, np.float16)), is_half(np.ones(2, np.int16))
+    (True, False)
+    """
+    return getattr(array.dtype, "itemsize", 0) == 2 and is_floating(array)
+
+
 def is_integer(array: Any) -> bool:
     """Whether the elements are integers, signed or not; booleans are none.
 

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.autograd import Tensor, primitive
-from xpnn.backend import ArgumentError, Array, ShapeError, cheap_to_read, concrete, namespace, size_of
+from xpnn.autograd import Tensor
+from xpnn.backend import ArgumentError, Array, cheap_to_read, concrete, is_floating, namespace, size_of
 from xpnn.functional.activation.sigmoid import sigmoid
-from xpnn.functional.arguments import (
-    check_same_dtype,
-    raw_array,
-    shape_of,
-)
-from xpnn.functional.loss.arguments import check_losses
-from xpnn.functional.loss.reduction import reduced, share
+from xpnn.functional.arguments import raw_array
+from xpnn.functional.loss.elementwise import ElementwiseLoss
 
 __all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits"]
 
@@ -49,38 +44,32 @@ def binary_cross_entropy_with_logits(
     >>> binary_cross_entropy_with_logits(x, t, reduction="none").round(4).tolist()
     [0.6931, 0.0, 10000.0]
     """
-    subject = "binary_cross_entropy_with_logits"
-    check_losses(subject, input, target, reduction)
-    check_same_dtype(subject, input, weight=weight, pos_weight=pos_weight)
-    _check_broadcast(subject, input, weight=weight, pos_weight=pos_weight)
-    if weight is None:
-        return _bce_with_logits(input, target, pos_weight, reduction=reduction)
-    return _weighted(_bce_with_logits(input, target, pos_weight, reduction="none"), weight, reduction)
+    return _bce_with_logits(input, target, weight, pos_weight, reduction=reduction)
 
 
-@primitive
-def _bce_with_logits(x, t, pos_weight, *, reduction):
-    softplus = _softplus_of_minus(x)
-    losses = (1 - t) * x + (softplus if pos_weight is None else (1 + (pos_weight - 1) * t) * softplus)
-    return reduced(losses, reduction, size_of(x.shape)), (x, t, pos_weight)
+def _of_logits(xp: Any, x: Any, t: Any, pos_weight: Any) -> Any:
+    return (1 - t) * x + _weight_of_yes(t, pos_weight) * _softplus_of_minus(xp, x)
 
 
-@_bce_with_logits.backward
-def _bce_with_logits_backward(gy, saved, needs, *, reduction):
-    x, t, pos_weight = saved
-    gl = share(gy, reduction, size_of(x.shape))
-    gx = gt = None
-    if needs[0]:
-        yes = 1 if pos_weight is None else 1 + (pos_weight - 1) * t
-        gx = gl * (1 - t - yes * sigmoid(-x))
-    if needs[1]:
-        gt = -gl * (x if pos_weight is None else x - (pos_weight - 1) * _softplus_of_minus(x))
-    return gx, gt, None
+def _of_logits_by_target(xp: Any, gl: Any, x: Any, t: Any, pos_weight: Any) -> Any:
+    return -gl * (x if pos_weight is None else x - (pos_weight - 1) * _softplus_of_minus(xp, x))
 
 
-def _softplus_of_minus(x: Any) -> Any:
+_bce_with_logits = ElementwiseLoss(
+    "binary_cross_entropy_with_logits",
+    value=_of_logits,
+    gx=lambda xp, gl, x, t, w: gl * (1 - t - _weight_of_yes(t, w) * sigmoid(-x)),
+    gt=_of_logits_by_target,
+    others=("pos_weight",),
+)
+
+
+def _weight_of_yes(t: Any, pos_weight: Any) -> Any:
+    return 1 if pos_weight is None else 1 + (pos_weight - 1) * t
+
+
+def _softplus_of_minus(xp: Any, x: Any) -> Any:
     """ln(1 + e^-x) = -ln sigmoid(x), without overflow."""
-    xp = namespace(x)
     return xp.maximum(-x, xp.zeros_like(x)) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
@@ -110,60 +99,32 @@ def binary_cross_entropy(
     >>> binary_cross_entropy(p, t, reduction="none").round(4).tolist()
     [0.6931, 100.0]
     """
-    check_losses("binary_cross_entropy", input, target, reduction)
-    check_same_dtype("binary_cross_entropy", input, weight=weight)
-    _check_broadcast("binary_cross_entropy", input, weight=weight)
     _check_probabilities(input, "binary_cross_entropy")
-    if weight is None:
-        return _binary_cross_entropy(input, target, reduction=reduction)
-    return _weighted(_binary_cross_entropy(input, target, reduction="none"), weight, reduction)
+    return _binary_cross_entropy(input, target, weight, reduction=reduction)
 
 
-@primitive
-def _binary_cross_entropy(x, t, *, reduction):
-    losses = -(t * _cut_log(x) + (1 - t) * _cut_log(1 - x))
-    return reduced(losses, reduction, size_of(x.shape)), (x, t)
+def _of_probabilities_by_input(xp: Any, gl: Any, x: Any, t: Any) -> Any:
+    product = x * (1 - x)
+    return gl * (x - t) / xp.maximum(product, xp.full_like(product, 1e-12))
 
 
-@_binary_cross_entropy.backward
-def _binary_cross_entropy_backward(gy, saved, needs, *, reduction):
-    x, t = saved
-    xp = namespace(gy, x, t)
-    gl = share(gy, reduction, size_of(x.shape))
-    gx = gt = None
-    if needs[0]:
-        product = x * (1 - x)
-        gx = gl * (x - t) / xp.maximum(product, xp.full_like(product, 1e-12))
-    if needs[1]:
-        gt = gl * (_cut_log(1 - x) - _cut_log(x))
-    return gx, gt
+_binary_cross_entropy = ElementwiseLoss(
+    "binary_cross_entropy",
+    value=lambda xp, x, t: -(t * _cut_log(xp, x) + (1 - t) * _cut_log(xp, 1 - x)),
+    gx=_of_probabilities_by_input,
+    gt=lambda xp, gl, x, t: gl * (_cut_log(xp, 1 - x) - _cut_log(xp, x)),
+)
 
 
-def _cut_log(x: Any) -> Any:
+def _cut_log(xp: Any, x: Any) -> Any:
     """ln x, and no less than -100; ln 0 is never taken."""
-    xp = namespace(x)
     zero = xp.astype(x == 0, x.dtype)
     return xp.maximum(xp.log(x + zero) + _LOWEST_LOG * zero, xp.full_like(x, _LOWEST_LOG))
 
 
-def _weighted(losses: Any, weight: Any, reduction: str) -> Any:
-    return reduced(namespace(losses, weight).multiply(losses, weight), reduction, size_of(losses.shape))
-
-
-def _check_broadcast(subject: str, x: Any, **factors: Any) -> None:
-    for name, factor in factors.items():
-        if factor is None:
-            continue
-        pairs = zip(reversed(factor.shape), reversed(x.shape))
-        if factor.ndim > x.ndim or any(size not in (1, wanted) for size, wanted in pairs):
-            raise ShapeError(
-                f"expects a {name} that broadcasts to {shape_of(x)}, got {shape_of(factor)}", subject=subject
-            )
-
-
 def _check_probabilities(x: Any, subject: str) -> None:
     raw = raw_array(x)
-    if size_of(raw.shape) == 0 or not concrete(raw) or not cheap_to_read(raw):
+    if not is_floating(raw) or size_of(raw.shape) == 0 or not concrete(raw) or not cheap_to_read(raw):
         return
     xp = namespace(raw)
     low, high = float(xp.min(raw)), float(xp.max(raw))

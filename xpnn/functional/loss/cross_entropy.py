@@ -24,6 +24,7 @@ from xpnn.functional.arguments import (
     once_per_signature,
     shape_of,
 )
+from xpnn.functional.half import in_float32
 from xpnn.functional.loss.reduction import reduced, share
 
 __all__ = ["cross_entropy", "nll_loss"]
@@ -70,9 +71,8 @@ def cross_entropy(
     if target.ndim < input.ndim:
         target = as_indices(target)
         kept = _kept(input, target, axis, ignore_index, "cross_entropy")
-    return _cross_entropy(
-        input, target, weight, kept, axis=axis, reduction=reduction, label_smoothing=float(label_smoothing)
-    )
+    options = {"axis": axis, "reduction": reduction, "label_smoothing": float(label_smoothing)}
+    return in_float32(_cross_entropy, input, target, weight, kept, **options)
 
 
 @primitive
@@ -150,7 +150,7 @@ def nll_loss(
     _check_weight(input, weight, axis, "nll_loss")
     target = as_indices(target)
     kept = _kept(input, target, axis, ignore_index, "nll_loss")
-    return _nll_loss(input, target, weight, kept, axis=axis, reduction=reduction)
+    return in_float32(_nll_loss, input, target, weight, kept, axis=axis, reduction=reduction)
 
 
 @primitive

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.autograd import Tensor, primitive
-from xpnn.backend import Array, namespace, size_of
-from xpnn.functional.arguments import (
-    REDUCTIONS,
-)
-from xpnn.functional.loss.arguments import check_losses
-from xpnn.functional.loss.reduction import reduced, share
+from xpnn.autograd import Tensor
+from xpnn.backend import Array
+from xpnn.functional.arguments import REDUCTIONS
+from xpnn.functional.loss.elementwise import ElementwiseLoss
 
 __all__ = ["kl_div"]
 
@@ -38,31 +35,26 @@ def kl_div(
     >>> float(kl_div(np.log(np.asarray([0.5, 0.5])), np.asarray([1.0, 0.0]), reduction="sum").round(4))
     0.6931
     """
-    check_losses("kl_div", input, target, reduction, (*REDUCTIONS, "batchmean"))
-    count = size_of(input.shape)
-    if reduction == "batchmean":
-        reduction, count = "mean", input.shape[0] if input.ndim else 1
-    return _kl_div(input, target, reduction=reduction, log_target=bool(log_target), count=count)
+    return _kl_div(input, target, reduction=reduction, log_target=bool(log_target))
 
 
-@primitive
-def _kl_div(x, t, *, reduction, log_target, count):
-    xp = namespace(x, t)
-    losses = xp.exp(t) * (t - x) if log_target else t * (_log_or_zero(t) - x)
-    return reduced(losses, reduction, count), (x, t)
+def _divergence(xp: Any, x: Any, t: Any, *, log_target: bool) -> Any:
+    return xp.exp(t) * (t - x) if log_target else t * (_log_or_zero(xp, t) - x)
 
 
-@_kl_div.backward
-def _kl_div_backward(gy, saved, needs, *, reduction, log_target, count):
-    x, t = saved
-    gl = share(gy, reduction, count)
-    if log_target:
-        gl_p = gl * namespace(gl, t).exp(t)
-        return -gl_p, gl_p * (t - x + 1) if needs[1] else None
-    return -gl * t, gl * (_log_or_zero(t) + 1 - x) if needs[1] else None
+def _divergence_by_target(xp: Any, gl: Any, x: Any, t: Any, *, log_target: bool) -> Any:
+    return gl * xp.exp(t) * (t - x + 1) if log_target else gl * (_log_or_zero(xp, t) + 1 - x)
 
 
-def _log_or_zero(t: Any) -> Any:
+_kl_div = ElementwiseLoss(
+    "kl_div",
+    value=_divergence,
+    gx=lambda xp, gl, x, t, *, log_target: -gl * (xp.exp(t) if log_target else t),
+    gt=_divergence_by_target,
+    reductions=(*REDUCTIONS, "batchmean"),
+)
+
+
+def _log_or_zero(xp: Any, t: Any) -> Any:
     """ln t, and 0 where t is 0."""
-    xp = namespace(t)
     return xp.log(t + xp.astype(t == 0, t.dtype))

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.autograd import Tensor, primitive
-from xpnn.backend import ArgumentError, Array, namespace, size_of
-from xpnn.functional.loss.arguments import check_losses
-from xpnn.functional.loss.reduction import reduced, share
+from xpnn.autograd import Tensor
+from xpnn.backend import ArgumentError, Array
+from xpnn.functional.loss.elementwise import ElementwiseLoss
 
 __all__ = ["huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss"]
 
@@ -31,21 +30,14 @@ def mse_loss(input: Array | Tensor, target: Array | Tensor, *, reduction: str = 
     >>> float(mse_loss(np.asarray([1.0, 2.0]), np.asarray([1.0, 4.0])))
     2.0
     """
-    check_losses("mse_loss", input, target, reduction)
     return _mse_loss(input, target, reduction=reduction)
 
 
-@primitive
-def _mse_loss(x, t, *, reduction):
-    error = x - t
-    return reduced(error * error, reduction, size_of(x.shape)), (x, t)
-
-
-@_mse_loss.backward
-def _mse_loss_backward(gy, saved, needs, *, reduction):
-    x, t = saved
-    gx = 2 * share(gy, reduction, size_of(x.shape)) * (x - t)
-    return gx, -gx if needs[1] else None
+_mse_loss = ElementwiseLoss(
+    "mse_loss",
+    value=lambda xp, x, t: xp.square(x - t),
+    gx=lambda xp, gl, x, t: 2 * gl * (x - t),
+)
 
 
 def l1_loss(input: Array | Tensor, target: Array | Tensor, *, reduction: str = "mean") -> Any:
@@ -63,20 +55,14 @@ def l1_loss(input: Array | Tensor, target: Array | Tensor, *, reduction: str = "
     >>> float(l1_loss(np.asarray([1.0, 2.0]), np.asarray([1.0, 4.0])))
     1.0
     """
-    check_losses("l1_loss", input, target, reduction)
     return _l1_loss(input, target, reduction=reduction)
 
 
-@primitive
-def _l1_loss(x, t, *, reduction):
-    return reduced(namespace(x, t).abs(x - t), reduction, size_of(x.shape)), (x, t)
-
-
-@_l1_loss.backward
-def _l1_loss_backward(gy, saved, needs, *, reduction):
-    x, t = saved
-    gx = share(gy, reduction, size_of(x.shape)) * namespace(x, t).sign(x - t)
-    return gx, -gx if needs[1] else None
+_l1_loss = ElementwiseLoss(
+    "l1_loss",
+    value=lambda xp, x, t: xp.abs(x - t),
+    gx=lambda xp, gl, x, t: gl * xp.sign(x - t),
+)
 
 
 def huber_loss(
@@ -101,7 +87,6 @@ def huber_loss(
     >>> huber_loss(np.asarray([1.0, 3.0]), np.zeros(2), reduction="none").tolist()
     [0.5, 2.5]
     """
-    check_losses("huber_loss", input, target, reduction)
     if not delta > 0:
         raise ArgumentError(f"expects a positive delta, got {delta}", subject="huber_loss")
     return _huber_loss(input, target, delta=float(delta), scale=1.0, reduction=reduction)
@@ -127,31 +112,28 @@ def smooth_l1_loss(
     >>> smooth_l1_loss(np.asarray([1.0, 3.0]), np.zeros(2), reduction="none", beta=2.0).tolist()
     [0.25, 2.0]
     """
-    check_losses("smooth_l1_loss", input, target, reduction)
     if beta < 0:
         raise ArgumentError(f"expects a beta of at least 0, got {beta}", subject="smooth_l1_loss")
     if beta == 0:
         return _l1_loss(input, target, reduction=reduction)
-    return _huber_loss(input, target, delta=float(beta), scale=1.0 / beta, reduction=reduction)
+    return _smooth_l1_loss(input, target, delta=float(beta), scale=1.0 / beta, reduction=reduction)
 
 
-@primitive
-def _huber_loss(x, t, *, delta, scale, reduction):
-    error = x - t
-    clipped = _clipped(error, delta)
+def _huber(xp: Any, x: Any, t: Any, *, delta: float, scale: float) -> Any:
+    error, clipped = x - t, _clipped(xp, x - t, delta)
     # Within delta, clipped = error, and this is error^2 / 2; beyond, it is delta (|error| - delta / 2).
-    losses = scale * clipped * (error - 0.5 * clipped)
-    return reduced(losses, reduction, size_of(x.shape)), (x, t)
+    return scale * clipped * (error - 0.5 * clipped)
 
 
-@_huber_loss.backward
-def _huber_loss_backward(gy, saved, needs, *, delta, scale, reduction):
-    x, t = saved
-    gx = scale * share(gy, reduction, size_of(x.shape)) * _clipped(x - t, delta)
-    return gx, -gx if needs[1] else None
+def _huber_gradient(xp: Any, gl: Any, x: Any, t: Any, *, delta: float, scale: float) -> Any:
+    return scale * gl * _clipped(xp, x - t, delta)
 
 
-def _clipped(error: Any, delta: float) -> Any:
-    xp = namespace(error)
+_huber_loss, _smooth_l1_loss = (
+    ElementwiseLoss(name, _huber, _huber_gradient) for name in ("huber_loss", "smooth_l1_loss")
+)
+
+
+def _clipped(xp: Any, error: Any, delta: float) -> Any:
     bound = xp.full_like(error, delta)
     return xp.maximum(xp.minimum(error, bound), -bound)
