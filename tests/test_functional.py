@@ -194,12 +194,33 @@ def test_batch_norm_of_large_means_in_float32(backend: Target) -> None:
     assert abs(y.std(axis=0) - 1).max() < 1e-3
 
 
+@pytest.mark.parametrize("name", ["layer", "group", "instance", "batch", "rms"])
+def test_norms_of_half_precision_have_their_statistics_in_float32(name: str, backend: Target) -> None:
+    """The squares of 300 and the sum of 100,000 values are no numbers of float16."""
+    if backend.name == "strict":
+        pytest.skip("has no float16")
+    signs = np.resize(np.float16([1, -1]), (1, 2, 100_000))
+    x = Tensor(backend.array(300 * signs), requires_grad=True)
+    functions = {
+        "layer": lambda: F.layer_norm(x, 100_000),
+        "group": lambda: F.group_norm(x, 1),
+        "instance": lambda: F.instance_norm(x),
+        "batch": lambda: F.batch_norm(x, None, None, training=True),
+        "rms": lambda: F.rms_norm(x, 100_000),
+    }
+    y = functions[name]()
+    (gx,) = grad([y[0, 0, 0]], [x])
+    assert to_numpy(y).dtype == to_numpy(gx).dtype == np.float16
+    assert np.array_equal(to_numpy(y), signs)
+    assert np.isfinite(to_numpy(gx)).all()
+
+
 # losses
 
 
 def test_losses_of_half_precision_add_up_in_float32(backend: Target) -> None:
     """160,000 is no number of float16, whose largest is 65,504; the gradient is rounded once, too."""
-    if backend.backend == "strict":
+    if backend.name == "strict":
         pytest.skip("has no float16")
     zeros = Tensor(backend.array(np.zeros((4, 40_000), np.float16)), requires_grad=True)
     ones = Tensor(backend.array(np.ones((4, 40_000), np.float16)), requires_grad=True)

@@ -11,8 +11,11 @@ from typing import Any
 
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import ArgumentError, Array, ShapeError, is_tensor, namespace
-from xpnn.functional.activation.rectified import mask
+from xpnn.functional.activation.pointwise import select
 from xpnn.functional.arguments import check_floating, check_same_dtype, check_shape, raw_array, shape_of
+from xpnn.functional.half import in_float32
+from xpnn.functional.norm.group import flat_channels
+from xpnn.functional.norm.groups import Groups, normalise, normalise_backward
 
 __all__ = ["batch_norm", "batch_norm_with_statistics", "running_statistics"]
 
@@ -76,9 +79,8 @@ def batch_norm(
                 hint="Pass training=True to use the statistics of the batch",
             )
         _check_channels(input, running_mean, running_var, weight, bias, residual)
-        return _batch_norm_inference(
-            input, running_mean, running_var, weight, bias, residual, eps=float(eps), relu=relu
-        )
+        arrays = (input, running_mean, running_var, weight, bias, residual)
+        return in_float32(_batch_norm_inference, *arrays, eps=float(eps), relu=relu)
 
     for running in (running_mean, running_var):
         if running is not None and not is_tensor(running):
@@ -130,7 +132,7 @@ def batch_norm_with_statistics(
             subject="batch_norm",
             hint="Use larger batches (DataLoader(drop_last=True)), or eval() for a single sample",
         )
-    return _batch_norm(input, weight, bias, residual, eps=float(eps), relu=relu)
+    return in_float32(_batch_norm, input, weight, bias, residual, eps=float(eps), relu=relu)
 
 
 def running_statistics(
@@ -168,38 +170,22 @@ def running_statistics(
 @primitive
 def _batch_norm(x, w, b, residual, *, eps, relu):
     """Normalise by the statistics of the batch, which are outputs as well."""
-    mean = _mean_over_batch(x)
-    centred = x - _channels(mean, x)
-    variance = _mean_over_batch(centred * centred)
-    y = _finished(centred * _channels(_scale(variance, w, eps), x), b, residual, relu)
+    y, mean, variance = normalise(x, w, None, _of_channels(x), eps)
+    y = _finished(y, b, residual, relu)
+    mean, variance = flat_channels(mean), flat_channels(variance)
     return (y, mean, variance), (x, w, mean, variance, y if relu else None)
 
 
 @_batch_norm.backward
 def _batch_norm_backward(gradients, saved, needs, *, eps, relu):
     x, w, mean, variance, y = saved
-    gy, gmean, gvariance = gradients
+    gy, *others = gradients
     if gy is None:
         gy = namespace(x).zeros_like(x)
     if relu:
-        gy = gy * mask(y > 0, y)
-    centred = x - _channels(mean, x)
-    inverse = _scale(variance, None, eps)  # h = centred * inverse
-    gb = _sum_over_batch(gy)
-    gw = _sum_over_batch(gy * centred) * inverse
-    gx = None
-    if needs[0]:
-        # What comes through the statistics is linear in x within a channel: shift + slope * centred.
-        count = max(_count(x), 1)
-        scale = _scale(variance, w, eps)
-        shift = -scale * gb / count
-        slope = -scale * gw / count * inverse
-        if gmean is not None:
-            shift = shift + gmean / count
-        if gvariance is not None:
-            slope = slope + 2 * gvariance / count
-        gx = gy * _channels(scale, x) + centred * _channels(slope, x) + _channels(shift, x)
-    return gx, gw, gb, gy
+        gy = select(y > 0, gy)
+    gx, gw, gb = normalise_backward((gy, *others), x, w, mean, variance, _of_channels(x), eps, needs)
+    return gx, flat_channels(gw), flat_channels(gb), gy
 
 
 @primitive
@@ -215,7 +201,7 @@ def _batch_norm_inference_backward(gy, saved, needs, *, eps, relu):
     gx = gmean = gvariance = gw = gb = None
     scale = _scale(variance, w, eps)
     if relu:
-        gy = gy * mask(y > 0, y)
+        gy = select(y > 0, gy)
     if needs[0]:
         gx = gy * _channels(scale, x)
     if needs[1] or needs[4]:
@@ -254,8 +240,9 @@ def _sum_over_batch(x: Any) -> Any:
     return namespace(x).sum(x, axis=(0, *range(2, x.ndim)))
 
 
-def _mean_over_batch(x: Any) -> Any:
-    return _sum_over_batch(x) / max(_count(x), 1)
+def _of_channels(x: Any) -> Groups:
+    """A group is a channel of all samples."""
+    return Groups(x.shape, (0, *range(2, x.ndim)), (x.shape[1], *(1,) * (x.ndim - 2)))
 
 
 def _count(x: Any) -> int:

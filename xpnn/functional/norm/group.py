@@ -1,7 +1,4 @@
-"""Group norm: every group of channels of every sample gets mean 0 and variance 1.
-
-The statistics are outputs, so that the same backward gives the second derivative.
-"""
+"""Group norm: every group of channels of every sample gets mean 0 and variance 1."""
 
 from __future__ import annotations
 
@@ -11,6 +8,8 @@ from typing import Any
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import ArgumentError, Array, ShapeError, namespace
 from xpnn.functional.arguments import check_floating, check_same_dtype, check_shape, shape_of
+from xpnn.functional.half import in_float32
+from xpnn.functional.norm.groups import Groups, normalise, normalise_backward
 
 __all__ = ["group_norm"]
 
@@ -53,66 +52,35 @@ def group_norm(
             f"expects num_groups that divides the {input.shape[1]} channels, got {num_groups}",
             subject="group_norm",
         )
-    return _group_norm(input, weight, bias, groups=num_groups, eps=float(eps))[0]
+    return in_float32(_group_norm, input, weight, bias, groups=num_groups, eps=float(eps))[0]
 
 
 @primitive
 def _group_norm(x, w, b, *, groups, eps):
     """y, and the mean and variance of each group, (N, groups)."""
-    z = _by_group(x, groups)
+    y, mean, variance = normalise(x, w, b, _of_channels(x, groups), eps)
     xp = namespace(x)
-    mean = xp.mean(z, axis=-1)
-    z = z - mean[..., None]
-    variance = xp.mean(z * z, axis=-1)
-    z *= _inverse_root(variance, eps)[..., None]
-    y = xp.reshape(z, x.shape)
-    if w is not None:
-        y *= _channels(w, x)
-    if b is not None:
-        y += _channels(b, x)
+    mean, variance = [xp.reshape(s, (x.shape[0], groups)) for s in (mean, variance)]
     return (y, mean, variance), (x, w, mean, variance)
 
 
 @_group_norm.backward
 def _group_norm_backward(gradients, saved, needs, *, groups, eps):
     x, w, mean, variance = saved
-    gy, gmean, gvariance = gradients
-    xp = namespace(x, w, gy, gmean, gvariance)
-    if gy is None:
-        gy = xp.zeros_like(x)
-    inverse = _inverse_root(variance, eps)[..., None]
-    centred = _by_group(x, groups) - mean[..., None]
-    h = centred * inverse
-    but_channels = (0, *range(2, x.ndim))
-    gx = gw = gb = None
-    if needs[0]:
-        gh = _by_group(gy if w is None else gy * _channels(w, x), groups)
-        gx = gh - xp.mean(gh, axis=-1, keepdims=True) - h * xp.mean(gh * h, axis=-1, keepdims=True)
-        gx = gx * inverse
-        if gmean is not None:
-            gx = gx + gmean[..., None] / gx.shape[-1]
-        if gvariance is not None:
-            gx = gx + centred * (2 * gvariance[..., None] / gx.shape[-1])
-        gx = xp.reshape(gx, x.shape)
-    if needs[1]:
-        gw = xp.sum(gy * xp.reshape(h, x.shape), axis=but_channels)
-    if needs[2]:
-        gb = xp.sum(gy, axis=but_channels)
-    return gx, gw, gb
+    found = normalise_backward(gradients, x, w, mean, variance, _of_channels(x, groups), eps, needs)
+    return tuple(found[:1]) + tuple(flat_channels(g) for g in found[1:])
 
 
-def _by_group(x: Any, groups: int) -> Any:
-    """(N, C, ...) as (N, groups, elements of a group)."""
-    return namespace(x).reshape(x, (x.shape[0], groups, prod(x.shape[1:]) // max(groups, 1)))
+def _of_channels(x: Any, groups: int) -> Groups:
+    """Groups of neighbouring channels of a sample."""
+    size, channels = prod(x.shape[2:]), x.shape[1]
+    together = channels // max(groups, 1)
+    return Groups((x.shape[0], groups, together, size), (2, 3), (groups, together, 1))
 
 
-def _inverse_root(variance: Any, eps: float) -> Any:
-    return 1 / namespace(variance).sqrt(variance + eps)
-
-
-def _channels(v: Any, x: Any) -> Any:
-    """A vector of channels, shaped so that it lies along axis 1 of x."""
-    return namespace(v).reshape(v, (1, v.shape[0], *(1,) * (x.ndim - 2)))
+def flat_channels(g: Any) -> Any:
+    """The gradient of a vector of channels, from the shape that the vector was used in."""
+    return None if g is None else namespace(g).reshape(g, (-1,))
 
 
 def check_channels(x: Any, weight: Any | None, bias: Any | None, subject: str) -> None:

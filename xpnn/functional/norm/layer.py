@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import Array, ShapeError, namespace
+from xpnn.backend import Array, ShapeError
 from xpnn.functional.arguments import check_floating, check_same_dtype, check_shape, shape_of
+from xpnn.functional.half import in_float32
+from xpnn.functional.norm.groups import normalise, normalise_backward, trailing
 
 __all__ = ["layer_norm"]
 
@@ -55,55 +56,17 @@ def layer_norm(
     check_shape(weight, shape, "layer_norm", "weight")
     check_shape(bias, shape, "layer_norm", "bias")
     check_same_dtype("layer_norm", input, weight=weight, bias=bias)
-    return _layer_norm(input, weight, bias, features=len(shape), eps=float(eps))[0]
+    return in_float32(_layer_norm, input, weight, bias, features=len(shape), eps=float(eps))[0]
 
 
 @primitive
 def _layer_norm(x, w, b, *, features, eps):
     """Normalise the last `features` axes; the statistics are outputs as well."""
-    mean = _mean_over_features(x, features)
-    y = x - mean
-    variance = _mean_over_features(y * y, features)
-    y *= _scale(variance, None, eps)
-    if w is not None:
-        y *= w
-    if b is not None:
-        y += b
+    y, mean, variance = normalise(x, w, b, trailing(x, features), eps)
     return (y, mean, variance), (x, w, mean, variance)
 
 
 @_layer_norm.backward
 def _layer_norm_backward(gradients, saved, needs, *, features, eps):
     x, w, mean, variance = saved
-    gy, gmean, gvariance = gradients
-    xp = namespace(x, w, gy)
-    if gy is None:
-        gy = xp.zeros_like(x)
-    samples = tuple(range(x.ndim - features))
-    scale = _scale(variance, None, eps)
-    h = (x - mean) * scale
-    gx = gw = gb = None
-    if needs[0]:
-        gh = gy if w is None else gy * w
-        gx = gh - _mean_over_features(gh, features) - h * _mean_over_features(gh * h, features)
-        gx = gx * scale
-        count = max(prod(x.shape[-features:]), 1)
-        if gmean is not None:
-            gx = gx + gmean / count
-        if gvariance is not None:
-            gx = gx + (x - mean) * (2 * gvariance / count)
-    if needs[1]:
-        gw = xp.sum(gy * h, axis=samples)
-    if needs[2]:
-        gb = xp.sum(gy, axis=samples)
-    return gx, gw, gb
-
-
-def _scale(variance: Any, w: Any, eps: float) -> Any:
-    """w / sqrt(variance + eps): what a centred value is multiplied by."""
-    scale = 1 / namespace(variance).sqrt(variance + eps)
-    return scale if w is None else w * scale
-
-
-def _mean_over_features(x: Any, features: int) -> Any:
-    return namespace(x).mean(x, axis=tuple(range(x.ndim - features, x.ndim)), keepdims=True)
+    return normalise_backward(gradients, x, w, mean, variance, trailing(x, features), eps, needs)

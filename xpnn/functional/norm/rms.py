@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import Array, ShapeError, namespace
 from xpnn.functional.arguments import check_floating, check_same_dtype, check_shape, raw_array, shape_of
+from xpnn.functional.half import in_float32
+from xpnn.functional.norm.groups import normalise, normalise_backward, trailing
 
 __all__ = ["rms_norm"]
 
@@ -54,16 +55,13 @@ def rms_norm(
     check_same_dtype("rms_norm", input, weight=weight)
     if eps is None:
         eps = float(namespace(raw_array(input)).finfo(input.dtype).eps)
-    return _rms_norm(input, weight, features=len(shape), eps=float(eps))[0]
+    return in_float32(_rms_norm, input, weight, features=len(shape), eps=float(eps))[0]
 
 
 @primitive
 def _rms_norm(x, w, *, features, eps):
     """y, and the mean square of each sample."""
-    square = _mean_over_features(x * x, features)
-    y = x * _inverse_root(square, eps)
-    if w is not None:
-        y *= w
+    y, _, square = normalise(x, w, None, trailing(x, features), eps, centre=False)
     return (y, square), (x, w, square)
 
 
@@ -71,25 +69,5 @@ def _rms_norm(x, w, *, features, eps):
 def _rms_norm_backward(gradients, saved, needs, *, features, eps):
     x, w, square = saved
     gy, gsquare = gradients
-    xp = namespace(x, w, gy, gsquare)
-    if gy is None:
-        gy = xp.zeros_like(x)
-    inverse = _inverse_root(square, eps)
-    h = x * inverse
-    gx = gw = None
-    if needs[0]:
-        gh = gy if w is None else gy * w
-        gx = (gh - h * _mean_over_features(gh * h, features)) * inverse
-        if gsquare is not None:
-            gx = gx + x * (2 * gsquare / max(prod(x.shape[-features:]), 1))
-    if needs[1]:
-        gw = xp.sum(gy * h, axis=tuple(range(x.ndim - features)))
-    return gx, gw
-
-
-def _inverse_root(variance: Any, eps: float) -> Any:
-    return 1 / namespace(variance).sqrt(variance + eps)
-
-
-def _mean_over_features(x: Any, features: int) -> Any:
-    return namespace(x).mean(x, axis=tuple(range(x.ndim - features, x.ndim)), keepdims=True)
+    both = (gy, None, gsquare)
+    return normalise_backward(both, x, w, None, square, trailing(x, features), eps, (*needs, False))[:2]
