@@ -61,7 +61,7 @@ def elementwise(formula: Formula | None = None, *, kernel: str = "") -> Any:
     >>> (x * x).sum().backward()
     >>> SignDescent([x], {"lr": 0.5}).step()
     >>> x
-    tensor([0.5, 1.5])
+    tensor([0.5, 1.5], requires_grad=True)
     """
 
     def mark(formula: Any) -> Formula:
