@@ -29,7 +29,14 @@ from typing import Any
 
 from xpnn.autograd import primitive
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, device_of, namespace
-from xpnn.functional.arguments import check_floating, check_rank, check_same_dtype, check_shape, tuple_of
+from xpnn.functional.arguments import (
+    check_floating,
+    check_rank,
+    check_same_dtype,
+    check_shape,
+    once_per_signature,
+    tuple_of,
+)
 from xpnn.functional.windows import (
     Padding,
     Pairs,
@@ -291,10 +298,7 @@ def _convolve(
     dilation: Size,
     groups: int,
 ) -> Array:
-    _check_arrays(subject, axes, input, weight, bias)
-    _check_groups(subject, groups, weight.shape[0], "output")
-    _check_input_channels(subject, axes, input, weight.shape[1] * groups)
-    check_shape(bias, (weight.shape[0],), subject, "bias")
+    _check_convolution(input, weight, bias, subject=subject, axes=axes, groups=groups)
     size, kernel_size = tuple(input.shape[2:]), tuple(weight.shape[2:])
     stride = tuple_of(stride, axes, "stride", subject, minimum=1)
     dilation = tuple_of(dilation, axes, "dilation", subject, minimum=1)
@@ -345,6 +349,16 @@ def _convolve_transposed(
         input, weight, size=size, stride=stride, padding=pairs, dilation=dilation, groups=groups
     )
     return y if bias is None else y + namespace(y, bias).reshape(bias, (-1, *(1,) * axes))
+
+
+@once_per_signature
+def _check_convolution(
+    input: Array, weight: Array, bias: Array | None, *, subject: str, axes: int, groups: int
+) -> None:
+    _check_arrays(subject, axes, input, weight, bias)
+    _check_groups(subject, groups, weight.shape[0], "output")
+    _check_input_channels(subject, axes, input, weight.shape[1] * groups)
+    check_shape(bias, (weight.shape[0],), subject, "bias")
 
 
 def _append_zeros(x: Array, counts: Sizes) -> Array:
