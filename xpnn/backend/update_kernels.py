@@ -36,6 +36,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from xpnn.backend.arrays import is_array
+from xpnn.backend.kernel_switch import switched_off
 from xpnn.backend.kernels import Kernel, choose, kernels_enabled, load_kernels
 from xpnn.backend.namespace import namespace
 from xpnn.backend.registry import Array, Backend
@@ -88,7 +89,8 @@ def updater(backend: str) -> Callable[[type], type]:
     """Decorate the class that updates groups of parameters of a backend."""
 
     def register(cls: type) -> type:
-        _updaters[backend] = cls
+        if not switched_off(cls.__module__):
+            _updaters[backend] = cls
         return cls
 
     return register
@@ -104,6 +106,8 @@ def fused_update(
     """
 
     def register(function: FusedUpdate) -> FusedUpdate:
+        if switched_off(function.__module__):
+            return function
         entries = _fused.setdefault((backend, name), [])
         entries.append(Kernel(backend, name, function, when, priority))
         entries.sort(key=lambda entry: entry.priority, reverse=True)
