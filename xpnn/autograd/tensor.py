@@ -74,6 +74,8 @@ class Tensor(Methods, NamedOperators, Conversions):
     tensor([2., 4.])
     """
 
+    grad: Tensor | None
+
     __slots__ = ()
     __array_ufunc__ = None  # NumPy's operators defer to the reflected ones here
     __array_priority__ = 1000

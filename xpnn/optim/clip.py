@@ -58,7 +58,7 @@ def clip_grad_norm_(
     params = _with_gradient(parameters)
     if not params:
         return Tensor(asarray(0.0))
-    gradients = [param.grad.array for param in params]
+    gradients = list(params.values())
     norm = _fastest("norm_of_all", _norm_of_all, gradients, norm_type)(gradients, norm_type)
     if error_if_nonfinite and not math.isfinite(item(norm)):
         raise AnomalyError(
@@ -89,15 +89,15 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     """
     if not clip_value >= 0:
         raise ArgumentError(f"expects clip_value >= 0, got {clip_value}", subject="clip_grad_value_")
-    for param in _with_gradient(parameters):
-        gradient = param.grad.array
+    for param, gradient in _with_gradient(parameters).items():
         param.grad = Tensor(_array(namespace(gradient).clip(gradient, -clip_value, clip_value)))
 
 
-def _with_gradient(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+def _with_gradient(parameters: Tensor | Iterable[Tensor]) -> dict[Tensor, Array]:
+    """The gradient of each parameter that has one."""
     if isinstance(parameters, Tensor):
         parameters = [parameters]
-    return [param for param in parameters if param.grad is not None]
+    return {param: param.grad.array for param in parameters if param.grad is not None}
 
 
 def _fastest(

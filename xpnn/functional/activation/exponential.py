@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, Array
+from xpnn.backend import ArgumentError, ArrayT
 from xpnn.functional.activation.pointwise import Pointwise, mask
 from xpnn.functional.activation.sigmoid import sigmoid
 
@@ -18,7 +17,7 @@ _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
 
-def elu(input: Array | Tensor, alpha: float = 1.0) -> Any:
+def elu(input: ArrayT, alpha: float = 1.0) -> ArrayT:
     """Let what is negative approach -alpha: y = x where x > 0, else alpha (e^x - 1).
 
     Backward: gx = gy where x > 0, else alpha e^x gy.
@@ -33,7 +32,7 @@ def elu(input: Array | Tensor, alpha: float = 1.0) -> Any:
     return _elu(input, alpha=float(alpha), scale=1.0, rate=1.0)
 
 
-def selu(input: Array | Tensor) -> Any:
+def selu(input: ArrayT) -> ArrayT:
     """ELU with the alpha = 1.6733 and scale = 1.0507 that keep mean 0 and variance 1 through deep nets.
 
     y = scale x where x > 0, else scale alpha (e^x - 1). Backward: gx = scale gy where x > 0, else
@@ -48,7 +47,7 @@ def selu(input: Array | Tensor) -> Any:
     return _selu(input, alpha=_SELU_ALPHA, scale=_SELU_SCALE, rate=1.0)
 
 
-def celu(input: Array | Tensor, alpha: float = 1.0) -> Any:
+def celu(input: ArrayT, alpha: float = 1.0) -> ArrayT:
     """ELU with a continuous derivative: y = x where x > 0, else alpha (e^(x / alpha) - 1).
 
     Backward: gx = gy where x > 0, else e^(x / alpha) gy.
@@ -80,7 +79,7 @@ def _decaying_gradient(xp: Any, gy: Any, x: Any, *, alpha: float, scale: float, 
 _elu, _selu, _celu = (Pointwise(name, _decaying, _decaying_gradient) for name in ("elu", "selu", "celu"))
 
 
-def softplus(input: Array | Tensor, beta: float = 1.0, threshold: float = 20.0) -> Any:
+def softplus(input: ArrayT, beta: float = 1.0, threshold: float = 20.0) -> ArrayT:
     """A smooth ReLU: y = ln(1 + e^(beta x)) / beta, and y = x where beta x > threshold.
 
     Backward: gx = gy / (1 + e^(-beta x)), and gx = gy where beta x > threshold.

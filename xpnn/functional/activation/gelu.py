@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from xpnn.autograd import Tensor, primitive
-from xpnn.backend import ArgumentError, Array, namespace, special
+from xpnn.autograd import primitive
+from xpnn.backend import ArgumentError, ArrayT, namespace, special
 from xpnn.functional.activation.pointwise import Pointwise
 from xpnn.functional.arguments import check_floating
 
 __all__ = ["gelu"]
 
 
-def gelu(input: Array | Tensor, approximate: str = "none") -> Any:
+def gelu(input: ArrayT, approximate: str = "none") -> ArrayT:
     """Weigh each number by the chance that a standard normal variable is smaller: y = x Phi(x).
 
     Backward: gx = gy (Phi(x) + x phi(x)), with the density phi(x) = e^(-x^2 / 2) / sqrt(2 pi).

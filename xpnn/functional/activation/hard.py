@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, Array
+from xpnn.backend import ArgumentError, ArrayT
 from xpnn.functional.activation.pointwise import Pointwise, select
 
 __all__ = ["hardsigmoid", "hardswish", "hardtanh", "relu6"]
 
 
-def hardtanh(input: Array | Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+def hardtanh(input: ArrayT, min_val: float = -1.0, max_val: float = 1.0) -> ArrayT:
     """Cut off what is outside of an interval: y = min(max(x, min_val), max_val).
 
     Backward: gx = gy where min_val < x < max_val, else 0.
@@ -31,7 +30,7 @@ def hardtanh(input: Array | Tensor, min_val: float = -1.0, max_val: float = 1.0)
     return _hardtanh(input, low=float(min_val), high=float(max_val))
 
 
-def relu6(input: Array | Tensor) -> Any:
+def relu6(input: ArrayT) -> ArrayT:
     """`hardtanh` between 0 and 6: a ReLU for few bits.
 
     See: Krizhevsky (2010), "Convolutional deep belief networks on CIFAR-10".
@@ -53,7 +52,7 @@ _hardtanh, _relu6 = (
 )
 
 
-def hardsigmoid(input: Array | Tensor) -> Any:
+def hardsigmoid(input: ArrayT) -> ArrayT:
     """The sigmoid in three straight lines: y = min(max(x / 6 + 1/2, 0), 1).
 
     Backward: gx = gy / 6 where -3 < x < 3, else 0.
@@ -74,7 +73,7 @@ _hardsigmoid = Pointwise(
 )
 
 
-def hardswish(input: Array | Tensor) -> Any:
+def hardswish(input: ArrayT) -> ArrayT:
     """Weigh each number by its hard sigmoid: y = x min(max(x + 3, 0), 6) / 6.
 
     Backward: gx = gy (2 x + 3) / 6 where -3 < x < 3, gy right of it and 0 left of it.

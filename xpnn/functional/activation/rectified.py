@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import Array, ShapeError, namespace
+from xpnn.backend import Array, ArrayT, ShapeError, namespace
 from xpnn.functional.activation.pointwise import Pointwise, mask, select
 from xpnn.functional.arguments import check_floating, check_rank, check_same_dtype, shape_of
 
 __all__ = ["leaky_relu", "prelu", "relu"]
 
 
-def relu(input: Array | Tensor) -> Any:
+def relu(input: ArrayT) -> ArrayT:
     """Cut off what is negative: y = max(x, 0).
 
     Backward: gx = gy where y > 0, else 0.
@@ -33,7 +33,7 @@ _relu = Pointwise(
 )
 
 
-def leaky_relu(input: Array | Tensor, negative_slope: float = 0.01) -> Any:
+def leaky_relu(input: ArrayT, negative_slope: float = 0.01) -> ArrayT:
     """Flatten what is negative: y = x where x > 0, else negative_slope x.
 
     Backward: gx = gy where x > 0, else negative_slope gy.
@@ -59,7 +59,7 @@ _leaky_relu = Pointwise(
 )
 
 
-def prelu(input: Array | Tensor, weight: Array | Tensor) -> Any:
+def prelu(input: ArrayT, weight: Array | Tensor) -> ArrayT:
     """Flatten what is negative by a learned slope: y = x where x > 0, else weight x.
 
     Backward, the second sum over all elements that share a slope:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.autograd import Tensor, ops
-from xpnn.backend import Array
+from xpnn.autograd import ops
+from xpnn.backend import ArrayT
 from xpnn.functional.activation.pointwise import Pointwise, mask
 from xpnn.functional.arguments import check_floating
 
 __all__ = ["logsigmoid", "sigmoid", "silu", "tanh"]
 
 
-def sigmoid(input: Array | Tensor) -> Any:
+def sigmoid(input: ArrayT) -> ArrayT:
     """Squash into (0, 1): y = 1 / (1 + e^-x).
 
     Backward: gx = gy y (1 - y). Exact to rounding, also where y is as small as e^-80.
@@ -37,7 +37,7 @@ def _logistic(xp: Any, x: Any) -> Any:
 _sigmoid = Pointwise("sigmoid", value=_logistic, gradient=lambda xp, gy, y: gy * (y * (1 - y)))
 
 
-def logsigmoid(input: Array | Tensor) -> Any:
+def logsigmoid(input: ArrayT) -> ArrayT:
     """The logarithm of the sigmoid: y = -ln(1 + e^-x).
 
     Backward: gx = gy / (1 + e^x).
@@ -56,7 +56,7 @@ _logsigmoid = Pointwise(
 )
 
 
-def tanh(input: Array | Tensor) -> Any:
+def tanh(input: ArrayT) -> ArrayT:
     """Squash into (-1, 1): y = (e^x - e^-x) / (e^x + e^-x).
 
     Backward: gx = gy (1 - y^2).
@@ -69,7 +69,7 @@ def tanh(input: Array | Tensor) -> Any:
     return ops.tanh(input)
 
 
-def silu(input: Array | Tensor) -> Any:
+def silu(input: ArrayT) -> ArrayT:
     """Weigh each number by its own sigmoid, also called swish: y = x s with s = 1 / (1 + e^-x).
 
     Backward: gx = gy s (1 + x (1 - s)).

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, Array, cheap_to_read, concrete, is_floating, namespace, size_of
+from xpnn.backend import (
+    ArgumentError,
+    Array,
+    ArrayT,
+    cheap_to_read,
+    concrete,
+    is_floating,
+    namespace,
+    size_of,
+)
 from xpnn.functional.activation.sigmoid import sigmoid
 from xpnn.functional.arguments import raw_array
 from xpnn.functional.loss.elementwise import ElementwiseLoss
@@ -16,13 +25,13 @@ _LOWEST_LOG = -100.0  # the loss cuts ln off here, so that a certain but wrong a
 
 
 def binary_cross_entropy_with_logits(
-    input: Array | Tensor,
+    input: ArrayT,
     target: Array | Tensor,
     weight: Array | Tensor | None = None,
     *,
     reduction: str = "mean",
     pos_weight: Array | None = None,
-) -> Any:
+) -> ArrayT:
     """How badly a score predicts yes or no: with p = sigmoid(x),
 
         l = -(pos_weight t ln p + (1 - t) ln(1 - p))
@@ -74,12 +83,12 @@ def _softplus_of_minus(xp: Any, x: Any) -> Any:
 
 
 def binary_cross_entropy(
-    input: Array | Tensor,
+    input: ArrayT,
     target: Array | Tensor,
     weight: Array | Tensor | None = None,
     *,
     reduction: str = "mean",
-) -> Any:
+) -> ArrayT:
     """How badly a probability predicts yes or no: l = -(t ln x + (1 - t) ln(1 - x)).
 
     Logarithms below -100 count as -100. Backward: gx = gl (x - t) / (x (1 - x)),

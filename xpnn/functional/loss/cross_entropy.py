@@ -10,7 +10,7 @@ from math import nan
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import Array, ShapeError, device_of, is_floating, namespace, seen_in_range, size_of
+from xpnn.backend import Array, ArrayT, ShapeError, device_of, is_floating, namespace, seen_in_range, size_of
 from xpnn.functional.activation.softmax import log_softmax, softmax
 from xpnn.functional.arguments import (
     as_indices,
@@ -31,14 +31,14 @@ __all__ = ["cross_entropy", "nll_loss"]
 
 
 def cross_entropy(
-    input: Array | Tensor,
+    input: ArrayT,
     target: Array | Tensor,
     weight: Array | None = None,
     *,
     ignore_index: int = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
-) -> Any:
+) -> ArrayT:
     """How badly scores predict the class: l = -sum_c q_c ln p_c with p = softmax(input).
 
     Backward: gx_c = gl (p_c sum_k q_k - q_c), which for plain labels is softmax - target.
@@ -122,13 +122,13 @@ def _check_scores(input: Any, target: Any, weight: Any, *, reduction: str, label
 
 
 def nll_loss(
-    input: Array | Tensor,
+    input: ArrayT,
     target: Array,
     weight: Array | None = None,
     *,
     ignore_index: int = -100,
     reduction: str = "mean",
-) -> Any:
+) -> ArrayT:
     """The negative log likelihood of the right class: l = -weight[target] input[target].
 
     Backward: gx_c = -weight_c gl where c is the target, else 0.

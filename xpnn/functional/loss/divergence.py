@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn.autograd import Tensor
-from xpnn.backend import Array
+from xpnn.backend import Array, ArrayT
 from xpnn.functional.arguments import REDUCTIONS
 from xpnn.functional.loss.elementwise import ElementwiseLoss
 
@@ -13,8 +13,8 @@ __all__ = ["kl_div"]
 
 
 def kl_div(
-    input: Array | Tensor, target: Array | Tensor, *, reduction: str = "mean", log_target: bool = False
-) -> Any:
+    input: ArrayT, target: Array | Tensor, *, reduction: str = "mean", log_target: bool = False
+) -> ArrayT:
     """The Kullback-Leibler divergence of a distribution from the target: l = t (ln t - x), with x = ln q.
 
     Summed over the elements it is KL(t || q) >= 0. Backward: gx = -gl t, gt = gl (ln t + 1 - x). With

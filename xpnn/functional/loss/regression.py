@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, Array
+from xpnn.backend import ArgumentError, Array, ArrayT
 from xpnn.functional.loss.elementwise import ElementwiseLoss
 
 __all__ = ["huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss"]
 
 
-def mse_loss(input: Array | Tensor, target: Array | Tensor, *, reduction: str = "mean") -> Any:
+def mse_loss(input: ArrayT, target: Array | Tensor, *, reduction: str = "mean") -> ArrayT:
     """Squared error: l = (x - t)^2.
 
     Backward: gx = 2 gl (x - t), gt = -gx.
@@ -40,7 +40,7 @@ _mse_loss = ElementwiseLoss(
 )
 
 
-def l1_loss(input: Array | Tensor, target: Array | Tensor, *, reduction: str = "mean") -> Any:
+def l1_loss(input: ArrayT, target: Array | Tensor, *, reduction: str = "mean") -> ArrayT:
     """Absolute error: l = |x - t|.
 
     Backward: gx = gl sign(x - t), gt = -gx; 0 where x = t.
@@ -66,8 +66,8 @@ _l1_loss = ElementwiseLoss(
 
 
 def huber_loss(
-    input: Array | Tensor, target: Array | Tensor, *, reduction: str = "mean", delta: float = 1.0
-) -> Any:
+    input: ArrayT, target: Array | Tensor, *, reduction: str = "mean", delta: float = 1.0
+) -> ArrayT:
     """Squared error for small errors, absolute error for large ones.
 
     l = (x - t)^2 / 2 where |x - t| < delta, else delta (|x - t| - delta / 2).
@@ -93,8 +93,8 @@ def huber_loss(
 
 
 def smooth_l1_loss(
-    input: Array | Tensor, target: Array | Tensor, *, reduction: str = "mean", beta: float = 1.0
-) -> Any:
+    input: ArrayT, target: Array | Tensor, *, reduction: str = "mean", beta: float = 1.0
+) -> ArrayT:
     """Absolute error, rounded off where it is below beta: `huber_loss` with delta = beta, over beta.
 
     l = (x - t)^2 / (2 beta) where |x - t| < beta, else |x - t| - beta / 2.

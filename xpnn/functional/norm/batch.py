@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import ArgumentError, Array, ShapeError, is_tensor, namespace
+from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, is_tensor, namespace
 from xpnn.functional.activation.pointwise import select
 from xpnn.functional.arguments import check_floating, check_same_dtype, check_shape, raw_array, shape_of
 from xpnn.functional.half import in_float32
@@ -21,7 +21,7 @@ __all__ = ["batch_norm", "batch_norm_with_statistics", "running_statistics"]
 
 
 def batch_norm(
-    input: Array | Tensor,
+    input: ArrayT,
     running_mean: Array | Tensor | None,
     running_var: Array | Tensor | None,
     weight: Array | Tensor | None = None,
@@ -32,7 +32,7 @@ def batch_norm(
     *,
     residual: Array | Tensor | None = None,
     relu: bool = False,
-) -> Any:
+) -> ArrayT:
     """Give every channel the mean `bias` and the standard deviation `weight`, over batch and space.
 
     With the mean m and the variance v of each channel:
@@ -100,14 +100,14 @@ def batch_norm(
 
 
 def batch_norm_with_statistics(
-    input: Array | Tensor,
+    input: ArrayT,
     weight: Array | Tensor | None = None,
     bias: Array | Tensor | None = None,
     eps: float = 1e-5,
     *,
     residual: Array | Tensor | None = None,
     relu: bool = False,
-) -> tuple[Any, Any, Any]:
+) -> tuple[ArrayT, ArrayT, ArrayT]:
     """`batch_norm` in training, as a pure function: (y, mean, variance) of the batch, the variance with 1/N.
 
     Gradients pass through all three results.

@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import ArgumentError, Array, ShapeError, namespace
+from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, namespace
 from xpnn.functional.arguments import check_floating, check_same_dtype, check_shape, shape_of
 from xpnn.functional.half import in_float32
 from xpnn.functional.norm.groups import Groups, normalise, normalise_backward
@@ -15,12 +15,12 @@ __all__ = ["group_norm"]
 
 
 def group_norm(
-    input: Array | Tensor,
+    input: ArrayT,
     num_groups: int,
     weight: Array | Tensor | None = None,
     bias: Array | Tensor | None = None,
     eps: float = 1e-5,
-) -> Any:
+) -> ArrayT:
     """Give every group of channels of every sample mean 0 and variance 1, then scale and shift each channel.
 
     With the mean m and the variance v over the M elements of a group:

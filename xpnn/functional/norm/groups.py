@@ -33,7 +33,7 @@ class Groups(NamedTuple):
         return tuple([1 if axis in self.axes else size for axis, size in enumerate(self.shape)])
 
     @property
-    def count(self) -> int:
+    def elements(self) -> int:
         """The number of elements of a group, or 1 where it has none: what sums are divided by."""
         return max(prod([self.shape[axis] for axis in self.axes]), 1)
 
@@ -60,9 +60,9 @@ def normalise(
     xp = namespace(x)
     z, mean = xp.reshape(x, groups.shape), None
     if centre:
-        mean = _sum(z, groups) / groups.count
+        mean = _sum(z, groups) / groups.elements
         z = z - mean
-    variance = _sum(z * z, groups) / groups.count
+    variance = _sum(z * z, groups) / groups.elements
     scale = 1 / xp.sqrt(variance + eps)
     weights = None if w is None else xp.reshape(w, groups.features)
     if weights is not None and not groups.cut:
@@ -103,13 +103,13 @@ def normalise_backward(
         gh = gy
         if groups.cut:
             gh, total, product = total, _sum(total, groups), _sum(product, groups)
-        slope = product * inverse * inverse * inverse / -groups.count
+        slope = product * inverse * inverse * inverse / -groups.elements
         if gvariance is not None:
-            slope = slope + gvariance * (2 / groups.count)
+            slope = slope + gvariance * (2 / groups.elements)
         gx = gh * scale + z * slope
         if mean is not None:
-            shift = total * inverse / -groups.count
-            gx = gx + (shift if gmean is None else shift + gmean / groups.count)
+            shift = total * inverse / -groups.elements
+            gx = gx + (shift if gmean is None else shift + gmean / groups.elements)
         gx = xp.reshape(gx, x.shape)
     return (
         gx,

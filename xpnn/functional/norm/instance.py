@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, Array, ShapeError, is_tensor, namespace
+from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, is_tensor, namespace
 from xpnn.functional.arguments import check_shape, raw_array, shape_of
 from xpnn.functional.half import in_float32
 from xpnn.functional.norm.batch import batch_norm, running_statistics
@@ -16,7 +15,7 @@ __all__ = ["instance_norm"]
 
 
 def instance_norm(
-    input: Array | Tensor,
+    input: ArrayT,
     running_mean: Array | Tensor | None = None,
     running_var: Array | Tensor | None = None,
     weight: Array | Tensor | None = None,
@@ -24,7 +23,7 @@ def instance_norm(
     use_input_stats: bool = True,
     momentum: float = 0.1,
     eps: float = 1e-5,
-) -> Any:
+) -> ArrayT:
     """Give every channel of every sample mean 0 and variance 1: `group_norm` with a group per channel.
 
     Args:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import Array, ShapeError
+from xpnn.backend import Array, ArrayT, ShapeError
 from xpnn.functional.arguments import check_floating, check_same_dtype, check_shape, shape_of
 from xpnn.functional.half import in_float32
 from xpnn.functional.norm.groups import normalise, normalise_backward, trailing
@@ -15,12 +14,12 @@ __all__ = ["layer_norm"]
 
 
 def layer_norm(
-    input: Array | Tensor,
+    input: ArrayT,
     normalized_shape: int | Sequence[int],
     weight: Array | Tensor | None = None,
     bias: Array | Tensor | None = None,
     eps: float = 1e-5,
-) -> Any:
+) -> ArrayT:
     """Give the features of every sample mean 0 and variance 1, then scale and shift each feature.
 
     With the mean m and the variance v over the N features of a sample:

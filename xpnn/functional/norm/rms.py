@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import Array, ShapeError, namespace
+from xpnn.backend import Array, ArrayT, ShapeError, namespace
 from xpnn.functional.arguments import check_floating, check_same_dtype, check_shape, raw_array, shape_of
 from xpnn.functional.half import in_float32
 from xpnn.functional.norm.groups import normalise, normalise_backward, trailing
@@ -15,11 +14,11 @@ __all__ = ["rms_norm"]
 
 
 def rms_norm(
-    input: Array | Tensor,
+    input: ArrayT,
     normalized_shape: int | Sequence[int],
     weight: Array | Tensor | None = None,
     eps: float | None = None,
-) -> Any:
+) -> ArrayT:
     """Divide the features of every sample by their root mean square, then scale each feature.
 
     With the mean square q over the N features of a sample:
