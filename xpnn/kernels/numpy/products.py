@@ -27,7 +27,7 @@ _UNTHREADED = 200_000
 
 # OpenBLAS for processors with AVX-512 has code for small matrices, up to this, without threads. Where the
 # second one is transposed it is for results of up to 1200 elements and sums of at least 32.
-_SMALL_PRODUCT = 1_000_000
+SMALL_PRODUCT = 1_000_000
 _CORES_WITH_SMALL_PRODUCTS = ("SkylakeX", "Cooperlake", "SapphireRapids")
 
 # Blocks have results of so many elements, fewer where the sums are so long that the product were not small;
@@ -109,7 +109,7 @@ def _is_unthreaded(m: int, k: int, n: int, transposed: bool) -> bool:
     work = m * k * n
     if work < _UNTHREADED:
         return True
-    if work > _SMALL_PRODUCT or m == 1 or n == 1 or openblas_core() not in _CORES_WITH_SMALL_PRODUCTS:
+    if work > SMALL_PRODUCT or m == 1 or n == 1 or openblas_core() not in _CORES_WITH_SMALL_PRODUCTS:
         return False
     return not transposed or (m * n <= 1200 and k >= 32)
 
@@ -211,7 +211,7 @@ def _multiply_blocks(a: np.ndarray, b: np.ndarray, y: np.ndarray, columns: int) 
 
 def _block_elements(k: int) -> int:
     """Of the result of a block's product, with sums of k."""
-    return min(_BLOCK, _SMALL_PRODUCT // max(k, 1))
+    return min(_BLOCK, SMALL_PRODUCT // max(k, 1))
 
 
 def _equal_share(size: int, most: int) -> int:

@@ -12,14 +12,16 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpnn.backend import get_num_threads, kernel
+from xpnn.backend import get_num_threads, kernel, tuning
+from xpnn.backend.threads import single_threaded_blas
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
+from xpnn.kernels.numpy.products import SMALL_PRODUCT, size_class
 
 Result = tuple[np.ndarray, ...]
 State = Any
@@ -29,6 +31,14 @@ _ROWS = 256
 
 # With four threads or more the batch is split, in parts of no less than this many sequences.
 _SEQUENCES = 16
+
+# Multiplications in each thread's product of a step from which threads share out the batch and nothing else,
+# and the least number of sequences for each.
+_WIDE = 2_000_000
+_WIDE_SEQUENCES = 8
+
+# Columns of the blocks that the product of a step is cut into.
+_BLOCK_COLUMNS = range(128, 15, -1)
 
 # How often a step passes over its gates, products aside.
 _PASSES = 6
@@ -58,14 +68,16 @@ def rnn(
     reverse: bool,
 ) -> tuple[np.ndarray, tuple]:
     """The reference's `_rnn`."""
-    v, b = np.ascontiguousarray(w_hh.T), _bias(1, w_ih, b_ih, b_hh)
+    v, b = _step_weights(w_hh.T[None], x.shape[1]), _bias(1, w_ih, b_ih, b_hh)
     states = np.empty((*x.shape[:2], w_hh.shape[1]), dtype=x.dtype)
     zero = np.zeros((), dtype=x.dtype)
 
     def advance(block: Block, h: np.ndarray) -> np.ndarray:
-        of_h = np.empty_like(h)
+        of_h = _zeros(h)
+        product = _as_blocks(of_h[None], v)
         for z in _in_order(reverse, states[block.times, block.part]):
-            z += np.matmul(h, v, out=of_h)
+            np.matmul(h, v, out=product)
+            z += of_h
             h = np.tanh(z, out=z) if nonlinearity == "tanh" else np.maximum(z, zero, out=z)
         return h
 
@@ -78,20 +90,30 @@ def _rnn_backward(
     ghs: np.ndarray, saved: tuple, needs: tuple[bool, ...], *, nonlinearity: str, reverse: bool
 ) -> tuple:
     x, h0, w_ih, w_hh, states = saved
+    w = _step_weights(w_hh[None], x.shape[1])
     gz = 1 - states * states if nonlinearity == "tanh" else (states > 0).astype(x.dtype)  # the slopes as yet
 
     def retreat(block: Block, gh: np.ndarray) -> np.ndarray:
+        product = _as_blocks(gh[None], w)
         for above, step in _in_order(not reverse, ghs[block.times, block.part], gz[block.times, block.part]):
             gh += above
             step *= gh
-            np.matmul(step, w_hh, out=gh)
+            np.matmul(step, w, out=product)
         return gh
 
     def before(block: Block) -> np.ndarray:
         return _before(states, h0, block, reverse)
 
     ends, gx, sums = _backward(
-        x, w_ih, gz[:, :, None], 0, needs[0], lambda part: np.zeros_like(h0[part]), retreat, before, reverse
+        x,
+        w_ih,
+        gz[:, :, None],
+        0,
+        needs[0],
+        lambda part: _zeros(h0[part]),
+        retreat,
+        before,
+        reverse,
     )
     gw_ih, gw_hh, gb = sums
     return gx, np.concatenate(ends), gw_ih, gw_hh, gb, gb
@@ -120,16 +142,18 @@ def lstm(
     """
     half = np.asarray([0.5, 0.5, 0.5, 1.0], dtype=x.dtype)[:, None, None]
     w, v = (_by_gate(m, 4)[_LSTM_ORDER] * half for m in (w_ih, w_hh))
-    v, b = np.ascontiguousarray(v.mT), _bias(4, w_ih, b_ih, b_hh)[_LSTM_ORDER] * half
+    v, b = _step_weights(v.mT, x.shape[1]), _bias(4, w_ih, b_ih, b_hh)[_LSTM_ORDER] * half
     states, cells = (np.empty((*x.shape[:2], h0.shape[1]), dtype=x.dtype) for _ in range(2))
     gates = np.empty((x.shape[0], 4, *h0.shape), dtype=x.dtype)
 
     def advance(block: Block, state: Result) -> Result:
         h, c = state
         of_h, some = np.empty((4, *h.shape), dtype=h.dtype), np.empty_like(h)
+        product = _as_blocks(of_h, v)
         at = block.times, block.part
         for z, new_c, new_h in _in_order(reverse, gates[block.times, :, block.part], cells[at], states[at]):
-            z += np.matmul(h, v, out=of_h)
+            np.matmul(h, v, out=product)
+            z += of_h
             np.tanh(z, out=z)
             _tanh_to_sigmoid(z[:3])
             o, i, f, g = z
@@ -148,9 +172,11 @@ def _lstm_backward(gradients: Result, saved: tuple, needs: tuple[bool, ...], *, 
     ghs, gcs = gradients
     ghs = np.zeros_like(states) if ghs is None else ghs
     gz = np.empty((*x.shape[:2], 4, h0.shape[1]), dtype=x.dtype)
+    w = _step_weights(w_hh[None], x.shape[1])
 
     def retreat(block: Block, state: Result) -> Result:
         gh, gc = state
+        product = _as_blocks(gh[None], w)
         some, at = np.empty_like(gh), (block.times, block.part)
         of_block = gates[block.times, :, block.part]
         factors, c_from_h = _lstm_factors(of_block, cells[at], _before(cells, c0, block, reverse))
@@ -164,11 +190,11 @@ def _lstm_backward(gradients: Result, saved: tuple, needs: tuple[bool, ...], *, 
             np.multiply(factor[1:], gc, out=by_gate[:3])
             np.multiply(factor[0], gh, out=by_gate[3])
             gc *= f
-            np.matmul(step.reshape(len(step), -1), w_hh, out=gh)
+            np.matmul(step.reshape(len(step), -1), w, out=product)
         return gh, gc
 
     ends, gx, sums = _backward(
-        x, w_ih, gz, 0, needs[0], lambda part: (np.zeros_like(h0[part]), np.zeros_like(c0[part])),
+        x, w_ih, gz, 0, needs[0], lambda part: (_zeros(h0[part]), _zeros(c0[part])),
         retreat, lambda block: _before(states, h0, block, reverse), reverse,
     )  # fmt: skip
     gh, gc = (np.concatenate(parts) for parts in zip(*ends))
@@ -210,7 +236,7 @@ def gru(
     """The reference's `_gru`; the gates are kept, (T, 3, N, H), and what the reset gate weighs."""
     half = np.asarray([0.5, 0.5, 1.0], dtype=x.dtype)[:, None, None]
     w, v = (_by_gate(m, 3) * half for m in (w_ih, w_hh))
-    v, b, b_h = np.ascontiguousarray(v.mT), _bias(3, w_ih, b_ih), _bias(3, w_ih, b_hh)
+    v, b, b_h = _step_weights(v.mT, x.shape[1]), _bias(3, w_ih, b_ih), _bias(3, w_ih, b_hh)
     b[:2] += b_h[:2]
     b *= half
     states, olds = (np.empty((*x.shape[:2], h0.shape[1]), dtype=x.dtype) for _ in range(2))
@@ -218,8 +244,9 @@ def gru(
 
     def advance(block: Block, h: np.ndarray) -> np.ndarray:
         of_h, at = np.empty((3, *h.shape), dtype=h.dtype), (block.times, block.part)
+        product = _as_blocks(of_h, v)
         for z, old, new in _in_order(reverse, gates[block.times, :, block.part], olds[at], states[at]):
-            np.matmul(h, v, out=of_h)
+            np.matmul(h, v, out=product)
             sigmoids = z[:2]
             sigmoids += of_h[:2]
             np.tanh(sigmoids, out=sigmoids)
@@ -243,23 +270,26 @@ def _gru_backward(ghs: np.ndarray, saved: tuple, needs: tuple[bool, ...], *, rev
     x, h0, w_ih, w_hh, states, (gates, olds) = saved
     size = h0.shape[1]
     gz = np.empty((*x.shape[:2], 4, size), dtype=x.dtype)
+    w = _step_weights(w_hh[None], x.shape[1])
 
     def before(block: Block) -> np.ndarray:
         return _before(states, h0, block, reverse)
 
     def retreat(block: Block, gh: np.ndarray) -> np.ndarray:
-        product, at = np.empty_like(gh), (block.times, block.part)
+        of_gates, at = np.empty_like(gh), (block.times, block.part)
+        product = _as_blocks(of_gates[None], w)
         of_block = gates[block.times, :, block.part]
         steps = ghs[at], _gru_factors(of_block, olds[at], before(block)), of_block[:, 1], gz[at]
         for above, factor, u, step in _in_order(not reverse, *steps):
             gh += above
             np.multiply(factor, gh, out=step.swapaxes(0, 1))
             gh *= u
-            gh += np.matmul(step.reshape(len(step), -1)[:, size:], w_hh, out=product)
+            np.matmul(step.reshape(len(step), -1)[:, size:], w, out=product)
+            gh += of_gates
         return gh
 
     ends, gx, sums = _backward(
-        x, np.roll(w_ih, size, axis=0), gz, size, needs[0], lambda part: np.zeros_like(h0[part]),
+        x, np.roll(w_ih, size, axis=0), gz, size, needs[0], lambda part: _zeros(h0[part]),
         retreat, before, reverse,
     )  # fmt: skip
     gw_ih, gw_hh, gb = sums
@@ -290,6 +320,47 @@ def _by_gate(w: np.ndarray, gates: int) -> np.ndarray:
     return w.reshape(gates, -1, w.shape[1])
 
 
+def _step_weights(w: np.ndarray, batch: int) -> np.ndarray:
+    """Weights (gates, K, H) by which each step multiplies, in blocks of columns: (gates, blocks, K, columns).
+
+    OpenBLAS has code for small products, which leaves out the copies of the large ones.
+    """
+    gates, inner, size = w.shape
+    rows = -(-batch // _parts(batch, w.size)[0])
+    columns = [c for c in _BLOCK_COLUMNS if size % c == 0 and rows * inner * c <= SMALL_PRODUCT]
+    if rows * inner * size <= SMALL_PRODUCT or not columns or rows < 2:
+        return _in_blocks(w, size)
+    question = size_class("step", (rows, inner, gates * size), "nn", w.dtype)
+    way = tuning.chosen(question) or _choose(question, w, {"whole": size, "blocks": columns[0]}, rows)
+    return _in_blocks(w, size if way == "whole" else columns[0])
+
+
+def _choose(question: str, w: np.ndarray, columns: dict[str, int], rows: int) -> str:
+    """Which blocks of so many columns are multiplied fastest, measured with them."""
+    gates, inner, size = w.shape
+    h, out = (np.zeros(shape, dtype=w.dtype) for shape in ((rows, inner), (gates, rows, size)))
+
+    def multiply(blocks: np.ndarray) -> np.ndarray:
+        with single_threaded_blas():
+            return np.matmul(h, blocks, out=_as_blocks(out, blocks))
+
+    ways = {name: functools.partial(multiply, _in_blocks(w, some)) for name, some in columns.items()}
+    return tuning.choose(question, ways)
+
+
+def _in_blocks(w: np.ndarray, columns: int) -> np.ndarray:
+    return np.ascontiguousarray(w.reshape(*w.shape[:2], -1, columns).swapaxes(1, 2))
+
+
+def _as_blocks(products: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """The view of products (gates, N, H) into which `np.matmul` multiplies by `_step_weights`."""
+    return products.reshape(*products.shape[:2], w.shape[1], w.shape[3]).swapaxes(1, 2)
+
+
+def _zeros(like: np.ndarray) -> np.ndarray:
+    return np.zeros(like.shape, dtype=like.dtype)
+
+
 def _bias(gates: int, w: np.ndarray, *biases: np.ndarray | None) -> np.ndarray:
     """The sum of biases as (gates, 1, H), of those that there are."""
     total = np.zeros(len(w), dtype=w.dtype)
@@ -314,7 +385,8 @@ def _forward(
     reverse: bool,
 ) -> None:
     """Fill `gates`, (T, gates, N, H), with W x + b, and `advance` the state of each part block by block."""
-    _, count, _, size = gates.shape
+    _, count, batch, size = gates.shape
+    parts, helped = _parts(batch, count * size * size)
     bulk, walk = w.size * MULTIPLICATION, count * size * (size * MULTIPLICATION + _PASSES)
 
     def project(blocks: list[Block]) -> None:
@@ -326,17 +398,21 @@ def _forward(
             np.add(by_gate, b, out=gates[block.times, :, block.part])
             block.ready.set()
 
+    def own(blocks: list[Block]) -> int:
+        return len(blocks) - (_helped(blocks, bulk, walk) if helped else 0)
+
     def help_out(blocks: list[Block]) -> None:
-        project(blocks[-_helped(blocks, bulk, walk) :])
+        project(blocks[own(blocks) :])
 
     def run(blocks: list[Block]) -> None:
-        project(blocks[: -_helped(blocks, bulk, walk)])
+        project(blocks[: own(blocks)])
         state = start(blocks[0].part)
         for block in blocks:
             block.ready.wait()
             state = advance(block, state)
 
-    _side_by_side(help_out, run, _blocks(x, reverse), x.shape[0] * x.shape[1] * (bulk + walk))
+    work = len(x) * batch * (bulk + walk)
+    _side_by_side([help_out, run] if helped else [run], _blocks(x, parts, helped, reverse), work)
 
 
 def _backward(
@@ -359,6 +435,7 @@ def _backward(
     Returns: the gradients of the first states, part by part; of x; and of W_ih, W_hh, and the biases.
     """
     columns = gz.shape[2] * gz.shape[3]
+    parts, helped = _parts(x.shape[1], (columns - skipped) * gz.shape[3])
     gx = np.empty(x.shape, dtype=x.dtype) if needs_x else None
     bulk = columns * (x.shape[2] * (1 + needs_x) + gz.shape[3]) * MULTIPLICATION
     walk = columns * (gz.shape[3] * MULTIPLICATION + _PASSES)
@@ -382,29 +459,47 @@ def _backward(
         for block in blocks:
             state = retreat(block, state)
             block.ready.set()
-        return state, pull_back(blocks[_helped(blocks, bulk, walk) :])
+        return state, pull_back(blocks[others(blocks) :])
 
     def help_out(blocks: list[Block]) -> list[np.ndarray]:
-        return pull_back(blocks[: _helped(blocks, bulk, walk)])
+        return pull_back(blocks[: others(blocks)])
 
+    def others(blocks: list[Block]) -> int:
+        return _helped(blocks, bulk, walk) if helped else 0
+
+    work = x.shape[0] * x.shape[1] * (bulk + walk)
     results = _side_by_side(
-        run, help_out, _blocks(x, reverse, backward=True), x.shape[0] * x.shape[1] * (bulk + walk)
+        [run, help_out] if helped else [run], _blocks(x, parts, helped, reverse, backward=True), work
     )
-    walked = results[: len(results) // 2]
-    sums = [several for several in [s for _, s in walked] + results[len(walked) :] if several]
+    walked = results[:parts]
+    sums = [several for several in [s for _, s in walked] + results[parts:] if several]
     return [state for state, _ in walked], gx, [functools.reduce(np.add, arrays) for arrays in zip(*sums)]
 
 
-def _blocks(x: np.ndarray, reverse: bool, backward: bool = False) -> list[list[Block]]:
+def _parts(batch: int, multiplications: int) -> tuple[int, bool]:
+    """Into how many parts the batch is split, and whether each has a thread besides the one that walks.
+
+    It has not where the product of a step alone, of so many multiplications for a sequence, keeps a thread
+    busy for long: then the walk is most of the work, and threads hardly wait for each other's turn.
+    """
+    threads = min(get_num_threads(), batch // _WIDE_SEQUENCES)
+    if threads > 1 and batch // threads * multiplications >= _WIDE:
+        return threads, False
+    return max(min(get_num_threads() // 2, batch // _SEQUENCES), 1), True
+
+
+def _blocks(
+    x: np.ndarray, parts: int, helped: bool, reverse: bool, backward: bool = False
+) -> list[list[Block]]:
     """For each part of the batch its blocks of steps, in the order of the forward or of the backward.
 
-    The steps that are first in the forward are a small block of their own: that thread waits for its
-    products, and in the backward the helper is left with them at the end. It gains a twentieth.
+    With a helper the steps that are first in the forward are a small block of their own: that thread waits
+    for its products, and in the backward the helper is left with them at the end. It gains a twentieth.
     """
     steps, batch, _ = x.shape
-    parts = max(min(get_num_threads() // 2, batch // _SEQUENCES), 1)
     size = max(_ROWS * parts // max(batch, 1), 1)
-    bounds = sorted({0, min(max(size // 4, 1), steps), *range(size, steps, size), steps})
+    first = {min(max(size // 4, 1), steps)} if helped else set()
+    bounds = sorted({0, *first, *range(size, steps, size), steps})
     times = [slice(first, last) for first, last in itertools.pairwise(bounds)]
     if reverse:
         times = [slice(steps - at.stop, steps - at.start) for at in times]
@@ -421,16 +516,13 @@ def _helped(blocks: list[Block], bulk: float, walk: float) -> int:
 
 
 def _side_by_side(
-    first: Callable[[list[Block]], Any],
-    second: Callable[[list[Block]], Any],
-    parts: list[list[Block]],
-    work: float,
+    functions: Sequence[Callable[[list[Block]], Any]], parts: list[list[Block]], work: float
 ) -> list[Any]:
-    """Both functions with the blocks of each part, at the same time or one after the other; the results.
+    """The functions with the blocks of each part, at the same time or one after the other; the results.
 
-    One may wait for a block that the other sets ready. If either fails, nobody waits any more.
+    One may wait for a block that the other sets ready. If one fails, nobody waits any more.
     """
-    calls = [(function, blocks) for function in (first, second) for blocks in parts]
+    calls = [(function, blocks) for function in functions for blocks in parts]
 
     def run(which: slice) -> list[Any]:
         results = []
