@@ -97,7 +97,7 @@ def conv2d(
     >>> conv2d(image, np.ones((1, 1, 2, 2)), stride=1).tolist()
     [[[[8.0, 12.0], [20.0, 24.0]]]]
     """
-    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+    return _conv_nd("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv_transpose2d(
@@ -135,7 +135,7 @@ def conv_transpose2d(
     >>> conv_transpose2d(np.full((1, 1, 1, 2), 3.0), np.ones((1, 1, 1, 2)), stride=(1, 2)).tolist()
     [[[[3.0, 3.0, 3.0, 3.0]]]]
     """
-    return _convolve_transposed(
+    return _conv_transpose_nd(
         "conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation
     )
 
@@ -287,7 +287,7 @@ def _product(sizes: Any) -> int:
 # ---- checks, and from the user's arguments to the primitives' ----
 
 
-def _convolve(
+def _conv_nd(
     subject: str,
     axes: int,
     input: Array,
@@ -308,7 +308,7 @@ def _convolve(
     return _conv(input, weight, bias, stride=stride, padding=pairs, dilation=dilation, groups=groups)
 
 
-def _convolve_transposed(
+def _conv_transpose_nd(
     subject: str,
     axes: int,
     input: Array,

@@ -235,7 +235,7 @@ class _Windows:
         return np.pad(places, (0, -len(places) % _CELLS), constant_values=-1)
 
 
-def _run(
+def _depthwise_passes(
     x: np.ndarray,
     w: np.ndarray | None,
     b: np.ndarray | None,
@@ -315,17 +315,17 @@ def depthwise_convolve(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows
 ) -> None:
     """Write the convolution of each channel of x (N, H, W, C) with w (C, 1, KH, KW), plus b, to y."""
-    _run(x, w, b, y, None, _forwards(windows))
+    _depthwise_passes(x, w, b, y, None, _forwards(windows))
 
 
 def depthwise_fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> None:
     """Write the gradient with respect to x to gx."""
-    _run(gy, _backwards(w), None, gx, None, _upstream(windows))
+    _depthwise_passes(gy, _backwards(w), None, gx, None, _upstream(windows))
 
 
 def depthwise_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
     """The gradient (C, 1, KH, KW) with respect to w."""
-    gw: Any = _run(x, None, None, None, gy, _forwards(windows))
+    gw: Any = _depthwise_passes(x, None, None, None, gy, _forwards(windows))
     return gw
 
 
@@ -333,7 +333,7 @@ def depthwise_gradients(
     x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows
 ) -> np.ndarray:
     """Both in one pass: what the windows over gy see times x is the gradient of the reversed kernel."""
-    gw: Any = _run(gy, _backwards(w), None, gx, x, _upstream(windows))
+    gw: Any = _depthwise_passes(gy, _backwards(w), None, gx, x, _upstream(windows))
     return _backwards(gw)
 
 

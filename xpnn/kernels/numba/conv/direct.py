@@ -109,7 +109,7 @@ def _correlate_chunk(
 
 
 @compiled_function
-def _convolve(
+def _convolve_images(
     x: In4, planes: Integer, geometry: Labels, places: Places, panels: In3, b: In1, y: OutStrided4,
     gy: In4, windows: Places, total: Out3, canvas: Out4,
 ) -> None:  # fmt: skip
@@ -137,7 +137,7 @@ def _convolve(
 
 
 DTYPES = ("float32",)
-FUNCTIONS = (*PACKING, _convolve)
+FUNCTIONS = (*PACKING, _convolve_images)
 
 
 def suits(windows: Windows) -> bool:
@@ -150,26 +150,30 @@ def suits(windows: Windows) -> bool:
     )
 
 
-def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows) -> None:
+def direct_convolve(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows
+) -> None:
     """Write the convolution of x (N, H, W, C) with w (O, C, KH, KW), plus b, to y (N, OH, OW, O)."""
-    _run(x, w, b, y, None, windows)
+    _direct_passes(x, w, b, y, None, windows)
 
 
-def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
-    """The gradient (O, C, KH, KW) of `convolve` with respect to w, from y's gradient gy."""
-    return _run(x, None, None, None, gy, windows)
+def direct_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
+    """The gradient (O, C, KH, KW) of `direct_convolve` with respect to w, from y's gradient gy."""
+    return _direct_passes(x, None, None, None, gy, windows)
 
 
-def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows) -> np.ndarray:
+def direct_gradients(
+    x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows
+) -> np.ndarray:
     """Write the convolution of gy with the reversed w to gx; return the gradient with respect to w.
 
     Args:
         windows: of the convolution that gy is the gradient of. The two passes share the framed images of gy.
     """
-    return _run(gy, reversed_kernel(w), None, gx, x, windows.reversed, backwards=True)
+    return _direct_passes(gy, reversed_kernel(w), None, gx, x, windows.reversed, backwards=True)
 
 
-def _run(
+def _direct_passes(
     x: np.ndarray,
     w: np.ndarray | None,
     b: np.ndarray | None,
@@ -194,7 +198,7 @@ def _run(
     def work(part: slice) -> np.ndarray:
         total = np.zeros(plan.total_shape if gy is not None else (0, 1, 1), dtype=x.dtype)
         canvas = aligned_scratch("framed images", plan.canvas_shape, x.dtype)
-        _convolve(
+        _convolve_images(
             images[part], planes, plan.geometry, plan.places, panels, bias, target[part],
             upstream[part], plan.windows, total, canvas,
         )  # fmt: skip
@@ -211,7 +215,7 @@ def _plan(shape: tuple[int, ...], outputs: int, windows: Windows) -> _Plan:
 
 
 class _Plan:
-    """Where things lie, for `_convolve`."""
+    """Where things lie, for `_convolve_images`."""
 
     def __init__(self, shape: tuple[int, ...], outputs: int, windows: Windows) -> None:
         (height, width), (rows, columns) = windows.kernel_size, windows.out_size

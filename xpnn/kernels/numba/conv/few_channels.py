@@ -101,7 +101,7 @@ def _dot_cells(flat: Any, start: Any, places: Any, above: Any, sums: Any) -> Non
 
 
 @compiled_function
-def _convolve(
+def _convolve_blocks(
     x: In4, w: In2, b: In1, places: Labels, top: Integer, left: Integer, block: Out4, y: Out4
 ) -> None:
     """y[n, o] = b[o] + the sum over each window of w[o] x[n]; the block comes with its frame of zeros."""
@@ -121,7 +121,7 @@ def _convolve(
 
 
 @compiled_function
-def _correlate(
+def _correlate_blocks(
     x: In4, gy: In4, places: Labels, top: Integer, left: Integer, block: Out4, above: Out4, sums: Sums2
 ) -> None:
     """sums[o] += the gradient of w[o]; `above` is a block for gy."""
@@ -137,7 +137,7 @@ def _correlate(
 
 
 DTYPES = ("float32", "float64")
-FUNCTIONS = (_convolve, _correlate)
+FUNCTIONS = (_convolve_blocks, _correlate_blocks)
 
 
 def suits(windows: Windows) -> bool:
@@ -174,7 +174,7 @@ def _convolved(x: np.ndarray, w: np.ndarray, b: np.ndarray, before: Pair, y: np.
 
     def work(part: slice) -> None:
         block = np.zeros(shape, dtype=x.dtype)
-        _convolve(images[part], kernels, b, places, *before, block, y[part])
+        _convolve_blocks(images[part], kernels, b, places, *before, block, y[part])
 
     parallel(work, len(x), y.size * len(places) * MULTIPLICATION, align=_IMAGES)
 
@@ -190,7 +190,7 @@ def few_channels_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> n
     def work(part: slice) -> np.ndarray:
         sums = np.zeros((outputs, len(places)))
         block, above = np.zeros(shape, dtype=x.dtype), np.empty((outputs, *size, _IMAGES), dtype=x.dtype)
-        _correlate(images[part], upstream[part], places, top, left, block, above, sums)
+        _correlate_blocks(images[part], upstream[part], places, top, left, block, above, sums)
         return sums
 
     totals = parallel(work, len(x), gy.size * len(places) * MULTIPLICATION, align=_IMAGES)

@@ -53,8 +53,11 @@ joint_gradients.add(
 
 convolutions.add("compiled banded", _bands_suit, banded_convolve, priority=COMPILED)
 for method in (winograd, small, direct):
-    name, suits = "compiled " + method.__name__.rpartition(".")[2], _compiled(method)
-    convolutions.add(name, suits, method.convolve, priority=COMPILED)
-    input_gradients.add(name, suits, fold_by_remainders, priority=COMPILED)
-    weight_gradients.add(name, suits, method.correlate, priority=COMPILED)
-    joint_gradients.add(name, in_reverse(suits), method.gradients, priority=COMPILED)
+    name, suits = method.__name__.rpartition(".")[2], _compiled(method)
+    convolve, correlate, gradients = (
+        getattr(method, f"{name}_{role}") for role in ("convolve", "correlate", "gradients")
+    )
+    convolutions.add(f"compiled {name}", suits, convolve, priority=COMPILED)
+    input_gradients.add(f"compiled {name}", suits, fold_by_remainders, priority=COMPILED)
+    weight_gradients.add(f"compiled {name}", suits, correlate, priority=COMPILED)
+    joint_gradients.add(f"compiled {name}", in_reverse(suits), gradients, priority=COMPILED)

@@ -33,7 +33,7 @@ from xpnn.kernels.numba.products import MOST_LANES, add_products, copy_numbers, 
 from xpnn.kernels.numpy.conv.layout import Windows, reversed_kernel
 from xpnn.kernels.numpy.parallel import parallel
 
-# Rows of windows longer than this are left to `conv_direct`; fewer images make the blocks of products small.
+# Rows of windows longer than this are left to `direct`; fewer images make the blocks of products small.
 _MOST_WINDOWS = 7
 _LEAST_IMAGES = 8
 _LEAST_OUTPUTS = 64
@@ -52,7 +52,7 @@ def _by_position(x: Strided4, canvas: Out3) -> None:
 
 
 @compiled_function
-def _convolve(
+def _convolve_by_position(
     canvas: In3, count: Integer, w: Strided4, b: In1, places: Places, bounds: Labels, panel: Out2,
     lanes: Integer, y: OutStrided4,
 ) -> None:  # fmt: skip
@@ -85,7 +85,7 @@ def _convolve(
 
 
 @compiled_function
-def _correlate(
+def _correlate_by_position(
     of_outputs: In3, of_channels: In3, first: Integer, places: Places, bounds: Labels, count: Integer,
     lanes: Integer, zeros: In1, total: Out3,
 ) -> None:  # fmt: skip
@@ -108,7 +108,7 @@ def _correlate(
 
 
 DTYPES = ("float32",)
-FUNCTIONS = (*PACKING, _by_position, _convolve, _correlate)
+FUNCTIONS = (*PACKING, _by_position, _convolve_by_position, _correlate_by_position)
 
 
 def suits(windows: Windows) -> bool:
@@ -122,7 +122,9 @@ def suits(windows: Windows) -> bool:
     )
 
 
-def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows) -> None:
+def small_convolve(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows
+) -> None:
     """Write the convolution of x (N, H, W, C) with w (O, C, KH, KW), plus b, to y (N, OH, OW, O)."""
     outputs = len(w)
     width = panel_width(outputs)
@@ -133,24 +135,26 @@ def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, 
         own = slice(part.start * width, part.stop * width)
         panel = aligned_scratch("small panel", (w[0].size, width), x.dtype)
         own_bias = np.ascontiguousarray(bias[own])
-        _convolve(canvas, len(x), w[own], own_bias, places, bounds, panel, lanes(), y[..., own])
+        _convolve_by_position(canvas, len(x), w[own], own_bias, places, bounds, panel, lanes(), y[..., own])
 
     parallel(work, outputs // width, windows.work)
 
 
-def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
-    """The gradient (O, C, KH, KW) of `convolve` with respect to w, from y's gradient gy."""
+def small_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
+    """The gradient (O, C, KH, KW) of `small_convolve` with respect to w, from y's gradient gy."""
     return _correlated(x, gy, windows, backwards=False)
 
 
-def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows) -> np.ndarray:
+def small_gradients(
+    x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows
+) -> np.ndarray:
     """Write the convolution of gy with the reversed w to gx; return the gradient with respect to w.
 
     Args:
         windows: of the convolution that gy is the gradient of.
     """
     windows = windows.reversed
-    convolve(gy, reversed_kernel(w), None, gx, windows)
+    small_convolve(gy, reversed_kernel(w), None, gx, windows)
     return _correlated(gy, x, windows, backwards=True)
 
 
@@ -167,7 +171,9 @@ def _correlated(x: np.ndarray, gy: np.ndarray, windows: Windows, backwards: bool
         for first in range(part.start, part.stop, _OUTPUTS_AT_A_TIME):
             last = min(first + _OUTPUTS_AT_A_TIME, part.stop)
             total = aligned_scratch("small sums", (height * width, last - first, channels), x.dtype)
-            _correlate(of_outputs, of_channels, first, places, bounds, len(x), lanes(), zeros, total)
+            _correlate_by_position(
+                of_outputs, of_channels, first, places, bounds, len(x), lanes(), zeros, total
+            )
             cells = total.reshape(height, width, last - first, channels).transpose(0, 2, 1, 3)
             unpack(cells, gw[first:last])
 

@@ -110,7 +110,7 @@ def _multiply(
 
 
 @inlined
-def _correlate(
+def _correlate_tiles(
     of_outputs: Any, of_channels: Any, count: Any, lanes: Any, nowhere: Any, zeros: Any, adds: Any, total: Any
 ) -> None:
     """total[k] = gy[k]^T x[k] of transformed tiles, for each of the 36 cells; added to it, if `adds` is 1."""
@@ -146,7 +146,7 @@ def _write_row(products: Any, first: Any, columns: Any, bias: Any, edge: Any, y:
 
 
 @compiled_function
-def _convolve(
+def _convolve_tiles(
     x: In4, top: Integer, left: Integer, kernels: In4, lanes: Integer, b: In1, y: OutStrided4, gy: In4,
     total: Out3, turned: Integer, rows: Integer, columns: Integer, nowhere: Places, strip: Out2,
     above: Out2, edge: Out1, tiles: Out3, products: Out3, upstream: Out3,
@@ -178,9 +178,9 @@ def _convolve(
         if total.shape[0]:
             adds = min(start, 1)
             if turned:
-                _correlate(tiles, upstream, count * columns, lanes, nowhere, zeros, adds, total)
+                _correlate_tiles(tiles, upstream, count * columns, lanes, nowhere, zeros, adds, total)
             else:
-                _correlate(upstream, tiles, count * columns, lanes, nowhere, zeros, adds, total)
+                _correlate_tiles(upstream, tiles, count * columns, lanes, nowhere, zeros, adds, total)
         if kernels.shape[0]:
             _multiply(tiles, count * columns, kernels, kernels.shape[3] // lanes, nowhere, zeros, products)
             for s in range(count):
@@ -215,7 +215,7 @@ def _transform_gradients(total: In3, first: Integer, zeros: In1, cells: Out3) ->
 
 
 DTYPES = ("float32",)
-FUNCTIONS = (*PACKING, _convolve, _transform_kernels, _transform_gradients)
+FUNCTIONS = (*PACKING, _convolve_tiles, _transform_kernels, _transform_gradients)
 
 
 def suits(windows: Windows) -> bool:
@@ -231,26 +231,30 @@ def suits(windows: Windows) -> bool:
     )
 
 
-def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows) -> None:
+def winograd_convolve(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows
+) -> None:
     """Write the convolution of x (N, H, W, C) with w (O, C, 3, 3), plus b, to y (N, OH, OW, O)."""
-    _run(x, w, b, y, None, windows)
+    _winograd_passes(x, w, b, y, None, windows)
 
 
-def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
-    """The gradient (O, C, 3, 3) of `convolve` with respect to w, from y's gradient gy."""
-    return _run(x, None, None, None, gy, windows)
+def winograd_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
+    """The gradient (O, C, 3, 3) of `winograd_convolve` with respect to w, from y's gradient gy."""
+    return _winograd_passes(x, None, None, None, gy, windows)
 
 
-def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows) -> np.ndarray:
+def winograd_gradients(
+    x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows
+) -> np.ndarray:
     """Write the convolution of gy with the reversed w to gx; return the gradient with respect to w.
 
     Args:
         windows: of the convolution that gy is the gradient of. Both passes share its transformed tiles.
     """
-    return _run(gy, reversed_kernel(w), None, gx, x, windows.reversed, backwards=True)
+    return _winograd_passes(gy, reversed_kernel(w), None, gx, x, windows.reversed, backwards=True)
 
 
-def _run(
+def _winograd_passes(
     x: np.ndarray,
     w: np.ndarray | None,
     b: np.ndarray | None,
@@ -317,7 +321,7 @@ def _convolve_part(
     windows: Windows,
     backwards: bool,
 ) -> np.ndarray:
-    """`_convolve` of some images or outputs, with memory for what is between; its sums."""
+    """`_convolve_tiles` of some images or outputs, with memory for what is between; its sums."""
     channels, outputs = x.shape[3], gy.shape[3]
     rows, columns = (-(-cells // 4) for cells in windows.out_size)
     strip_bytes = 36 * columns * max(channels, outputs) * x.itemsize
@@ -330,7 +334,7 @@ def _convolve_part(
     # with a row too many, so that the 36 cells don't meet in one place of the caches
     total = aligned_empty((36 if correlates else 0, sums[0] + 1, sums[1]), x.dtype)
     total[:, sums[0]] = 0
-    _convolve(
+    _convolve_tiles(
         x, *corner, kernels, lanes(), np.ascontiguousarray(b), y, gy, total, backwards, rows, columns,
         NOWHERE,
         aligned_scratch("winograd strip", (6, width * channels), x.dtype),
@@ -347,7 +351,7 @@ _NO_KERNELS = np.empty((0, 36, 1, 1), dtype=np.float32)
 
 
 def _kernels(w: np.ndarray) -> np.ndarray:
-    """The kernel as `_convolve` takes it."""
+    """The kernel as `_convolve_tiles` takes it."""
     width = panel_width(len(w))
     # with a row too many, so that the 36 cells of a channel don't meet in one place of the first-level cache
     kernels = np.empty((len(w) // width, 36, w.shape[1] + 1, width), dtype=w.dtype)

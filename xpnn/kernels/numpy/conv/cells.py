@@ -59,7 +59,7 @@ def cells_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarr
     gw = _empty_cells(x, gy, windows)
 
     def make_outputs(outputs: slice) -> None:
-        _correlate(x, gy[..., outputs], gw[outputs], windows)
+        _correlate_outputs(x, gy[..., outputs], gw[outputs], windows)
 
     parallel(make_outputs, len(gw), windows.work)
     return gw.transpose(0, 3, 1, 2)
@@ -77,7 +77,7 @@ def cells_gradients(
     def work(outputs: slice) -> None:
         first, last = (i * w.shape[1] // len(w) for i in (outputs.start, outputs.stop))
         _fold(gy, w[:, first:last], gx[..., first:last], windows)
-        _correlate(x, gy[..., outputs], gw[outputs], windows)
+        _correlate_outputs(x, gy[..., outputs], gw[outputs], windows)
 
     parallel(work, len(w), 2 * windows.work)
     return gw.transpose(0, 3, 1, 2)
@@ -90,7 +90,7 @@ def _fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> No
         gx[seen] += (_matrix(gy[some]) @ kernel[:, u, v]).reshape(gx[seen].shape)
 
 
-def _correlate(x: np.ndarray, gy: np.ndarray, gw: np.ndarray, windows: Windows) -> None:
+def _correlate_outputs(x: np.ndarray, gy: np.ndarray, gw: np.ndarray, windows: Windows) -> None:
     cells = list(_seen(windows))
     if len(cells) < math.prod(windows.kernel_size):
         gw[...] = 0

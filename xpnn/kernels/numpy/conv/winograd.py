@@ -59,7 +59,9 @@ _PART_OF_KERNEL = 4
 _CHANNELS_IN_SUM = 64
 
 
-def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows) -> None:
+def winograd_convolve(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows
+) -> None:
     """Write the convolution of x (N, H, W, C) with w (O, C, 3, 3), plus b, to y (N, OH, OW, O)."""
     kernels = _transform_kernels(w)
 
@@ -73,8 +75,8 @@ def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, 
     parallel(work, len(x), _work(x, y))
 
 
-def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
-    """The gradient (O, C, 3, 3) of `convolve` with respect to w, from y's gradient gy."""
+def winograd_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
+    """The gradient (O, C, 3, 3) of `winograd_convolve` with respect to w, from y's gradient gy."""
 
     def work(images: slice) -> np.ndarray:
         total: Any = None
@@ -86,7 +88,9 @@ def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
     return _transform_back(total_of(parallel(work, len(x), _work(x, gy))))
 
 
-def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows) -> np.ndarray:
+def winograd_gradients(
+    x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows
+) -> np.ndarray:
     """Write the convolution of gy with the reversed w to gx; return the gradient with respect to w.
 
     Args:

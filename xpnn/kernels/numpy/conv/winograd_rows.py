@@ -31,7 +31,9 @@ _LEAST_CHANNELS, _MANY_CHANNELS = 8, 32
 _CHUNK_BYTES = 1024 * 1024
 
 
-def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows) -> None:
+def winograd_rows_convolve(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows
+) -> None:
     """Write the convolution of x (N, H, W, C) with w (O, C, 3, KW), plus b, to y (N, OH, OW, O)."""
     kernels = _transform_kernels(w)
 
@@ -42,8 +44,8 @@ def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, 
     parallel(work, len(x), _work(windows))
 
 
-def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
-    """The gradient (O, C, 3, KW) of `convolve` with respect to w, from y's gradient gy."""
+def winograd_rows_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
+    """The gradient (O, C, 3, KW) of `winograd_rows_convolve` with respect to w, from y's gradient gy."""
 
     def work(images: slice) -> np.ndarray:
         total = _zeros(x, gy, windows)
@@ -54,7 +56,9 @@ def correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
     return _transform_back(total_of(parallel(work, len(x), _work(windows))), windows)
 
 
-def gradients(x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows) -> np.ndarray:
+def winograd_rows_gradients(
+    x: np.ndarray, w: np.ndarray, gy: np.ndarray, gx: np.ndarray, windows: Windows
+) -> np.ndarray:
     """Write the convolution of gy with the reversed w to gx; return the gradient with respect to w.
 
     Args:
