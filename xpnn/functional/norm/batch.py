@@ -12,7 +12,14 @@ from typing import Any
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, is_tensor, namespace
 from xpnn.functional.activation.pointwise import select
-from xpnn.functional.arguments import check_floating, check_same_dtype, check_shape, raw_array, shape_of
+from xpnn.functional.arguments import (
+    check_floating,
+    check_same_dtype,
+    check_shape,
+    once_per_signature,
+    raw_array,
+    shape_of,
+)
 from xpnn.functional.half import in_float32
 from xpnn.functional.norm.group import flat_channels
 from xpnn.functional.norm.groups import Groups, normalise, normalise_backward
@@ -250,6 +257,7 @@ def _count(x: Any) -> int:
     return prod(x.shape[:1]) * prod(x.shape[2:])
 
 
+@once_per_signature
 def _check_channels(
     x: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, residual: Any
 ) -> None:

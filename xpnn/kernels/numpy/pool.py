@@ -7,6 +7,7 @@ So all orders of memory are one algorithm, and results have their input's.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -198,6 +199,7 @@ def _windows(out_size: Sizes, kernel_size: Sizes, stride: Sizes, dilation: Sizes
         yield (slice(None), *slices)
 
 
+@functools.lru_cache(maxsize=1024)
 def _is_tiled(
     size: Sizes, out_size: Sizes, kernel_size: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
 ) -> bool:
@@ -315,13 +317,14 @@ class _Order:
             return lies.reshape(array.shape[0] * array.shape[1], height, *space, 1)
         if self._rows:
             return lies.reshape(self._rows, height // self._rows, *space, -1)
-        return np.moveaxis(lies.reshape(height, *space, self._pieces, -1), -2, 0)
+        parts = lies.reshape(height, *space, self._pieces, -1)
+        return parts.transpose(-2, *range(parts.ndim - 2), -1)
 
     def empty(self, size: Sizes) -> tuple[np.ndarray, np.ndarray]:
         """A new array (N, C, *size) in that order, not filled, and its `cells`."""
         shape = (*self.shape, *size)
         lies = np.empty([shape[axis] for axis in self._axes], dtype=self.dtype)
-        array = lies.transpose(np.argsort(self._axes))
+        array = lies.transpose(sorted(range(len(shape)), key=self._axes.__getitem__))
         return array, self.cells(array)
 
 

@@ -8,7 +8,7 @@ kernel columns times channels. As rows of a matrix may not overlap in the BLAS, 
 around the images, and a pass takes few calls of NumPy, between which threads would wait.
 
 It is for few channels, where `winograd`'s transforms along the width cost as much as they spare. 16 channels
-of 32x32, forward and backward on two threads: 0.63 of the time of `conv_rows`, 0.8 of that of `winograd`; 24
+of 32x32, forward and backward on two threads: 0.63 of the time of `rows`, 0.8 of that of `winograd`; 24
 channels: 0.57 and 0.85. The rounding error is two to three times that of the plain sum.
 """
 
