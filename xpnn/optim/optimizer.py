@@ -16,6 +16,7 @@ from xpnn.autograd import Tensor, enable_grad
 from xpnn.backend import (
     ArgumentError,
     Array,
+    Backend,
     CheckpointError,
     DTypeError,
     ShapeError,
@@ -157,13 +158,17 @@ class Optimizer:
                 loss = closure()
         for index, group in enumerate(self.param_groups):
             tensors = group["params"]
+            if not tensors:
+                continue
+            backend = backend_of(tensors[0].array)
             grads = self._gradients(group)
-            done = self._update_together(index, group, grads)
+            done = self._update_together(index, group, grads, backend)
             if len(done) < len(grads):
                 for i, (name, param, grad) in enumerate(zip(group["param_names"], tensors, grads)):
                     if grad is not None and i not in done:
                         self._update(name, param, grad, group)
-            self._compute_now(group)
+            if backend.end_of_step is not None:
+                self._compute_now(group, backend.end_of_step)
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -268,12 +273,13 @@ class Optimizer:
 
     # -- helpers
 
-    def _update_together(self, index: int, group: Group, grads: list[Array | None]) -> Collection[int]:
+    def _update_together(
+        self, index: int, group: Group, grads: list[Array | None], backend: Backend
+    ) -> Collection[int]:
         """Have the backend update what it can of a group; returns the positions of what it took."""
         formula: Any = self.update
         names, tensors = group["param_names"], group["params"]
-        is_elementwise = tensors and getattr(formula, "is_elementwise", False)
-        kind = find_updater(backend_of(tensors[0].array)) if is_elementwise else None
+        kind = find_updater(backend) if getattr(formula, "is_elementwise", False) else None
         if kind is None:
             return ()
         if type(self._updaters.get(index)) is not kind:
@@ -306,13 +312,10 @@ class Optimizer:
         param.array = data
         self.state[name] = state
 
-    def _compute_now(self, group: Group) -> None:
+    def _compute_now(self, group: Group, compute: Callable[[list[Array]], None]) -> None:
         """Have a lazy library compute the new parameters and slots (see `Backend.end_of_step`)."""
-        tensors = group["params"]
-        compute = backend_of(tensors[0].array).end_of_step if tensors else None
-        if compute is not None:
-            slots = [self.state.get(name, _NOTHING).values() for name in group["param_names"]]
-            compute([*(tensor.array for tensor in tensors), *itertools.chain(*slots)])
+        slots = [self.state.get(name, _NOTHING).values() for name in group["param_names"]]
+        compute([*(tensor.array for tensor in group["params"]), *itertools.chain(*slots)])
 
     def _state_beside(self, name: str, param: Array, group: Group) -> State:
         """The slots of a parameter, made or moved so that they are where it is."""

@@ -69,21 +69,59 @@ class Bundles:
 
     def __init__(self) -> None:
         self._bundles: list[_Bundle] = []
+        self._taken: set[int] = set()  # the positions of all that is in bundles
+        # Where that is the whole group: its slots, and all views, those of the parameters first, and then of
+        # one slot after the other. After the views their memories; and the holders of them all.
+        self._slots: tuple[str, ...] = ()
+        self._views = 0
+        self._arrays: list[np.ndarray] = []
+        self._holders = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Bundles, ()  # a copy would be of the arrays, and they no views of one memory any more
 
     def update(self, step: GroupStep) -> set[int]:
         """Update all parameters that are in float32 or float64."""
+        if not self._is_as_before(step):
+            self._settle(step)
+        pieces = [piece for bundle in self._bundles for piece in bundle.pieces(step)]
+        _work_on(pieces, step)
+        return self._taken
+
+    def _is_as_before(self, step: GroupStep) -> bool:
+        """Whether all arrays are where the last step put them, and nobody else holds one.
+
+        So it is in nearly all steps. Bundle by bundle a small network's arithmetic would be done as soon.
+        """
+        if not self._views or step.slots != self._slots:
+            return False
+        arrays = [tensor.array for tensor in step.tensors]
+        for slot in self._slots:
+            if slot != "step":
+                arrays += [state.get(slot) for state in step.states]
+            elif not all("step" in state for state in step.states):
+                return False
+        if len(arrays) != self._views or not all(map(operator.is_, arrays, self._arrays)):
+            return False
+        return sole_owner(self._arrays, self._holders)
+
+    def _settle(self, step: GroupStep) -> None:
+        """Put all parameters that have a gradient into bundles, in memory that is our own."""
+        self._views, self._arrays = 0, []
         columns: Columns = {_PARAM: [tensor.array for tensor in step.tensors]}
         columns |= {slot: [s.get(slot) for s in step.states] for slot in step.slots if slot != "step"}
         self._bundles = [bundle for bundle in self._bundles if bundle.is_current(step, columns)]
-        taken = {i for bundle in self._bundles for i in bundle.positions}
-        if len(taken) < len(step.tensors):
-            taken.update(self._bundle_others(step, columns, taken))
-        pieces = [piece for bundle in self._bundles for piece in bundle.pieces(step, columns)]
-        _work_on(pieces, step, passes=4 * len(columns) - 2)
-        return taken
+        self._taken = {i for bundle in self._bundles for i in bundle.positions}
+        if len(self._taken) < len(step.tensors):
+            self._taken.update(self._bundle_others(step, columns, self._taken))
+        for bundle in self._bundles:
+            bundle.own(step, columns)
+        if len(self._taken) == len(step.tensors):
+            flats = [flat for bundle in self._bundles for flat in bundle.flats.values()]
+            self._slots, views = step.slots, [*itertools.chain(*columns.values())]
+            self._views, self._arrays = len(views), [*views, *(flat.memory for flat in flats)]
+            # Holders of a view are the Tensor or the state, the flat, and who compares it.
+            self._holders = 3 * len(views) + sum(flat.holders for flat in flats)
 
     def _bundle_others(self, step: GroupStep, columns: Columns, taken: set[int]) -> list[int]:
         """Put parameters that have a gradient and are in no bundle into new ones; returns their positions."""
@@ -115,10 +153,14 @@ class _Flat:
         self._order, self._shapes = order, [array.shape for array in arrays]
         self._divide(np.concatenate(arrays, axis=None))
 
+    @property
+    def holders(self) -> int:
+        """Of the memory: this object, and the arrays that show parts of it."""
+        return 1 + len(self.views) + len(self.pieces)
+
     def own(self, holders: int) -> bool:
-        """Copy the memory if others than `holders` hold it or a view of it; whether there are new views."""
-        ours = 1 + len(self.views) + len(self.pieces)
-        if sole_owner(self.views, holders) and sole_owner((self.memory,), ours):
+        """Copy the memory if others than `holders` hold it or a view; whether there are new views."""
+        if sole_owner(self.views, holders * len(self.views)) and sole_owner((self.memory,), self.holders):
             return False
         self._divide(self.memory.copy())
         return True
@@ -164,15 +206,17 @@ class _Bundle:
                 return False
         return "step" not in step.slots or all("step" in step.states[i] for i in self.positions)
 
-    def pieces(self, step: GroupStep, columns: Columns) -> list[Piece]:
-        """What there is to update, in memory that is our own."""
-        runs = self._runs(step)
+    def own(self, step: GroupStep, columns: Columns) -> None:
+        """See that nobody else holds what is to be updated."""
         # Holders of a view are the column, and the Tensor or the state.
-        moved = [flat.own(holders=2) for flat in self.flats.values()] if runs else []
+        moved = [flat.own(holders=2) for flat in self.flats.values()] if self._runs(step) else []
         if any(moved):
             self._place(step, columns)
+
+    def pieces(self, step: GroupStep) -> list[Piece]:
+        """What there is to update."""
         pieces: list[Piece] = []
-        for first, last, count in runs:
+        for first, last, count in self._runs(step):
             members, given, grads = self.positions, self.whole, step.grads
             if last - first < len(members):
                 members, part = members[first:last], slice(self.bounds[first], self.bounds[last])
@@ -227,7 +271,7 @@ def _cut(memory: np.ndarray) -> list[np.ndarray]:
     return [memory[first:last] for first, last in itertools.pairwise(bounds)]
 
 
-def _work_on(pieces: list[Piece], step: GroupStep, passes: int) -> None:
+def _work_on(pieces: list[Piece], step: GroupStep) -> None:
     """Update all pieces; each thread takes the next one when it is done with one."""
     functions: dict[np.dtype, FusedUpdate] = {}
     elements = 0
@@ -246,6 +290,7 @@ def _work_on(pieces: list[Piece], step: GroupStep, passes: int) -> None:
             param = arrays[_PARAM]
             functions[param.dtype](param, grad, arrays, step.options)
 
+    passes = 2 + 4 * (len(step.slots) - ("step" in step.slots))
     if passes * elements < _WORTHWHILE:
         work(slice(1))
     else:

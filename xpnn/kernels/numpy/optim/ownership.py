@@ -17,7 +17,7 @@ _COUNTED = sys.implementation.name == "cpython"
 
 
 def sole_owner(arrays: Sequence[np.ndarray], holders: int) -> bool:
-    """Whether nobody holds any of the arrays but the sequence `arrays` itself and `holders` others.
+    """Whether nobody holds any of the arrays but the sequence `arrays` itself and `holders` others in all.
 
     Views count as holders of the array whose memory they show, as they keep a reference to it. So memory of
     its own (`flags.owndata`) may be written in place if this is true of it; memory that we show through
@@ -30,7 +30,8 @@ def sole_owner(arrays: Sequence[np.ndarray], holders: int) -> bool:
     them needs a lock, as it does in every library.
 
     Args:
-        holders: the references that the caller knows of, without the one in `arrays`.
+        holders: the references that the caller knows of, to all arrays together, without those in `arrays`.
+            As none of them is missing, their sum tells whether an array has more.
 
     >>> array = np.zeros(3)
     >>> sole_owner([array], holders=1)
@@ -41,9 +42,8 @@ def sole_owner(arrays: Sequence[np.ndarray], holders: int) -> bool:
     """
     if not _COUNTED:
         return False
-    return max(map(sys.getrefcount, arrays)) <= holders + _IN_SEQUENCE and not any(
-        map(weakref.getweakrefcount, arrays)
-    )
+    counted = sum(map(sys.getrefcount, arrays))
+    return counted <= holders + len(arrays) * _IN_SEQUENCE and not any(map(weakref.getweakrefcount, arrays))
 
 
 # What the same line counts for an array that nothing but the sequence holds.
