@@ -203,7 +203,7 @@ def size_of(shape: tuple[int, ...]) -> int:
     return math.prod(shape)
 
 
-# Integers that Python looks through faster than NumPy: 8 in 0.4 us, not 1.6.
+# Integers that Python looks through faster than NumPy.
 _FEW = 32
 
 _ACCELERATORS = ("cuda", "gpu", "rocm", "tpu", "mps", "xpu", "metal")

@@ -1,7 +1,7 @@
 """From an array to its library: `namespace`, cached by the array's type.
 
-Asking `array_api_compat.array_namespace` costs 1 to 3 us, a dictionary keyed by type 0.06 us, and every
-primitive asks once per call.
+Every primitive asks once a call, and a dictionary keyed by type answers in a small part of the time of
+`array_api_compat.array_namespace`.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class DataLoader:
             and `drop_last`.
         num_workers: threads that load batches ahead of the loop, in order (NumPy and Pillow let them run
             side by side); 0 loads in the loop itself. None is 1, and 0 for datasets of arrays, whose
-            batches cost less than their way from thread to thread (30 against 60 us).
+            batches cost less than their way from thread to thread.
         collate_fn: makes a batch from a list of samples, instead of `default_collate`.
         pin_memory: accepted as PyTorch writes it; without effect, batches arrive on the device anyway.
         drop_last: leave out a last batch that is smaller than the others.

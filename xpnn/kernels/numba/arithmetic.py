@@ -1,6 +1,6 @@
 """Elementary functions of float32 that a loop can compute for many numbers at once.
 
-The C library's take one number at a time and ten times as long. These are polynomials without branches. Their
+The C library's take one number at a time. These are polynomials without branches. Their
 errors are given in units of 6e-8, the resolution of float32, relative to the result.
 """
 

@@ -1,8 +1,4 @@
-"""Dropout: the stream's words in registers from the first round to the comparison, the mask written once.
-
-A mask of 4.2 million elements takes 1.3 ms on one thread, in plain NumPy 13; with both products 4.0, 17, and
-in PyTorch 22.
-"""
+"""Dropout: the stream's words in registers from the first round to the comparison, the mask written once."""
 
 from __future__ import annotations
 

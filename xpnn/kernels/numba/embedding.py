@@ -1,8 +1,4 @@
-"""The gradient of an embedding: each row is added where it was looked up, each thread its own features.
-
-8192 places and 5000 rows of 128 features, in float32, take 0.14 ms on one thread, in plain NumPy 0.80, in
-PyTorch 0.48.
-"""
+"""The gradient of an embedding: each row is added where it was looked up, each thread its own features."""
 
 from __future__ import annotations
 

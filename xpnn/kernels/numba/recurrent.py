@@ -2,9 +2,6 @@
 
 A thread asks for Python's lock before the first step and after the last. Gates i, f, g, o lie next to each
 other, as in the weights. Units come in sixteens, which fill vectors; NumPy's kernel serves other numbers.
-
-64 steps of 32 sequences, 32 features and 128 units, forward and backward on two threads: 4.2 ms; with a call
-for each product and each step's gates 6.1, in PyTorch 5.5.
 """
 
 from __future__ import annotations

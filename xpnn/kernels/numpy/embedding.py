@@ -14,7 +14,6 @@ def _are_many(values: np.ndarray, indices: np.ndarray, *, rows: int) -> bool:
     return indices.size >= _MANY and values.shape[-1] > 0
 
 
-# For 8192 places and 5000 rows of 128 features: 0.8 ms; with `add.reduceat` 3.9, with `add.at` 6.7.
 @kernel("numpy", "sum_into_rows", when=_are_many)
 def sum_into_rows(values: np.ndarray, indices: np.ndarray, *, rows: int) -> tuple[np.ndarray, tuple]:
     """The reference's `_sum_into_rows`.

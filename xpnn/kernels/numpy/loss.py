@@ -14,7 +14,7 @@ from xpnn.kernels.numpy.activation.softmax import EXPONENTIAL, below_largest
 from xpnn.kernels.numpy.chunks import by_rows
 from xpnn.kernels.numpy.constants import even_shares, ones, row_starts
 
-# Losses whose mean is a product with numbers that are kept: of 8 in 0.4 us, as a sum and a quotient 1.2.
+# Losses whose mean is a product with numbers that are kept, rather than a sum and a quotient.
 _FEW = 4096
 
 Loss = tuple[Any, tuple]
@@ -35,8 +35,6 @@ def _plain_labels(
     return plain and x.ndim == 2 and target.ndim == 1 and x.size > 0
 
 
-# Of 128 samples of 10 classes: forward 12 us, backward 6; the reference 25 and 29. Of 256 samples of 10,000
-# classes, on one thread: 1.5 ms and 0.2; the reference 1.6 and 3.8.
 @kernel("numpy", "cross_entropy", when=_plain_labels)
 def cross_entropy(
     x: np.ndarray, target: np.ndarray, weight: None, kept: None, *, reduction: str, **options: Any

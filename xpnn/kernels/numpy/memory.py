@@ -1,7 +1,7 @@
 """Memory for NumPy's arrays: pages that are kept, scratch arrays that are used again.
 
-The operating system hands out fresh pages zeroed, one fault for each 4 KB: filling a new array of 8 MB takes
-three times as long as filling one whose pages are there.
+The operating system hands out fresh pages zeroed, one fault for each 4 KB: filling a new array takes several
+times as long as filling one whose pages are there.
 """
 
 from __future__ import annotations

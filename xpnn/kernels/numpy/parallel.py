@@ -1,6 +1,6 @@
 """Threads over the parts of a batch.
 
-Two threads of Python on half of a batch each do what is bound by memory 1.7 to 2 times as fast, as NumPy
+Two threads of Python on half of a batch each do what is bound by memory nearly twice as fast, as NumPy
 releases Python's global lock in its loops. A waiting thread starts some ten microseconds after it is called,
 so that it pays from about a million elements, and so that the calling thread does a little more than others.
 """

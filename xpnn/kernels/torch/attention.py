@@ -1,7 +1,5 @@
 """Attention by PyTorch's own tiled routine for the CPU, which never holds all scores at once.
 
-With 16 sequences of 128 steps and 4 heads of 32 features forward and backward take 0.66 of the time.
-
 See: Dao, Fu, Ermon, Rudra & Ré (2022), "FlashAttention: fast and memory-efficient exact attention with
 IO-awareness".
 """

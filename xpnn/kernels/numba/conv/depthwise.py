@@ -8,9 +8,6 @@ their gradients, stay in registers.
 The input gradient is such a convolution too: with the reversed kernel, of the upstream gradient with zeros
 between its cells where the windows were strides apart. What its windows see times the input itself is the
 gradient of the kernel, so that one frame serves both.
-
-16 images of 64 channels, 56x56, 3x3 kernels, in float32, forward and backward on two threads, take 2.6 ms,
-in plain NumPy 8.2, in PyTorch 2.5.
 """
 
 from __future__ import annotations
@@ -44,7 +41,7 @@ _CELLS = 9
 # Bytes of a framed band.
 _BAND_BYTES = 256 * 1024
 
-# Results from so many bytes on are written past the cache: with their alignment 0.75 to 0.93 of the time.
+# Results from so many bytes on are written past the cache.
 _LARGE_BYTES = 8 * 1024 * 1024
 
 # What a multiplication counts for, in the unit of `parallel`.

@@ -1,8 +1,4 @@
-"""Layer norm, row by row: a row is read from memory once, forward and backward.
-
-2048 rows of 128 in float32 take 0.04 + 0.07 ms forward and backward on one thread, in plain NumPy 0.17 +
-0.30, in PyTorch 0.12 + 0.09.
-"""
+"""Layer norm, row by row: a row is read from memory once, forward and backward."""
 
 from __future__ import annotations
 

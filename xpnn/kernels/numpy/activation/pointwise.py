@@ -271,7 +271,6 @@ def _select(out: np.ndarray, condition: np.ndarray, x: np.ndarray) -> np.ndarray
     return out
 
 
-# 0.1 and 0.2; the reference 0.17 and 0.2. Of 1024 elements: 0.8 us and 0.9; the reference 2.2 and 2.0.
 @kernel("numpy", "relu")
 def relu(x: np.ndarray) -> Result:
     """The reference's `_relu`; `clip` needs no array of zeros, and is as fast as `maximum` with one."""

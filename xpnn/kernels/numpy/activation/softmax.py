@@ -1,6 +1,6 @@
 """Softmax and its logarithm along the last axis in NumPy: rows in pieces that stay in the cache.
 
-Sums of rows are products, with ones or of two arrays with each other: three times as fast as `sum`.
+Sums of rows are products, with ones or of two arrays with each other, which are faster than `sum`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ def _along_rows(x: np.ndarray, *, axis: int) -> bool:
     return axis == x.ndim - 1 and x.size >= _WORTHWHILE
 
 
-# Of 2048 rows of 128, on one thread: 0.21 ms forward and 0.10 backward; the reference 0.38 and 0.17.
 @kernel("numpy", "softmax", when=_along_rows)
 def softmax(x: np.ndarray, *, axis: int) -> tuple[np.ndarray, tuple]:
     """The reference's `_softmax`."""
@@ -95,7 +94,7 @@ def _log_softmax_backward(
 def below_largest(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
     """Each row minus its largest element, so that no exponential overflows.
 
-    NumPy finds the place of the largest four times as fast as its value: 17 us for 1024 rows of 128, not 68.
+    NumPy finds the place of the largest faster than its value.
     """
     largest = rows.take(row_starts(*rows.shape) + rows.argmax(axis=1))
     return np.subtract(rows, largest[:, None], out=out)

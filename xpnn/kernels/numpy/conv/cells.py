@@ -70,7 +70,7 @@ def cells_gradients(
 ) -> np.ndarray:
     """Both gradients of `cells_convolve`: that with respect to x is written to gx, that to w returned.
 
-    Threads are called once for the two: 0.95 of the time.
+    Threads are called once for the two.
     """
     gw = _empty_cells(x, gy, windows)
 

@@ -145,7 +145,7 @@ def _in_order(gw: np.ndarray) -> np.ndarray:
 def sum_over_windows(gy: np.ndarray) -> np.ndarray:
     """The gradient (O,) of the bias.
 
-    Products with ones: 0.05 of the time of `gy.sum`. Short rows of channels are joined to longer ones.
+    Products with ones, which are far faster than `gy.sum`. Short rows of channels are joined to longer ones.
     """
     n, outputs, height, width = gy.shape
     flat = channels_last(gy)

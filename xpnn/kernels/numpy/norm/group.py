@@ -28,8 +28,6 @@ def _has_long_rows(x: np.ndarray, w: Vector, b: Vector, *, groups: int, eps: flo
     return x.size > 0 and math.prod(x.shape[2:]) >= _SHORTEST
 
 
-# Of 32 images of 64 channels in 8 groups, 32x32, on one thread: 1.0 ms forward, 1.5 backward; the reference
-# 1.7 and 4.7.
 @kernel("numpy", "group_norm", when=_has_long_rows)
 def group_norm(
     x: np.ndarray, w: Vector, b: Vector, *, groups: int, eps: float

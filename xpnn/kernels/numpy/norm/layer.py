@@ -1,8 +1,7 @@
 """Layer norm and RMS norm in NumPy: rows in pieces that stay in the cache, each thread its own rows.
 
-Three forms are faster than the formula's; times are of 1024 rows of 128 in float32 on one thread, in us. A
-sum along or over the rows is a product with a vector: 6, `sum` takes 20 to 31. A product with a column and
-then with a row is one with their outer product, which the BLAS makes: 22 against 38. Where one factor of a
+Three forms are faster than the formula's. A sum along or over the rows is a product with a vector. A product
+with a column and then with a row is one with their outer product, which the BLAS makes. Where one factor of a
 sum of products is to be normalised, the sum is: gweight = sum of r (gy (x - m)), a product of the vector r
 with a matrix.
 """
@@ -28,7 +27,6 @@ def _not_empty(x: np.ndarray, *_: Any, **__: Any) -> bool:
     return x.size > 0
 
 
-# Of 2048 rows of 128, on one thread: 0.18 ms forward and 0.31 backward; the reference 0.30 and 0.55.
 @kernel("numpy", "layer_norm", when=_not_empty)
 def layer_norm(
     x: np.ndarray, w: Vector, b: Vector, *, features: int, eps: float
@@ -106,7 +104,6 @@ def _layer_norm_backward(
     )
 
 
-# Of 2048 rows of 128, on one thread: forward 0.1 ms, backward 0.2; the reference 0.2 and 0.6.
 @kernel("numpy", "rms_norm", when=_not_empty)
 def rms_norm(
     x: np.ndarray, w: Vector, *, features: int, eps: float

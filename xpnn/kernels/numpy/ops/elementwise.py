@@ -1,7 +1,6 @@
 """Sums, differences, products and quotients of large arrays in NumPy, by threads.
 
-One thread does not use up the memory's speed: a sum of 4.2 million elements in float32 takes 0.70 ms on one
-thread, 0.43 on two; of 2.1 million 0.24 and 0.19; of a million no less on two.
+One thread does not use up the memory's speed. Below a few million elements a second one gains nothing.
 """
 
 from __future__ import annotations
