@@ -132,6 +132,16 @@ def test_busy_threads_make_the_same_bits(size: int, kernel: Any) -> None:
         np.testing.assert_array_equal(result, other)
 
 
+@pytest.mark.parametrize(
+    ("channels", "outputs", "kernel_size", "pad"),
+    [(12, 8, (3, 3), 1), (16, 8, (3, 3), 0), (8, 4, (1, 3), 1), (8, 8, (3, 3), 3), (4, 12, (3, 3), 1)],
+)
+def test_few_channels_of_the_gradient_alone(channels: int, outputs: int, kernel_size: Any, pad: int) -> None:
+    """The input gradient is a convolution of few channels, in memory that another method has made."""
+    options = {**PLAIN, "padding": ((pad, pad), (pad, pad))}
+    compare((16, channels, 9, 8), (outputs, channels, *kernel_size), "straight", options, threads=2)
+
+
 def compare(shape: Any, kernel: Any, order: str, options: Any, threads: int, tolerance: float = 2e-5) -> None:
     """The convolution and its gradients on so many threads; errors are relative to the largest number."""
     x, w, b = array(shape, order), array(kernel, order), array(kernel[:1], order)

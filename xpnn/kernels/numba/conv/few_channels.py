@@ -168,15 +168,21 @@ def few_channels_fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Wi
 
 
 def _convolved(x: np.ndarray, w: np.ndarray, b: np.ndarray, before: Pair, y: np.ndarray) -> None:
-    """Write the convolution of x (N, C, H, W) to y; `before` are the cells of zeros above and left of x."""
+    """Write the convolution of x (N, C, H, W) to y; `before` are the cells of zeros above and left of x.
+
+    y is as another method has made it where this one does that one's work, such as for padding that crops.
+    """
+    result = y if y.flags.c_contiguous else np.empty(y.shape, dtype=y.dtype)
     images, kernels = np.ascontiguousarray(x), np.ascontiguousarray(w.reshape(len(w), -1))
     shape, places = _block(x.shape[1], w.shape[2:], y.shape[2:])
 
     def work(part: slice) -> None:
         block = np.zeros(shape, dtype=x.dtype)
-        _convolve_blocks(images[part], kernels, b, places, *before, block, y[part])
+        _convolve_blocks(images[part], kernels, b, places, *before, block, result[part])
 
     parallel(work, len(x), y.size * len(places) * MULTIPLICATION, align=_IMAGES)
+    if result is not y:
+        y[...] = result
 
 
 def few_channels_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
