@@ -96,6 +96,16 @@ def test_retain_grad_twice_keeps_the_gradient_once():
     assert y.grad.tolist() == [1.0]
 
 
+def test_retain_grad_keeps_what_hooks_have_made_of_the_gradient_whichever_came_first():
+    x = leaf([1.0])
+    y = x * 2.0
+    y.retain_grad()
+    y.register_hook(lambda g: g * 3.0)
+    y.register_hook(lambda g: g + 1.0)
+    y.sum().backward()
+    assert (y.grad.tolist(), x.grad.tolist()) == ([4.0], [8.0])
+
+
 def test_a_graph_with_hooks_is_freed_without_the_collector():
     x = leaf([1.0])
     y = x * 2.0

@@ -170,6 +170,9 @@ class Tensor(Methods, NamedOperators, Conversions):
             raise GradientError("has no gradient to hook on to", subject="a Tensor without requires_grad")
         hooks, key = self._hook_table(), next(_keys)
         hooks[key] = hook
+        for kept, last in [*hooks.items()]:
+            if isinstance(last, _Keep):  # what is kept is what all hooks have made of it
+                hooks[kept] = hooks.pop(kept)
         return RemovableHandle(hooks, key)
 
     def retain_grad(self) -> None:
