@@ -27,9 +27,10 @@ import xpnn
 from xpnn import nn, optim
 from xpnn.autograd import Tensor
 from xpnn.backend import reference_only
+from xpnn.backend.update_kernels import GroupStep
 from xpnn.kernels.numpy.memory import release_scratch
 from xpnn.kernels.numpy.optim import axpy
-from xpnn.kernels.numpy.optim.bundles import PIECE_BYTES
+from xpnn.kernels.numpy.optim.bundles import PIECE_BYTES, Bundles
 from xpnn.kernels.numpy.optim.ownership import sole_owner
 
 # --- in place, and nobody sees it
@@ -207,6 +208,30 @@ def test_state_is_held_once() -> None:
     assert sum(memory.nbytes for memory in memories.values()) == 2 * 4 * elements
     # Two slots and the parameters, which have moved; what the tracer did not see made is not subtracted.
     assert held < 3.2 * 4 * elements
+
+
+@some_optimizers
+def test_usual_steps_settle_nothing_anew(
+    name: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A holder that is miscounted costs time, and changes no result."""
+    settled: list[Bundles] = []
+    settle = Bundles._settle
+
+    def counting(bundles: Bundles, step: GroupStep) -> None:
+        settled.append(bundles)
+        settle(bundles, step)
+
+    monkeypatch.setattr(Bundles, "_settle", counting)
+    params = parameters()
+    optimizer = make(name, params, **options)
+    train(optimizer, params, 3)
+    assert len(settled) == 1
+    held = params[0].array
+    before = held.copy()
+    train(optimizer, params, 2)
+    assert len(settled) == 2
+    assert np.array_equal(held, before)
 
 
 # --- who holds an array

@@ -91,7 +91,7 @@ class Bundles:
     def _is_as_before(self, step: GroupStep) -> bool:
         """Whether all arrays are where the last step put them, and nobody else holds one.
 
-        So it is in nearly all steps. Bundle by bundle a small network's arithmetic would be done as soon.
+        So it is in nearly all steps. To ask each bundle takes as long as the arithmetic of a small network.
         """
         if not self._views or step.slots != self._slots:
             return False
