@@ -50,7 +50,6 @@ class Channels:
         self.repeats = math.gcd(self.count, max(_WIDTH // c, 1)) if self.last else cells
         self.width = c * self.repeats
         self.step = max(_CHUNK // self.width, 1)  # rows of a chunk
-        self._ones = np.ones(self.step, dtype=x.dtype)
 
     def rows(self, array: np.ndarray) -> np.ndarray:
         """The matrix; a copy if the array lies differently in memory."""
@@ -77,7 +76,7 @@ class Channels:
 
         A product with ones takes half the time of a sum; `einsum` multiplies and adds in one pass.
         """
-        return self._ones[: len(g)] @ g, np.einsum("ij,ij->j", g, x)
+        return np.ones(len(g), dtype=self.dtype) @ g, np.einsum("ij,ij->j", g, x)
 
     def gather(self, row: np.ndarray) -> np.ndarray:
         """The sum over the columns of each channel, in float64."""
