@@ -327,8 +327,10 @@ def _step_weights(w: np.ndarray, batch: int) -> np.ndarray:
     """
     gates, inner, size = w.shape
     rows = -(-batch // _parts(batch, w.size)[0])
+    if rows * inner * size <= SMALL_PRODUCT or rows < 2:
+        return _in_blocks(w, size)
     columns = [c for c in _BLOCK_COLUMNS if size % c == 0 and rows * inner * c <= SMALL_PRODUCT]
-    if rows * inner * size <= SMALL_PRODUCT or not columns or rows < 2:
+    if not columns:
         return _in_blocks(w, size)
     question = size_class("step", (rows, inner, gates * size), "nn", w.dtype)
     way = tuning.chosen(question) or _choose(question, w, {"whole": size, "blocks": columns[0]}, rows)
