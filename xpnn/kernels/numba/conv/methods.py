@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from xpnn.backend import COMPILED
 from xpnn.kernels.numba.compiling import can_run
-from xpnn.kernels.numba.conv import depthwise, direct, few_channels, small, winograd
+from xpnn.kernels.numba.conv import depthwise, direct, winograd
 from xpnn.kernels.numpy.conv.layout import Windows
 from xpnn.kernels.numpy.conv.methods import (
     banded_convolve,
     deserves_bands,
     fold_by_remainders,
-    gradients_apart,
     in_reverse,
 )
 from xpnn.kernels.numpy.conv.table import convolutions, input_gradients, joint_gradients, weight_gradients
@@ -35,12 +32,6 @@ def _bands_suit(windows: Windows) -> bool:
     return windows.compiled and deserves_bands(windows)
 
 
-suits = _compiled(few_channels)
-convolutions.add("compiled few channels", suits, few_channels.few_channels_convolve, np.empty, COMPILED)
-input_gradients.add("compiled few channels", suits, few_channels.few_channels_fold, np.empty, COMPILED)
-weight_gradients.add("compiled few channels", suits, few_channels.few_channels_correlate, priority=COMPILED)
-joint_gradients.add("compiled few channels", suits, gradients_apart, np.empty, COMPILED)
-
 suits = _compiled(depthwise)
 convolutions.add(
     "compiled depthwise", suits, depthwise.depthwise_convolve, depthwise.empty_in_lines, COMPILED
@@ -52,7 +43,7 @@ joint_gradients.add(
 )
 
 convolutions.add("compiled banded", _bands_suit, banded_convolve, priority=COMPILED)
-for method in (winograd, small, direct):
+for method in (winograd, direct):
     name, suits = method.__name__.rpartition(".")[2], _compiled(method)
     convolve, correlate, gradients = (
         getattr(method, f"{name}_{role}") for role in ("convolve", "correlate", "gradients")
