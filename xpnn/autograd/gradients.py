@@ -168,7 +168,7 @@ def jvp(function: Callable, inputs: Any, v: Any = None, create_graph: bool = Fal
                 allow_unused=True,
             )
         else:
-            products = (None,) * len(dummies)
+            products = (None,) * len(dummies)  # type: ignore[assignment]
     pushed = tuple(_zeros(y) if p is None else p for p, y in zip(products, tracked))
     return _detached(outputs, create_graph), pushed if isinstance(outputs, tuple | list) else pushed[0]
 
@@ -232,7 +232,7 @@ def _jacobian_rows(output: Any, leaves: Sequence[Any], create_graph: bool) -> tu
                 output, leaves, seed, retain_graph=True, create_graph=create_graph, allow_unused=True
             )
         else:
-            found = (None,) * len(leaves)
+            found = (None,) * len(leaves)  # type: ignore[assignment]
         for column, g, x in zip(columns, found, leaves):
             column.append(_zeros(x) if g is None else g)
     return tuple(
