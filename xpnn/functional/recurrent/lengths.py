@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from xpnn.backend import ArgumentError, device_of, namespace
-from xpnn.functional.arguments import (
-    raw_array,
-)
+from xpnn.backend import ArgumentError, Array, device_of, namespace
+from xpnn.functional.arguments import raw_array
 from xpnn.functional.recurrent.recurrence import Arrays, Recurrence
 
 
@@ -32,7 +30,7 @@ class Places:
             for n, length in enumerate(self.lengths)
         ]
         ends = [(length - 1) * batch + n for n, length in enumerate(self.lengths)]
-        self.turned, self.ends = _indices(turned, x), _indices(ends, x)
+        self.turned, self.ends = indices_like(turned, x), indices_like(ends, x)
 
     def run(
         self, recurrence: Recurrence, x: Any, states: Arrays, weights: Any, reverse: bool
@@ -54,7 +52,8 @@ class Places:
         return namespace(x).reshape(_take(_rows(x), self.turned), x.shape)
 
 
-def _indices(places: list[int], like: Any) -> Any:
+def indices_like(places: list[int], like: Any) -> Array:
+    """Integers as a raw int64 array of the library and on the device of `like`."""
     raw = raw_array(like)
     xp = namespace(raw)
     return xp.asarray(places, dtype=xp.int64, device=device_of(raw))

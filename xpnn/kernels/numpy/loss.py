@@ -20,7 +20,7 @@ _FEW = 4096
 Loss = tuple[Any, tuple]
 
 
-def _plain_labels(
+def plain_labels(
     x: np.ndarray,
     target: np.ndarray,
     weight: np.ndarray | None,
@@ -35,7 +35,7 @@ def _plain_labels(
     return plain and x.ndim == 2 and target.ndim == 1 and x.size > 0
 
 
-@kernel("numpy", "cross_entropy", when=_plain_labels)
+@kernel("numpy", "cross_entropy", when=plain_labels)
 def cross_entropy(
     x: np.ndarray, target: np.ndarray, weight: None, kept: None, *, reduction: str, **options: Any
 ) -> Loss:
@@ -76,7 +76,7 @@ def _scale_rows(rows: np.ndarray, factors: np.ndarray, out: np.ndarray) -> None:
     np.multiply(rows, factors[:, None], out=out)
 
 
-@kernel("numpy", "nll_loss", when=_plain_labels)
+@kernel("numpy", "nll_loss", when=plain_labels)
 def nll_loss(
     x: np.ndarray, target: np.ndarray, weight: None, kept: None, *, reduction: str, **options: Any
 ) -> Loss:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError, Array, ShapeError, device_of, is_array, namespace, to_numpy
 from xpnn.functional.arguments import raw_array
+from xpnn.functional.recurrent.lengths import indices_like
 
 __all__ = [
     "PackedSequence",
@@ -82,11 +83,11 @@ def pack_padded_sequence(
     sizes = tuple(sum(count > t for count in counts) for t in range(max(counts)))
     rows = [t * batch + order[n] for t, size in enumerate(sizes) for n in range(size)]
     xp = namespace(x)
-    data = xp.take(xp.reshape(x, (steps * batch, *x.shape[2:])), _indices(rows, x), axis=0)
+    data = xp.take(xp.reshape(x, (steps * batch, *x.shape[2:])), indices_like(rows, x), axis=0)
     if enforce_sorted:
         return PackedSequence(data, sizes)
     back = sorted(range(batch), key=order.__getitem__)
-    return PackedSequence(data, sizes, _indices(order, x), _indices(back, x))
+    return PackedSequence(data, sizes, indices_like(order, x), indices_like(back, x))
 
 
 def pad_packed_sequence(
@@ -120,7 +121,7 @@ def pad_packed_sequence(
             subject="pad_packed_sequence",
         )
     x = padded(sequence, steps, padding_value)
-    lengths = _indices(list(sequence.lengths), data)
+    lengths = indices_like(list(sequence.lengths), data)
     if sequence.unsorted_indices is not None:
         x = namespace(x).take(x, sequence.unsorted_indices, axis=1)
         lengths = namespace(lengths).take(lengths, sequence.unsorted_indices, axis=0)
@@ -210,7 +211,7 @@ def padded(sequence: PackedSequence, steps: int, padding_value: float = 0.0) -> 
         start += size
     xp = namespace(data)
     filled = xp.concat([data, _filled((1, *data.shape[1:]), padding_value, data)], axis=0)
-    return xp.reshape(xp.take(filled, _indices(rows, data), axis=0), (steps, batch, *data.shape[1:]))
+    return xp.reshape(xp.take(filled, indices_like(rows, data), axis=0), (steps, batch, *data.shape[1:]))
 
 
 def repacked(x: Any, like: PackedSequence) -> PackedSequence:
@@ -218,7 +219,7 @@ def repacked(x: Any, like: PackedSequence) -> PackedSequence:
     batch = x.shape[1]
     rows = [t * batch + n for t, size in enumerate(like.batch_sizes) for n in range(size)]
     xp = namespace(x)
-    data = xp.take(xp.reshape(x, (x.shape[0] * batch, *x.shape[2:])), _indices(rows, x), axis=0)
+    data = xp.take(xp.reshape(x, (x.shape[0] * batch, *x.shape[2:])), indices_like(rows, x), axis=0)
     return like._replace(data=data)
 
 
@@ -228,12 +229,6 @@ def _time_first(x: Any, batch_first: bool) -> Any:
 
 def _integers(values: Any) -> list[int]:
     return [int(v) for v in (to_numpy(values) if is_array(values) else values)]
-
-
-def _indices(values: list[int], like: Any) -> Array:
-    raw = raw_array(like)
-    xp = namespace(raw)
-    return xp.asarray(values, dtype=xp.int64, device=device_of(raw))
 
 
 def _filled(shape: tuple[int, ...], value: float, like: Any) -> Array:

@@ -26,7 +26,7 @@ from xpnn.kernels.numba.compiling import (
 )
 from xpnn.kernels.numpy.chunks import as_rows
 from xpnn.kernels.numpy.constants import even_shares, ones
-from xpnn.kernels.numpy.loss import reduced
+from xpnn.kernels.numpy.loss import plain_labels, reduced
 from xpnn.kernels.numpy.parallel import parallel
 
 _SIGN, _ALL_BUT_SIGN = np.int32(31), np.int32(0x7FFFFFFF)
@@ -133,25 +133,10 @@ def _softmax_backward(
     return (gx.reshape(gy.shape),)
 
 
-def _plain_labels(
-    x: np.ndarray,
-    target: np.ndarray,
-    weight: np.ndarray | None,
-    kept: np.ndarray | None,
-    *,
-    axis: int,
-    reduction: str,
-    label_smoothing: float,
-) -> bool:
-    """(N, C) scores, and one class number of weight 1 for each."""
-    plain = weight is None and kept is None and not label_smoothing
-    return plain and x.ndim == 2 and target.ndim == 1 and x.size > 0
-
-
 # Of 128 samples of 10 classes: 0.009 + 0.004, 0.016 + 0.007, 0.016 + 0.019; of 256 of 10,000: 0.56 + 0.42,
 # 1.48 + 0.40, 1.16 + 1.16.
 @compiled_kernel(
-    "cross_entropy", _cross_entropy, _cross_entropy_gradient, when=_plain_labels, dtypes=("float32",)
+    "cross_entropy", _cross_entropy, _cross_entropy_gradient, when=plain_labels, dtypes=("float32",)
 )
 def cross_entropy(
     x: np.ndarray, target: np.ndarray, weight: None, kept: None, *, reduction: str, **options: Any
