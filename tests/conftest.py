@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault(
@@ -67,6 +69,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What the attacks of tests/attacks tried, and how often xpnn survived it (see the fixture `tally`)."""
+    counts: dict[str, Counter[str]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "attack" and report.when == "call":
+                    attack, tried, survived = value
+                    counts.setdefault(attack, Counter()).update(tried=tried, survived=survived)
+    if counts:
+        terminalreporter.section("attacks: tried, survived")
+    for attack, count in sorted(counts.items()):
+        terminalreporter.write_line(f"{count['tried']:7,} {count['survived']:7,}  {attack}")
+
+
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     """Now and then, make JAX forget the programs that it compiled: thousands of them fill gigabytes."""
     finished = item.config.stash.get(FINISHED, 0) + 1
@@ -92,6 +109,12 @@ def clean_state() -> None:
     xpnn.set_backend("numpy")
     set_grad_enabled(True)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest runs in the background
+
+
+@pytest.fixture
+def tally(record_property: Callable[[str, object], None]) -> Callable[[str, int, int], None]:
+    """`tally("SIGKILL while saving", tried, survived)`: the run prints the sums at its end."""
+    return lambda attack, tried, survived: record_property("attack", (attack, tried, survived))
 
 
 FINISHED = pytest.StashKey[int]()
