@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 
 import numpy as np
 import pytest
 
 from xpnn.autograd import Tensor
 from xpnn.backend import CheckpointError, DTypeError, backend_of
-from xpnn.io import atomic_write, load_file, read_safetensors, save_file
+from xpnn.io import load_file, read_safetensors, save_file
 
 ARRAYS = {
     "transposed": np.arange(6.0).reshape(2, 3).T,
@@ -145,17 +144,3 @@ def test_element_types_that_the_format_lacks(path):
     with pytest.raises(DTypeError, match="cannot write 'z': the format has no complex128"):
         save_file({"z": np.ones(2, np.complex128)}, path)
     assert not path.exists()
-
-
-def test_an_interrupted_write_leaves_the_old_file(path):
-    path.write_bytes(b"old")
-
-    def write():
-        with atomic_write(path) as file:
-            file.write(b"half of the ne")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write()
-    assert path.read_bytes() == b"old"
-    assert os.listdir(path.parent) == [path.name]

@@ -1,12 +1,20 @@
-"""Writing a file so that an interruption never damages the one that is there."""
+"""Writing a file so that neither an interruption nor another process damages the one that is there."""
 
 from __future__ import annotations
 
+import importlib
 import os
+import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from xpnn.backend import ArgumentError
+
+fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None  # locks
+_PREFIX, _SUFFIX = ".xpnn-", ".tmp"  # of a file that is being written
 
 
 @contextmanager
@@ -14,8 +22,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file for writing that takes the place of `path` only once it is complete and on the disk.
 
     It is written under another name in the same folder, flushed to the disk and renamed, which is one
-    indivisible step of the file system. After an error or a power cut the old file is as it was. Folders
-    that are missing are made.
+    indivisible step of the file system. After an error or a power cut the old file is as it was; of several
+    writers each leaves a whole file, and the last one's stays. The permissions of the old file are kept, a
+    symbolic link stays one, folders that are missing are made, and what writers that were killed have left
+    in the folder is removed.
+
+    Raises: ArgumentError for a path that is a folder, a device or a pipe; OSError, naming the path.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "numbers.bin")
@@ -24,18 +36,81 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     >>> path.read_bytes(), [file.name for file in path.parent.iterdir()]
     (b'123', ['numbers.bin'])
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    target = Path(os.path.realpath(path))
+    unfinished = target.parent / (_PREFIX + secrets.token_hex(8) + _SUFFIX)
     try:
-        with open(unfinished, "wb") as file:
+        mode = _mode_of(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
+        with _create(unfinished, mode) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(unfinished, path)
+            if fcntl is None:
+                file.close()  # Windows renames no open file
+            os.replace(unfinished, target)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(target), str(unfinished)):
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     finally:
-        unfinished.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+        with suppress(OSError):
+            os.unlink(unfinished)
+    _sync_folder(target.parent)
+
+
+def _mode_of(target: Path) -> int | None:
+    """The permissions of the file that is to be replaced; None if there is none."""
+    try:
+        status = os.stat(target)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        raise ArgumentError(
+            "cannot be written: it is a folder, a device or a pipe",
+            subject=f"'{target}'",
+            hint="Give the path of a file",
+        )
+    return stat.S_IMODE(status.st_mode)
+
+
+def _create(path: Path, mode: int | None) -> BinaryIO:
+    """A new file, locked so that the `_sweep` of others leaves it alone while this process lives."""
+
+    def create(name: str, flags: int) -> int:
+        return os.open(name, flags, 0o666 if mode is None else 0o600)  # never more open than it will be
+
+    while True:
+        file = open(path, "xb", opener=create)  # noqa: SIM115 - the caller closes it
+        try:
+            if fcntl is None or _locked(file):
+                if mode is not None:
+                    os.chmod(path, mode)
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def _locked(file: BinaryIO) -> bool:
+    """Lock a new file. False if somebody's `_sweep` was faster, and has removed it."""
+    with suppress(OSError):  # file systems without locks; there `_sweep` removes nothing
+        fcntl.flock(file, fcntl.LOCK_EX)
+    return os.fstat(file.fileno()).st_nlink > 0
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the unfinished files that nobody has locked: their writers are no more."""
+    if fcntl is None:
+        return
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if name.startswith(_PREFIX) and name.endswith(_SUFFIX) and entry.is_file(follow_symlinks=False):
+                with suppress(OSError), open(entry.path, "rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(entry.path)
 
 
 def _sync_folder(folder: Path) -> None:
