@@ -178,3 +178,116 @@ def test_a_later_version(path):
     save_file({}, path, metadata={"xpnn_checkpoint": "{"})
     with pytest.raises(CheckpointError, match="metadata is not JSON"):
         read_checkpoint(path)
+
+
+# What is damaged or forged: see also tests/attacks/test_checkpoints.py
+
+
+def test_the_digest_is_checked_and_older_files_load(path):
+    run = Run()
+    save_checkpoint(path, **run.objects)
+    assert read_checkpoint(path).verified
+    older(path)
+    assert not load_checkpoint(path, random=True, **Run(seed=1).objects).verified
+
+
+def older(path):
+    """Make a file what it was before there were digests."""
+    content = path.read_bytes()
+    at = 8 + int.from_bytes(content[:8], "little")
+    header, data = json.loads(content[8:at]), content[at:]
+    del header["__metadata__"]["xpnn_digest"]
+    checkpoint = json.loads(header["__metadata__"]["xpnn_checkpoint"])
+    del checkpoint["digest"]
+    header["__metadata__"]["xpnn_checkpoint"] = json.dumps(checkpoint)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+class Stubborn:
+    """Cannot check before it loads, and fails after it has changed."""
+
+    def __init__(self, error):
+        self.value, self.error = 0, error
+
+    def state_dict(self):
+        return {"value": self.value}
+
+    def load_state_dict(self, state):
+        self.value = state["value"]
+        if self.value == 7:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [AttributeError("no such thing"), KeyboardInterrupt()], ids=repr)
+def test_what_fails_half_way_is_put_back(path, error):
+    stubborn = Stubborn(error)
+    stubborn.value = 7
+    save_checkpoint(path, **Run().objects, other=stubborn)
+    run, other = Run(seed=3), Stubborn(error)
+    before = [p.tolist() for p in run.model.parameters()], random.state_dict()
+    expected = CheckpointError if isinstance(error, Exception) else KeyboardInterrupt
+    with pytest.raises(expected):
+        load_checkpoint(path, random=True, **run.objects, other=other)
+    assert before == ([p.tolist() for p in run.model.parameters()], random.state_dict())
+    assert other.value == 0
+
+
+def test_complex_weights_and_broken_counts_do_not_fit(path):
+    model = nn.BatchNorm1d(2)
+    state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    path.parent.mkdir()
+    for wrong in (
+        {"weight": np.ones(2, np.complex64)},
+        {"num_batches_tracked": np.array(np.nan)},
+        {"weight": np.ones(3)},
+    ):
+        save_file(state | wrong, path)
+        with pytest.raises(CheckpointError, match="mismatched"):
+            load_checkpoint(path, model=model)
+    with pytest.raises(DTypeError, match="expects a state dict of arrays by name, got list"):
+        model.load_state_dict([1])
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [({"a": np.ones(2)}, "got an array as 'config.a'"), ({"a": {1}}, "got set"), ({1: 2}, "must be strings")],
+)
+def test_what_a_config_cannot_hold(path, config, message):
+    with pytest.raises(DTypeError, match=message):
+        save_checkpoint(path, config=config)
+
+
+def test_nested_too_deeply(path):
+    nested = []
+    for _ in range(200):
+        nested = [nested]
+    with pytest.raises(DTypeError, match="nested too deeply"):
+        save_checkpoint(path, extra={"x": nested})
+    nested.append(nested)
+    with pytest.raises(DTypeError, match="nested too deeply"):
+        save_checkpoint(path, extra={"x": nested})
+    with pytest.raises(DTypeError, match=r"other than '\$array'"):
+        save_checkpoint(path, extra={"$array": "x"})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seed": -1}, {"seed": "0"}, {"seed": 2**63}, {"seed": True}, {"host": {}}, {"host": None},
+        {"stream": {}}, {"stream": {"seed": 0, "counter": -1, "rng": "threefry"}},
+        {"stream": {"seed": 0, "counter": 2**31, "rng": "threefry"}},
+        {"stream": {"seed": 0, "counter": 0, "rng": "dice"}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_random_numbers_are_taken_over_whole_or_not_at_all(wrong):
+    xpnn.manual_seed(3)
+    before = random.state_dict()
+    with pytest.raises(CheckpointError):
+        random.load_state_dict(before | wrong)
+    assert random.state_dict() == before
+    for wrong_host in ({"state": {"state": -1, "inc": 1}}, {"bit_generator": "MT19937"}, {"has_uint32": "x"}):
+        with pytest.raises(CheckpointError):
+            random.load_state_dict(before | {"host": before["host"] | wrong_host})
+    assert random.state_dict() == before

@@ -34,6 +34,7 @@ from xpnn.backend.errors import (
     MissingDependencyError,
     ShapeError,
     XpnnError,
+    printable,
 )
 from xpnn.backend.kernel_switch import kernel_files, switched_off
 from xpnn.backend.kernels import (
@@ -73,6 +74,7 @@ from xpnn.backend.registry import (
     set_backend,
     use_backend,
 )
+from xpnn.backend.states import expect_state, is_count, is_flag, is_number
 from xpnn.backend.threads import get_num_threads, set_num_threads
 from xpnn.backend.versions import show_versions
 
@@ -106,6 +108,7 @@ __all__ = [
     "dtype_name",
     "dtype_named",
     "errors",
+    "expect_state",
     "extremes",
     "find_backend",
     "find_kernels",
@@ -116,9 +119,12 @@ __all__ = [
     "get_precision",
     "idioms",
     "is_array",
+    "is_count",
+    "is_flag",
     "is_floating",
     "is_half",
     "is_integer",
+    "is_number",
     "is_tensor",
     "item",
     "kernel",
@@ -130,6 +136,7 @@ __all__ = [
     "namespace",
     "numba_switch",
     "optional_import",
+    "printable",
     "python_scalar",
     "raise_mismatch",
     "random",

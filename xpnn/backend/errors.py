@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+_LONGEST = 2000  # characters of a problem that are shown
+
 
 class XpnnError(Exception):
     """An error that reads `<subject> <problem>. <hint>`.
@@ -39,8 +41,10 @@ class XpnnError(Exception):
 
     def __str__(self) -> str:
         subject = self.place or self.subject
-        text = f"{subject} {self.problem}" if subject else self.problem
-        return f"{text}. {self.hint}" if self.hint else text
+        problem = self.problem if len(self.problem) <= _LONGEST else f"{self.problem[:_LONGEST]} [...]"
+        text = f"{subject} {problem}" if subject else problem
+        text = f"{text}. {self.hint}" if self.hint else text
+        return "\n".join(printable(line) for line in text.split("\n"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self)._rebuild, (type(self), self.problem, {**self.__dict__, "module": None})
@@ -50,6 +54,17 @@ class XpnnError(Exception):
         error = cls(problem)
         error.__dict__.update(state)
         return error
+
+
+def printable(text: str) -> str:
+    """`text` with escapes for what must not reach a terminal: names out of files may hold its commands.
+
+    >>> print(printable("name" + chr(27) + "[2J"))
+    name\\x1b[2J
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class ShapeError(XpnnError, ValueError):

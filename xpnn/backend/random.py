@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from xpnn.backend.arrays import device_of
-from xpnn.backend.errors import ArgumentError
+from xpnn.backend.errors import ArgumentError, CheckpointError
 from xpnn.backend.namespace import backend_of, namespace
 from xpnn.backend.registry import Array
+from xpnn.backend.states import expect_state, is_count
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA  # the constant of Threefry's key schedule
@@ -118,10 +119,15 @@ class RandomStream:
         return {"seed": self.seed, "counter": int(self.counter), "rng": self.rng}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was taken."""
-        self.reset(int(state["seed"]))
-        self.set_rng(state["rng"])
-        self.counter = int(state["counter"])
+        """Go on from where `state_dict` was taken. Raises: CheckpointError; then nothing was changed."""
+        expect_state(
+            state,
+            "RandomStream",
+            seed=is_count,
+            counter=lambda value: is_count(value) and value < 2**31,
+            rng=lambda value: value in ("threefry", "native"),
+        )
+        self.seed, self.counter, self.rng = state["seed"], state["counter"], state["rng"]
 
 
 def uniform(shape: tuple[int, ...], like: Array, seed: int, counter: Any) -> Array:
@@ -149,10 +155,35 @@ def state_dict() -> dict[str, Any]:
 
 
 def load_state_dict(state: dict[str, Any]) -> None:
-    """Go on with both sources from where `state_dict` was taken."""
+    """Go on with both sources from where `state_dict` was taken.
+
+    Raises: CheckpointError if it is no such state; then nothing was changed.
+    """
+    check_state_dict(state)
     _state.seed = state["seed"]
     _state.host.bit_generator.state = state["host"]
     _state.stream.load_state_dict(state["stream"])
+
+
+def check_state_dict(state: dict[str, Any]) -> None:
+    """Raise CheckpointError if `load_state_dict` would."""
+    subject = "The source of random numbers"
+    expect_state(
+        state,
+        subject,
+        seed=is_count,
+        host=lambda host: isinstance(host, dict),
+        stream=lambda stream: isinstance(stream, dict),
+    )
+    RandomStream(0).load_state_dict(state["stream"])
+    host = np.random.default_rng(0)
+    try:
+        host.bit_generator.state = state["host"]
+    except Exception as error:  # NumPy refuses nonsense in many ways
+        raise CheckpointError(
+            f"cannot take this state: its 'host' is none of a {type(host.bit_generator).__name__} ({error})",
+            subject=subject,
+        ) from error
 
 
 def _random_words(xp: Any, seed: int, counter: Any, size: int, device: Any) -> Array:

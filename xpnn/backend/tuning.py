@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.backend.folders import user_cache
+from xpnn.backend.states import expect_state
 from xpnn.backend.threads import openblas_core
 
 # Seconds of measuring for one question, and how often each way runs at least and at most.
@@ -73,10 +74,26 @@ def state_dict() -> dict[str, Any]:
 
 
 def load_state_dict(state: Mapping[str, Any]) -> None:
-    """Take over the choices of `state_dict` if they were made on a processor like this one."""
+    """Take over the choices of `state_dict` if they were made on a processor like this one.
+
+    Raises: CheckpointError if it is no such state; then nothing was changed.
+    """
+    check_state_dict(state)
     if state["processor"] == _processor():
         with _lock:
             _choices.update(state["choices"])
+
+
+def check_state_dict(state: Mapping[str, Any]) -> None:
+    """Raise CheckpointError if `load_state_dict` would."""
+    expect_state(
+        state,
+        "The choice of ways to compute",
+        processor=lambda name: isinstance(name, str),
+        choices=lambda choices: (
+            isinstance(choices, dict) and all(isinstance(way, str) for way in choices.values())
+        ),
+    )
 
 
 def cache_folder() -> Path | None:

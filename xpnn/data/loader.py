@@ -9,7 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from xpnn.backend import ArgumentError, get_backend, get_device, move
+from xpnn.backend import (
+    ArgumentError,
+    expect_state,
+    get_backend,
+    get_device,
+    is_count,
+    move,
+)
 from xpnn.data.collate import map_arrays
 from xpnn.data.dataset import gather, is_batched
 from xpnn.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
@@ -79,12 +86,12 @@ class DataLoader:
                 "expects num_workers >= 0 and prefetch_factor >= 1, "
                 f"got num_workers={num_workers} and prefetch_factor={prefetch_factor}"
             )
-        self.seed = fresh_seed() if seed is None else seed
+        self.seed = fresh_seed() if seed is None else int(seed)
         if batch_sampler is None:
             if sampler is None:
                 sampler = RandomSampler(dataset, seed=self.seed) if shuffle else SequentialSampler(dataset)
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
-            if drop_last and not len(batch_sampler):
+            if drop_last and _length(batch_sampler) == 0:
                 raise _error(
                     f"has no batch to give: drop_last=True and {len(sampler)} samples, fewer than "  # type: ignore[arg-type]
                     f"batch_size={batch_size}"
@@ -116,7 +123,7 @@ class DataLoader:
     def state_dict(self) -> dict[str, Any]:
         """Where the loader is: JSON-ready; a batch counts from the moment that it was given out."""
         state: dict[str, Any] = {"seed": self.seed, "epoch": self.epoch, "position": self.position}
-        state["batches"] = len(self)
+        state["batches"] = _length(self.batch_sampler)
         if isinstance(self.batch_sampler, Sampler):
             state["sampler"] = self.batch_sampler.state_dict()
         return state
@@ -124,18 +131,35 @@ class DataLoader:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where `state_dict` was taken, at the next pass.
 
-        Raises: ArgumentError if this loader has another number of batches than that one.
+        Raises: ArgumentError if this loader has another number of batches than that one, CheckpointError if
+        it is no state of a loader; then nothing was changed.
         """
-        if state["batches"] != len(self):
-            raise _error(
-                f"cannot resume: the state is of a loader with {state['batches']} batches an epoch, "
-                f"this one has {len(self)}",
-                hint="Use the same dataset, batch_size and drop_last",
-            )
+        self.check_state_dict(state)
         self.seed, self.epoch, self.position = state["seed"], state["epoch"], state["position"]
         if isinstance(self.batch_sampler, Sampler):
             self.batch_sampler.load_state_dict(state["sampler"])
         self._running = False
+
+    def check_state_dict(self, state: dict[str, Any]) -> None:
+        """Raise what `load_state_dict` would."""
+        batches = _length(self.batch_sampler)
+        expect_state(
+            state,
+            "DataLoader",
+            seed=is_count,
+            epoch=is_count,
+            position=lambda position: is_count(position) and (batches is None or position <= batches),
+            batches=lambda count: count is None or is_count(count),
+        )
+        if state["batches"] != batches:
+            raise _error(
+                f"cannot resume: the state is of a loader with {state['batches']} batches an epoch, "
+                f"this one has {batches}",
+                "Use the same dataset, batch_size and drop_last",
+            )
+        if isinstance(self.batch_sampler, Sampler):
+            expect_state(state, "DataLoader", sampler=lambda sampler: isinstance(sampler, dict))
+            self.batch_sampler.check_state_dict(state["sampler"])
 
     def _batches(self, epoch: int, start: int, target: tuple[Any, Any] | None) -> Iterator[Any]:
         """The batches of one epoch from number `start` on."""
@@ -189,6 +213,14 @@ def _in_order(
             yield result
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _length(batch_sampler: Any) -> int | None:
+    """The number of batches, if it is known: not of a sampler that goes on as it likes."""
+    try:
+        return len(batch_sampler)
+    except TypeError:
+        return None
 
 
 def _error(problem: str, hint: str = "") -> ArgumentError:

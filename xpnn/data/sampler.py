@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sized
 from typing import Any
 
-from xpnn.backend import ArgumentError
+from xpnn.backend import ArgumentError, expect_state, is_count
 from xpnn.data.seeding import fresh_seed, generator_at
 
 
@@ -29,6 +29,9 @@ class Sampler:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Give the orders of the sampler that `state_dict` was taken from."""
+
+    def check_state_dict(self, state: dict[str, Any]) -> None:
+        """Raise CheckpointError for a state that `load_state_dict` cannot take."""
 
 
 class SequentialSampler(Sampler):
@@ -78,7 +81,7 @@ class RandomSampler(Sampler):
         self.data_source = data_source
         self.replacement = replacement
         self.num_samples = len(data_source) if num_samples is None else num_samples
-        self.seed = fresh_seed() if seed is None else seed
+        self.seed = fresh_seed() if seed is None else int(seed)
         self.epoch = 0
         if not len(data_source):
             raise ArgumentError("expects at least one sample, got an empty dataset", subject="RandomSampler")
@@ -105,8 +108,13 @@ class RandomSampler(Sampler):
         return {"seed": self.seed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Give the orders of that seed."""
+        """Give the orders of that seed. Raises: CheckpointError if there is none."""
+        self.check_state_dict(state)
         self.seed = state["seed"]
+
+    def check_state_dict(self, state: dict[str, Any]) -> None:
+        """Raise CheckpointError if `load_state_dict` would."""
+        expect_state(state, "RandomSampler", seed=is_count)
 
 
 class BatchSampler(Sampler):
@@ -154,3 +162,8 @@ class BatchSampler(Sampler):
         """The sampler's."""
         if hasattr(self.sampler, "load_state_dict"):
             self.sampler.load_state_dict(state)
+
+    def check_state_dict(self, state: dict[str, Any]) -> None:
+        """The sampler's."""
+        if hasattr(self.sampler, "check_state_dict"):
+            self.sampler.check_state_dict(state)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,17 +19,20 @@ from xpnn.backend import (
     CheckpointError,
     DTypeError,
     XpnnError,
+    expect_state,
     is_array,
+    is_count,
     is_tensor,
     python_scalar,
     tuning,
 )
 from xpnn.backend import random as random_numbers
-from xpnn.io.safetensors import read_safetensors, save_file
+from xpnn.io.safetensors import digest_of, host_arrays, json_of, read_file, write_file
 
 _KEY = "xpnn_checkpoint"  # of the metadata
 _VERSION = 1
 _ARRAY = "$array"  # {"$array": name} stands in the JSON for an array of the file
+_DEEPEST = 100  # so many dicts and lists may be in each other
 
 
 @dataclass
@@ -41,6 +46,8 @@ class Checkpoint:
         extra: whatever else was given.
         random: the state of the random numbers, or None.
         tuning: the choices of `xpnn.backend.tuning` that the run computed with.
+        verified: whether the file has a digest of all that it holds, which was found to be right. Files of
+            other programs and of older versions have none: within their bytes no damage can be noticed.
     """
 
     path: str
@@ -49,6 +56,7 @@ class Checkpoint:
     extra: dict[str, Any] = field(default_factory=dict)
     random: dict[str, Any] | None = None
     tuning: dict[str, Any] | None = None
+    verified: bool = False
 
     def restore(self, *, random: bool = False, **objects: Any) -> None:
         """Give objects the states that were saved under their names, on whatever backend they are.
@@ -69,24 +77,41 @@ class Checkpoint:
                 f"has no state of {_listing(missing)}, only of {_listing(list(self.states))}",
                 subject=f"'{self.path}'",
             )
-        before: list[tuple[Any, Any]] = []
+        if random:
+            with self._fitting("random numbers"):
+                random_numbers.check_state_dict(self.random)  # type: ignore[arg-type]
+                if self.tuning is not None:
+                    tuning.check_state_dict(self.tuning)
         for name, target in objects.items():
-            try:
-                now = target.state_dict()
-                target.load_state_dict(self.states[name])
-            except XpnnError as error:
-                for changed, state in reversed(before):
-                    changed.load_state_dict(state)
-                raise CheckpointError(
-                    f"does not fit the {name}: {error}",
-                    subject=f"'{self.path}'",
-                    hint=f"It was made with {json.dumps(self.config)}" if self.config else "",
-                ) from error
-            before.append((target, now))
+            if hasattr(target, "check_state_dict"):
+                with self._fitting(name):
+                    target.check_state_dict(self.states[name])
+        before = [(target, target.state_dict()) for target in objects.values()]
+        try:
+            for name, target in objects.items():
+                with self._fitting(name):
+                    target.load_state_dict(self.states[name])
+        except BaseException:  # Ctrl-C, or an object that cannot check before it loads
+            for target, state in before:
+                target.load_state_dict(state)
+            raise
         if random:
             random_numbers.load_state_dict(self.random)  # type: ignore[arg-type]
             if self.tuning is not None:
                 tuning.load_state_dict(self.tuning)
+
+    @contextmanager
+    def _fitting(self, name: str) -> Iterator[None]:
+        """Whatever goes wrong with a state out of a file, the file does not fit."""
+        try:
+            yield
+        except Exception as error:
+            problem = str(error) if isinstance(error, XpnnError) else f"{type(error).__name__}: {error}"
+            raise CheckpointError(
+                f"does not fit the {name}: {problem}",
+                subject=f"'{self.path}'",
+                hint=f"It was made with {json.dumps(self.config):.500}" if self.config else "",
+            ) from error
 
 
 def save_checkpoint(
@@ -119,16 +144,18 @@ def save_checkpoint(
     >>> load_checkpoint(path, model=model, optimizer=optimizer).extra
     {'epoch': 3}
     """
-    arrays: dict[str, Array] = {}
+    found: dict[str, Array] = {}
     content = {
         "version": _VERSION,
-        "config": config or {},
-        "extra": _take_out(extra or {}, "extra", arrays),
+        "config": _plain(config or {}),
+        "extra": _take_out(extra or {}, "extra", found),
         "random": random_numbers.state_dict() if random else None,
         "tuning": tuning.state_dict() if random else None,
-        "objects": {name: _take_out(target.state_dict(), name, arrays) for name, target in objects.items()},
+        "objects": {name: _take_out(target.state_dict(), name, found) for name, target in objects.items()},
     }
-    save_file(arrays, path, metadata={"format": "np", _KEY: json.dumps(content)})
+    arrays = host_arrays(found)
+    content["digest"] = digest = digest_of(arrays)
+    write_file(arrays, path, {"format": "np", _KEY: json.dumps(content)}, digest)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
@@ -139,28 +166,40 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
     Raises: CheckpointError if the file is missing, damaged, cut short, or of a later version.
     """
-    arrays, metadata = read_safetensors(path)
-    if _KEY not in metadata:
-        return Checkpoint(os.fspath(path), {"model": arrays})
+    file = read_file(path)
+    if _KEY not in file.metadata:
+        return Checkpoint(os.fspath(path), {"model": file.arrays}, verified=file.verified)
     try:
-        content = json.loads(metadata[_KEY])
-        version = content["version"]
-    except (ValueError, KeyError, TypeError):
-        raise CheckpointError("is damaged: its metadata is not JSON", subject=f"'{path}'") from None
-    if version > _VERSION:
+        content = json_of(file.metadata[_KEY])
+    except ValueError as error:
+        raise _damaged(path, f"its metadata is not JSON ({error})") from None
+    version = content.get("version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > _VERSION:
         raise CheckpointError(
             f"is of version {version}, this xpnn reads up to {_VERSION}",
             subject=f"'{path}'",
             hint="Update it with: pip install -U xpnn",
         )
-    content = _put_back(content, arrays)
+    expect_state(content, f"'{path}'", **_FIELDS)
+    # Both digests are written together: where one is gone, the file was changed.
+    if content.get("digest", file.digest) != file.digest or ("digest" in content) != file.verified:
+        raise _damaged(path, "its arrays are not those that were saved in it")
+    rest = dict(file.arrays)
+    try:
+        states = {name: _put_back(state, name, rest) for name, state in content["objects"].items()}
+        extra = _put_back(content["extra"], "extra", rest)
+    except ValueError as error:
+        raise _damaged(path, str(error)) from None
+    if rest:
+        raise _damaged(path, f"nothing refers to {_listing(list(rest))}")
     return Checkpoint(
         os.fspath(path),
-        content["objects"],
+        states,
         content["config"],
-        content["extra"],
+        extra,
         content["random"],
         content.get("tuning"),
+        file.verified,
     )
 
 
@@ -179,7 +218,29 @@ def load_checkpoint(path: str | os.PathLike[str], *, random: bool = False, **obj
     return checkpoint
 
 
-def _take_out(tree: Any, path: str, arrays: dict[str, Array]) -> Any:
+_FIELDS = {
+    "version": lambda value: is_count(value) and value > 0,
+    "config": lambda value: isinstance(value, dict),
+    "extra": lambda value: isinstance(value, dict),
+    "random": lambda value: value is None or isinstance(value, dict),
+    "objects": lambda value: isinstance(value, dict),
+}
+
+
+def _plain(config: dict[str, Any]) -> Any:
+    """A config as JSON has it."""
+    arrays: dict[str, Array] = {}
+    config = _take_out(config, "config", arrays)
+    if arrays:
+        raise DTypeError(
+            f"expects numbers, strings, lists and dicts, got an array as '{next(iter(arrays))}'",
+            subject="A checkpoint's config",
+            hint="Arrays can be saved in extra",
+        )
+    return config
+
+
+def _take_out(tree: Any, path: str, arrays: dict[str, Array], depth: int = 0) -> Any:
     """`tree` with each array moved to `arrays` under its path, and a reference left in its place."""
     tree = python_scalar(tree)
     if is_array(tree):
@@ -188,14 +249,17 @@ def _take_out(tree: Any, path: str, arrays: dict[str, Array]) -> Any:
             name += "'"
         arrays[name] = tree.array if is_tensor(tree) else tree
         return {_ARRAY: name}
+    if depth > _DEEPEST:
+        raise DTypeError(f"cannot save '{path:.80}...': it is nested too deeply", subject="A checkpoint")
     if isinstance(tree, dict):
-        if not all(isinstance(key, str) for key in tree):
+        if not all(isinstance(key, str) and key != _ARRAY for key in tree):
             raise DTypeError(
-                f"cannot save '{path}': the keys of a dict must be strings", subject="A checkpoint"
+                f"cannot save '{path}': the keys of a dict must be strings, other than '{_ARRAY}'",
+                subject="A checkpoint",
             )
-        return {key: _take_out(value, _join(path, key), arrays) for key, value in tree.items()}
+        return {key: _take_out(value, _join(path, key), arrays, depth + 1) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        return [_take_out(value, _join(path, str(index)), arrays) for index, value in enumerate(tree)]
+        return [_take_out(value, _join(path, str(i)), arrays, depth + 1) for i, value in enumerate(tree)]
     if tree is None or isinstance(tree, bool | int | float | str):
         return tree
     raise DTypeError(
@@ -204,14 +268,24 @@ def _take_out(tree: Any, path: str, arrays: dict[str, Array]) -> Any:
     )
 
 
-def _put_back(tree: Any, arrays: dict[str, Array]) -> Any:
-    """The inverse of `_take_out`."""
+def _put_back(tree: Any, path: str, arrays: dict[str, Array], depth: int = 0) -> Any:
+    """The inverse of `_take_out`; takes the arrays that it has put back out of `arrays`.
+
+    Raises: ValueError for what `_take_out` cannot have left.
+    """
+    if depth > _DEEPEST:
+        raise ValueError("its metadata is nested too deeply")
     if isinstance(tree, dict):
-        if tree.keys() == {_ARRAY}:
-            return arrays[tree[_ARRAY]]
-        return {key: _put_back(value, arrays) for key, value in tree.items()}
+        if _ARRAY in tree:
+            name = tree[_ARRAY]
+            if len(tree) > 1 or not isinstance(name, str) or name.rstrip("'") != path.rstrip("'"):
+                raise ValueError(f"at '{path}' it refers to {tree!r:.80}")
+            if name not in arrays:
+                raise ValueError(f"it has no array '{name}'")
+            return arrays.pop(name)
+        return {key: _put_back(value, _join(path, key), arrays, depth + 1) for key, value in tree.items()}
     if isinstance(tree, list):
-        return [_put_back(value, arrays) for value in tree]
+        return [_put_back(value, _join(path, str(i)), arrays, depth + 1) for i, value in enumerate(tree)]
     return tree
 
 
@@ -221,3 +295,9 @@ def _join(path: str, key: str) -> str:
 
 def _listing(names: list[str]) -> str:
     return ", ".join(f"'{name}'" for name in names) or "nothing"
+
+
+def _damaged(path: Any, problem: str) -> CheckpointError:
+    return CheckpointError(
+        f"is damaged: {problem}", subject=f"'{path}'", hint="Go on from an older checkpoint"
+    )

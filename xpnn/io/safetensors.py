@@ -3,20 +3,33 @@
 A file is the length of the header (8 bytes, little-endian), the header (JSON: for each array its element
 type, shape and the range of its bytes), and the bytes, little-endian and in C order, without gaps.
 
+Files that are written here carry a digest of all that they hold, in the header's metadata. Those of other
+programs, and of older versions, have none: within their bytes no damage can be noticed.
+
 See: https://huggingface.co/docs/safetensors, "Format".
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
+import reprlib
 from collections.abc import Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from xpnn.backend import Array, CheckpointError, DTypeError, asarray, dtype_name, to_numpy
+from xpnn.backend import (
+    ArgumentError,
+    Array,
+    CheckpointError,
+    DTypeError,
+    asarray,
+    dtype_name,
+    to_numpy,
+)
 from xpnn.io.files import atomic_write
 
 _FORMAT_NAMES = {
@@ -37,7 +50,27 @@ _FORMAT_NAMES = {
 }
 _NUMPY_NAMES = {code: name for name, code in _FORMAT_NAMES.items()}
 _LONGEST_HEADER = 100_000_000  # the format's own limit
+_MOST_AXES = 64  # NumPy's limit
+_LARGEST = 2**63  # bytes of an array, and the bound of its sizes
 _METADATA = "__metadata__"
+_DIGEST = "xpnn_digest"  # the metadata's name for the digest, which begins with
+_DIGEST_BEGINS = "xpnn-sha256:"
+
+
+class Contents(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        arrays: NumPy arrays by name.
+        metadata: strings by name.
+        digest: of the arrays: their names, element types, shapes and bytes.
+        verified: whether the file has a digest, which was found to be right.
+    """
+
+    arrays: dict[str, np.ndarray]
+    metadata: dict[str, str]
+    digest: str
+    verified: bool
 
 
 class _Entry(NamedTuple):
@@ -59,7 +92,8 @@ def save_file(
         filename: the file, "model.safetensors".
         metadata: strings by name, which are kept beside the arrays.
 
-    Raises: DTypeError for an element type that the format does not have.
+    Raises: DTypeError for an element type that the format does not have, and for metadata that are no
+    strings; ArgumentError for a name that the format does not allow; see also `atomic_write`.
 
     >>> import tempfile
     >>> path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
@@ -67,10 +101,25 @@ def save_file(
     >>> load_file(path)["weight"].tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    arrays = {name: _host_array(name, tensor) for name, tensor in tensors.items()}
+    arrays = host_arrays(tensors)
+    write_file(arrays, filename, metadata or {}, digest_of(arrays))
+
+
+def write_file(
+    arrays: Mapping[str, np.ndarray], filename: Any, metadata: Mapping[str, str], digest: str
+) -> None:
+    """`save_file` for what `host_arrays` has made, and whose digest is known."""
+    for name, value in metadata.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise DTypeError(
+                f"expects strings as metadata, got {value!r:.80} for {name!r:.80}",
+                subject="save_file",
+                hint="Give numbers as str(number), or anything else as json.dumps(...)",
+            )
+    metadata = {name: value for name, value in metadata.items() if name != _DIGEST}
     # Wide types first: so each array starts at a multiple of its element's size.
     order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
-    header: dict[str, Any] = {_METADATA: dict(metadata)} if metadata else {}
+    header: dict[str, Any] = {_METADATA: {**metadata, _DIGEST: _whole_digest(digest, metadata)}}
     stop = 0
     for name in order:
         array = arrays[name]
@@ -80,13 +129,24 @@ def save_file(
             "shape": list(array.shape),
             "data_offsets": [start, stop],
         }
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    try:
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError(
+            f"cannot write {error.object[error.start]!a}, which is no character of Unicode",
+            subject="save_file",
+        ) from None
     text += b" " * (-len(text) % 8)
+    if len(text) > _LONGEST_HEADER:
+        raise ArgumentError(
+            f"expects names and metadata of at most {_LONGEST_HEADER:,} bytes, got {len(text):,}",
+            subject="save_file",
+        )
     with atomic_write(filename) as file:
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
         for name in order:
-            file.write(_little_endian(arrays[name]).data)
+            file.write(_bytes_of(arrays[name]).data)
 
 
 def load_file(filename: str | os.PathLike[str], device: Any = None) -> dict[str, Array]:
@@ -113,33 +173,108 @@ def read_safetensors(
     >>> read_safetensors(path)
     ({'bias': array([0., 0.], dtype=float16)}, {'epoch': '3'})
     """
+    contents = read_file(filename)
+    return contents.arrays, contents.metadata
+
+
+def read_file(filename: str | os.PathLike[str]) -> Contents:
+    """All that a file holds; see `read_safetensors`."""
     if not os.path.isfile(filename):
-        raise CheckpointError("does not exist" + _neighbours(filename), subject=f"'{os.fspath(filename)}'")
-    with open(filename, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        header, data_at = _read_header(file, size, filename)
-        metadata = header.pop(_METADATA, {})
-        entries = {name: _entry(name, fields, filename) for name, fields in header.items()}
-        _check_layout(entries, data_at, size, filename)
-        return {name: _read_array(file, data_at, entry) for name, entry in entries.items()}, metadata
+        what = "is no file" if os.path.exists(filename) else "does not exist"
+        raise CheckpointError(what + _neighbours(filename), subject=f"'{os.fspath(filename)}'")
+    try:
+        with open(filename, "rb") as file:
+            return _read(file, filename)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot be read: {error.strerror or error}", subject=f"'{os.fspath(filename)}'"
+        ) from error
 
 
-def _host_array(name: str, tensor: Any) -> np.ndarray:
-    """The array on the host in C order (the format has no strides)."""
-    array = to_numpy(tensor)
-    if dtype_name(array.dtype) not in _FORMAT_NAMES:
-        raise DTypeError(
-            f"cannot write '{name}': the format has no {array.dtype}",
-            subject="save_file",
-            hint=f"It has {', '.join(_FORMAT_NAMES)}",
-        )
-    return np.ascontiguousarray(array).reshape(array.shape)  # ascontiguousarray makes 0-d arrays 1-d
+def host_arrays(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays on the host in C order (the format has no strides), checked for what the format allows."""
+    arrays = {}
+    for name, tensor in tensors.items():
+        if not isinstance(name, str):
+            raise DTypeError(f"expects strings as names, got {name!r:.80}", subject="save_file")
+        if name == _METADATA:
+            raise ArgumentError(
+                f"cannot write an array of the name '{_METADATA}', which the format keeps for itself",
+                subject="save_file",
+                hint="Call it something else",
+            )
+        array = to_numpy(tensor)
+        if dtype_name(array.dtype) not in _FORMAT_NAMES:
+            raise DTypeError(
+                f"cannot write '{name}': the format has no {array.dtype}",
+                subject="save_file",
+                hint=f"It has {', '.join(_FORMAT_NAMES)}",
+            )
+        arrays[name] = np.ascontiguousarray(array).reshape(array.shape)  # which makes 0-d arrays 1-d
+    return arrays
 
 
-def _little_endian(array: np.ndarray) -> np.ndarray:
+def digest_of(arrays: Mapping[str, np.ndarray]) -> str:
+    """The digest of arrays, whatever their order (see `Contents`)."""
+    return _joint_digest(
+        {
+            name: _array_digest(_FORMAT_NAMES[dtype_name(array.dtype)], array.shape, _bytes_of(array))
+            for name, array in arrays.items()
+        }
+    )
+
+
+def json_of(text: str | bytes) -> Any:
+    """The value of a JSON text. Raises: ValueError if it is none, nested too deeply, or has a name twice."""
+    try:
+        return json.loads(text, object_pairs_hook=_without_duplicates)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _read(file: BinaryIO, filename: Any) -> Contents:
+    size = os.fstat(file.fileno()).st_size
+    header, data_at = _read_header(file, size, filename)
+    metadata = header.pop(_METADATA, {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise _damaged(filename, "its metadata are not strings by name")
+    entries = {name: _entry(name, fields, filename) for name, fields in header.items()}
+    _check_layout(entries, data_at, size, filename)
+    arrays, digests = {}, {}
+    for name, entry in entries.items():
+        stored = _read_array(file, data_at, name, entry, filename)
+        digests[name] = _array_digest(entry.dtype, entry.shape, stored.reshape(-1).view(np.uint8))
+        arrays[name] = _native(stored, entry.dtype)
+    digest, expected = _joint_digest(digests), metadata.pop(_DIGEST, None)
+    misnamed = any(text.startswith(_DIGEST_BEGINS) for text in metadata.values())
+    if misnamed or (expected is not None and expected != _whole_digest(digest, metadata)):
+        raise _damaged(filename, "its contents do not have the digest that was written with them")
+    return Contents(arrays, metadata, digest, expected is not None)
+
+
+def _bytes_of(array: np.ndarray) -> np.ndarray:
+    """As they are in the file: little-endian."""
     if array.dtype.kind in "biufc":
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return array.reshape(-1).view(np.uint8)  # bytes: not all element types offer Python's buffer protocol
+
+
+def _array_digest(code: str, shape: tuple[int, ...], stored: np.ndarray) -> str:
+    digest = hashlib.sha256(f"{code} {list(shape)}\n".encode())
+    digest.update(stored.data)
+    return digest.hexdigest()
+
+
+def _joint_digest(digests: Mapping[str, str]) -> str:
+    return _json_digest(sorted(digests.items()))
+
+
+def _whole_digest(arrays: str, metadata: Mapping[str, str]) -> str:
+    return _json_digest([arrays, sorted(metadata.items())])
+
+
+def _json_digest(value: Any) -> str:
+    return _DIGEST_BEGINS + hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def _read_header(file: BinaryIO, size: int, filename: Any) -> tuple[dict[str, Any], int]:
@@ -152,7 +287,7 @@ def _read_header(file: BinaryIO, size: int, filename: Any) -> tuple[dict[str, An
     if 8 + length > size:
         raise _cut_short(filename, size, f"at least {8 + length}")
     try:
-        header = json.loads(file.read(length), object_pairs_hook=_without_duplicates)
+        header = json_of(file.read(length))
     except ValueError as error:
         raise _damaged(filename, f"its header is not JSON ({error})") from None
     if not isinstance(header, dict):
@@ -168,24 +303,30 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _entry(name: str, fields: Any, filename: Any) -> _Entry:
-    """One line of the header, checked."""
+    """One line of the header, checked before anything is allocated for it."""
     try:
-        dtype, shape, (start, stop) = fields["dtype"], tuple(fields["shape"]), fields["data_offsets"]
-        sound = all(isinstance(n, int) and n >= 0 for n in (*shape, start, stop))
+        dtype, shape, (start, stop) = fields["dtype"], fields["shape"], fields["data_offsets"]
+        sound = isinstance(dtype, str) and isinstance(shape, list) and len(shape) <= _MOST_AXES
+        sound = sound and all(type(n) is int and 0 <= n < _LARGEST for n in (*shape, start, stop))
     except (TypeError, KeyError, ValueError):
         sound = False
     if not sound:
-        raise _damaged(filename, f"its header describes '{name}' as {fields!r:.80}")
+        raise _damaged(filename, f"its header describes '{name}' as {reprlib.repr(fields)}")
     if dtype not in _NUMPY_NAMES:
         raise CheckpointError(
-            f"holds '{name}' in the element type {dtype!r}, which is not supported",
+            f"holds '{name}' in the element type {dtype!r:.80}, which is not supported",
             subject=f"'{os.fspath(filename)}'",
             hint=f"Convert it to one of {', '.join(_NUMPY_NAMES)}",
         )
-    expected = math.prod(shape) * _stored_dtype(dtype).itemsize
-    if stop - start != expected:
-        raise _damaged(filename, f"'{name}' of shape {shape} needs {expected} bytes and has {stop - start}")
-    return _Entry(dtype, shape, start, stop)
+    item = _stored_dtype(dtype).itemsize
+    if math.prod(n for n in shape if n) * item >= _LARGEST:  # NumPy's bound, also for arrays of no elements
+        raise _damaged(filename, f"its header describes '{name}' as of shape {shape}")
+    if stop - start != math.prod(shape) * item:
+        raise _damaged(
+            filename,
+            f"'{name}' of shape {tuple(shape)} needs {math.prod(shape) * item} bytes and has {stop - start}",
+        )
+    return _Entry(dtype, tuple(shape), start, stop)
 
 
 def _check_layout(entries: dict[str, _Entry], data_at: int, size: int, filename: Any) -> None:
@@ -201,11 +342,27 @@ def _check_layout(entries: dict[str, _Entry], data_at: int, size: int, filename:
         raise _damaged(filename, f"it has {size} bytes, its header describes {data_at + at}")
 
 
-def _read_array(file: BinaryIO, data_at: int, entry: _Entry) -> np.ndarray:
-    stored = np.empty(entry.shape, dtype=_stored_dtype(entry.dtype))
+def _read_array(file: BinaryIO, data_at: int, name: str, entry: _Entry, filename: Any) -> np.ndarray:
+    try:
+        stored = np.empty(entry.shape, dtype=_stored_dtype(entry.dtype))
+    except MemoryError:
+        raise CheckpointError(
+            f"holds '{name}' of {entry.stop - entry.start:,} bytes, for which there is no memory",
+            subject=f"'{os.fspath(filename)}'",
+        ) from None
     file.seek(data_at + entry.start)
-    file.readinto(stored.reshape(-1).view(np.uint8))  # type: ignore[attr-defined]
-    if entry.dtype == "BF16":  # the upper half of a float32
+    rest = memoryview(stored.reshape(-1).view(np.uint8))
+    while rest:
+        count = file.readinto(rest)  # type: ignore[attr-defined]
+        if not count:
+            raise _cut_short(filename, file.tell(), f"{len(rest)} more")
+        rest = rest[count:]
+    return stored
+
+
+def _native(stored: np.ndarray, code: str) -> np.ndarray:
+    """As NumPy computes with it."""
+    if code == "BF16":  # the upper half of a float32
         return (stored.astype(np.uint32) << 16).view(np.float32)
     return stored.astype(stored.dtype.newbyteorder("="), copy=False)
 

@@ -16,7 +16,7 @@ from xpnn.backend import ArgumentError, DTypeError, XpnnError, is_array, namespa
 from xpnn.nn.hooks import Hooks, RemovableHandle, add_hook, call_with_hooks
 from xpnn.nn.location import locate, running
 from xpnn.nn.parameter import Buffer, Parameter, raw_array
-from xpnn.nn.state import IncompatibleKeys, load_state, parse_target, relocate, state_of
+from xpnn.nn.state import IncompatibleKeys, check_state, load_state, parse_target, relocate, state_of
 
 __all__ = ["Module", "ParameterIterator"]
 
@@ -320,6 +320,10 @@ class Module:
         Raises: CheckpointError that lists every entry that does not fit; nothing is loaded then.
         """
         return load_state(self, state_dict, strict)
+
+    def check_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
+        """Raise what `load_state_dict` would, without loading anything."""
+        check_state(self, state_dict, strict)
 
     # --- hooks ---
 

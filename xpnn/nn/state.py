@@ -58,8 +58,13 @@ def state_of(module: Module, prefix: str) -> dict[str, Tensor]:
     }
 
 
-def load_state(module: Module, state: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
-    """Check every entry of `state` against the module, then copy all of them or none."""
+def check_state(module: Module, state: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
+    """Compare every entry of `state` with the module, and raise with a list of all that does not fit."""
+    if not isinstance(state, Mapping):
+        raise DTypeError(
+            f"expects a state dict of arrays by name, got {type(state).__name__}",
+            subject=type(module).__name__,
+        )
     own = dict(_persistent(module))
     # Statistics written before PyTorch 0.4.1 lack the count of batches; it only matters for momentum=None.
     missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
@@ -71,10 +76,21 @@ def load_state(module: Module, state: Mapping[str, Any], strict: bool) -> Incomp
             "\n    ".join(["cannot load this state dict, nothing was changed:", *problems]),
             subject=type(module).__name__,
         )
-    for name, tensor in own.items():
-        if name in state:
-            tensor.array = copy_like(raw_array(state[name]), tensor.array)
     return IncompatibleKeys(missing, unexpected)
+
+
+def load_state(module: Module, state: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
+    """Check every entry of `state` against the module, then take over all of them or none."""
+    incompatible = check_state(module, state, strict)
+    # Copies first: what fails for want of memory, or is interrupted, has changed nothing either.
+    copies = [
+        (tensor, copy_like(raw_array(state[name]), tensor.array))
+        for name, tensor in _persistent(module)
+        if name in state
+    ]
+    for tensor, copy in copies:
+        tensor.array = copy
+    return incompatible
 
 
 def parse_target(args: tuple, backend: Any, device: Any, dtype: Any) -> Target:
@@ -143,7 +159,15 @@ def _mismatch(name: str, own: Parameter | Buffer | Tensor, state: Mapping[str, A
         return f"'{name}' expects an array, got {type(value).__name__}"
     if tuple(value.shape) != own.shape:
         return f"'{name}' expects the shape {own.shape}, got {tuple(value.shape)}"
+    if _kind(own) < _kind(value):
+        return f"'{name}' expects {dtype_name(own.dtype)}, got {dtype_name(value.dtype)}"
     return ""
+
+
+def _kind(array: Array | Tensor) -> int:
+    """0 for integers and booleans, 1 for floats, 2 for complex numbers: a kind holds those below it."""
+    name = dtype_name(array.dtype)
+    return 2 if name.startswith("complex") else int("float" in name)
 
 
 def _listed(kind: str, entries: list[str]) -> list[str]:

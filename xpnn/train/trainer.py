@@ -215,7 +215,10 @@ class Trainer:
     @property
     def batches_per_epoch(self) -> int | None:
         """The length of the training loader, if it knows it."""
-        return len(self._loader) if hasattr(self._loader, "__len__") else None
+        try:
+            return len(self._loader)
+        except TypeError:
+            return None
 
     # -- saving and resuming
 
