@@ -22,6 +22,7 @@ from targets import CHOSEN, TARGETS, Target, missing
 import xpnn.functional as F
 from xpnn.autograd import Tensor, grad
 from xpnn.backend import (
+    DTypeError,
     cheap_to_read,
     device_of,
     dtype_name,
@@ -65,6 +66,22 @@ def batched(case: Case, target: Target) -> bool:
 def strided(case: Case, target: Target) -> bool:
     """Where the layout of an array in memory shows."""
     return target.backend in ("numpy", "torch", "cupy")
+
+
+def on_numpy(case: Case, target: Target) -> bool:
+    return target.name == "numpy"
+
+
+def writable(case: Case, target: Target) -> bool:
+    return target.name in ("numpy", "torch", "cupy")
+
+
+def on_torch(case: Case, target: Target) -> bool:
+    return target.backend == "torch" and differentiable(case, target)
+
+
+def on_jax(case: Case, target: Target) -> bool:
+    return target.name == "jax" and differentiable(case, target)
 
 
 def has_kernels(case: Case, target: Target) -> bool:
@@ -184,6 +201,72 @@ def test_strides(case: Case, options: dict[str, Any], backend: Target) -> None:
             assert_close(gradient, other, rtol=1e-9, atol=1e-11)
 
 
+def test_byte_order(case: Case, options: dict[str, Any], backend: Target) -> None:
+    """Raw arrays of the other byte order give what those of this one give, or an error that says so."""
+    inputs = case.arrays(**options)
+    expected = as_tuple(case.function(*inputs, **options))
+    for i, x in enumerate(inputs):
+        if x is None:
+            continue
+        swapped = [*inputs[:i], x.astype(x.dtype.newbyteorder()), *inputs[i + 1 :]]
+        try:
+            results = as_tuple(case.function(*swapped, **options))
+        except DTypeError as error:
+            if "byte order" in str(error):
+                continue
+            raise
+        assert_close(results, expected, rtol=1e-9, atol=1e-11, equal_nan=True, check_dtype=False)
+    tensors = [None if x is None else Tensor(x.astype(x.dtype.newbyteorder())) for x in inputs]
+    results = as_tuple(case.function(*tensors, **options))
+    assert_close(results, expected, rtol=1e-9, atol=1e-11, equal_nan=True, check_dtype=False)
+
+
+def test_inputs_overwritten_later(case: Case, options: dict[str, Any], backend: Target) -> None:
+    """The result is that of the call, whatever is written into the inputs' memory afterwards."""
+    inputs = case.arrays(**options)
+    for wrap in (lambda array: array, Tensor):
+        arrays = [backend.array(x) for x in inputs]
+        results = as_tuple(case.function(*[None if a is None else wrap(a) for a in arrays], **options))
+        before = [backend.numpy(y).copy() for y in results]
+        for i, array in enumerate(arrays):
+            if array is not None and i not in shown_by_torch(case, options, inputs):
+                array[...] = 1
+        for y, expected in zip(results, before, strict=True):
+            np.testing.assert_array_equal(backend.numpy(y), expected)
+
+
+def test_torch_autograd(case: Case, options: dict[str, Any], backend: Target) -> None:
+    """PyTorch's own autograd goes through raw torch tensors: nothing that it saved is overwritten."""
+    inputs = case.arrays(**options)
+    places = case.gradient_positions(inputs)
+    args = [to_torch(x) for x in inputs]
+    for i in places:
+        args[i].requires_grad_()
+    outputs = [y for y in as_tuple(case.function(*args, **options)) if y.requires_grad]
+    total = sum(
+        (y * to_torch(seed)).sum() for y, seed in zip(outputs, seeds(y.shape for y in outputs), strict=True)
+    )
+    total.backward()
+    expected = gradients_of(case, options, inputs, backend)
+    for i, gradient in zip(places, expected, strict=True):
+        found = np.zeros_like(inputs[i]) if args[i].grad is None else args[i].grad
+        assert_close(found, gradient.array, rtol=1e-9, atol=1e-11)
+
+
+def test_jit_with_known_arrays(case: Case, options: dict[str, Any], backend: Target) -> None:
+    """jax.jit traces one argument, while the others, such as labels, are arrays whose values are known."""
+    import jax
+
+    inputs = case.arrays(**options)
+    place = case.gradient_positions(inputs)[0]
+    arrays = [backend.array(x) for x in inputs]
+
+    def of_one(x: Any) -> tuple[Any, ...]:
+        return as_tuple(case.function(*arrays[:place], x, *arrays[place + 1 :], **options))
+
+    assert_close(jax.jit(of_one)(arrays[place]), of_one(arrays[place]), rtol=1e-9, atol=1e-11)
+
+
 def test_empty_batch(case: Case, options: dict[str, Any], backend: Target) -> None:
     """A batch of none gives what the oracles give, and gradients of the right shapes."""
     inputs = list(case.arrays(**options))
@@ -262,6 +345,10 @@ PLANS: dict[Callable[..., None], tuple[Callable[[Case, Target], bool], tuple[str
     test_second_derivative: (twice_differentiable, SAMPLED),
     test_float32: (everywhere, SAMPLED),
     test_strides: (strided, SAMPLED),
+    test_byte_order: (on_numpy, ()),
+    test_inputs_overwritten_later: (writable, ()),
+    test_torch_autograd: (on_torch, ()),
+    test_jit_with_known_arrays: (on_jax, SAMPLED),
     test_empty_batch: (batched, SAMPLED),
     test_kernel: (has_kernels, SAMPLED),
 }
@@ -367,6 +454,17 @@ def checkable(
     arrays = [backend.array(x) for x in inputs]
     arrays = [Tensor(a) if is_float(a) and i not in places else a for i, a in enumerate(arrays)]
     return lambda *args: case.function(*args, **options), arrays
+
+
+def shown_by_torch(case: Case, options: dict[str, Any], inputs: Sequence[Any]) -> set[int]:
+    """The inputs whose memory the result shows: those whose memory PyTorch's result shows too."""
+    if case.torch is None or not HAS_TORCH:
+        return set(range(len(inputs)))
+    import torch
+
+    args = [to_torch(x) for x in inputs]
+    memory = {y.untyped_storage().data_ptr() for y in as_tuple(case.torch(torch, *args, **options))}
+    return {i for i, x in enumerate(args) if x is not None and x.untyped_storage().data_ptr() in memory}
 
 
 def to_torch(x: np.ndarray | None) -> Any:

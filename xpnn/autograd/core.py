@@ -103,6 +103,16 @@ class TensorBase:
             )
         self._requires_grad = bool(flag)
 
+    def off_tape(self, what: str) -> Array:
+        """The raw array. Raises: GradientError if the Tensor requires a gradient, which `what` would lose."""
+        if self._requires_grad:
+            raise GradientError(
+                "would lose the gradient of a Tensor that requires one",
+                subject=what,
+                hint="Call detach() first if none should flow; t.to(...) and t.clone() keep it",
+            )
+        return self.array
+
     def __array_namespace__(self, /, *, api_version: str | None = None) -> Any:
         return _tensor_namespace[0](namespace(self.array))
 

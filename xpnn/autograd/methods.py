@@ -476,8 +476,8 @@ class Conversions(TensorBase):
             if device != device_of(self.array):
                 moved = ops.to_device(moved, device)
         elif backend is not backend_of(self.array):
-            moved._refuse_if_taped(f"moving to backend '{backend.name}'")
-            moved = new_tensor(move(moved.array, backend, backend.parse_device(device)))
+            raw = moved.off_tape(f"moving to backend '{backend.name}'")
+            moved = new_tensor(move(raw, backend, backend.parse_device(device)))
         return moved
 
     def to_device(self, device: Any, /, *, stream: Any = None) -> Tensor:

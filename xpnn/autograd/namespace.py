@@ -18,8 +18,17 @@ from typing import Any
 
 from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, new_tensor, tensor_namespace_maker
-from xpnn.autograd.ops.lifting import lift, unwrap
-from xpnn.backend import Backend, get_backend, get_device, is_array, move, registered_backends, to_numpy
+from xpnn.autograd.ops.lifting import lift, tensors_in, unwrap
+from xpnn.backend import (
+    Backend,
+    admit,
+    get_backend,
+    get_device,
+    is_array,
+    move,
+    registered_backends,
+    to_numpy,
+)
 
 _API_VERSION = "2024.12"
 
@@ -102,10 +111,12 @@ class TensorNamespace:
     def asarray(self, obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Any:
         """A Tensor of numbers, nested lists, or an array; what is on the tape stays on it.
 
+        Raises: GradientError for a Tensor of another library that requires a gradient.
+
         >>> xp.asarray([1.0, 2.0])
         tensor([1., 2.])
         """
-        if isinstance(obj, list | tuple) and any(isinstance(part, TensorBase) for part in obj):
+        if isinstance(obj, list | tuple) and next(tensors_in(obj), None) is not None:
             return ops.stack([self.asarray(part, dtype=dtype, device=device) for part in obj])
         if isinstance(obj, TensorBase) and obj.__array_namespace__() is self:
             if dtype is not None and dtype != obj.array.dtype:
@@ -117,7 +128,7 @@ class TensorNamespace:
             # to_numpy makes float32 of Python's floats, which loses digits where another dtype is asked for
             obj = to_numpy(obj) if dtype is None else self.raw_namespace.asarray(obj, dtype=dtype)
             device = _default_device(self.raw_namespace, device)
-        raw = move(unwrap(obj), _backend_with(self.raw_namespace), device, dtype)
+        raw = move(admit(obj, "asarray()"), _backend_with(self.raw_namespace), device, dtype)
         return new_tensor(self.raw_namespace.asarray(raw, copy=True) if copy else raw)
 
     def from_dlpack(self, x: Any, /, **options: Any) -> Any:

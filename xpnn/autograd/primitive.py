@@ -26,6 +26,7 @@ from xpnn.backend import (
     Backend,
     DTypeError,
     GradientError,
+    admit,
     backend_of,
     choose,
     concrete,
@@ -135,6 +136,9 @@ class Primitive:
                 raws[i] = raw = python_scalar(raw)
             if type(raw) in _NUMBERS:
                 continue
+            if wrapped:
+                self._backend_of(raw)
+                admit(raw, self.name)
             if backend is None:
                 first, backend = raw, self._backend_of(raw)
                 continue

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from xpnn.autograd import gradients, ops
@@ -25,20 +25,24 @@ from xpnn.backend import (
     Array,
     DTypeError,
     GradientError,
+    RankError,
     ShapeError,
+    admit,
     asarray,
     backend_of,
+    device_of,
     dtype_name,
     get_backend,
     is_array,
     item,
+    move,
     namespace,
     python_scalar,
     to_numpy,
 )
 
 # Exact types: `np.float64` is a subclass of `float`, and yet widens float32 arrays.
-_NUMBERS = frozenset((int, float, bool))
+_NUMBERS = frozenset((int, float, bool, complex))
 
 _keys = itertools.count()  # of hooks
 
@@ -50,9 +54,13 @@ def tensor(obj: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
         obj: is copied. Floats become float32; an array keeps its element type.
         dtype: the element type, e.g. `"float64"`. device: default is the current backend's.
 
+    Raises: GradientError for a Tensor that requires a gradient: `clone()` copies it on the tape.
+
     >>> tensor([1.0, 2.0])
     tensor([1., 2.])
     """
+    if isinstance(obj, TensorBase):
+        obj = obj.off_tape("tensor()")
     return Tensor(asarray(obj, dtype, device, copy=True), requires_grad)
 
 
@@ -61,8 +69,11 @@ class Tensor(Methods, NamedOperators, Conversions):
     """One array of any backend, and its place on the tape.
 
     Args:
-        data: a raw array, which is wrapped and not copied; anything else is converted by `asarray`.
+        data: a raw array, which is wrapped and not copied, unless its byte order is not this machine's. A
+            Tensor gives its array, anything else is converted by `asarray`.
         requires_grad: record what is computed from it, so that a gradient can be asked for.
+
+    Raises: GradientError for data on a tape: a Tensor or a `torch.Tensor` that requires a gradient.
 
     Attributes:
         array: the raw array, of the backend's own type. May be assigned, with an array of the same shape.
@@ -81,9 +92,7 @@ class Tensor(Methods, NamedOperators, Conversions):
     __array_priority__ = 1000
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        if isinstance(data, TensorBase):
-            data = data.array
-        self.array = as_array(data) if is_array(data) else asarray(data)
+        self.array = as_array(admit(data, "Tensor()")) if is_array(data) else asarray(data)
         self.grad = None
         self.edge = None
         self.hooks = None
@@ -113,20 +122,22 @@ class Tensor(Methods, NamedOperators, Conversions):
                 subject="Tensor.data",
                 hint="Convert it with xpnn.asarray(...)",
             )
-        self.array = as_array(value.array if isinstance(value, TensorBase) else value)
+        self.array = value.array if isinstance(value, TensorBase) else as_array(admit(value, "Tensor.data"))
 
     @property
     def T(self) -> Tensor:  # noqa: N802 - the standard's name
-        """The transpose of a matrix."""
+        """The transpose of a matrix. Raises: RankError, an AttributeError, for what is none."""
         if self.ndim != 2:
-            raise ShapeError(
+            raise RankError(
                 f"is for matrices, got shape {self.shape}", subject="Tensor.T", hint="Use .mT or .permute()"
             )
         return ops.matrix_transpose(self)
 
     @property
     def mT(self) -> Tensor:  # noqa: N802 - the standard's name
-        """The transpose of the last two axes."""
+        """The transpose of the last two axes. Raises: RankError, an AttributeError, if there are less."""
+        if self.ndim < 2:
+            raise RankError(f"needs two axes, got shape {self.shape}", subject="Tensor.mT")
         return ops.matrix_transpose(self)
 
     # -- the place on the tape
@@ -347,40 +358,46 @@ class Tensor(Methods, NamedOperators, Conversions):
 
     def numpy(self) -> Any:
         """The values as a NumPy array on the host. Raises: GradientError while on the tape."""
-        self._refuse_if_taped("numpy()")
-        return to_numpy(self.array)
+        return to_numpy(self.off_tape("numpy()"))
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
         return to_numpy(self.array).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        self._refuse_if_taped("conversion to NumPy")
-        values = to_numpy(self.array)
+        values = to_numpy(self.off_tape("conversion to NumPy"))
         if dtype is not None and dtype != values.dtype:
+            if copy is False:
+                raise ShapeError(
+                    f"cannot give {dtype_name(self.dtype)} as {dtype} without a copy", subject="a Tensor"
+                )
             return values.astype(dtype)
         return values.copy() if copy else values
 
-    def _refuse_if_taped(self, what: str) -> None:
-        if self._requires_grad:
-            raise GradientError(
-                f"{what} would leave the tape silently", hint="Call detach() first: t.detach().numpy()"
-            )
-
     def __bool__(self) -> bool:
-        return bool(self.array)
+        return bool(self._only("bool()", "Use .any() or .all()"))
 
     def __int__(self) -> int:
-        return int(self.array)
+        return int(self._only("int()"))
 
     def __float__(self) -> float:
-        return float(self.array)
+        return float(self._only("float()"))
 
     def __complex__(self) -> complex:
-        return complex(self.array)
+        return complex(self._only("complex()"))
 
     def __index__(self) -> int:
-        return self.array.__index__()
+        return self._only("an index").__index__()
+
+    def _only(self, what: str, hint: str = "Index one, or use .tolist()") -> Array:
+        """The single element, without axes."""
+        if not self.array.shape:
+            return self.array
+        if self.size != 1:
+            raise ShapeError(
+                f"expects a Tensor of one element, got the shape {self.shape}", subject=what, hint=hint
+            )
+        return namespace(self.array).reshape(self.array, ())
 
     def __len__(self) -> int:
         if not self.shape:
@@ -396,12 +413,13 @@ class Tensor(Methods, NamedOperators, Conversions):
         return ops.getitem(self, index=index)
 
     def __contains__(self, value: Any) -> bool:
-        xp = namespace(self.array)
-        return bool(xp.any(self.array == (value.array if isinstance(value, TensorBase) else value)))
+        found = self == value
+        if not isinstance(found, TensorBase):
+            raise DTypeError(f"expects a number or an array, got {value!r:.80}", subject="`in` on a Tensor")
+        return bool(namespace(self.array).any(found.array))
 
     def __dlpack__(self, **options: Any) -> Any:
-        self._refuse_if_taped("DLPack export")
-        return self.array.__dlpack__(**options)
+        return self.off_tape("DLPack export").__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
         return self.array.__dlpack_device__()
@@ -484,18 +502,45 @@ def _binary(operation: Callable, left: Any, right: Any) -> Any:
             left = scalar
         else:
             right = scalar
+        other = scalar
+    if type(other) is complex:  # which makes complex64 of integers too
+        left, right = (_with_fractions(x) if isinstance(x, Tensor) else x for x in (left, right))
     return operation(left, right)
 
 
 def _compare(left: Tensor, right: Any, operation: Callable) -> Any:
-    """Apply an operator whose result carries no gradient."""
+    """Apply an operator whose result carries no gradient. Lists of numbers are compared as arrays."""
+    array = left.array
     if isinstance(right, TensorBase):
         right = right.array
     elif type(right) not in _NUMBERS:
         right = python_scalar(right)
+        if isinstance(right, list | tuple):
+            right = _beside(array, right)
         if type(right) not in _NUMBERS and not is_array(right):
             return NotImplemented
-    return new_tensor(as_array(operation(left.array, right)))
+    if type(right) is complex:
+        array = _with_fractions(left).array
+    return new_tensor(as_array(operation(array, right)))
+
+
+def _beside(array: Array, values: Sequence[Any]) -> Any:
+    """Nested lists of numbers as an array to be compared with `array`; None if they are something else."""
+    try:
+        host = to_numpy(values)
+    except DTypeError:
+        return None
+    whole = namespace(array).isdtype(array.dtype, ("integral", "bool"))
+    if whole or any(map(is_array, values)):
+        return move(host, backend_of(array), device_of(array))
+    return namespace(array).asarray(values, dtype=array.dtype, device=device_of(array))
+
+
+def _with_fractions(x: Tensor) -> Tensor:
+    """Integers and booleans as float32, which a complex number makes complex64 of."""
+    if namespace(x.array).isdtype(x.dtype, ("integral", "bool")):
+        return ops.astype(x, namespace(x.array).float32)
+    return x
 
 
 def _array_text(array: Array) -> str:

@@ -2,6 +2,7 @@
 
 from xpnn.backend import errors, idioms, libraries, numba_switch, random, special, tuning
 from xpnn.backend.arrays import (
+    admit,
     asarray,
     cheap_to_read,
     concrete,
@@ -32,6 +33,7 @@ from xpnn.backend.errors import (
     GradientError,
     IndexOutOfRangeError,
     MissingDependencyError,
+    RankError,
     ShapeError,
     XpnnError,
     printable,
@@ -94,8 +96,10 @@ __all__ = [
     "GradientError",
     "IndexOutOfRangeError",
     "MissingDependencyError",
+    "RankError",
     "ShapeError",
     "XpnnError",
+    "admit",
     "asarray",
     "available_backends",
     "backend_of",

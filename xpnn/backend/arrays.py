@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend.errors import DTypeError
+from xpnn.backend.errors import DTypeError, XpnnError
 from xpnn.backend.namespace import backend_of, is_array, is_tensor, namespace
 from xpnn.backend.registry import Array, Backend, get_backend, get_device
 
@@ -19,25 +19,44 @@ def asarray(obj: Any, dtype: Any = None, device: Any = None, *, copy: bool | Non
 
     Args:
         obj: a number, nested sequences of numbers, a NumPy array, or an array of any backend (which is
-            moved). A Tensor gives its raw array.
+            moved). A Tensor gives its raw array. An array of the other byte order is converted.
         dtype: the element type (of any library, or its name); None keeps an array's own, and makes
-            Python floats float32 and Python integers int64.
+            Python floats float32, Python integers int64 and complex numbers complex64.
         device: the device; None is the current backend's.
         copy: True always copies, False never does, None copies where needed.
+
+    Raises: GradientError for a Tensor that requires a gradient, which a raw array cannot carry on (`t.to()`
+        converts it and keeps the graph); DTypeError for what are no numbers.
 
     >>> asarray([1.0, 2.0]).dtype.name
     'float32'
     """
     backend = get_backend()
-    if is_tensor(obj):
-        obj = obj.array
     if is_array(obj):
+        obj = admit(obj, "asarray()")
         if backend_of(obj) is not backend:
             obj = to_numpy(obj)
     else:
         obj = _from_python(obj, dtype)
     device = get_device() if device is None else backend.parse_device(device)
     return _to_backend(obj, backend, dtype, device, copy)
+
+
+def admit(array: Array, user: str) -> Array:
+    """The raw array, as xpnn will compute with it, of an array or Tensor that is handed to `user`.
+
+    Raises: DTypeError, GradientError for what cannot go there without a loss (see `Backend.admit`).
+
+    >>> admit(np.asarray([1.0], dtype=">f4"), "a test").dtype.isnative
+    True
+    """
+    if is_tensor(array):
+        return array.off_tape(user)
+    try:
+        return backend_of(array).admit(array)
+    except XpnnError as error:
+        error.subject = error.subject or user
+        raise
 
 
 def move(array: Array, backend: Backend, device: Any = None, dtype: Any = None) -> Array:
@@ -98,14 +117,14 @@ def dtype_name(dtype: Any) -> str:
 
 
 def is_floating(array: Any) -> bool:
-    """Whether the elements are real floating-point numbers.
+    """Whether the elements are real floating-point numbers, in the byte order of this machine.
 
     >>> is_floating(asarray([1.0])), is_floating(asarray([1]))
     (True, False)
     """
     dtype = array.dtype
     if isinstance(dtype, np.dtype):  # by its letter: that takes a tenth of the time of `isdtype`
-        return dtype.kind == "f"
+        return dtype.kind == "f" and dtype.isnative
     if hasattr(dtype, "is_floating_point"):  # PyTorch's
         return dtype.is_floating_point
     return _is_of_kind(array, "real floating")
@@ -121,14 +140,14 @@ def is_half(array: Any) -> bool:
 
 
 def is_integer(array: Any) -> bool:
-    """Whether the elements are integers, signed or not; booleans are none.
+    """Whether the elements are integers, signed or not, in the byte order of this machine; booleans are none.
 
     >>> is_integer(asarray([1])), is_integer(asarray([True]))
     (True, False)
     """
     dtype = array.dtype
     if isinstance(dtype, np.dtype):
-        return dtype.kind in "iu"
+        return dtype.kind in "iu" and dtype.isnative
     return _is_of_kind(array, "integral")
 
 
@@ -166,16 +185,18 @@ def cheap_to_read(array: Array) -> bool:
     return not any(name in device for name in _ACCELERATORS)
 
 
-def extremes(array: Array) -> tuple[int, int]:
-    """The smallest and the largest of some integers, read on the host.
+def extremes(array: Array) -> tuple[Any, Any]:
+    """The smallest and the largest element, as Python numbers.
+
+    They are looked for on the host: while `jax.jit` traces, JAX's functions are traced, even of an array
+    whose values are known.
 
     >>> extremes(np.asarray([3, 1, 2]))
     (1, 3)
     """
-    if type(array) is np.ndarray:  # a reduction itself takes half of the time of the function around it
-        return int(np.minimum.reduce(array, axis=None)), int(np.maximum.reduce(array, axis=None))
-    xp = namespace(array)
-    return int(xp.min(array)), int(xp.max(array))
+    values = array if type(array) is np.ndarray else to_numpy(array)
+    # a reduction itself takes half of the time of the function around it
+    return np.minimum.reduce(values, axis=None).item(), np.maximum.reduce(values, axis=None).item()
 
 
 def seen_in_range(indices: Array, count: int) -> bool:
@@ -203,6 +224,9 @@ def size_of(shape: tuple[int, ...]) -> int:
     return math.prod(shape)
 
 
+# What Python's numbers become.
+_DEFAULTS = {np.dtype("float64"): np.float32, np.dtype("complex128"): np.complex64}
+
 # Integers that Python looks through faster than NumPy.
 _FEW = 32
 
@@ -220,7 +244,7 @@ def _is_of_kind(array: Any, kind: str) -> bool:
 
 
 def _from_python(obj: Any, dtype: Any = None) -> np.ndarray:
-    """Python data as a host array; unless `dtype` says otherwise, floats become float32."""
+    """Python data as a host array; unless `dtype` says otherwise, floats become float32 or complex64."""
     if isinstance(obj, list | tuple) and any(is_array(leaf) for leaf in _leaves(obj)):
         return np.asarray(_to_lists(obj))
     try:
@@ -229,8 +253,8 @@ def _from_python(obj: Any, dtype: Any = None) -> np.ndarray:
         raise DTypeError(f"expected numbers in a regular nesting, got {obj!r:.80} ({error})") from None
     if array.dtype.kind not in "bifuc":
         raise DTypeError(f"expected numbers, got {type(obj).__name__}: {obj!r:.80}")
-    if array.dtype == np.float64 and dtype is None and not isinstance(obj, np.generic):
-        return array.astype(np.float32)
+    if dtype is None and not isinstance(obj, np.generic):
+        return array.astype(_DEFAULTS.get(array.dtype, array.dtype), copy=False)
     return array
 
 
@@ -243,12 +267,16 @@ def _leaves(obj: Any) -> Iterator[Any]:
 
 
 def _to_lists(obj: Any) -> Any:
-    return [_to_lists(e) for e in obj] if isinstance(obj, list | tuple) else to_numpy(obj)
+    if isinstance(obj, list | tuple):
+        return [_to_lists(e) for e in obj]
+    return to_numpy(admit(obj, "a conversion of a list") if is_array(obj) else obj)
 
 
 def _to_backend(array: Array, backend: Backend, dtype: Any, device: Any, copy: bool | None) -> Array:
     xp = backend.xp
     options: dict[str, Any] = {} if device is None else {"device": device}
+    if isinstance(array, np.ndarray):
+        array = admit(array, "a conversion")
     if isinstance(array, np.ndarray) and backend.name != "numpy":
         if dtype is not None and hasattr(np, dtype_name(dtype)):  # converted on the host, where it is exact
             array = array.astype(dtype_name(dtype), copy=False)

@@ -71,6 +71,10 @@ class ShapeError(XpnnError, ValueError):
     """Sizes or ranks that do not fit together."""
 
 
+class RankError(ShapeError, AttributeError):
+    """An attribute that only arrays of another number of axes have; `hasattr` answers False."""
+
+
 class DTypeError(XpnnError, TypeError):
     """A value of the wrong type: integers where floats are needed, a list where an array is."""
 

@@ -79,7 +79,11 @@ def is_array(value: Any) -> bool:
 
 
 def register_tensor_type(kind: type) -> None:
-    """Say that instances of `kind` wrap arrays of any library and are to be asked for their namespace."""
+    """Say that instances of `kind` wrap arrays of any library and are to be asked for their namespace.
+
+    They have the raw array as `array`, and `off_tape(what)`, which returns it or raises a GradientError if
+    `what` would lose a gradient.
+    """
     _TENSOR_TYPES.add(kind)
 
 

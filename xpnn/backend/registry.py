@@ -87,6 +87,8 @@ class Backend:
         several_devices: whether two of its arrays can live on different devices.
         mutable: whether an array can be written in place; if not, it has JAX's `array.at[index]`.
         as_array: turns a 0-d result into an array, where the library returns scalars instead (NumPy).
+        admit: is given each array that a user hands in, and returns what may be computed with: itself, or a
+            conversion of it. Raises DTypeError or GradientError for an array that results would be wrong of.
         owns_memory: whether an array may be written into without anybody seeing it through another one.
             Left out, an array is copied first.
         end_of_step: is given the arrays that an optimizer has updated: a lazy library computes them there,
@@ -115,6 +117,7 @@ class Backend:
     several_devices: bool = False
     mutable: bool = True
     as_array: Callable[[Any], Array] | None = None
+    admit: Callable[[Array], Array] = lambda array: array
     owns_memory: Callable[[Array], bool] = lambda array: False
     end_of_step: Callable[[list[Array]], None] | None = None
     ones_like: Callable[[Array], Array] | None = None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend import DTypeError, ShapeError, is_array, to_numpy
+from xpnn.backend import DTypeError, ShapeError, admit, is_array, to_numpy
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
@@ -33,7 +33,9 @@ def default_collate(batch: Sequence[Any]) -> Any:
         _require_same("lengths", [len(sample) for sample in batch])
         return _rebuild(first, [default_collate(column) for column in zip(*batch)])
     if isinstance(first, bool | int | float | np.generic) or is_array(first):
-        arrays = [to_numpy(sample) for sample in batch]
+        arrays = [
+            to_numpy(admit(sample, "default_collate") if is_array(sample) else sample) for sample in batch
+        ]
         _require_same("shapes", [array.shape for array in arrays])
         return np.stack(arrays)
     raise DTypeError(

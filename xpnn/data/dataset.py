@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend import ArgumentError, IndexOutOfRangeError, ShapeError, to_numpy
+from xpnn.backend import ArgumentError, IndexOutOfRangeError, ShapeError, admit, is_array, to_numpy
 from xpnn.data.collate import default_collate
 from xpnn.data.seeding import fresh_seed
 from xpnn.data.transforms import transform_batch
@@ -65,7 +65,8 @@ class TensorDataset(Dataset):
             at once, any other callable is called sample by sample.
         target_transform: the same for the second entry.
 
-    Raises: ShapeError for arrays of different lengths; IndexOutOfRangeError.
+    Raises: ShapeError for arrays of different lengths; IndexOutOfRangeError; GradientError for a Tensor that
+        requires a gradient, which a dataset does not carry on.
 
     >>> dataset = TensorDataset(np.eye(3), [0, 1, 2])
     >>> len(dataset), dataset[1]
@@ -77,7 +78,9 @@ class TensorDataset(Dataset):
     def __init__(
         self, *tensors: Any, transform: Transform | None = None, target_transform: Transform | None = None
     ) -> None:
-        self.tensors = tuple(to_numpy(tensor) for tensor in tensors)
+        self.tensors = tuple(
+            to_numpy(admit(tensor, "TensorDataset") if is_array(tensor) else tensor) for tensor in tensors
+        )
         if not tensors or any(tensor.ndim == 0 for tensor in self.tensors):
             raise ShapeError("expects arrays with a first axis of samples", subject="TensorDataset")
         lengths = [len(tensor) for tensor in self.tensors]

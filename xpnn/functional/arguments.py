@@ -120,9 +120,9 @@ def check_floating(x: Any, subject: str, name: str = "input") -> None:
     """Raise a DTypeError unless `x` is an array of real floating-point numbers."""
     if not is_floating(x):
         raise DTypeError(
-            f"expects a floating-point {name}, got {dtype_name(x.dtype)} in an array of shape {shape_of(x)}",
+            f"expects a floating-point {name}, got {type_name(x)} in an array of shape {shape_of(x)}",
             subject=subject,
-            hint="Convert it: xpnn.asarray(x, dtype='float32')",
+            hint="Convert it: x.to('float32') if it is a Tensor, else xpnn.asarray(x, dtype='float32')",
         )
 
 
@@ -130,9 +130,9 @@ def check_integer(x: Any, subject: str, name: str) -> None:
     """Raise a DTypeError unless `x` is an array of integers."""
     if not is_integer(x):
         raise DTypeError(
-            f"expects {name} as integers, got {dtype_name(x.dtype)} in an array of shape {shape_of(x)}",
+            f"expects {name} as integers, got {type_name(x)} in an array of shape {shape_of(x)}",
             subject=subject,
-            hint="Convert them: xpnn.asarray(x, dtype='int64')",
+            hint="Convert them: x.to('int64') if it is a Tensor, else xpnn.asarray(x, dtype='int64')",
         )
 
 
@@ -153,10 +153,12 @@ def check_same_dtype(subject: str, x: Any, **others: Any) -> None:
         if came != dtype:
             mine, its = dtype_name(dtype), dtype_name(came)
             wrong, right = ("input", its) if its == "float32" else (name, mine)
+            taped = is_tensor(x if wrong == "input" else other)
+            way = f"{wrong}.to('{right}')" if taped else f"xpnn.asarray({wrong}, dtype='{right}')"
             raise DTypeError(
-                f"expects input and {name} of one element type, got {mine} and {its}",
+                f"expects input and {name} of one element type, got {type_name(x)} and {type_name(other)}",
                 subject=subject,
-                hint=f"Convert the {wrong}: xpnn.asarray({wrong}, dtype='{right}')",
+                hint=f"Convert the {wrong}: {way}",
             )
 
 
@@ -236,6 +238,12 @@ def check_indices(
     raise IndexOutOfRangeError(
         f"expects {name} between 0 and {count - 1}, got {values[position]}{at}", subject=subject, hint=hint
     )
+
+
+def type_name(x: Any) -> str:
+    """The element type of an array, for messages."""
+    native = getattr(x.dtype, "isnative", True)  # what only NumPy's have
+    return dtype_name(x.dtype) if native else f"{dtype_name(x.dtype)} in another byte order"
 
 
 def raw_array(x: Any) -> Array:

@@ -29,7 +29,7 @@ def lift(function: Callable, name: str) -> Callable:
 
     @functools.wraps(function, updated=())
     def lifted(*args: Any, **options: Any) -> Any:
-        tensors = list(_tensors_in((args, options)))
+        tensors = list(tensors_in((args, options)))
         result = function(*unwrap(args), **{key: unwrap(value) for key, value in options.items()})
         if not tensors:
             return result
@@ -52,9 +52,10 @@ def unwrap(value: Any) -> Any:
     return value
 
 
-def _tensors_in(value: Any) -> Iterator[TensorBase]:
+def tensors_in(value: Any) -> Iterator[TensorBase]:
+    """The Tensors in nested lists, tuples and dicts."""
     if isinstance(value, TensorBase):
         yield value
     elif isinstance(value, list | tuple | dict):
         for part in value.values() if isinstance(value, dict) else value:
-            yield from _tensors_in(part)
+            yield from tensors_in(part)

@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from xpnn.backend.errors import DTypeError
 from xpnn.backend.registry import Array, Backend, register_backend
+
+_REAL = (
+    "float16",
+    "float32",
+    "float64",
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+)
+_ELEMENT_TYPES = frozenset(map(np.dtype, ("bool", *_REAL, "complex64", "complex128")))
 
 
 def _load() -> ModuleType:
@@ -19,6 +28,25 @@ def _parse_device(device: Any) -> Any:
     if device not in (None, "cpu"):
         raise ValueError("NumPy computes on 'cpu' only")
     return device
+
+
+def _admit(array: Array) -> Array:
+    """A plain array, of numbers of a size that the standard knows, in the byte order of this machine."""
+    if type(array) is np.ndarray and array.dtype in _ELEMENT_TYPES:
+        return array
+    if isinstance(array, np.ma.MaskedArray):
+        raise DTypeError(
+            "expects plain numbers, got a masked array, whose mask would be lost",
+            hint="Fill the gaps first: array.filled(0)",
+        )
+    array = np.asarray(array)  # np.matrix, whose * is another one, and other subclasses
+    native = array.dtype.newbyteorder("=")
+    if native in _ELEMENT_TYPES or native.name == "bfloat16":
+        return array.astype(native, copy=False)
+    raise DTypeError(
+        f"expects numbers, got an array of {array.dtype}",
+        hint="Convert it first: array.astype('float64')" if array.dtype.kind in "fcO" else "",
+    )
 
 
 def _owns_memory(array: Array) -> bool:
@@ -62,6 +90,7 @@ register_backend(
         kernels="xpnn.kernels.numpy",
         numba_kernels="xpnn.kernels.numba",
         as_array=np.asarray,
+        admit=_admit,
         owns_memory=_owns_memory,
         ones_like=_ones_like,
         index_add=_index_add,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend.errors import BackendError
+from xpnn.backend.errors import BackendError, GradientError
 from xpnn.backend.registry import Array, Backend, register_backend
 
 
@@ -30,6 +30,15 @@ def _parse_device(device: Any) -> Any:
             f"backend 'torch' has no device '{device}': PyTorch {torch.__version__} sees no GPU here"
         )
     return device
+
+
+def _admit(array: Array) -> Array:
+    if array.requires_grad:
+        raise GradientError(
+            "expects a torch.Tensor that requires no gradient, got one that does, which it would never get",
+            hint="Call detach() on it first: t.detach()",
+        )
+    return array
 
 
 def _owns_memory(array: Array) -> bool:
@@ -63,6 +72,7 @@ register_backend(
         probe=lambda: "cpu or cuda",
         kernels="xpnn.kernels.torch",
         several_devices=True,
+        admit=_admit,
         owns_memory=_owns_memory,
         index_add=_index_add,
         erfc=_erfc,

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, Array, DTypeError, ShapeError, device_of, dtype_name, namespace
-from xpnn.functional.arguments import check_rank, raw_array, shape_of
+from xpnn.backend import ArgumentError, Array, DTypeError, ShapeError, device_of, namespace
+from xpnn.functional.arguments import check_rank, raw_array, shape_of, type_name
 from xpnn.functional.attention.scaled_dot_product import (
     attention_with_weights,
     heads_apart,
@@ -201,7 +201,7 @@ def _additive(mask: Any, q: Any, name: str) -> Any:
         return xp.where(raw_array(mask), low, zero)
     if mask.dtype != like.dtype:
         raise DTypeError(
-            f"expects {name} of booleans or {dtype_name(like.dtype)}, got {dtype_name(mask.dtype)}",
+            f"expects {name} of booleans or {type_name(like)}, got {type_name(mask)}",
             subject=_SUBJECT,
         )
     return mask

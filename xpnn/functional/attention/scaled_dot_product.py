@@ -19,7 +19,6 @@ from xpnn.backend import (
     DTypeError,
     ShapeError,
     device_of,
-    dtype_name,
     namespace,
 )
 from xpnn.functional.arguments import (
@@ -28,6 +27,7 @@ from xpnn.functional.arguments import (
     check_same_dtype,
     raw_array,
     shape_of,
+    type_name,
 )
 from xpnn.functional.dropout import draw_kept, dropout, factors_of
 
@@ -315,7 +315,7 @@ def _additive(mask: Any | None, q: Any, k: Any, causal: bool) -> Any | None:
         return _minus_infinity_unless(raw_array(mask), raw_array(q))
     if mask.dtype != q.dtype:
         raise DTypeError(
-            f"expects attn_mask of booleans or {dtype_name(q.dtype)}, got {dtype_name(mask.dtype)}",
+            f"expects attn_mask of booleans or {type_name(q)}, got {type_name(mask)}",
             subject=_SUBJECT,
         )
     return mask

@@ -11,8 +11,8 @@ from xpnn.backend import (
     ArrayT,
     cheap_to_read,
     concrete,
+    extremes,
     is_floating,
-    namespace,
     size_of,
 )
 from xpnn.functional.activation.sigmoid import sigmoid
@@ -135,8 +135,7 @@ def _check_probabilities(x: Any, subject: str) -> None:
     raw = raw_array(x)
     if not is_floating(raw) or size_of(raw.shape) == 0 or not concrete(raw) or not cheap_to_read(raw):
         return
-    xp = namespace(raw)
-    low, high = float(xp.min(raw)), float(xp.max(raw))
+    low, high = extremes(raw)
     if low < 0 or high > 1:
         raise ArgumentError(
             f"expects probabilities between 0 and 1, got {low if low < 0 else high}",
