@@ -6,8 +6,10 @@ import functools
 import gzip
 import hashlib
 import http.server
+import os
 import struct
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,6 +118,12 @@ def test_read_idx(tmp_path: Path, code: int, dtype: str, packed: bool) -> None:
         (gzip.compress(idx(IMAGES), mtime=0)[:40] + b"garbage", "do not unpack"),
         (gzip.compress(idx(IMAGES))[:-8] + b"\0" * 8, "CRC"),
         (b"\x1f\x8b\x08", "do not unpack"),
+        (gzip.compress(idx(IMAGES) + b"x"), "got 3937"),
+        (bytes([0, 0, 8, 65]) + bytes(4 * 65), "got 00 00 08 41"),
+        (bytes([0, 0, 8, 255]), "got 00 00 08 ff"),
+        (struct.pack(">HBB4I", 0, 8, 4, *[1000] * 4), "expects 1000000000020 bytes .* got 20"),
+        (gzip.compress(struct.pack(">HBB4I", 0, 8, 4, *[1000] * 4)), "expects 1000000000020 .* got 20"),
+        (struct.pack(">HBB64I", 0, 14, 64, *[2**32 - 1] * 64), "got 260"),
     ],
 )
 def test_damaged_idx_files(tmp_path: Path, content: bytes, message: str) -> None:
@@ -125,6 +133,35 @@ def test_damaged_idx_files(tmp_path: Path, content: bytes, message: str) -> None
         read_idx(path)
     assert str(path) in str(caught.value)
     assert "ownload it again" in str(caught.value)
+
+
+def test_sizes_beside_a_zero(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(struct.pack(">HBB4I", 0, 8, 4, 0, *[2**32 - 1] * 3))
+    with pytest.raises(DataError, match="an array that there cannot be"):
+        read_idx(path)
+
+
+def test_what_is_no_idx_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in (".", "pipe", "/dev/zero"):
+        with pytest.raises(DataError, match="a folder, a device or a pipe"):
+            read_idx(tmp_path / name)
+
+
+def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    """Memory is bounded by what the header promises: here 8 bytes, of 400 MB."""
+    path = tmp_path / "bomb.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(struct.pack(">HBB1I", 0, 8, 1, 8))
+        for _ in range(400):
+            file.write(bytes(1_000_000))
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"expects 16 bytes for an array of shape \(8,\), got 17"):
+        read_idx(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 def test_a_missing_idx_file(tmp_path: Path) -> None:
@@ -293,3 +330,96 @@ def test_an_image_that_is_cut_short(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match="cannot be read as an image"):
         read_image(path)
+
+
+def test_hidden_folders_and_files_are_left_out(folder: Path) -> None:
+    before = ImageFolder(folder).samples
+    for name in (".ipynb_checkpoints/1.png", "cat/.ipynb_checkpoints/1.png", "cat/._1.png", ".git/x/0.png"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((folder / "cat" / "1.png").read_bytes())
+    assert ImageFolder(folder).samples == before
+    assert ImageFolder(folder).classes == ["cat", "dog"]
+
+
+def test_linked_folders(folder: Path, tmp_path: Path) -> None:
+    more = tmp_path / "elsewhere" / "more"
+    more.mkdir(parents=True)
+    (more / "9.png").write_bytes((folder / "cat" / "1.png").read_bytes())
+    (folder / "cat" / "linked").symlink_to(more)
+    (folder / "cat" / "linked again").symlink_to(more)
+    (folder / "eel").symlink_to(more, target_is_directory=True)
+    pets = ImageFolder(folder)
+    assert pets.classes == ["cat", "dog", "eel"]
+    assert sorted(path.name for path, label in pets.samples if label == 0) == ["1.png", "2.png", "9.png"]
+    assert pets.targets.count(2) == 1
+    for target in (more, more.parent, folder, folder / "cat"):
+        (more / "loop").symlink_to(target)
+        with pytest.raises(DataError, match="is a link back to a folder above it"):
+            ImageFolder(folder)
+        (more / "loop").unlink()
+
+
+def test_only_files_are_images(folder: Path) -> None:
+    os.mkfifo(folder / "cat" / "pipe.png")
+    (folder / "cat" / "folder.png").mkdir()
+    assert len(ImageFolder(folder)) == 3
+    with pytest.raises(DataError, match="it is no file"):
+        read_image(folder / "cat" / "pipe.png")
+    (folder / "cat" / "dangling.png").symlink_to("no such file")
+    pets = ImageFolder(folder)
+    with pytest.raises(DataError, match=r"dangling.png cannot be read as an image: it does not exist"):
+        [pets[i] for i in range(len(pets))]
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff", "pgm"])
+def test_grey_of_16_bits_is_scaled(tmp_path: Path, kind: str) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    values = np.array([[0, 1, 127, 128, 129, 255, 256, 257, 32768, 65407, 65408, 65535]], np.uint16)
+    path = tmp_path / f"x.{kind}"
+    if kind == "pgm":
+        path.write_bytes(b"P5 12 1 65535\n" + values.astype(">u2").tobytes())
+    else:
+        pillow.fromarray(values).save(path)
+    expected = np.rint(values / 257)
+    assert np.array_equal(read_image(path, "L")[0], expected)
+    assert np.array_equal(read_image(path, "RGB"), np.stack([expected] * 3))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_pixels_of_unknown_range(tmp_path: Path, dtype: type) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    pillow.fromarray(np.ones((2, 2), dtype)).save(tmp_path / "x.tiff")
+    with pytest.raises(DataError, match="whose range is unknown"):
+        read_image(tmp_path / "x.tiff")
+
+
+def test_images_that_are_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    pillow.new("L", (30, 30)).save(tmp_path / "x.png")
+    monkeypatch.setattr(pillow, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(DataError, match=r"x.png cannot be read as an image: .*exceeds limit"):
+        read_image(tmp_path / "x.png")
+
+
+def test_names_that_are_not_utf8(folder: Path) -> None:
+    name = os.fsdecode(b"\xff\xfe.png")
+    (folder / "cat" / name).write_bytes(b"no image")
+    pets = ImageFolder(folder)
+    (index,) = (i for i, (path, _) in enumerate(pets.samples) if path.name == name)
+    with pytest.raises(DataError) as caught:
+        pets[index]
+    assert r"\udcff\udcfe.png cannot be read as an image" in str(caught.value).encode().decode()
+
+
+def test_only_image_formats_are_opened(tmp_path: Path) -> None:
+    """An EPS file would start Ghostscript."""
+    pytest.importorskip("PIL.Image")
+    for name, content in (
+        ("eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
+        ("pdf", b"%PDF-1.7"),
+    ):
+        path = tmp_path / f"{name}.png"
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="cannot identify image file"):
+            read_image(path)

@@ -63,9 +63,9 @@ class MNIST(TensorDataset):
             self._find(f"{part}-{name}", download) for name in ("images-idx3-ubyte", "labels-idx1-ubyte")
         )
         images, labels = read_idx(image_file), read_idx(label_file)
-        if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
+        if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels) or not images.size:
             raise DataError(
-                f"expects images (n, h, w) and as many labels (n,), got {images.shape} in {image_file} "
+                f"expects some images (n, h, w) and as many labels (n,), got {images.shape} in {image_file} "
                 f"and {labels.shape} in {label_file}",
                 subject=type(self).__name__,
                 hint="The files belong to different sets; download them again",
