@@ -29,7 +29,6 @@ class _Scratch(threading.local):
 
     def __init__(self) -> None:
         self.blocks: dict[str, np.ndarray] = {}
-        self.size = 0
 
 
 _scratch = _Scratch()
@@ -44,21 +43,23 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    block = _scratch.blocks.pop(name, None)
+    blocks = _scratch.blocks
+    block = blocks.pop(name, None)
     if block is None or block.size < size:
-        _scratch.size += size - (0 if block is None else block.size)
         block = np.empty(size, dtype=np.uint8)
-    _scratch.blocks[name] = block
-    while _scratch.size > SCRATCH_LIMIT:
-        oldest = next(iter(_scratch.blocks))
-        _scratch.size -= _scratch.blocks.pop(oldest).size
+        # Counted anew each time: a sum that is kept would be wrong after an exception between two lines.
+        kept = size + sum([other.size for other in blocks.values()])
+        while kept > SCRATCH_LIMIT and blocks:
+            kept -= blocks.pop(next(iter(blocks))).size
+        if kept > SCRATCH_LIMIT:
+            return block.view(dtype).reshape(shape)
+    blocks[name] = block
     return block[:size].view(dtype).reshape(shape)
 
 
 def release_scratch() -> None:
     """Give up the scratch arrays of this thread."""
     _scratch.blocks.clear()
-    _scratch.size = 0
 
 
 def keep_pages() -> None:
