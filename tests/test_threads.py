@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import textwrap
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,7 +22,8 @@ from xpnn import functional as F
 from xpnn import nn, optim
 from xpnn.backend import ArgumentError, threads
 from xpnn.backend.threads import single_threaded_blas
-from xpnn.kernels.numpy import memory
+from xpnn.kernels.numpy import memory, recurrent
+from xpnn.kernels.numpy import parallel as parallel_module
 from xpnn.kernels.numpy.memory import release_scratch, scratch
 from xpnn.kernels.numpy.parallel import WORTHWHILE, parallel
 
@@ -93,6 +97,66 @@ def test_a_call_inside_of_a_part_is_worked_off_there() -> None:
     assert parallel(outer, 3, WORTHWHILE) == [expected] * 3
 
 
+def test_ctrl_c_while_the_others_work_puts_nothing_out_of_step() -> None:
+    y = np.zeros(3)
+
+    def slow(part: slice) -> None:
+        if part.start == 2:
+            raise KeyboardInterrupt
+        time.sleep(0.02)
+        y[part] = 1
+
+    with pytest.raises(KeyboardInterrupt):
+        parallel(slow, 3, WORTHWHILE)
+    assert y.tolist() == [1, 1, 0]  # nobody writes any more
+
+    def double(part: slice) -> int:
+        time.sleep(0.01)
+        return 2 * part.start
+
+    assert [parallel(double, 3, WORTHWHILE) for _ in range(3)] == [[0, 2, 4]] * 3
+
+
+def test_who_waits_for_an_interrupted_caller_goes_home() -> None:
+    """The caller may be interrupted before it comes to what another part waits for."""
+    block = recurrent.Block(slice(1), slice(1), threading.Event())
+
+    def work(part: slice) -> None:
+        if part.start == 2:
+            raise KeyboardInterrupt
+        recurrent._wait_for(block)
+
+    with pytest.raises(KeyboardInterrupt):
+        parallel(work, 3, WORTHWHILE)
+    assert parallel(lambda part: part.start, 3, WORTHWHILE) == [0, 1, 2]
+
+
+def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(parallel_module, "_crew", [])
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    here = threading.get_ident()
+    found = parallel(lambda part: (part.start, threading.get_ident()), 3, WORTHWHILE)
+    assert found == [(0, here), (1, here), (2, here)]
+
+
+def test_what_failed_is_not_kept() -> None:
+    """Arrays of a call that ran out of memory are free before the next one."""
+    arrays = [np.zeros(3)]
+    alive = weakref.ref(arrays[0])
+
+    def work(part: slice, x: np.ndarray) -> None:
+        if part.start == 0:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        parallel(functools.partial(work, x=arrays.pop()), 3, WORTHWHILE)
+    parallel(lambda part: None, 3, WORTHWHILE)  # the workers are at the next task
+    assert alive() is None
+
+
 def test_two_callers_at_once() -> None:
     """Who finds the crew busy does all parts alone; the results are the same."""
     x = np.random.default_rng(0).standard_normal((30, 1000))
@@ -161,20 +225,18 @@ def test_the_blas_has_one_thread_inside_and_its_own_afterwards() -> None:
     assert blas_threads() == 3
     assert parallel(lambda part: blas_threads(), 3, WORTHWHILE) == [1, 1, 1]
     assert blas_threads() == 3
-    with single_threaded_blas(), single_threaded_blas():
-        assert blas_threads() == 1
-    with pytest.raises(ValueError, match="int"), single_threaded_blas():
-        int("no number")
+    assert single_threaded_blas(single_threaded_blas, blas_threads) == 1
+    with pytest.raises(ValueError, match="int"):
+        single_threaded_blas(int, "no number")
     assert blas_threads() == 3
 
 
 @needs_openblas
-def test_the_default_is_not_asked_for_inside_of_a_block() -> None:
+def test_the_default_is_not_asked_for_inside_of_a_call() -> None:
     """It is looked up once: a first look while the BLAS is limited would leave one thread for good."""
     program = (
         "from xpnn.backend.threads import get_num_threads, single_threaded_blas\n"
-        "with single_threaded_blas():\n    inside = get_num_threads()\n"
-        "print(inside, get_num_threads())"
+        "print(single_threaded_blas(get_num_threads), get_num_threads())"
     )
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
     command = [sys.executable, "-c", program]
@@ -183,14 +245,24 @@ def test_the_default_is_not_asked_for_inside_of_a_block() -> None:
 
 
 @needs_openblas
-def test_blocks_may_overlap_in_time() -> None:
-    first, second = single_threaded_blas(), single_threaded_blas()
-    with first:
-        second.__enter__()
+def test_calls_may_overlap_in_time() -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def work() -> None:
+        entered.set()
+        leave.wait(60)
+
+    def overlap() -> None:
+        other.start()
+        entered.wait(60)
+
+    other = threading.Thread(target=single_threaded_blas, args=(work,))
+    single_threaded_blas(overlap)
     assert blas_threads() == 1
-    xpnn.set_num_threads(2)  # holds from the end of the last block on
+    xpnn.set_num_threads(2)  # holds from the end of the last call on
     assert blas_threads() == 1
-    second.__exit__()
+    leave.set()
+    other.join()
     assert blas_threads() == 2
 
 
@@ -218,6 +290,38 @@ def test_a_forked_process_makes_threads_of_its_own() -> None:
     assert subprocess.run(command, capture_output=True, text=True, timeout=60).stdout == "0\n"
 
 
+@needs_openblas
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_process_forked_while_another_thread_computes_has_all_threads() -> None:
+    program = """
+        import os, threading
+        from xpnn.backend import set_num_threads, threads
+        from xpnn.kernels.numpy.parallel import WORTHWHILE, parallel
+        set_num_threads(3)
+        inside, leave = threading.Event(), threading.Event()
+
+        def work(part):
+            inside.set()
+            leave.wait(60)
+
+        other = threading.Thread(target=parallel, args=(work, 3, WORTHWHILE))
+        other.start()
+        inside.wait(60)
+        child = os.fork()
+        if child == 0:
+            blas = threads._blas()[0]
+            idents = parallel(lambda part: (blas(), threading.get_ident()), 3, WORTHWHILE)
+            ok = blas() == 3 and [n for n, _ in idents] == [1, 1, 1] and len({t for _, t in idents}) > 1
+            os._exit(0 if ok else 1)
+        print(os.waitpid(child, 0)[1])
+        leave.set()
+        other.join()
+        print(threads._blas()[0]())
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=120).stdout == "0\n3\n"
+
+
 def test_scratch_is_used_again() -> None:
     release_scratch()
     large = scratch("a", (4, 5), np.float32)
@@ -237,6 +341,33 @@ def test_scratch_of_a_thread_is_its_own() -> None:
     assert not np.shares_memory(*arrays)
 
 
+def test_scratch_after_a_memory_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    release_scratch()
+    scratch("a", (10,), np.uint8)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "empty", refuse)
+        for _ in range(3):
+            with pytest.raises(MemoryError):
+                scratch("a", (memory.SCRATCH_LIMIT,), np.uint8)
+    assert scratch("a", (20,), np.uint8).size == 20
+    assert scratch("b", (20,), np.uint8).size == 20
+    assert np.shares_memory(scratch("a", (20,), np.uint8), scratch("a", (20,), np.uint8))
+
+
+def test_kernels_after_a_size_that_no_memory_has() -> None:
+    x, w = np.ones((1, 1, 8, 8), np.float32), np.ones((1, 1, 3, 3), np.float32)
+    expected = F.conv2d(x, w)
+    for stride, padding in ((2**31, 0), (1, 2**24), (1, 2**40)):
+        with contextlib.suppress(MemoryError, ValueError, OverflowError):
+            F.conv2d(x, w, stride=stride, padding=padding)
+        assert F.conv2d(x, w).tobytes() == expected.tobytes()
+    assert [*map(lambda _: F.conv2d(x, w).size, range(5))] == [36] * 5  # noqa: C417 - a map must not end early
+
+
 def test_scratch_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     release_scratch()
     monkeypatch.setattr(memory, "SCRATCH_LIMIT", 100)
@@ -244,5 +375,5 @@ def test_scratch_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     scratch("b", (60,), np.uint8)  # the least recently used has to go
     assert not np.shares_memory(first, scratch("a", (60,), np.uint8))
     assert scratch("c", (1000,), np.uint8).size == 1000
-    assert memory._scratch.size <= 100
+    assert sum(block.size for block in memory._scratch.blocks.values()) <= 100
     release_scratch()

@@ -10,10 +10,9 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ContextDecorator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,10 +21,21 @@ from xpnn.backend.errors import ArgumentError
 # The names that builds of OpenBLAS give to one function: NumPy's wheels, SciPy's, Linux distributions'.
 _OPENBLAS_NAMES = ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "openblas_{}")
 
+_Result = TypeVar("_Result")
+
+
+class _Limit:
+    """How many calls of `single_threaded_blas` run, and what number of threads to go back to after them."""
+
+    __slots__ = ("before", "calls")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.before: int | None = None
+
+
+_limit = _Limit()
 _chosen: int | None = None
-_limit_lock = threading.Lock()
-_limited = 0  # how many blocks of single_threaded_blas are open
-_before = 1  # the BLAS's own number of threads while one is
 
 
 def set_num_threads(threads: int) -> None:
@@ -43,18 +53,17 @@ def set_num_threads(threads: int) -> None:
     1
     >>> set_num_threads(before)
     """
-    global _chosen, _before
+    global _chosen
     if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
         raise ArgumentError(
             f"expects a number of threads of 1 or more, got {threads!r}", subject="set_num_threads"
         )
-    with _limit_lock:
-        _chosen = threads
-        blas = _blas()
-        if _limited:
-            _before = threads
-        elif blas is not None:
-            blas[1](threads)
+    blas = _blas()
+    _chosen = threads
+    if _limit.before is not None:
+        _limit.before = threads
+    elif blas is not None:
+        blas[1](threads)
 
 
 def get_num_threads() -> int:
@@ -62,47 +71,46 @@ def get_num_threads() -> int:
     return _default_threads() if _chosen is None else _chosen
 
 
-class _SingleThreadedBlas(ContextDecorator):
-    """The block of `single_threaded_blas`; it has no state of its own, so that one object serves all."""
+def single_threaded_blas(function: Callable[..., _Result], /, *args: Any, **options: Any) -> _Result:
+    """Call a function, and give back what it returns; NumPy's BLAS has one thread meanwhile.
 
-    def __enter__(self) -> None:
-        global _limited, _before
-        blas = _blas()
-        if blas is not None:
-            _default_threads()  # is asked of the BLAS once, and not while it has but one
-            with _limit_lock:
-                if not _limited:
-                    _before = blas[0]()
-                    blas[1](1)
-                _limited += 1
+    That holds for the whole process. Calls may be nested and overlap in time; when the last one ends, the
+    BLAS has the threads that it had before the first. It takes a microsecond. With a BLAS other than
+    OpenBLAS the function is just called.
 
-    def __exit__(self, *exception: object) -> None:
-        global _limited
-        blas = _blas()
-        if blas is not None:
-            with _limit_lock:
-                _limited -= 1
-                if not _limited:
-                    blas[1](_before)
-
-
-_single_threaded_blas = _SingleThreadedBlas()
-
-
-def single_threaded_blas() -> _SingleThreadedBlas:
-    """NumPy's BLAS works with one thread inside of the block or decorated function, for the whole process.
-
-    Blocks may be nested and overlap in time; when the last one ends, the BLAS has the threads that it had
-    before the first. It takes a microsecond. With a BLAS other than OpenBLAS nothing happens.
+    It is no context manager: Ctrl-C at the first instruction of an `__exit__` would leave one thread for
+    good. Python raises KeyboardInterrupt, and lets other threads run, after calls, at the start of functions
+    and at the end of a loop's turns, and nowhere else. So in `finally` all is done once the BLAS is called.
     """
-    return _single_threaded_blas
+    blas, limit = _blas(), _limit
+    if blas is None:
+        return function(*args, **options)
+    _default_threads()  # is asked of the BLAS once, and not while it has but one
+    get, set_ = blas
+    limit.calls += 1
+    try:
+        if limit.before is None:
+            threads = get()
+            if limit.before is None:  # another thread may have come first
+                limit.before = threads
+                set_(1)
+        return function(*args, **options)
+    finally:
+        limit.calls -= 1
+        if not limit.calls and limit.before is not None:
+            threads, limit.before = limit.before, None
+            set_(threads)
 
 
-def openblas_libraries() -> Iterator[ctypes.CDLL]:
-    """The shared libraries that may be NumPy's OpenBLAS, its own first."""
+def openblas_libraries(loader: type[ctypes.CDLL] = ctypes.CDLL) -> Iterator[ctypes.CDLL]:
+    """The shared libraries that may be NumPy's OpenBLAS, its own first.
+
+    Args:
+        loader: CDLL gives up Python's global lock in each call, PyDLL keeps it.
+    """
     for path in _candidates():
         try:
-            yield ctypes.CDLL(str(path))
+            yield loader(str(path))
         except OSError:
             continue
 
@@ -132,8 +140,11 @@ def _default_threads() -> int:
 
 @functools.cache
 def _blas() -> tuple[Callable[[], int], Callable[[int], None]] | None:
-    """The functions of NumPy's OpenBLAS that get and set its number of threads."""
-    for library in openblas_libraries():
+    """The functions of NumPy's OpenBLAS that get and set its number of threads.
+
+    They keep Python's global lock, so that no other thread sees what is between two of them.
+    """
+    for library in openblas_libraries(ctypes.PyDLL):
         for name in _OPENBLAS_NAMES:
             get = getattr(library, name.format("get_num_threads"), None)
             set_ = getattr(library, name.format("set_num_threads"), None)
@@ -153,3 +164,16 @@ def _candidates() -> Iterator[Path]:
     except OSError:
         return
     yield from sorted({Path(line.split()[-1]) for line in loaded if "openblas" in line})
+
+
+def _forget_calls() -> None:
+    """A forked process has none of the threads whose calls had limited the BLAS."""
+    global _limit
+    before, _limit = _limit.before, _Limit()
+    blas = _blas() if before is not None else None
+    if blas is not None and before is not None:
+        blas[1](before)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_calls)

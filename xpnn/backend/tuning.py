@@ -41,7 +41,7 @@ _CLEARLY_LESS = 0.95
 Ways = Mapping[str, Callable[[], object]]
 
 _choices: dict[str, str] = {}
-_lock = threading.Lock()  # measure one question at a time
+_lock = threading.RLock()  # measure one question at a time; a signal's handler may have one, too
 
 
 def chosen(question: str) -> str:
@@ -196,7 +196,7 @@ def _model() -> str:
 def _renew_lock() -> None:
     """A forked process has none of the threads that may have held it."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -13,6 +13,7 @@ views that are in C order. The functions run without Python's global lock and kn
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from types import FunctionType
@@ -48,7 +49,7 @@ Integer: TypeAlias = Any
 _FAST_SUMS = {"reassoc", "contract", "nsz", "arcp"}
 _AS_WRITTEN = {"contract"}
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # compile one function at a time; a signal's handler may need one, too
 
 
 class Compiled:
@@ -220,6 +221,8 @@ def can_run(functions: tuple[Compiled, ...], dtype: Any) -> bool:
     try:
         for function in functions:
             function.prepare(dtype)
+    except MemoryError:
+        raise
     except Exception as error:  # of which Numba has many kinds
         numba_switch.give_up(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
         return False
@@ -258,3 +261,7 @@ def _signature(numba: Any, annotations: dict[str, str], dtype: np.dtype) -> tupl
         **{f"Out{axes}": array(real, axes, False) for axes in (1, 2, 3, 4)},
     }
     return tuple(meanings[kind] for name, kind in annotations.items() if name != "return")
+
+
+if hasattr(os, "register_at_fork"):  # Numba's own state would be what another thread left half done
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)

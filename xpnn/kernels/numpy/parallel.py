@@ -49,13 +49,15 @@ def parallel(
     if threads <= 1:
         return [function(slice(0, count))]
     parts = _parts(count, work, threads, align)
-    with single_threaded_blas():
-        if not _crew_lock.acquire(blocking=False):
-            return [function(part) for part in parts]
-        try:
-            return _together(function, parts)
-        finally:
-            _crew_lock.release()
+    return single_threaded_blas(_share_out, function, parts)
+
+
+def caller_has_left() -> bool:
+    """Whether the calling thread has ended its part, or was interrupted in it.
+
+    Who waits in a part for what another one makes has to ask now and then, or it may wait for ever.
+    """
+    return not _own_part.locked()
 
 
 def _parts(count: int, work: float, threads: int, align: int) -> list[slice]:
@@ -66,63 +68,123 @@ def _parts(count: int, work: float, threads: int, align: int) -> list[slice]:
     return [slice(first, last) for first, last in itertools.pairwise(bounds)]
 
 
+class _Task:
+    """A call that a worker makes, and what came of it."""
+
+    __slots__ = ("_call", "ended", "error", "result")
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call: Callable[[], Any] | None = call
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.ended = threading.Lock()  # is held until the end
+        self.ended.acquire()
+
+    def run(self) -> None:
+        try:
+            self.result = self._call()  # type: ignore[misc]
+        except BaseException as error:
+            self.error = error
+        finally:
+            self._call = None  # and so the arrays, before anybody asks who holds them
+            self.ended.release()
+
+
 class _Worker:
-    """A thread that waits for a call, makes it, and waits for the next."""
+    """A thread that waits for a task, does it, and waits for the next.
+
+    Attributes:
+        task: what it was given to do, None once that has ended.
+    """
 
     def __init__(self) -> None:
-        self._called, self._done = threading.Lock(), threading.Lock()
-        self._called.acquire()
-        self._done.acquire()
-        self._call: Callable[[], Any] | None = None
-        self._outcome: tuple[Any, BaseException | None] = (None, None)
+        self.task: _Task | None = None
+        self.wake = threading.Lock()  # is held while there is nothing to do
+        self.wake.acquire()
         threading.Thread(target=self._run, name="xpnn-worker", daemon=True).start()
-
-    def start(self, call: Callable[[], Any]) -> None:
-        self._call = call
-        self._called.release()
-
-    def finish(self) -> tuple[Any, BaseException | None]:
-        """Wait for the call; its result, and what it raised."""
-        self._done.acquire()
-        outcome, self._outcome, self._call = self._outcome, (None, None), None
-        return outcome
 
     def _run(self) -> None:
         while True:
-            self._called.acquire()
-            try:
-                self._outcome = (self._call(), None)  # type: ignore[misc]
-            except BaseException as error:
-                self._outcome = (None, error)
-            self._done.release()
+            self.wake.acquire()
+            self.task.run()  # type: ignore[union-attr]
 
 
+# Both locks are taken by `with` alone: that Ctrl-C cannot come between taking a lock and entering the block
+# holds for locks, and for no function of Python's.
 _crew: list[_Worker] = []
 _crew_lock = threading.Lock()
+_own_part = threading.Lock()  # is held while the calling thread does its own part
 
 
-def _together(function: Callable[[slice], _Result], parts: list[slice]) -> list[_Result]:
-    """The last part is done by this thread, the others by the crew, with this thread's np.errstate."""
-    while len(_crew) < len(parts) - 1:
-        _crew.append(_Worker())
-    workers = _crew[: len(parts) - 1]
-    for worker, part in zip(workers, parts):
-        worker.start(functools.partial(contextvars.copy_context().run, function, part))
+def _share_out(function: Callable[[slice], _Result], parts: list[slice]) -> list[_Result]:
+    """The results of all parts, by the crew if it is free."""
+    if _crew_lock.locked():
+        return [function(part) for part in parts]
+    with _crew_lock:
+        workers = _hired(len(parts) - 1)
+        if len(workers) < len(parts) - 1:
+            return [function(part) for part in parts]
+        return _together(function, parts, workers)
+
+
+def _hired(count: int) -> list[_Worker]:
+    """So many workers, with nothing to do; fewer where no thread can be started."""
+    while len(_crew) < count:
+        try:
+            _crew.append(_Worker())
+        except (RuntimeError, MemoryError):  # too many threads, or Python is about to end
+            break
+    return _crew[:count]
+
+
+def _together(
+    function: Callable[[slice], _Result], parts: list[slice], workers: list[_Worker]
+) -> list[_Result]:
+    """The last part is done by this thread, the others by the crew, with this thread's np.errstate.
+
+    The others write into arrays of the caller: whatever is raised here, they are waited for, with a further
+    Ctrl-C put off. (Should one come through all the same, the next call waits.)
+    """
+    tasks = [_Task(functools.partial(contextvars.copy_context().run, function, part)) for part in parts[:-1]]
+    for worker in workers:
+        if worker.task is not None:
+            with worker.task.ended:
+                worker.task = None
+    late: BaseException | None = None
     try:
-        own = function(parts[-1])
-    finally:  # the others still write into shared arrays: wait for them whatever happens
-        outcomes = [worker.finish() for worker in workers]
-    for _, error in outcomes:
-        if error is not None:
-            raise error
-    return [*(result for result, _ in outcomes), own]
+        with _own_part:
+            for worker, task in zip(workers, tasks):
+                worker.task = task
+                worker.wake.release()
+            own = function(parts[-1])
+    finally:
+        while True:
+            try:
+                for worker, task in zip(workers, tasks):
+                    if worker.task is task:
+                        with task.ended:
+                            worker.task = None
+                break
+            except BaseException as error:
+                late = error
+        if late is not None:
+            raise late
+    results, failed = [], []
+    for task in tasks:
+        results.append(task.result)
+        if task.error is not None:
+            failed.append(task.error)
+            task.error = None  # an error keeps all frames around it, and those the task: a circle
+    if failed:
+        raise failed.pop(0)
+    return [*results, own]
 
 
 def _forget_crew() -> None:
     """A forked process has none of the threads of its parent."""
-    global _crew_lock
+    global _crew_lock, _own_part
     _crew.clear()
-    _crew_lock = threading.Lock()
+    _crew_lock, _own_part = threading.Lock(), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -92,8 +92,7 @@ def column_sums(rows: np.ndarray) -> np.ndarray:
     """The sum of the rows of a matrix, as a product with ones: several times faster than `sum`."""
     if rows.size < _THREADED_VECTOR:
         return ones(len(rows), rows.dtype).dot(rows)
-    with single_threaded_blas():
-        return ones(len(rows), rows.dtype).dot(rows)
+    return single_threaded_blas(ones(len(rows), rows.dtype).dot, rows)
 
 
 def _outer_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -163,8 +162,7 @@ def _multiply(way: _Way, a: np.ndarray, b: np.ndarray, y: np.ndarray, bias: np.n
     m, n = y.shape
     work = max(m * a.shape[1] * n * MULTIPLICATION, WORTHWHILE)
     if not way.split:
-        with single_threaded_blas():
-            _multiply_part(way, a, b, y, bias)
+        single_threaded_blas(_multiply_part, way, a, b, y, bias)
     elif m >= n:
         parallel(lambda part: _multiply_part(way, a[part], b, y[part], bias), m, work, align=_ALIGN)
     else:
@@ -231,13 +229,11 @@ def matmul(x1: np.ndarray, x2: np.ndarray) -> tuple[np.ndarray, tuple]:
         rows = x1.reshape(math.prod(x1.shape[:-1]), x1.shape[-1])
         return product(rows, x2).reshape(*x1.shape[:-1], x2.shape[1]), saved
     if x1.ndim != x2.ndim or x1.shape[0] != x2.shape[0]:
-        with single_threaded_blas():
-            return np.matmul(x1, x2), saved
+        return single_threaded_blas(np.matmul, x1, x2), saved
     batch = np.broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
     y = np.empty((*batch, x1.shape[-2], x2.shape[-1]), dtype=x1.dtype)
     work = y.size * x1.shape[-1] * MULTIPLICATION
     if work < WORTHWHILE:
-        with single_threaded_blas():
-            return np.matmul(x1, x2, out=y), saved
+        return single_threaded_blas(np.matmul, x1, x2, out=y), saved
     parallel(lambda part: np.matmul(x1[part], x2[part], out=y[part]), y.shape[0], work)
     return y, saved

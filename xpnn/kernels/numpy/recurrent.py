@@ -20,7 +20,7 @@ import numpy as np
 from xpnn.backend import get_num_threads, kernel, tuning
 from xpnn.backend.threads import single_threaded_blas
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
+from xpnn.kernels.numpy.parallel import MULTIPLICATION, caller_has_left, parallel
 from xpnn.kernels.numpy.products import SMALL_PRODUCT, size_class
 
 Result = tuple[np.ndarray, ...]
@@ -39,6 +39,9 @@ _WIDE_SEQUENCES = 8
 
 # Columns of the blocks that the product of a step is cut into.
 _BLOCK_COLUMNS = range(128, 15, -1)
+
+# Seconds after which who waits for a block asks whether anybody still works on it.
+_PATIENCE = 0.1
 
 # How often a step passes over its gates, products aside.
 _PASSES = 6
@@ -343,8 +346,7 @@ def _choose(question: str, w: np.ndarray, columns: dict[str, int], rows: int) ->
     h, out = (np.zeros(shape, dtype=w.dtype) for shape in ((rows, inner), (gates, rows, size)))
 
     def multiply(blocks: np.ndarray) -> np.ndarray:
-        with single_threaded_blas():
-            return np.matmul(h, blocks, out=_as_blocks(out, blocks))
+        return single_threaded_blas(np.matmul, h, blocks, out=_as_blocks(out, blocks))
 
     ways = {name: functools.partial(multiply, _in_blocks(w, some)) for name, some in columns.items()}
     return tuning.choose(question, ways)
@@ -410,7 +412,7 @@ def _forward(
         project(blocks[: own(blocks)])
         state = start(blocks[0].part)
         for block in blocks:
-            block.ready.wait()
+            _wait_for(block)
             state = advance(block, state)
 
     work = len(x) * batch * (bulk + walk)
@@ -445,7 +447,7 @@ def _backward(
     def pull_back(blocks: list[Block]) -> list[np.ndarray]:
         sums: list[np.ndarray] = []
         for block in blocks:
-            block.ready.wait()
+            _wait_for(block)
             rows = gz[block.times, block.part].reshape(-1, columns)
             of_x, of_h = rows[:, : columns - skipped], rows[:, skipped:]
             inputs = x[block.times, block.part]
@@ -538,6 +540,13 @@ def _side_by_side(
         return results
 
     return [result for several in parallel(run, len(calls), work) for result in several]
+
+
+def _wait_for(block: Block) -> None:
+    """Until the other thread has made the block ready; unless that was interrupted, and never will."""
+    while not block.ready.wait(_PATIENCE):
+        if caller_has_left() and not block.ready.is_set():
+            raise RuntimeError("the calling thread was interrupted")
 
 
 def _in_order(reverse: bool, *arrays: np.ndarray) -> Iterator[Any]:

@@ -77,8 +77,8 @@ def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, **options: Any)
     windows = _windows(x.shape, w.shape, x.dtype, **options)
     method = convolutions.choose(windows)
     y = method.empty((windows.images, windows.outputs, *windows.out_size), x.dtype)
-    with single_threaded_blas():
-        method.run(channels_last(as_images(x)), as_images(w), b, channels_last(y), windows)
+    images, outputs = channels_last(as_images(x)), channels_last(y)
+    single_threaded_blas(method.run, images, as_images(w), b, outputs, windows)
     return _as_given(y, x), (x, w)
 
 
@@ -92,8 +92,7 @@ def convolve_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...], **o
         method = joint_gradients.choose(windows)
         gx = method.empty((windows.images, windows.channels, *windows.size), x.dtype)
         images, upstream = channels_last(as_images(x)), channels_last(as_images(gy))
-        with single_threaded_blas():
-            gw = method.run(images, as_images(w), upstream, channels_last(gx), windows)
+        gw = single_threaded_blas(method.run, images, as_images(w), upstream, channels_last(gx), windows)
         gx, gw = _as_given(gx, x), _in_order(gw).reshape(w.shape)
     elif needs[0]:
         gx, _ = input_gradient.forward(gy, w, size=x.shape[2:], **options)
@@ -110,8 +109,8 @@ def input_gradient(
     windows = _windows((len(gy), w.shape[1] * options["groups"], *size), w.shape, gy.dtype, **options)
     method = input_gradients.choose(windows)
     gx = method.empty((windows.images, windows.channels, *windows.size), gy.dtype)
-    with single_threaded_blas():
-        method.run(channels_last(as_images(gy)), as_images(w), channels_last(gx), windows)
+    upstream, images = channels_last(as_images(gy)), channels_last(gx)
+    single_threaded_blas(method.run, upstream, as_images(w), images, windows)
     return _as_given(gx, gy), (gy, w)
 
 
@@ -123,8 +122,8 @@ def weight_gradient(
     shape = (gy.shape[1], x.shape[1] // options["groups"], *kernel_size)
     windows = _windows(x.shape, shape, x.dtype, **options)
     method = weight_gradients.choose(windows)
-    with single_threaded_blas():
-        gw = method.run(channels_last(as_images(x)), channels_last(as_images(gy)), windows)
+    images, upstream = channels_last(as_images(x)), channels_last(as_images(gy))
+    gw = single_threaded_blas(method.run, images, upstream, windows)
     return _in_order(gw).reshape(shape), (x, gy)
 
 

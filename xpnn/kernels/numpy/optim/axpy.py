@@ -36,8 +36,7 @@ def add_scaled(y: np.ndarray, factor: float, x: np.ndarray) -> None:
         out = None if y.size <= _SMALL else scratch("add scaled", x.shape, x.dtype)
         np.add(y, np.multiply(x, factor, out=out), out=y)
         return
-    with single_threaded_blas():
-        axpy(y.size, factor, _address(x), 1, _address(y), 1)
+    single_threaded_blas(axpy, y.size, factor, _address(x), 1, _address(y), 1)
 
 
 def _address(x: np.ndarray) -> Any:
