@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -372,3 +373,10 @@ def in_thread(function: object) -> object:
     thread.start()
     thread.join()
     return results[0]
+
+
+@pytest.mark.parametrize("device", ["moon", 3, object(), np.ones(2)])
+def test_a_device_that_is_not_there_is_refused(device: Any) -> None:
+    for call in (xpnn.asarray, xpnn.tensor, xpnn.nn.Parameter(np.ones(1)).to):
+        with pytest.raises(ArgumentError, match=r"backend 'numpy' has no device"):
+            call(device=device) if call.__name__ == "to" else call([1.0], device=device)

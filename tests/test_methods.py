@@ -10,6 +10,7 @@ import pytest
 from targets import Target
 
 import xpnn
+from xpnn.backend import XpnnError
 
 VALUES = np.random.default_rng(0).standard_normal((2, 3, 4))
 
@@ -72,3 +73,38 @@ def test_method(name: str, backend: Target) -> None:
 def test_sizes() -> None:
     x = xpnn.tensor(VALUES)
     assert (x.dim(), x.numel(), x.size, len(x)) == (3, 24, 24, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda t: t + xpnn.tensor([1.0, 2.0]), r"^add cannot be computed of float32 of shape \(2, 3\),"),
+        (lambda t: t.sum(7), r"^sum cannot be computed of .*7"),
+        (lambda t: t.sum((0, 0.5)), r"^sum cannot be computed of .*0.5"),
+        (lambda t: t.view(4, 2), r"^(view|reshape) cannot be computed of .*4, 2"),
+        (lambda t: t.chunk(0), r"^chunk cannot be computed of .*, 0"),
+        (lambda t: t.unflatten(1, 3), r"^unflatten cannot be computed of .*, 1, 3"),
+        (lambda t: xpnn.xp.flip(t, axis="a"), r"^flip cannot be computed of .*axis='a'"),
+        (lambda t: t.sum(dtype="float31"), r"name of a dtype, got 'float31'"),
+    ],
+)
+def test_what_the_library_refuses_is_named(backend: Target, call: Callable[[Any], Any], match: str) -> None:
+    """The operation and what it was given, in an error of xpnn's, whatever the library raised."""
+    t = xpnn.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    with pytest.raises(XpnnError, match=match) as caught:
+        call(t)
+    assert caught.value.__cause__ is not None or "dtype" in match
+
+
+def test_a_hook_s_own_error_stays_what_it_is() -> None:
+    class MyError(ValueError):
+        pass
+
+    def hook(gradient: Any) -> None:
+        raise MyError("mine")
+
+    t = xpnn.tensor([1.0], requires_grad=True)
+    y = t * 2
+    y.register_hook(hook)
+    with pytest.raises(MyError, match=r"^mine$"):
+        y.backward()

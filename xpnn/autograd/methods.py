@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 
 from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, new_tensor
+from xpnn.autograd.refusal import refusing_methods
 from xpnn.backend import (
     ArgumentError,
     ShapeError,
@@ -36,6 +37,7 @@ class ValuesAndIndices(NamedTuple):
     indices: Tensor
 
 
+@refusing_methods
 class Methods(TensorBase):
     """The methods of `Tensor` that compute."""
 
@@ -330,6 +332,7 @@ class Methods(TensorBase):
         return ValuesAndIndices(ops.take_along_axis(self, indices, axis=dim), indices)
 
 
+@refusing_methods
 class NamedOperators(TensorBase):
     """The methods of `Tensor` that are operators under another name: `x.add(y)` for `x + y`.
 
@@ -437,6 +440,7 @@ class NamedOperators(TensorBase):
         raise NotImplementedError
 
 
+@refusing_methods
 class Conversions(TensorBase):
     """The methods of `Tensor` that copy and convert; apart, because they are named like types."""
 
@@ -472,17 +476,17 @@ class Conversions(TensorBase):
         if dtype is not None and dtype_name(dtype) != dtype_name(self.dtype):
             moved = ops.astype(moved, dtype_named(dtype, namespace(self.array)))
         if backend is backend_of(self.array) and device is not None:
-            device = backend.parse_device(device)
+            device = backend.find_device(device)
             if device != device_of(self.array):
                 moved = ops.to_device(moved, device)
         elif backend is not backend_of(self.array):
             raw = moved.off_tape(f"moving to backend '{backend.name}'")
-            moved = new_tensor(move(raw, backend, backend.parse_device(device)))
+            moved = new_tensor(move(raw, backend, backend.find_device(device)))
         return moved
 
     def to_device(self, device: Any, /, *, stream: Any = None) -> Tensor:
         """The standard's way to another device of the same library."""
-        return ops.to_device(self, backend_of(self.array).parse_device(device))
+        return ops.to_device(self, backend_of(self.array).find_device(device))
 
     def cpu(self) -> Tensor:
         """On the host, in the same library."""

@@ -19,6 +19,8 @@ from typing import Any
 from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, new_tensor, tensor_namespace_maker
 from xpnn.autograd.ops.lifting import lift, tensors_in, unwrap
+from xpnn.autograd.primitive import Primitive
+from xpnn.autograd.refusal import refusing
 from xpnn.backend import (
     Backend,
     admit,
@@ -192,14 +194,15 @@ def _resolve(raw_namespace: Any, name: str, with_rule: frozenset[str]) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     if name in with_rule:
-        return getattr(ops, name)
+        value = getattr(ops, name)
+        return value if isinstance(value, Primitive) else refusing(value, name)
     value = getattr(raw_namespace, name)
     if isinstance(value, ModuleType):
         return Extension(value, frozenset())
     if name in _ABOUT_TYPES:
         return lambda *types: value(*[t.array.dtype if isinstance(t, TensorBase) else t for t in types])
     if callable(value) and not isinstance(value, type):
-        return lift(value, name)
+        return refusing(lift(value, name), name)
     return value
 
 
@@ -208,6 +211,7 @@ def _creator(raw_namespace: Any, name: str) -> Callable[..., Any]:
     function = getattr(raw_namespace, name)
     lifted = lift(function, name)
 
+    @refusing
     @functools.wraps(function, updated=())
     def create(*args: Any, **options: Any) -> Any:
         if name in _LIKE:  # only the shape and element type of the Tensor count, not its values

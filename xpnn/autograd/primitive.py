@@ -21,6 +21,7 @@ from typing import Any
 
 from xpnn.autograd.core import TensorBase, carries_gradient, new_tensor
 from xpnn.autograd.mode import switches
+from xpnn.autograd.refusal import REFUSALS, explain_refusal
 from xpnn.autograd.tape import Node, check_finite, classify
 from xpnn.backend import (
     Backend,
@@ -101,7 +102,11 @@ class Primitive:
         route = self._routes.get(tuple(map(type, raws))) or self._route(raws, wrapped)
         kernels = route.kernels
         kernel = choose(kernels, raws, options) if kernels and kernels_enabled() else None
-        output, saved = (self if kernel is None else kernel).forward(*raws, **options)
+        try:
+            output, saved = (self if kernel is None else kernel).forward(*raws, **options)
+        except REFUSALS as error:
+            explain_refusal(error, self.name, raws, options)
+            raise
         if not wrapped:
             return output
 

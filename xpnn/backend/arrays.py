@@ -38,7 +38,7 @@ def asarray(obj: Any, dtype: Any = None, device: Any = None, *, copy: bool | Non
             obj = to_numpy(obj)
     else:
         obj = _from_python(obj, dtype)
-    device = get_device() if device is None else backend.parse_device(device)
+    device = get_device() if device is None else backend.find_device(device)
     return _to_backend(obj, backend, dtype, device, copy)
 
 
@@ -92,8 +92,14 @@ def default_dtype(xp: Any = None) -> Any:
 
 
 def dtype_named(name: Any, xp: Any) -> Any:
-    """The element type of namespace `xp` with the name of `name` (a string or a dtype of any library)."""
-    return getattr(xp, dtype_name(name))
+    """The element type of namespace `xp` with the name of `name` (a string or a dtype of any library).
+
+    Raises: DTypeError if the library has none of that name.
+    """
+    dtype = getattr(xp, dtype_name(name), None)
+    if dtype is None:
+        raise DTypeError(f"expected the name of a dtype, got {name!r:.60}", hint="For example 'float32'")
+    return dtype
 
 
 def dtype_name(dtype: Any) -> str:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import array_api_compat
 import numpy as np
 
-from xpnn.backend.errors import ArgumentError, BackendError
+from xpnn.backend.errors import ArgumentError, BackendError, XpnnError
 
 Array = Any  # an array of any library that speaks the Array API standard
 
@@ -145,6 +145,15 @@ class Backend:
                 hint=f"Reinstall it with: {self.install}",
             ) from error
 
+    def find_device(self, device: Any) -> Any:
+        """The library's device that a user's word names. Raises: ArgumentError where there is none."""
+        try:
+            return self.parse_device(device)
+        except XpnnError:
+            raise
+        except Exception as error:
+            raise ArgumentError(f"backend '{self.name}' has no device {device!r:.60}: {error}") from error
+
     def __str__(self) -> str:
         return self.name
 
@@ -263,12 +272,7 @@ def _open(name: str, device: Any) -> tuple[Backend, Any]:
     backend = find_backend(name)
     _ = backend.xp  # import it now: a missing library is reported where it was asked for
     backend.probe()
-    try:
-        return backend, backend.parse_device(device)
-    except BackendError:
-        raise
-    except Exception as error:
-        raise ArgumentError(f"backend '{name}' has no device {device!r}: {error}") from error
+    return backend, backend.find_device(device)
 
 
 def _status(backend: Backend) -> BackendStatus:

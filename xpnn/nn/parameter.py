@@ -86,7 +86,7 @@ def full(shape: tuple[int, ...], value: float, device: Any = None, dtype: Any = 
         shape,
         value,
         dtype=dtype_named("float32" if dtype is None else dtype, backend.xp),
-        device=get_device() if device is None else backend.parse_device(device),
+        device=get_device() if device is None else backend.find_device(device),
     )
 
 

@@ -113,7 +113,7 @@ def parse_target(args: tuple, backend: Any, device: Any, dtype: Any) -> Target:
     found.probe()
     if device is None and found is get_backend():
         return Target(found, get_device(), dtype)
-    return Target(found, found.parse_device(device), dtype)
+    return Target(found, found.find_device(device), dtype)
 
 
 def relocate(tensor: Tensor, target: Target) -> None:
@@ -127,7 +127,7 @@ def _moved(array: Array, target: Target) -> Array:
     backend = target.backend or backend_of(array)
     device = target.device
     if target.backend is None and device is not None:
-        device = backend.parse_device(device)
+        device = backend.find_device(device)
     return move(array, backend, device, target.dtype if is_floating(array) else None)
 
 

@@ -1,0 +1,86 @@
+"""What an array library refuses, said as xpnn says it: the operation, what it was given, and why not.
+
+A library's own words name neither: "only integer scalar arrays can be converted to a scalar index" may be a
+reduction along an axis that is a Tensor. They stay, at the end of the message and as its cause.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from xpnn.backend import (
+    ArgumentError,
+    DTypeError,
+    IndexOutOfRangeError,
+    ShapeError,
+    XpnnError,
+    dtype_name,
+    is_array,
+    is_tensor,
+)
+
+REFUSALS = (TypeError, ValueError, IndexError, ArithmeticError, AttributeError, RuntimeError)
+
+_CALLS = TypeVar("_CALLS", bound=Callable)
+_LONGEST = 60  # characters of an argument that are shown
+
+
+def explain_refusal(
+    error: Exception, name: str, args: Iterable[Any], options: Mapping[str, Any] | None = None
+) -> None:
+    """Raise the error of xpnn that says what `error`, raised by a library inside of `name`, is about.
+
+    Returns, so that the error goes on as it is, if it is xpnn's already, or of a class that someone may wait
+    for, such as JAX's under `jit`.
+
+    Args:
+        name: the operation, as the user called it.
+        args, options: what it was given.
+    """
+    kind = type(error)
+    if isinstance(error, XpnnError | NotImplementedError | RecursionError):
+        return
+    if kind.__module__ != "builtins" and not kind.__module__.startswith("numpy."):
+        return
+    if isinstance(error, IndexError):
+        ours: type[XpnnError] = IndexOutOfRangeError
+    elif isinstance(error, AttributeError):
+        ours = DTypeError
+    elif "shape" in str(error) or "broadcast" in str(error):
+        ours = ShapeError
+    else:
+        ours = DTypeError if isinstance(error, TypeError) else ArgumentError
+    given = [_described(value) for value in args]
+    given += [f"{key}={_described(value)}" for key, value in (options or {}).items()]
+    raise ours(f"cannot be computed of {', '.join(given)}: {error}", subject=name) from error
+
+
+def refusing(function: _CALLS, name: str = "") -> _CALLS:
+    """`function`, with what a library refuses inside of it said as `explain_refusal` says it."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except REFUSALS as error:
+            explain_refusal(error, name or function.__name__, args, options)
+            raise
+
+    return call  # type: ignore[return-value]
+
+
+def refusing_methods(kind: type) -> type:
+    """Decorate a class: its public methods are `refusing`."""
+    for name, value in vars(kind).items():
+        if not name.startswith("_") and callable(value):
+            setattr(kind, name, refusing(value, name))
+    return kind
+
+
+def _described(value: Any) -> str:
+    if is_array(value) or is_tensor(value):
+        return f"{dtype_name(value.dtype)} of shape {tuple(value.shape)}"
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
