@@ -206,6 +206,7 @@ def check_attention(
     rng: np.random.Generator,
 ) -> None:
     monkeypatch.setattr(attention_kernels, "_TILE_BYTES", tile)
+    monkeypatch.setattr(attention_kernels, "_TILE_QUERIES", 2)
     monkeypatch.setattr(attention_kernels, "_CAUSAL_QUERIES", 2)
     monkeypatch.setattr(attention_kernels, "_MANY_QUERIES", 3)
     with threads(batch["threads"]):

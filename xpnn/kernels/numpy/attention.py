@@ -15,13 +15,17 @@ import numpy as np
 from xpnn.backend import kernel
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
+from xpnn.kernels.numpy.products import equal_share
 from xpnn.kernels.numpy.small_products import multiply
 
 # Bytes of the scores that are worked on at a time. Two threads wait for Python's lock after each operation,
 # the longer the smaller these are.
 _TILE_BYTES = 2 * 1024 * 1024
 
-# Of queries that see earlier keys alone, so many or a quarter are worked on at a time: the fewer, the less is
+# Queries from which a tile has a part of the keys rather than fewer queries: products with few are slow.
+_TILE_QUERIES = 512
+
+# Of queries that see earlier keys alone, so many or an eighth are worked on at a time: the fewer, the less is
 # computed that nobody sees.
 _CAUSAL_QUERIES = 128
 
@@ -61,13 +65,20 @@ class Kept(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """A part of the scores: some sequences, some heads, some queries, and the keys that they see."""
+    """A part of the scores: some sequences, some heads, some queries, and some of the keys that they see."""
 
     batch: slice
     heads: slice
     queries: slice
     keys: slice
-    is_first: bool  # among the tiles with these keys
+    opens_queries: bool  # is the first of the tiles with these queries
+    closes_queries: bool  # is the last of them
+    opens_keys: bool  # is the first of the tiles with these keys
+
+    @property
+    def opens_heads(self) -> bool:
+        """Whether it is the first of the tiles of these sequences and heads."""
+        return self.opens_queries and self.opens_keys
 
     @property
     def at_queries(self) -> tuple[slice, slice, slice]:
@@ -189,21 +200,31 @@ def _forward(inputs: Inputs, y: np.ndarray) -> Kept:
     powers = np.empty(inputs.scores_shape, dtype=y.dtype) if _keeps_powers(inputs) else None
     mask = inputs.mask
     hides_only = mask is None or bool(((mask == 0) | (mask == -math.inf)).all())
+    # Exponentials of scores up to this cannot leave the range: the largest need not be subtracted first.
+    limit = math.log(np.finfo(y.dtype).max) / 2
 
     def work(batch: slice, heads: slice) -> None:
-        for tile in _tiles(inputs, batch, heads):
-            if tile.is_first:
-                keys = _transposed("keys", inputs.k[tile.at_keys], inputs)
+        cut_keys = powers is None and hides_only and _largest_score(inputs, batch, heads) <= limit
+        for tile in _tiles(inputs, batch, heads, cut_keys=cut_keys):
+            if tile.opens_heads:
+                keys = _transposed("keys", inputs.k[tile.batch, tile.heads], inputs)
             p = _scores(inputs, tile, keys, powers)
-            peak = _to_powers(p, inputs, tile, hides_only)
-            total = np.matmul(p, np.ones((p.shape[-1], 1), dtype=p.dtype), out=totals[tile.at_queries])
+            is_small = cut_keys or (hides_only and p.min() >= -limit and p.max() <= limit)
+            _add_masks(p, inputs, tile)
+            peak = None if is_small else _subtract_largest(p, inputs)
+            np.exp(p, out=p)
+            total, out = totals[tile.at_queries], y[tile.at_queries]
+            part = np.matmul(p, np.ones((p.shape[-1], 1), dtype=p.dtype))
+            np.add(0 if tile.opens_queries else total, part, out=total)
+            weights = p if inputs.keep is None else _dropped(p, inputs.keep, inputs, tile)
+            _deliver(weights, inputs.v[tile.at_keys], out, tile.opens_queries)
+            if not tile.closes_queries:
+                continue
             if mask is not None:
                 total[total == 0] = 1
             log_total = np.log(total, out=log_totals[tile.at_queries])
             if peak is not None:
                 log_total += peak
-            weights = p if inputs.keep is None else _dropped(p, inputs.keep, inputs, tile)
-            out = multiply(weights, inputs.v[tile.at_keys], y[tile.at_queries])
             out /= total
 
     _share_out(inputs, work)
@@ -225,33 +246,36 @@ def _backward(
 
     def work(batch: slice, heads: slice) -> np.ndarray | None:
         gmask = np.zeros_like(inputs.mask) if needs_mask else None
-        for tile in _tiles(inputs, batch, heads):
-            if tile.is_first:
-                values = _transposed("values", inputs.v[tile.at_keys], inputs)
-                k = inputs.k[tile.at_keys]
+        for tile in _tiles(inputs, batch, heads, cut_keys=kept.powers is None):
+            if tile.opens_heads:
+                values = _transposed("values", inputs.v[tile.batch, tile.heads], inputs)
+                k = inputs.k[tile.batch, tile.heads]
                 keys = _transposed("keys", k, inputs) if kept.powers is None else k.mT
             q, k = inputs.q[tile.at_queries], inputs.k[tile.at_keys]
             p = _powers_again(inputs, kept, tile, keys)
             total = 1.0 if kept.totals is None else kept.totals[tile.at_queries]
             above = np.divide(gy[tile.at_queries], total, out=_scratch("above", gy[tile.at_queries]))
             weights = p if inputs.keep is None else _dropped(p, inputs.keep, inputs, tile)
-            _deliver(weights.mT, above, gv, tile)
+            _deliver(weights.mT, above, gv[tile.at_keys], tile.opens_keys)
             if gmask is None:  # the scale is cheaper here than with the scores
                 above *= scale
-            gs = multiply(above, values[..., : p.shape[3]], _scratch("score gradients", p))
-            if inputs.keep is not None:
-                gs = _dropped(gs, inputs.keep, inputs, tile)
             shift = np.vecdot(above, kept.y[tile.at_queries])[..., None]
             if g_log is not None:
                 shift -= g_log[tile.at_queries] * (1 if gmask is not None else scale) / total
-            gs -= shift
+            gs = _scratch("score gradients", p)
+            if inputs.keep is None:
+                _product_plus(above, values[..., tile.keys], -shift, gs)
+            else:
+                multiply(above, values[..., : above.shape[3], tile.keys], gs)
+                gs = _dropped(gs, inputs.keep, inputs, tile)
+                gs -= shift
             gs *= p
             if gmask is not None:
                 part = _of(gmask, tile)
                 part += _summed_to(part.shape, gs)
                 gs *= scale
-            multiply(gs, k, gq[tile.at_queries])
-            _deliver(gs.mT, q, gk, tile)
+            _deliver(gs, k, gq[tile.at_queries], tile.opens_queries)
+            _deliver(gs.mT, q, gk[tile.at_keys], tile.opens_keys)
         return gmask
 
     parts = _share_out(inputs, work)
@@ -259,39 +283,55 @@ def _backward(
 
 
 def _transposed(name: str, x: np.ndarray, inputs: Inputs) -> np.ndarray:
-    """Keys or values as (N, H, features, steps), for products with all queries."""
+    """Keys or values as (N, H, features, steps), for products with all queries; copies end in ones."""
     if inputs.q.shape[2] < _MANY_QUERIES:
         return x.mT
-    copy = _scratch(name, x.mT)
-    copy[...] = x.mT
+    *stack, steps, features = x.shape
+    copy = scratch("attention " + name, (*stack, features + 1, steps), x.dtype)
+    copy[..., :features, :] = x.mT
+    copy[..., features:, :] = 1
     return copy
+
+
+def _product_plus(a: np.ndarray, b: np.ndarray, column: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """a b + column: one product if b has a row of ones below, which spares a pass over the result."""
+    features = a.shape[-1]
+    if b.shape[-2] == features:
+        multiply(a, b, out)
+        out += column
+        return out
+    wide = scratch("attention wide", (*a.shape[:-1], features + 1), a.dtype)
+    wide[..., :features] = a
+    wide[..., features:] = column
+    return multiply(wide, b, out)
 
 
 def _scores(inputs: Inputs, tile: Tile, keys: np.ndarray, powers: np.ndarray | None) -> np.ndarray:
     """The scaled products of a tile, in their place in `powers` if that is kept."""
-    q, keys = inputs.q[tile.at_queries], keys[..., tile.keys]
-    q = np.multiply(q, q.dtype.type(inputs.scale), out=_scratch("queries", q))
+    q = _scaled_queries(inputs, tile)
+    keys = keys[..., : q.shape[3], tile.keys]
     if powers is not None:
         return multiply(q, keys, powers[tile.at_scores])
     return multiply(q, keys, scratch("attention scores", (*q.shape[:3], keys.shape[3]), q.dtype))
 
 
-def _to_powers(p: np.ndarray, inputs: Inputs, tile: Tile, hides_only: bool) -> np.ndarray | None:
-    """Scores to exponentials, in place; returns what was subtracted before, or None.
+def _scaled_queries(inputs: Inputs, tile: Tile) -> np.ndarray:
+    q = inputs.q[tile.at_queries]
+    return np.multiply(q, q.dtype.type(inputs.scale), out=_scratch("queries", q))
 
-    The largest score of each query is subtracted only where exponentials might leave the range otherwise,
-    which the extremes of the whole tile tell: it gains a twelfth.
-    """
-    limit = math.log(np.finfo(p.dtype).max) / 2
-    is_small = hides_only and p.min() >= -limit and p.max() <= limit
-    _add_masks(p, inputs, tile)
-    peak = None
-    if not is_small:
-        peak = p.max(axis=-1, keepdims=True)
-        if inputs.mask is not None:
-            peak[peak == -math.inf] = 0
-        p -= peak
-    np.exp(p, out=p)
+
+def _largest_score(inputs: Inputs, batch: slice, heads: slice) -> float:
+    """A bound on the sizes of all scores: no product is larger than that of the vectors' lengths."""
+    parts = (inputs.q[batch, heads], inputs.k[batch, heads])
+    return abs(inputs.scale) * math.prod(math.sqrt(np.vecdot(part, part).max()) for part in parts)
+
+
+def _subtract_largest(p: np.ndarray, inputs: Inputs) -> np.ndarray:
+    """Subtract the largest score of each query, of all keys, in place; returns it."""
+    peak = p.max(axis=-1, keepdims=True)
+    if inputs.mask is not None:
+        peak[peak == -math.inf] = 0
+    p -= peak
     return peak
 
 
@@ -299,9 +339,10 @@ def _powers_again(inputs: Inputs, kept: Kept, tile: Tile, keys: np.ndarray) -> n
     """The exponentials of a tile as they were kept, or else, made anew of transposed keys, its weights."""
     if kept.powers is not None:
         return kept.powers[tile.at_scores]
-    p = _scores(inputs, tile, keys, None)
+    q, keys = _scaled_queries(inputs, tile), keys[..., tile.keys]
+    p = scratch("attention scores", (*q.shape[:3], keys.shape[3]), q.dtype)
+    _product_plus(q, keys, -kept.log_totals[tile.at_queries], p)
     _add_masks(p, inputs, tile)
-    p -= kept.log_totals[tile.at_queries]
     return np.exp(p, out=p)
 
 
@@ -309,14 +350,16 @@ def _add_masks(p: np.ndarray, inputs: Inputs, tile: Tile) -> None:
     if inputs.mask is not None:
         p += _of(inputs.mask, tile)
     if inputs.causal:  # the keys up to the first query are seen by all of the tile
-        hidden = p[..., tile.queries.start :]
-        hidden += _causal_mask(hidden.shape[2], hidden.shape[3], p.dtype)
+        ahead = tile.keys.start - tile.queries.start
+        hidden = p[..., max(-ahead, 0) :]
+        hidden += _causal_mask(hidden.shape[2], hidden.shape[3], max(ahead, 0), p.dtype)
 
 
 @functools.lru_cache(maxsize=8)
-def _causal_mask(queries: int, keys: int, dtype: np.dtype) -> np.ndarray:
+def _causal_mask(queries: int, keys: int, ahead: int, dtype: np.dtype) -> np.ndarray:
+    """Hides keys that come after the query, where the first key comes so far after the first query."""
     mask = np.zeros((queries, keys), dtype=dtype)
-    mask[np.arange(keys) > np.arange(queries)[:, None]] = -math.inf
+    mask[np.arange(ahead, ahead + keys) > np.arange(queries)[:, None]] = -math.inf
     return mask
 
 
@@ -328,10 +371,9 @@ def _dropped(x: np.ndarray, keep: np.ndarray, inputs: Inputs, tile: Tile) -> np.
     return factors
 
 
-def _deliver(a: np.ndarray, b: np.ndarray, target: np.ndarray, tile: Tile) -> None:
-    """The gradient that a tile gives to its keys or values."""
-    place = target[tile.at_keys]
-    if tile.is_first:
+def _deliver(a: np.ndarray, b: np.ndarray, place: np.ndarray, is_first: bool) -> None:
+    """Write a product to its place, or add it to what earlier tiles have brought there."""
+    if is_first:
         multiply(a, b, place)
     else:
         place += multiply(a, b, _scratch("delivery", place))
@@ -370,19 +412,30 @@ def _share_out(inputs: Inputs, work: Callable[[slice, slice], Any]) -> list[Any]
     return parallel(lambda part: work(slice(0, batch), part), heads, load)
 
 
-def _tiles(inputs: Inputs, batch: slice, heads: slice) -> Iterator[Tile]:
-    """Tiles of about `_TILE_BYTES` each. The last queries come first, as they see all keys."""
+def _tiles(inputs: Inputs, batch: slice, heads: slice, *, cut_keys: bool) -> Iterator[Tile]:
+    """Tiles of about `_TILE_BYTES` each. The last queries come first, as they see all keys.
+
+    Args:
+        cut_keys: whether a tile may have a part of its queries' keys.
+    """
     _, _, queries, keys = inputs.scores_shape
-    rows = max(_TILE_BYTES // (keys * inputs.q.itemsize), 1)
-    at_once = min(rows, max(_CAUSAL_QUERIES, -(-queries // 4)) if inputs.causal else queries, queries)
-    several_heads = max(rows // at_once, 1)
+    scores = _TILE_BYTES // inputs.q.itemsize
+    rows = max(scores // keys, _TILE_QUERIES if cut_keys else 1)
+    rows = min(rows, max(_CAUSAL_QUERIES, -(-queries // 8))) if inputs.causal else rows
+    rows = equal_share(queries, rows)
+    columns = equal_share(keys, max(scores // rows, 1)) if cut_keys else keys
+    several_heads = max(scores // (rows * columns), 1)
     sequences = max(several_heads // (heads.stop - heads.start), 1)
     for n in range(batch.start, batch.stop, sequences):
         for h in range(heads.start, heads.stop, several_heads):
             of_batch = slice(n, min(n + sequences, batch.stop))
             of_heads = slice(h, min(h + several_heads, heads.stop))
-            for stop in range(queries, 0, -at_once):
-                is_first = stop == queries
-                seen = keys if is_first or not inputs.causal else min(stop, keys)
-                at = slice(max(stop - at_once, 0), stop)
-                yield Tile(of_batch, of_heads, at, slice(0, seen), is_first)
+            for stop in range(queries, 0, -rows):
+                at = slice(max(stop - rows, 0), stop)
+                opens_keys = stop == queries
+                seen = keys if opens_keys or not inputs.causal else min(stop, keys)
+                for first in range(0, seen, columns):
+                    last = min(first + columns, seen)
+                    yield Tile(
+                        of_batch, of_heads, at, slice(first, last), first == 0, last == seen, opens_keys
+                    )

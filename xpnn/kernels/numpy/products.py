@@ -191,7 +191,7 @@ def _multiply_blocks(a: np.ndarray, b: np.ndarray, y: np.ndarray, columns: int) 
     """y = a b in blocks of about so many columns, and of as many rows as keep each product small."""
     (m, k), n = a.shape, b.shape[1]
     columns = min(columns, n)
-    rows = _equal_share(m, max(_block_elements(k) // max(columns, 1), 1))
+    rows = equal_share(m, max(_block_elements(k) // max(columns, 1), 1))
     if m <= rows and n <= columns:
         np.matmul(a, b, out=y)
         return
@@ -212,7 +212,7 @@ def _block_elements(k: int) -> int:
     return min(_BLOCK, SMALL_PRODUCT // max(k, 1))
 
 
-def _equal_share(size: int, most: int) -> int:
+def equal_share(size: int, most: int) -> int:
     """What is cut off at a time where `size` is cut into the fewest equal pieces of at most `most`."""
     return -(-size // max(-(-size // most), 1))
 
