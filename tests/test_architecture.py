@@ -22,6 +22,7 @@ PYTHON_FILES = sorted([*MODULES, *(p for d in ("tests", "examples", "ci") for p 
 # Package -> the packages below it that it may import. `version` is open to all.
 LAYERS = {
     "version": set(),
+    "startup": set(),
     "backend": set(),
     "kernels": {"backend"},
     "autograd": {"backend"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import shlex
 import signal
@@ -104,6 +105,57 @@ def test_an_interrupted_run_goes_on_exactly(
     assert lines[0]["val_accuracy"] == lines[1]["val_accuracy"]
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_terminated_run_is_saved(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number = getattr(signal, name, None)
+    if number is None:
+        pytest.skip("not on this system")
+    interrupt_in_batch(monkeypatch, 15, number)
+    assert main(["train", "digits", *QUICK, "--out", "cut"]) == 128 + number
+    assert "after 1 epochs and 3 batches; saved to cut/last.safetensors" in capsys.readouterr().err
+
+
+def test_an_interruption_before_anything_is_saved(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def press_twice(self: ProgressBar, trainer: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        trainer._resumable = False  # as in the middle of a step
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(ProgressBar, "on_batch_end", press_twice)
+    assert main(["train", "digits", *QUICK, "--out", "cut"]) == 130
+    assert "nothing was saved" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["xpnn.backend", "numpy", "xpnn.cli.train"])
+@pytest.mark.parametrize("command", [["-m", "xpnn", "info"], ["bin/xpnn", "info"]], ids=["-m", "script"])
+def test_ctrl_c_during_the_import_shows_no_traceback(command: list[str], module: str, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "xpnn").write_text("import sys\nfrom xpnn.cli import main\nsys.exit(main())\n")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import signal, sys\n"
+        "class PressCtrlC:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}:\n"
+        "            signal.raise_signal(signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.meta_path.insert(0, PressCtrlC())\n"
+    )
+    paths = os.pathsep.join([str(tmp_path), str(Path(xpnn.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 def test_a_run_goes_on_with_another_library(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,12 +170,14 @@ def test_a_run_goes_on_with_another_library(
         np.testing.assert_allclose(second[name], weight, rtol=1e-3, atol=1e-4)
 
 
-def interrupt_in_batch(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Press Ctrl-C while a batch is being trained on."""
+def interrupt_in_batch(
+    monkeypatch: pytest.MonkeyPatch, number: int, signal_number: int = signal.SIGINT
+) -> None:
+    """Press Ctrl-C, or send another signal, while a batch is being trained on."""
 
     def on_batch_end(self: ProgressBar, trainer: Any) -> None:
         if trainer.batches == number:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal_number)
 
     monkeypatch.setattr(ProgressBar, "on_batch_end", on_batch_end)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from xpnn.train import (
     Interrupted,
     ModelCheckpoint,
     ProgressBar,
+    Terminated,
     Trainer,
 )
 
@@ -286,6 +288,105 @@ def test_ctrl_c_waits_for_the_step_to_end(tmp_path):
     with pytest.raises(Interrupted, match="there is no checkpoint") as caught:
         make(callbacks=[PressCtrlC()]).fit(loader(), epochs=3)
     assert caught.value.checkpoint is None
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_termination_waits_for_the_step_to_end(tmp_path, name):
+    number = getattr(signal, name, None)
+    if number is None:
+        pytest.skip("not on this system")
+
+    class Terminate(Callback):
+        def on_batch_end(self, trainer):
+            if trainer.batches == 6:
+                signal.raise_signal(number)
+
+    before = signal.getsignal(number)
+    trainer = make(out=tmp_path, callbacks=[Terminate()])
+    with pytest.raises(Terminated, match=r"after 1 epochs and 2 batches; saved to .*last") as caught:
+        trainer.fit(loader(), epochs=3)
+    assert caught.value.code == 128 + number
+    assert caught.value.checkpoint == tmp_path / "last.safetensors"
+    assert read_checkpoint(caught.value.checkpoint).states["trainer"]["batch"] == 2
+    assert signal.getsignal(number) is before
+
+
+def test_an_exit_in_a_callback_saves_the_run(tmp_path):
+    class Leave(Callback):
+        def on_batch_end(self, trainer):
+            if trainer.batches == 6:
+                raise SystemExit(3)
+
+    with pytest.raises(SystemExit) as caught:
+        make(out=tmp_path, callbacks=[Leave()]).fit(loader(), epochs=3)
+    assert caught.value.code == 3
+    assert read_checkpoint(tmp_path / "last.safetensors").states["trainer"]["batch"] == 2
+
+
+def test_the_second_ctrl_c_does_not_wait_and_none_stops_the_saving(tmp_path, monkeypatch):
+    done = []
+
+    class PressTwice(Callback):
+        def on_batch_end(self, trainer):
+            if trainer.batches == 2:
+                signal.raise_signal(signal.SIGINT)
+                done.append("first")
+                signal.raise_signal(signal.SIGINT)
+                done.append("second")
+
+    with pytest.raises(Interrupted):
+        make(out=tmp_path, callbacks=[PressTwice()]).fit(loader(), epochs=3)
+    assert done == ["first"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    class PressOnce(Callback):
+        def on_batch_end(self, trainer):
+            signal.raise_signal(signal.SIGINT)
+
+    def save(trainer, path):
+        for _ in range(3):
+            signal.raise_signal(signal.SIGINT)
+        done.append("saved")
+
+    monkeypatch.setattr(Trainer, "save", save)
+    with pytest.raises(Interrupted):
+        make(out=tmp_path, callbacks=[PressOnce()]).fit(loader(), epochs=3)
+    assert done == ["first", "saved"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_after_the_last_step_is_not_lost(tmp_path):
+    class PressLate(Callback):
+        def close(self, trainer):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        make(callbacks=[PressLate()]).fit(loader(), epochs=1)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_handlers_of_the_program_and_other_threads_are_left_alone():
+    seen, during = [], []
+
+    class Terminate(Callback):
+        def on_batch_end(self, trainer):
+            during.append(signal.getsignal(signal.SIGTERM))
+            if trainer.batches == 1 and threading.current_thread() is threading.main_thread():
+                signal.raise_signal(signal.SIGTERM)
+
+    def handle(number, frame):
+        seen.append(number)
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        assert len(make(callbacks=[Terminate()]).fit(loader(), epochs=1)["loss"]) == 1
+        assert seen == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    other = threading.Thread(target=lambda: make(callbacks=[Terminate()]).fit(loader(), epochs=1))
+    other.start()
+    other.join()
+    assert set(during) == {handle, before}
 
 
 def test_nothing_is_saved_in_the_middle_of_a_step(tmp_path):

@@ -9,6 +9,7 @@ Sub-packages: `functional` (the maths), `nn` (modules), `optim`, `data`, `metric
 `viz`, `testing`, and below them `autograd` and `backend`.
 """
 
+import xpnn.startup as _startup  # noqa: F401 - before all others
 from xpnn import autograd, backend, data, functional, io, metrics, models, nn, optim, testing, train
 from xpnn.autograd import (
     Tensor,

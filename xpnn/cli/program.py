@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from xpnn import startup
 from xpnn.backend import XpnnError
 from xpnn.cli import evaluate, info, predict, summary, train
 from xpnn.version import __version__
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = build_parser().parse_args(argv)
     try:
+        startup.over()
         code = arguments.run(arguments)
         sys.stdout.flush()
         return code

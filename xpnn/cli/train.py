@@ -29,10 +29,9 @@ from xpnn.optim import (
     OneCycleLR,
     Optimizer,
 )
-from xpnn.train import Interrupted, ModelCheckpoint, ProgressBar, Trainer
+from xpnn.train import Interrupted, ModelCheckpoint, ProgressBar, Terminated, Trainer
 
 _TEST_BATCH_SIZE = 256
-_INTERRUPTED = 130
 
 
 def add_parser(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -88,9 +87,9 @@ def run(arguments: argparse.Namespace) -> int:
     )
     try:
         trainer.fit(train_loader, test_loader, settings.epochs, resume=arguments.resume)
-    except Interrupted as interruption:
-        print(f"\n{_how_to_resume(interruption, arguments)}", file=sys.stderr)
-        return _INTERRUPTED
+    except (Interrupted, Terminated) as ending:
+        print(f"\n{_how_to_resume(ending, arguments)}", file=sys.stderr)
+        return ending.code
 
     evaluation = Evaluation.of(model, test_loader, images.classes)
     checkpoint = out / "model.safetensors"
@@ -167,7 +166,10 @@ def _schedule(settings: Settings, optimizer: Optimizer, steps: int) -> LRSchedul
     return None
 
 
-def _how_to_resume(interruption: Interrupted, arguments: argparse.Namespace) -> str:
+def _how_to_resume(ending: Interrupted | Terminated, arguments: argparse.Namespace) -> str:
+    done = f"interrupted after {ending.epochs} epochs and {ending.batches} batches"
+    if ending.checkpoint is None:
+        return f"{done}; nothing was saved"
     command = [_program(), "train", arguments.data, "--resume"]
     if arguments.out:
         command += ["--out", str(arguments.out)]
@@ -175,10 +177,7 @@ def _how_to_resume(interruption: Interrupted, arguments: argparse.Namespace) -> 
         command += ["--backend", arguments.backend]
     if arguments.device:
         command += ["--device", arguments.device]
-    return (
-        f"interrupted after {interruption.epochs} epochs and {interruption.batches} batches; "
-        f"saved to {interruption.checkpoint}. Go on with:\n  {shlex.join(command)}"
-    )
+    return f"{done}; saved to {ending.checkpoint}. Go on with:\n  {shlex.join(command)}"
 
 
 def _uses(checkpoint: Path, pictures: list[Path]) -> list[str]:

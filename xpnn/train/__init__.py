@@ -3,7 +3,7 @@
 from xpnn.train.callbacks import Best, Callback, EarlyStopping, HistoryFile, ModelCheckpoint
 from xpnn.train.compile import compile
 from xpnn.train.history import History
-from xpnn.train.interrupt import Interrupted
+from xpnn.train.interrupt import Interrupted, Terminated
 from xpnn.train.meters import Meters
 from xpnn.train.progress import ProgressBar
 from xpnn.train.trainer import Trainer
@@ -18,6 +18,7 @@ __all__ = [
     "Meters",
     "ModelCheckpoint",
     "ProgressBar",
+    "Terminated",
     "Trainer",
     "compile",
 ]

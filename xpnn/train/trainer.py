@@ -28,7 +28,7 @@ from xpnn.optim.optimizer import as_python
 from xpnn.train.callbacks import Callback, HistoryFile, ModelCheckpoint
 from xpnn.train.compile import compile as compile_step
 from xpnn.train.history import History
-from xpnn.train.interrupt import GentleInterrupt, Interrupted
+from xpnn.train.interrupt import GentleInterrupt, Interrupted, Terminated
 from xpnn.train.meters import Meters, Metrics
 from xpnn.train.progress import ProgressBar
 
@@ -62,8 +62,8 @@ class Trainer:
     Losses and metrics are summed up where the arrays are and read once per epoch (and by the progress
     bar, twice a second). For other kinds of batches or losses override `forward`.
 
-    A run that is cut, by Ctrl-C or a crash, and resumed with `fit(..., resume=True)` ends as if it had not
-    been: parameters, optimizer, schedule, random numbers, order of the data and history.
+    A run that is cut, by Ctrl-C, SIGTERM or a crash, and resumed with `fit(..., resume=True)` ends as if it
+    had not been: parameters, optimizer, schedule, random numbers, order of the data and history.
 
     >>> from xpnn import nn, optim
     >>> from xpnn.data import DataLoader, TensorDataset
@@ -144,31 +144,34 @@ class Trainer:
 
         Returns: the history.
 
-        Raises: Interrupted (a KeyboardInterrupt) after Ctrl-C, when the run is saved; a second Ctrl-C
-        does not wait for the step to end. AnomalyError if the loss is not finite (see `nan_loss`).
+        Raises: Interrupted (a KeyboardInterrupt) after Ctrl-C, Terminated (a SystemExit) after SIGTERM and
+        SIGHUP, when the run is saved; a second one does not wait for the step to end. AnomalyError if the
+        loss is not finite (see `nan_loss`).
         CheckpointError if there is nothing to resume, or it does not fit.
         """
         self._loader, self.epochs, self._stopped = train_loader, epochs, False
         if resume:
             self.load(self._last() if resume is True else resume)
         self.model.train()
-        try:
-            self._call("on_fit_start")
-            with self._interrupt:
+        with self._interrupt:
+            try:
+                self._call("on_fit_start")
                 while self.epoch < epochs and not self._stopped:
                     self._run_epoch(train_loader, validation_loader)
                     self._interrupt.check()
-            self._call("on_fit_end")
-        except KeyboardInterrupt:
-            raise Interrupted(self._save_cut_run(), self.epoch, self.batch) from None
-        except AnomalyError:
-            raise
-        except Exception:
-            self._save_cut_run()
-            raise
-        finally:
-            self._rewind(train_loader)
-            self._call("close")
+                self._call("on_fit_end")
+            except KeyboardInterrupt:
+                raise Interrupted(self._save_cut_run(), self.epoch, self.batch) from None
+            except SystemExit as ending:
+                raise Terminated(ending.code, self._save_cut_run(), self.epoch, self.batch) from None
+            except AnomalyError:
+                raise
+            except Exception:
+                self._save_cut_run()
+                raise
+            finally:
+                self._rewind(train_loader)
+                self._call("close")
         return self.history
 
     def evaluate(self, loader: Iterable[Any]) -> dict[str, Any]:
@@ -366,6 +369,7 @@ class Trainer:
 
     def _save_cut_run(self) -> Path | None:
         """Save the run as it was between two batches; else it goes on from what was saved before."""
+        self._interrupt.wait_for_all()
         if self.out is None:
             return None
         if self._resumable:
