@@ -43,6 +43,8 @@ class Adam(Optimizer):
     [0.75]
     """
 
+    never_negative = ("step", "exp_avg_sq", "max_exp_avg_sq")
+
     def __init__(
         self,
         params: Iterable[Any],

@@ -25,12 +25,13 @@ from xpnn.backend import (
     device_of,
     dtype_name,
     is_array,
-    item,
+    is_tensor,
     move,
     namespace,
     python_scalar,
 )
 from xpnn.backend.update_kernels import GroupStep, State, Updater, find_updater
+from xpnn.optim.state import STRUCTURE, as_python, in_our_layout, misfits, taken_options
 
 __all__ = ["Optimizer", "elementwise"]
 
@@ -38,7 +39,6 @@ Group = dict[str, Any]
 Formula = Callable[..., tuple[Array, State]]
 
 _PLAIN = frozenset((float, int, bool, type(None)))  # options that an update takes as they are
-_STRUCTURE = ("params", "param_names")  # the keys of a group that are not options
 _NOTHING: State = {}  # the state of a parameter that was never updated
 
 
@@ -87,6 +87,8 @@ class Optimizer:
             where its parameter is: when the model moves to another backend, device or element type, the
             state follows at the next step.
 
+    State dicts are by name as well; those of PyTorch, which are by number, are taken too.
+
     `lr`, and what a schedule cycles (momentum, betas), may be Python floats or 0-d arrays; either way a
     float32 parameter stays float32.
 
@@ -94,10 +96,13 @@ class Optimizer:
     parameter that occurs twice; DTypeError for what is not a Tensor.
     """
 
+    never_negative: tuple[str, ...] = ("step",)  # slots
+
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self.state: dict[str, State] = {}
+        self.schedules_stepped = False  # whether a learning-rate schedule has gone on from its start
         self._updaters: dict[int, Updater] = {}  # of each group, with what it remembers between steps
         if is_array(params) or isinstance(params, dict | str) or not isinstance(params, Iterable):
             raise self._error(
@@ -188,7 +193,7 @@ class Optimizer:
                 f"expects a group as a dict with the key 'params', got {param_group!r:.80}",
                 "Either all entries are groups, or all are parameters",
             )
-        options = {name: value for name, value in param_group.items() if name not in _STRUCTURE}
+        options = {name: value for name, value in param_group.items() if name not in STRUCTURE}
         self._refuse_misspelt(options)
         names, params = self._named(param_group["params"], param_group.get("param_names"))
         group = {"params": params, "param_names": names, **self.defaults, **options}
@@ -213,16 +218,18 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """The state and the options: arrays in a JSON-ready structure (see `xpnn.io`).
 
-        `{"optimizer": class name, "state": {name: {slot: array}}, "param_groups": [options, with the
-        names as "params"]}`. Options that a compiled step keeps as arrays come back as Python floats.
+        `{"optimizer": class name, "state": {name: {slot: array}}, "updated": [names], "param_groups":
+        [options, with the names as "params"]}`. Options that a compiled step keeps as arrays come back as
+        Python floats.
         """
         return {
             "optimizer": type(self).__name__,
             "state": {name: dict(slots) for name, slots in self.state.items()},
+            "updated": list(self.state),
             "param_groups": [
                 {
                     "params": list(group["param_names"]),
-                    **{name: as_python(value) for name, value in group.items() if name not in _STRUCTURE},
+                    **{name: as_python(value) for name, value in group.items() if name not in STRUCTURE},
                 }
                 for group in self.param_groups
             ],
@@ -231,26 +238,30 @@ class Optimizer:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what `state_dict` returned, on whatever backend the parameters are now.
 
+        A state dict of the PyTorch optimizer of this name is taken as well: its parameters are numbered, and
+        meet those of this optimizer in their order.
+
         Raises: CheckpointError with a list of all that does not fit; then nothing was changed.
         """
         self.check_state_dict(state_dict)
+        state_dict = in_our_layout(state_dict, self)
         params = dict(self.named_parameters())
         self.state = {
             name: {slot: _copied(array, slot, params[name].array) for slot, array in slots.items()}
             for name, slots in state_dict["state"].items()
         }
         for group, saved in zip(self.param_groups, state_dict["param_groups"]):
-            for name, value in saved.items():
-                if name not in _STRUCTURE:
-                    group[name] = tuple(value) if isinstance(value, list) else value
+            group.update(taken_options(saved))
+            self.schedules_stepped |= "initial_lr" in saved
 
     def check_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Raise CheckpointError, with a list of all that does not fit, if `load_state_dict` would."""
-        problems = list(self._misfits(state_dict))
+        problems = list(misfits(in_our_layout(state_dict, self), self))
         if problems:
+            shown = problems[:10] + [f"{len(problems) - 10} more"] * (len(problems) > 10)
             raise self._error(
                 CheckpointError,
-                "cannot take this state: " + "; ".join(problems),
+                "cannot take this state: " + "; ".join(shown),
                 "Build the optimizer as it was when the state was saved, for the same model",
             )
 
@@ -258,7 +269,7 @@ class Optimizer:
         lines = [f"{type(self).__name__} ("]
         for index, group in enumerate(self.param_groups):
             lines.append(f"Parameter Group {index}")
-            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name not in _STRUCTURE]
+            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name not in STRUCTURE]
         return "\n".join([*lines, ")"])
 
     # -- for subclasses
@@ -293,7 +304,7 @@ class Optimizer:
         options = {
             name: value if type(value) in _PLAIN else as_python(value)
             for name, value in group.items()
-            if name not in _STRUCTURE
+            if name not in STRUCTURE
         }
         return self._updaters[index].update(
             GroupStep(formula, formula.kernel, tensors, grads, states, self.slots(group), options, prepare)
@@ -304,7 +315,7 @@ class Optimizer:
         state = self._state_beside(name, data, group)
         if "step" in state:
             state["step"] = state["step"] + 1
-        options = {key: _beside(value, data) for key, value in group.items() if key not in _STRUCTURE}
+        options = {key: _beside(value, data) for key, value in group.items() if key not in STRUCTURE}
         data, state = self.update(data, grad, state, options)
         as_array = backend_of(data).as_array
         if as_array is not None:
@@ -408,43 +419,8 @@ class Optimizer:
             if likely:
                 raise self._error(ArgumentError, f"has no option '{name}'", f"Did you mean '{likely[0]}'?")
 
-    def _misfits(self, state_dict: dict[str, Any]) -> Iterator[str]:
-        if state_dict.get("optimizer", type(self).__name__) != type(self).__name__:
-            yield f"it was saved by {state_dict['optimizer']}"
-            return
-        groups = state_dict["param_groups"]
-        if len(groups) != len(self.param_groups):
-            yield f"it has {len(groups)} parameter groups, this optimizer {len(self.param_groups)}"
-            return
-        for index, (group, saved) in enumerate(zip(self.param_groups, groups)):
-            mine, theirs = group["param_names"], saved["params"]
-            missing = [name for name in mine if name not in set(theirs)]
-            unexpected = [name for name in theirs if name not in set(mine)]
-            if missing:
-                yield f"group {index} lacks {_listing(missing)}"
-            if unexpected:
-                yield f"group {index} has {_listing(unexpected)}, which this optimizer does not train"
-        shapes = {name: param.shape for name, param in self.named_parameters()}
-        for name, slots in state_dict["state"].items():
-            if name not in shapes:
-                yield f"it has state for '{name}', which this optimizer does not train"
-                continue
-            for slot, array in slots.items():
-                expected = () if slot == "step" else shapes[name]
-                if tuple(array.shape) != expected:
-                    yield f"{slot} of '{name}' has the shape {tuple(array.shape)}, expected {expected}"
-
     def _error(self, kind: type, problem: str, hint: str = "") -> Exception:
         return kind(problem, subject=type(self).__name__, hint=hint)
-
-
-def as_python(value: Any) -> Any:
-    """An option as Python numbers: 0-d arrays are read on the host, tuples element by element."""
-    if isinstance(value, tuple | list):
-        return type(value)(as_python(element) for element in value)
-    if is_array(value):
-        return item(value.array if isinstance(value, Tensor) else value)
-    return value
 
 
 def _tensor_of(entry: Any) -> Any:
@@ -473,9 +449,13 @@ def _together(array: Array, param: Array, dtype: Any) -> bool:
     return device_of(array) == device_of(param)
 
 
-def _copied(array: Array, slot: str, param: Array) -> Array:
+def _copied(array: Any, slot: str, param: Array) -> Array:
     """A copy beside `param`: a compiled step gives its arrays away, so two owners must not share one."""
-    moved = move(array, backend_of(param), device_of(param), _slot_dtype(slot, param))
+    dtype = _slot_dtype(slot, param)
+    if not is_array(array):  # a count
+        return namespace(param).asarray(array, dtype=dtype, device=device_of(param))
+    array = array.array if is_tensor(array) else array
+    moved = move(array, backend_of(param), device_of(param), dtype)
     return namespace(param).asarray(moved, copy=True)
 
 
@@ -493,8 +473,3 @@ def _beside(value: Any, param: Array) -> Any:
     if concrete(value) and concrete(param):
         return move(value, backend_of(param), device_of(param), param.dtype)
     return namespace(param).astype(value, param.dtype)
-
-
-def _listing(names: list[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:5])
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

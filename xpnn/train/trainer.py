@@ -24,7 +24,7 @@ from xpnn.functional import cross_entropy
 from xpnn.io import Checkpoint, load_checkpoint, save_checkpoint
 from xpnn.nn import Module
 from xpnn.optim import LRScheduler, Optimizer, ReduceLROnPlateau, clip_grad_norm_
-from xpnn.optim.optimizer import as_python
+from xpnn.optim.state import as_python
 from xpnn.train.callbacks import Callback, HistoryFile, ModelCheckpoint
 from xpnn.train.compile import compile as compile_step
 from xpnn.train.history import History
