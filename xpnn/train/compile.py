@@ -30,6 +30,7 @@ from xpnn.backend import (
 from xpnn.backend.registry import Compiler
 from xpnn.nn import Module
 from xpnn.optim import LRScheduler, Optimizer
+from xpnn.optim.optimizer import Group
 from xpnn.train.structure import Structure, map_arrays, put_together, take_apart
 
 _STATEFUL = (Module, Optimizer, LRScheduler)
@@ -175,7 +176,8 @@ class _State:
     def __init__(self, objects: tuple[Any, ...]) -> None:
         self.roots = [part for part in objects if isinstance(part, Module)]
         self.optimizers = [part for part in objects if isinstance(part, Optimizer)]
-        self.schedules = [part for part in objects if isinstance(part, LRScheduler)]
+        schedules = [part for part in objects if isinstance(part, LRScheduler)]
+        self.schedules = [member for part in schedules for member in part.members()]
 
     def tensors(self) -> list[Tensor]:
         """Parameters and buffers, each once."""
@@ -192,9 +194,11 @@ class _State:
         return backend_of(tensors[0].array) if tensors else get_backend()
 
     def initialize(self) -> None:
-        """Make the optimizers' arrays that are still to come: the structure must not change later."""
+        """Make the arrays that are still to come: the structure must not change later."""
         for optimizer in self.optimizers:
             optimizer.initialize_state()
+        for schedule in self.schedules:
+            schedule.take_in_new_groups()
 
     def drop_gradients(self) -> None:
         """Set each `.grad` to None."""
@@ -211,6 +215,7 @@ class _State:
                 for optimizer, names in self.scheduled()
             ],
             "counts": [schedule.last_epoch for schedule in self.schedules],
+            "rates": [[list(schedule.others), list(schedule.last_lrs)] for schedule in self.schedules],
         }
 
     def install(self, state: dict[str, list[Any]]) -> None:
@@ -221,8 +226,9 @@ class _State:
             optimizer.state = dict(slots)
             for group, values in zip(optimizer.param_groups, options):
                 group.update(values)
-        for schedule, count in zip(self.schedules, state["counts"]):
+        for schedule, count, rates in zip(self.schedules, state["counts"], state["rates"]):
             schedule.last_epoch = count
+            schedule.others, schedule.last_lrs = (list(values) for values in rates)
 
     def lift(self, state: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """The collected state with its Python numbers as 0-d arrays, beside the parameters."""
@@ -230,13 +236,24 @@ class _State:
         for optimizer, groups in zip(self.optimizers, state["options"]):
             options.append([])
             for group, values in zip(optimizer.param_groups, groups):
-                like = group["params"][0].array if group["params"] else state["tensors"][0]
+                like = self._beside(group, state)
                 options[-1].append({name: _as_array(value, like) for name, value in values.items()})
         return {
             **state,
             "options": options,
             "counts": [self._count(count, state) for count in state["counts"]],
+            "rates": [
+                [
+                    [_as_array(value, self._beside(group, state)) for value, group in zip(values, groups)]
+                    for values in rates
+                ]
+                for rates, groups in zip(state["rates"], (s.optimizer.param_groups for s in self.schedules))
+            ],
         }
+
+    def _beside(self, group: Group, state: dict[str, list[Any]]) -> Array:
+        """The array whose type and place the rates of a group take."""
+        return group["params"][0].array if group["params"] else state["tensors"][0]
 
     def _count(self, count: Any, state: dict[str, list[Any]]) -> Array:
         """A schedule's count as an integer array that becomes a float of the parameters' width."""

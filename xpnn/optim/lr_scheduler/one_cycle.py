@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from xpnn.optim.lr_scheduler.schedule import LRScheduler, half_cosine, where
+from xpnn.backend import is_array
+from xpnn.optim.lr_scheduler.cycle import MomentumCycle
+from xpnn.optim.lr_scheduler.schedule import half_cosine, where
 from xpnn.optim.optimizer import Optimizer
 
 __all__ = ["OneCycleLR"]
@@ -21,7 +23,7 @@ class _Phase(NamedTuple):
     momentum_to: str
 
 
-class OneCycleLR(LRScheduler):
+class OneCycleLR(MomentumCycle):
     """The learning rate from low to high and down to nearly nothing, with the momentum running against it.
 
     It is meant to be stepped after each batch.
@@ -84,60 +86,39 @@ class OneCycleLR(LRScheduler):
         self.anneal_strategy = anneal_strategy
         self.cycle_momentum = cycle_momentum
         self.phases = _phases(total_steps, pct_start, three_phase)
-        groups = optimizer.param_groups
-        peaks = self._per_group("max_lr", max_lr, len(groups))
-        lows = self._per_group("base_momentum", base_momentum, len(groups))
-        highs = self._per_group("max_momentum", max_momentum, len(groups))
-        self.levels = [
-            {
-                "initial": peak / div_factor,
-                "max": peak,
-                "min": peak / div_factor / final_div_factor,
-                "low momentum": low,
-                "high momentum": high,
-            }
-            for peak, low, high in zip(peaks, lows, highs)
-        ]
-        if cycle_momentum:
-            if not all("momentum" in group or "betas" in group for group in groups):
-                raise self._error(
-                    f"finds no momentum to cycle in {type(optimizer).__name__}", "Give cycle_momentum=False"
-                )
-            self.scheduled = ("lr", "betas") if "betas" in groups[0] else ("lr", "momentum")
-        if last_epoch == -1:
-            for group, levels in zip(groups, self.levels):
-                group["initial_lr"] = levels["initial"]
+        peaks = self._per_group("max_lr", max_lr, len(self._groups_of(optimizer)))
+        self.first_lrs = [peak / div_factor for peak in peaks]
+        self.levels = {"initial": 1.0, "max": div_factor, "min": 1 / final_div_factor}
+        self._take_momenta(optimizer, cycle_momentum, base_momentum, max_momentum)
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, step: Any, group: int) -> Any:
         """The learning rate of the phase that the step is in."""
-        return self._along(step, group, lambda phase: (phase.lr_from, phase.lr_to))
+        return self.base_lrs[group] * self._along(
+            step, [(self.levels[phase.lr_from], self.levels[phase.lr_to]) for phase in self.phases]
+        )
 
     def momentum_at(self, step: Any, group: int) -> Any:
         """The momentum of the phase that the step is in."""
-        return self._along(step, group, lambda phase: (phase.momentum_from, phase.momentum_to))
+        levels = dict(zip(("low momentum", "high momentum"), self._momenta_of(group)))
+        return self._along(
+            step, [(levels[phase.momentum_from], levels[phase.momentum_to]) for phase in self.phases]
+        )
 
     def step(self, epoch: int | None = None) -> None:
         """Go on by one step, or to step number `epoch`, and set learning rates and momenta."""
         after = self.last_epoch + 1 if epoch is None else epoch
-        if isinstance(after, int) and after > self.total_steps:
+        if not is_array(after) and after > self.total_steps:
             raise self._error(
                 f"has a cycle of {self.total_steps} steps, and step {after} was asked for",
                 "Give the total_steps that the loop takes: epochs * len(loader)",
             )
         super().step(epoch)
-        if self.cycle_momentum:
-            for index, group in enumerate(self.optimizer.param_groups):
-                momentum = self.momentum_at(self.last_epoch, index)
-                if "betas" in group:
-                    group["betas"] = (momentum, *group["betas"][1:])
-                else:
-                    group["momentum"] = momentum
 
-    def _along(self, step: Any, group: int, ends: Any) -> Any:
-        levels, start, result = self.levels[group], 0.0, None
-        for phase in self.phases:
-            before, after = (levels[level] for level in ends(phase))
+    def _along(self, step: Any, ends: list[tuple[float, float]]) -> Any:
+        """The value at a step, given those at the ends of each phase."""
+        start, result = 0.0, None
+        for phase, (before, after) in zip(self.phases, ends):
             part = (step - start) / ((phase.end - start) or 1.0)
             weight = half_cosine(part) if self.anneal_strategy == "cos" else 1 - part
             value = after + (before - after) * weight
@@ -145,11 +126,11 @@ class OneCycleLR(LRScheduler):
             start = phase.end
         return result
 
-    def _per_group(self, name: str, value: float | Sequence[float], groups: int) -> list[float]:
-        values = list(value) if isinstance(value, Sequence) else [value] * groups
-        if len(values) != groups:
-            raise self._error(f"expects {name} for each of {groups} groups, got {len(values)} values")
-        return values
+    def _misfits(self, state: Any) -> Iterator[str]:
+        problems = list(super()._misfits(state))
+        yield from problems
+        if not problems and state["last_epoch"] > self.total_steps:
+            yield f"the state of a longer cycle: step {state['last_epoch']} of {self.total_steps}"
 
 
 def _phases(total: int, pct_start: float, three_phase: bool) -> list[_Phase]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from xpnn.optim.lr_scheduler.schedule import LRScheduler
-from xpnn.optim.optimizer import Optimizer, as_python
+from xpnn.optim.optimizer import Optimizer
+from xpnn.optim.state import as_python
 
 __all__ = ["ReduceLROnPlateau"]
 
@@ -28,6 +30,8 @@ class ReduceLROnPlateau(LRScheduler):
         min_lr: a bound, a float or one for each group.
         eps: a smaller reduction is left out.
 
+    With other schedules on the same optimizer its reductions stay: they multiply up (see `LRScheduler`).
+
     Raises: ArgumentError for arguments outside of their domain.
 
     >>> from xpnn.autograd import tensor
@@ -38,7 +42,8 @@ class ReduceLROnPlateau(LRScheduler):
     [[1.0], [1.0], [1.0], [0.5]]
     """
 
-    saved = ("last_epoch", "base_lrs", "best", "num_bad_epochs", "cooldown_counter")
+    counts = ("last_epoch", "best", "num_bad_epochs", "cooldown_counter")
+    watches = True
 
     def __init__(
         self,
@@ -59,7 +64,7 @@ class ReduceLROnPlateau(LRScheduler):
             )
         if factor >= 1:
             raise self._error(f"expects factor < 1, got {factor}")
-        groups = len(optimizer.param_groups)
+        groups = len(self._groups_of(optimizer))
         self.mode = mode
         self.factor = factor
         self.patience = patience
@@ -67,18 +72,24 @@ class ReduceLROnPlateau(LRScheduler):
         self.threshold_mode = threshold_mode
         self.cooldown = cooldown
         self.min_lrs = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr] * groups
+        if len(self.min_lrs) != groups:
+            raise self._error(f"expects min_lr for each of {groups} groups, got {len(self.min_lrs)}")
         self.eps = eps
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = 0
         self.cooldown_counter = 0
         super().__init__(optimizer)
 
-    def step(self, metrics: Any = None, epoch: int | None = None) -> None:  # type: ignore[override]
+    def get_lr(self) -> list[Any]:
+        """The learning rates that there are."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         """Take note of the metric (a number or 0-d array), and lower the learning rates if it is time."""
-        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        if metrics is None:  # the base class's call at the start
-            return
         value = float(as_python(metrics))
+        self._join()
+        self.optimizer.schedules_stepped = True
+        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self._is_better(value):
             self.best = value
             self.num_bad_epochs = 0
@@ -92,6 +103,9 @@ class ReduceLROnPlateau(LRScheduler):
             self.cooldown_counter = self.cooldown
             self.num_bad_epochs = 0
 
+    def _initial_step(self) -> None:
+        self.last_epoch = 0
+
     def _is_better(self, value: float) -> bool:
         relative = self.threshold_mode == "rel"
         if self.mode == "min":
@@ -99,8 +113,14 @@ class ReduceLROnPlateau(LRScheduler):
         return value > (self.best * (1 + self.threshold) if relative else self.best + self.threshold)
 
     def _reduce(self) -> None:
-        for group, lowest in zip(self.optimizer.param_groups, self.min_lrs):
+        for index, group in enumerate(self.optimizer.param_groups):
             before = float(as_python(group["lr"]))
-            after = max(before * self.factor, lowest)
+            after = max(before * self.factor, self.min_lrs[min(index, len(self.min_lrs) - 1)])
             if before - after > self.eps:
                 group["lr"] = after
+
+    def _misfits_of_count(self, key: str, value: Any) -> Iterator[str]:
+        if key != "best":
+            yield from super()._misfits_of_count(key, value)
+        elif type(value) not in (int, float) or math.isnan(value):
+            yield f"best={value!r:.60}, expected a number"

@@ -1,33 +1,37 @@
-"""The base of learning-rate schedules, and the simple ones.
+"""The base of learning-rate schedules.
 
-A schedule is a closed form: a pure function of the number of steps so far. So it can be resumed from that
-number alone, jumped in, wrapped in another one, and compiled: the number may be a Python integer or a 0-d
-array. The flip side is that two schedules on one optimizer do not multiply up; `SequentialLR` and
-`Warmup` combine them.
+A schedule is a formula for its own course, a pure function of the number of steps so far (`lr_at`), which
+takes Python integers and 0-d arrays alike. So it can be resumed, jumped in, wrapped in another one, and
+compiled. What other schedules, or the user, have made of the rate since is kept as a factor: schedules on one
+optimizer multiply up, in whatever order they step.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from xpnn.backend import ArgumentError, CheckpointError, is_array, namespace
-from xpnn.optim.optimizer import Optimizer, as_python
+from xpnn.optim.optimizer import Group, Optimizer
+from xpnn.optim.state import as_python, is_number
 
-__all__ = [
-    "CosineAnnealingLR",
-    "ExponentialLR",
-    "LRScheduler",
-    "LambdaLR",
-    "LinearLR",
-    "MultiStepLR",
-    "StepLR",
-]
+__all__ = ["LRScheduler"]
 
 
 class LRScheduler:
-    """What all schedules share: PyTorch's interface around the closed form `lr_at`.
+    r"""What all schedules share: PyTorch's interface around the formula `lr_at`.
+
+    Several schedules on one optimizer multiply up: a step leaves
+
+    $$\eta = \eta_{min} + (\eta_t - \eta_{min})\, f$$
+
+    with $\eta_t$ from `lr_at`, the schedule's lower bound $\eta_{min}$ (0 for most) and the factor $f$ by
+    which the rate was found to differ from what the schedule's own formula says. This is the chainable form
+    of PyTorch's schedules. (Those that PyTorch has set the rate regardless of others, such as `LambdaLR`,
+    multiply up here too, so that none undoes what `ReduceLROnPlateau` has done.) While a schedule's own rate
+    is at its lower bound, it cannot see what others do. A group that is added later goes on from the rate
+    that it came with.
 
     Args:
         optimizer: whose groups' `"lr"` is set, now and at each `step()`.
@@ -36,18 +40,21 @@ class LRScheduler:
     Attributes:
         last_epoch: the number of calls of `step()`, of epochs or batches as the loop has it.
         base_lrs: the learning rates that the groups had at the start, as Python floats.
+        others: the factor $f$ of each group.
+        found_lrs, last_lrs: the learning rates before the schedule was built, and after its last step.
         scheduled: the options of the groups that it sets.
 
     Raises: ArgumentError if `last_epoch` is given and the groups have no `"initial_lr"`.
     """
 
     scheduled: tuple[str, ...] = ("lr",)
-    saved: tuple[str, ...] = ("last_epoch", "base_lrs")  # the attributes that make up the state
+    counts: tuple[str, ...] = ("last_epoch",)  # the attributes that a state has beside the rates
+    lowest: float = 0.0  # the rate that factors are counted from
+    sets_the_start: bool = False  # whether one that is built in the middle of a run starts at its own rate
+    watches: bool = False  # whether `step` is given a metric
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise self._error(f"expects an Optimizer, got {type(optimizer).__name__}")
-        for index, group in enumerate(optimizer.param_groups):
+        for index, group in enumerate(self._groups_of(optimizer)):
             if last_epoch == -1:
                 group.setdefault("initial_lr", as_python(group["lr"]))
             elif "initial_lr" not in group:
@@ -56,12 +63,16 @@ class LRScheduler:
                     "Load the optimizer's state first, or set it in the group",
                 )
         self.optimizer = optimizer
-        self.base_lrs = [float(group["initial_lr"]) for group in optimizer.param_groups]
         self.last_epoch: Any = last_epoch
-        self.step()
+        self.base_lrs: list[float] = []
+        self.others: list[Any] = []
+        self.found_lrs = [group["lr"] for group in optimizer.param_groups]
+        self.last_lrs: list[Any] = []
+        self._join(1.0 if self._starts_over() else None)
+        self._initial_step()
 
     def lr_at(self, step: Any, group: int) -> Any:
-        """The learning rate of a group after `step` steps, a pure function.
+        """The learning rate of a group after `step` steps if no other schedule acts on it, a pure function.
 
         Args:
             step: a Python integer, or a 0-d array of a compiled step.
@@ -71,13 +82,21 @@ class LRScheduler:
 
     def get_lr(self) -> list[Any]:
         """The learning rates of all groups at `last_epoch`; a schedule of one's own may override it."""
-        return [self.lr_at(self.last_epoch, group) for group in range(len(self.base_lrs))]
+        return [
+            self.lowest + (self.lr_at(self.last_epoch, index) - self.lowest) * factor
+            for index, factor in enumerate(self.others)
+        ]
 
     def step(self, epoch: int | None = None) -> None:
         """Go on by one step, or to step number `epoch`, and set the learning rates."""
+        if epoch is not None and not is_array(epoch) and not epoch >= 0:
+            raise self._error(f"expects a step number >= 0, got {epoch}")
+        if is_array(self.last_epoch) or self.last_epoch != -1:
+            self.optimizer.schedules_stepped = True
+        self._join()
+        self._take_note_of_others()
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        for group, lr in zip(self.optimizer.param_groups, self.get_lr()):
-            group["lr"] = lr
+        self._set(self.get_lr())
 
     def get_last_lr(self) -> list[float]:
         """The learning rates of the groups as Python floats."""
@@ -85,199 +104,156 @@ class LRScheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the schedule is, JSON-ready; what it was built with is not part of it."""
-        state = {name: as_python(getattr(self, name)) for name in self.saved}
-        return {"scheduler": type(self).__name__, **state}
+        self._join()
+        self._take_note_of_others()
+        return {
+            "scheduler": type(self).__name__,
+            **{name: as_python(getattr(self, name)) for name in self.counts},
+            "base_lrs": list(self.base_lrs),
+            "others": [float(as_python(factor)) for factor in self.others],
+            "last_lr": self.get_last_lr(),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was taken. The optimizer's own state has the learning rate.
+        """Go on from where `state_dict` was taken, with its learning rates in the optimizer at once.
 
-        Raises: CheckpointError if the state is of another schedule or of another number of groups.
+        A state that PyTorch's schedule of this name returned is taken as well.
+
+        Raises: CheckpointError if the state is of another schedule or of another number of groups, or has
+        values that no schedule has; then nothing was changed.
         """
         self.check_state_dict(state_dict)
-        for name in self.saved:
-            setattr(self, name, state_dict[name])
+        self._take(state_dict)
+        for member in self.members():
+            member._set(list(member.last_lrs))
+        self.optimizer.schedules_stepped = True
 
     def check_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Raise CheckpointError if `load_state_dict` would."""
-        subject, name = type(self).__name__, state_dict.get("scheduler")
-        if name != subject:
-            raise CheckpointError(f"cannot take the state of a {name}", subject=subject)
-        if len(state_dict["base_lrs"]) != len(self.base_lrs):
-            raise CheckpointError(
-                f"cannot take a state of {len(state_dict['base_lrs'])} parameter groups, "
-                f"its optimizer has {len(self.base_lrs)}",
-                subject=subject,
-            )
+        """Raise CheckpointError, with a list of all that does not fit, if `load_state_dict` would."""
+        problems = list(self._misfits(state_dict))
+        if problems:
+            raise CheckpointError("cannot take " + "; ".join(problems), subject=type(self).__name__)
+
+    def members(self) -> Iterator[LRScheduler]:
+        """The schedules that step when this one does: itself."""
+        yield self
+
+    def knows_its_course(self) -> bool:
+        """Whether its rates are a function of the number of steps."""
+        return type(self).lr_at is not LRScheduler.lr_at
+
+    def take_in_new_groups(self) -> None:
+        """Go on with the groups that the optimizer got since, which `step` does by itself."""
+        self._join()
+
+    # -- helpers
+
+    def _groups_of(self, optimizer: Optimizer) -> list[Group]:
+        if not isinstance(optimizer, Optimizer):
+            raise self._error(f"expects an Optimizer, got {type(optimizer).__name__}")
+        return optimizer.param_groups
+
+    def _base_lr(self, index: int, group: Group) -> float:
+        """The rate that a group starts with."""
+        return float(as_python(group["initial_lr"]))
+
+    def _starts_over(self) -> bool:
+        """Whether what others have done before this schedule was built does not count."""
+        return self.sets_the_start and (self.last_epoch != -1 or self.optimizer.schedules_stepped)
+
+    def _initial_step(self) -> None:
+        self.step()
+
+    def _join(self, factor: float | None = None) -> None:
+        """Take in the groups that are new, at the rates that they have."""
+        for index, group in enumerate(self.optimizer.param_groups[len(self.base_lrs) :], len(self.base_lrs)):
+            new = "initial_lr" not in group
+            lr = float(as_python(group["lr"]))
+            group.setdefault("initial_lr", lr)
+            self.base_lrs.append(lr if new else self._base_lr(index, group))
+            self.last_lrs.append(group["lr"])
+            self.others.append(self._factor(index, lr) if factor is None else factor)
+
+    def _factor(self, index: int, lr: float) -> float:
+        """By how much a rate differs from what the schedule has for a group now."""
+        if self.last_epoch == -1 or not self.knows_its_course():
+            own = float(as_python(self.optimizer.param_groups[index]["initial_lr"]))
+        else:
+            own = float(as_python(self.lr_at(self.last_epoch, index)))
+        return 1.0 if own == self.lowest else (lr - self.lowest) / (own - self.lowest)
+
+    def _take_note_of_others(self) -> None:
+        """Find the factor of each group whose rate is not what the last step left.
+
+        Where the schedule's own rate is at its lowest, the factor cannot be seen and stays as it was.
+        """
+        if type(self).get_lr is not LRScheduler.get_lr:
+            return  # it has no use for the factors
+        for index, (group, left) in enumerate(zip(self.optimizer.param_groups, self.last_lrs)):
+            lr = group["lr"]
+            if lr is left or (not is_array(lr) and not is_array(left) and lr == left):
+                continue
+            above = self.lr_at(self.last_epoch, index) - self.lowest
+            factor = (lr - self.lowest) / where(above == 0, 1.0, above)
+            unseen = where(lr == left, True, above == 0)
+            self.others[index] = where(unseen, self.others[index], factor)
+            self.last_lrs[index] = lr
+
+    def _set(self, rates: list[Any]) -> None:
+        for group, lr in zip(self.optimizer.param_groups, rates):
+            group["lr"] = lr
+        self.last_lrs = rates
+
+    def _take(self, state: dict[str, Any]) -> None:
+        """Take over a state that was checked, all but the optimizer's learning rates."""
+        self._join()
+        for name in self.counts:
+            setattr(self, name, state[name])
+        self.base_lrs = [float(lr) for lr in state.get("base_lrs", self.base_lrs)]
+        self.last_lrs = [float(lr) for lr in state.get("last_lr", state.get("_last_lr", self.get_last_lr()))]
+        found = [self._factor(index, lr) for index, lr in enumerate(self.last_lrs)]
+        self.others = [float(factor) for factor in state.get("others", found)]
+
+    def _misfits(self, state: Any) -> Iterator[str]:
+        """What keeps a state from being taken."""
+        if not isinstance(state, dict):
+            yield f"a {type(state).__name__}, expected what state_dict() returns"
+            return
+        from_pytorch = "scheduler" not in state and ("_last_lr" in state or "_step_count" in state)
+        name = state.get("scheduler")
+        if name != type(self).__name__ and not from_pytorch:
+            yield f"the state of a {name!s:.60}"
+            return
+        groups = len(self.optimizer.param_groups)
+        for key in ("base_lrs", "others", "last_lr", "_last_lr"):
+            values = state.get(key, [0.0] * groups)
+            if not isinstance(values, list) or not all(is_number(value) for value in values):
+                yield f"{key}={values!r:.60}, expected a list of numbers"
+            elif len(values) != groups:
+                yield f"a state of {len(values)} parameter groups, its optimizer has {groups}"
+            elif key != "others" and not all(value >= 0 for value in values):
+                yield f"{key}={values!r:.60}, expected learning rates >= 0"
+        for key in self.counts:
+            unused = from_pytorch and state.get(key) == -1  # a part of PyTorch's SequentialLR before its turn
+            yield from () if unused else self._misfits_of_count(key, state.get(key))
+        if from_pytorch:
+            yield from self._other_settings(state)
+
+    def _misfits_of_count(self, key: str, value: Any) -> Iterator[str]:
+        if not is_number(value) or value < 0:
+            yield f"{key}={value!r:.60}, expected a count"
+
+    def _other_settings(self, state: dict[str, Any]) -> Iterator[str]:
+        """The arguments in a state of PyTorch's that differ from this schedule's own."""
+        for key, value in state.items():
+            mine = getattr(self, key, None)
+            if key in self.counts or not isinstance(mine, int | float | str):
+                continue
+            if isinstance(value, int | float | str) and mine != value:
+                yield f"the state of a schedule with {key}={value!r:.60}, it has {key}={mine!r}"
 
     def _error(self, problem: str, hint: str = "") -> ArgumentError:
         return ArgumentError(problem, subject=type(self).__name__, hint=hint)
-
-
-class LambdaLR(LRScheduler):
-    """The initial learning rate times a function of the number of steps.
-
-    Args:
-        optimizer, last_epoch: see `LRScheduler`.
-        lr_lambda: `factor = lr_lambda(step)`, or one function for each group. In a compiled step it is
-            called with a 0-d array.
-
-    >>> from xpnn.autograd import tensor
-    >>> from xpnn.optim import SGD
-    >>> optimizer = SGD([tensor([1.0], requires_grad=True)], lr=0.5)
-    >>> schedule = LambdaLR(optimizer, lambda step: 1 / (1 + step))
-    >>> schedule.step()
-    >>> schedule.get_last_lr()
-    [0.25]
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        lr_lambda: Callable[[Any], Any] | Sequence[Callable[[Any], Any]],
-        last_epoch: int = -1,
-    ) -> None:
-        groups = len(optimizer.param_groups)
-        self.lr_lambdas = [lr_lambda] * groups if callable(lr_lambda) else list(lr_lambda)
-        if len(self.lr_lambdas) != groups:
-            raise self._error(f"expects a function for each of {groups} groups, got {len(self.lr_lambdas)}")
-        super().__init__(optimizer, last_epoch)
-
-    def lr_at(self, step: Any, group: int) -> Any:
-        """The initial learning rate times the function's value."""
-        return self.base_lrs[group] * self.lr_lambdas[group](step)
-
-
-class StepLR(LRScheduler):
-    """The learning rate times `gamma` after every `step_size` steps.
-
-    >>> from xpnn.autograd import tensor
-    >>> from xpnn.optim import SGD
-    >>> schedule = StepLR(SGD([tensor([1.0], requires_grad=True)], lr=1.0), step_size=2, gamma=0.5)
-    >>> [(schedule.get_last_lr(), schedule.step())[0] for _ in range(4)]
-    [[1.0], [1.0], [0.5], [0.5]]
-    """
-
-    def __init__(
-        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
-    ) -> None:
-        if step_size < 1:
-            raise self._error(f"expects step_size >= 1, got {step_size}")
-        self.step_size = step_size
-        self.gamma = gamma
-        super().__init__(optimizer, last_epoch)
-
-    def lr_at(self, step: Any, group: int) -> Any:
-        """`base_lr * gamma ** (step // step_size)`."""
-        return self.base_lrs[group] * self.gamma ** (step // self.step_size)
-
-
-class MultiStepLR(LRScheduler):
-    """The learning rate times `gamma` at each of the milestones; one named twice counts twice.
-
-    >>> from xpnn.autograd import tensor
-    >>> from xpnn.optim import SGD
-    >>> schedule = MultiStepLR(SGD([tensor([1.0], requires_grad=True)], lr=1.0), [1, 3], gamma=0.5)
-    >>> [(schedule.get_last_lr(), schedule.step())[0] for _ in range(4)]
-    [[1.0], [0.5], [0.5], [0.25]]
-    """
-
-    def __init__(
-        self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1
-    ) -> None:
-        self.milestones = sorted(milestones)
-        self.gamma = gamma
-        super().__init__(optimizer, last_epoch)
-
-    def lr_at(self, step: Any, group: int) -> Any:
-        """`base_lr * gamma ** (number of milestones passed)`."""
-        passed = sum(where(step >= milestone, 1, 0) for milestone in self.milestones)
-        return self.base_lrs[group] * self.gamma**passed
-
-
-class ExponentialLR(LRScheduler):
-    """The learning rate times `gamma` at every step.
-
-    >>> from xpnn.autograd import tensor
-    >>> from xpnn.optim import SGD
-    >>> schedule = ExponentialLR(SGD([tensor([1.0], requires_grad=True)], lr=1.0), gamma=0.5)
-    >>> schedule.step()
-    >>> schedule.get_last_lr()
-    [0.5]
-    """
-
-    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
-        self.gamma = gamma
-        super().__init__(optimizer, last_epoch)
-
-    def lr_at(self, step: Any, group: int) -> Any:
-        """`base_lr * gamma ** step`."""
-        return self.base_lrs[group] * self.gamma**step
-
-
-class LinearLR(LRScheduler):
-    """The learning rate from `start_factor` to `end_factor` of its initial value, in `total_iters` steps.
-
-    Args:
-        optimizer, last_epoch: see `LRScheduler`.
-        start_factor: in (0, 1]. end_factor: in [0, 1].
-        total_iters: after which the factor stays at its end.
-
-    >>> from xpnn.autograd import tensor
-    >>> from xpnn.optim import SGD
-    >>> optimizer = SGD([tensor([1.0], requires_grad=True)], lr=1.0)
-    >>> schedule = LinearLR(optimizer, start_factor=0.5, total_iters=2)
-    >>> [(schedule.get_last_lr(), schedule.step())[0] for _ in range(4)]
-    [[0.5], [0.75], [1.0], [1.0]]
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        start_factor: float = 1.0 / 3,
-        end_factor: float = 1.0,
-        total_iters: int = 5,
-        last_epoch: int = -1,
-    ) -> None:
-        if not 0 < start_factor <= 1 or not 0 <= end_factor <= 1:
-            raise self._error(
-                "expects start_factor in (0, 1] and end_factor in [0, 1], "
-                f"got start_factor={start_factor} and end_factor={end_factor}"
-            )
-        self.start_factor = start_factor
-        self.end_factor = end_factor
-        self.total_iters = total_iters
-        super().__init__(optimizer, last_epoch)
-
-    def lr_at(self, step: Any, group: int) -> Any:
-        """`base_lr` times a factor that is linear in the step."""
-        done = where(step < self.total_iters, step / max(self.total_iters, 1), 1.0)
-        return self.base_lrs[group] * (self.start_factor + (self.end_factor - self.start_factor) * done)
-
-
-class CosineAnnealingLR(LRScheduler):
-    r"""The learning rate along a cosine, down to `eta_min` in `T_max` steps and, beyond that, up again.
-
-    $$\eta_t = \eta_{min} + \tfrac12 (\eta_0 - \eta_{min}) \left(1 + \cos(\pi t / T_{max})\right)$$
-
-    See: Loshchilov & Hutter (2017), "SGDR: stochastic gradient descent with warm restarts".
-
-    >>> from xpnn.autograd import tensor
-    >>> from xpnn.optim import SGD
-    >>> schedule = CosineAnnealingLR(SGD([tensor([1.0], requires_grad=True)], lr=1.0), T_max=2)
-    >>> [(round(schedule.get_last_lr()[0], 6), schedule.step())[0] for _ in range(3)]
-    [1.0, 0.5, 0.0]
-    """
-
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        if T_max < 1:
-            raise self._error(f"expects T_max >= 1, got {T_max}")
-        self.T_max = T_max
-        self.eta_min = eta_min
-        super().__init__(optimizer, last_epoch)
-
-    def lr_at(self, step: Any, group: int) -> Any:
-        """The formula of the class."""
-        return self.eta_min + (self.base_lrs[group] - self.eta_min) * half_cosine(step / self.T_max)
 
 
 def half_cosine(part: Any) -> Any:
