@@ -42,6 +42,8 @@ class Terminated(SystemExit):
         code: the exit code, 128 and the number of the signal.
     """
 
+    code: Any
+
     def __init__(self, code: Any, checkpoint: Path | None, epochs: int, batches: int) -> None:
         super().__init__(_message("terminated", checkpoint, epochs, batches))
         self.code = code
