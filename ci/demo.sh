@@ -5,4 +5,4 @@ set -euo pipefail
 . "$(dirname "$0")/environment.sh"
 
 enter_environment train
-exec xpnn train digits "$@"
+exec xpnn train digits --overwrite "$@"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import re
 import shlex
@@ -18,7 +19,7 @@ import pytest
 import xpnn
 from xpnn.cli import main
 from xpnn.data import load_digits
-from xpnn.io import read_safetensors, save_file
+from xpnn.io import lock_folder, read_checkpoint, read_safetensors, save_checkpoint, save_file
 from xpnn.train import History, ProgressBar
 from xpnn.viz import save_image
 
@@ -239,6 +240,147 @@ def test_a_folder_of_images(divided: bool, capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out.strip() != lines[0]
 
 
+def pictures(root: str | Path, counts: dict[str, int]) -> list[str]:
+    """A folder of images, so many for each class; returns the options to train on it quickly."""
+    pytest.importorskip("PIL")
+    images = iter(load_digits()[0])
+    for name, count in counts.items():
+        Path(root, name).mkdir(parents=True)
+        for number in range(count):
+            save_image(next(images), Path(root, name, f"{number}.png"), padding=0)
+    return [str(root), "--model", "mlp", "--size", "8", "--channels", "1", "--epochs", "1"]
+
+
+def test_results_and_folders_without_images_are_no_classes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the images lie, the results come to lie, too."""
+    options = pictures(".", {"a": 10, "b": 10, "empty": 0})[1:]
+    Path(".ipynb_checkpoints").mkdir()
+    for out in ([], ["--overwrite"], ["--out", "results"]):
+        assert main(["train", ".", *options, *out]) == 0
+        assert "16 training and 4 test images of 1 x 8 x 8, 2 classes" in capsys.readouterr().out
+    assert main(["eval", "runs/model.safetensors", "--out", "tested"]) == 0
+    assert main(["eval", "runs/model.safetensors"]) == 0
+
+
+def test_the_test_part_has_its_share_of_each_class(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *pictures("letters", {"a": 40, "b": 20, "c": 3, "d": 1})]) == 0
+    said = capsys.readouterr().out
+    assert "51 training and 13 test images" in said
+    assert "too few images to test on some of them: d\n" in said
+    rows = [line.split() for line in said.splitlines() if re.match(r" +[abcd]( +[\d.]+){4}$", line)]
+    assert [sum(int(cell) for cell in row[1:] if cell != ".") for row in rows] == [8, 4, 1, 0]
+    assert main(["train", *pictures("single", {"a": 1, "b": 1})]) == 2
+    assert "'single' has 2 images, too few to test on some of them" in capsys.readouterr().err
+
+
+def test_eval_on_other_images(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *pictures("first", {"a": 20, "b": 20}), "--out", "run"]) == 0
+    capsys.readouterr()
+    Path("first").rename("moved")
+    assert main(["eval", "run/model.safetensors"]) == 2
+    assert "no data set or folder 'first'" in capsys.readouterr().err
+    assert main(["eval", "run/model.safetensors", "--data", "moved"]) == 0
+    assert capsys.readouterr().out.startswith("moved: 8 test images\n")
+    pictures("others", {"a": 20, "c": 20})
+    assert main(["eval", "run/model.safetensors", "--data", "others"]) == 2
+    assert "'others' has the classes a, c, the network was trained on a, b" in capsys.readouterr().err
+
+
+def test_a_run_in_a_folder_that_is_in_use(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with lock_folder(Path("busy")):
+        assert main(["train", "digits", *QUICK, "--out", "busy"]) == 2
+    said = capsys.readouterr()
+    assert re.search(rf"'busy' is in use by process {os.getpid()} on ", said.err)
+    assert said.out == ""
+    assert os.listdir("busy") == []
+
+
+def test_a_run_is_replaced_only_when_asked_to(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "digits", *QUICK, "--out", "run", "--seed", "1"]) == 0
+    before = Path("run/model.safetensors").read_bytes()
+    assert main(["train", "digits", *QUICK, "--out", "run"]) == 2
+    assert Path("run/model.safetensors").read_bytes() == before
+    assert main(["train", "digits", *QUICK, "--out", "run", "--overwrite"]) == 0
+    first, second = weights(trained), weights(Path("run"))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_one_bad_image_among_others(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("PIL")
+    good = str(trained / "example.png")
+    Path("bad.png").write_bytes(b"no image")
+    assert main(["predict", str(trained / "model.safetensors"), good, "bad.png", good, "no.png", good]) == 1
+    said = capsys.readouterr()
+    assert said.out.count(f"{good}: ") == 3
+    lines = said.err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("xpnn predict: bad.png cannot be read as an image: ")
+    assert lines[1] == "xpnn predict: no.png cannot be read as an image: it does not exist"
+
+
+FORGED_SETTINGS = {
+    "size": (10**6, "a", -1, 0, None, True, 2.5), "channels": (2, "1", None, True, 1.0),
+    "model": (3, "x", None, []), "data": (1, None), "lr": ("x", -1, float("nan"), None), "seed": (-1, "x"),
+    "epochs": (0, "x"), "schedule": ("x",), "folder": (1,), "augment": ("rotate",),
+}  # fmt: skip
+FORGED_PREPROCESSING = {
+    "size": (10**6, "a", 0, None), "channels": (2, "x", True, 10**9),
+    "mean": (None, [], ["x"], [float("nan")], 0.5),
+    "std": (None, [0.0], [-1.0], [float("inf")], [[1.0]]),
+}  # fmt: skip
+
+
+def test_forged_settings(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line and exit code 2, for whatever a checkpoint says about its network."""
+    pytest.importorskip("PIL")
+    checkpoint = read_checkpoint(trained / "model.safetensors")
+    model = checkpoint.states["model"]
+
+    class Model:
+        def state_dict(self) -> dict[str, Any]:
+            return model
+
+    def refused(config: Any) -> None:
+        save_checkpoint("forged.safetensors", config=config, random=False, model=Model())
+        for command in (["eval"], ["predict", str(trained / "example.png")]):
+            arguments = [command[0], "forged.safetensors", *command[1:]]
+            assert main(arguments) == 2, config
+            said = capsys.readouterr()
+            assert said.out == ""
+            assert said.err.count("\n") == 1
+            assert "forged.safetensors' does not say how its network is built" in said.err
+
+    original = json.loads(json.dumps(checkpoint.config))
+    for part, forged in (("settings", FORGED_SETTINGS), ("preprocessing", FORGED_PREPROCESSING)):
+        for name, values in forged.items():
+            for value in values:
+                refused({**original, part: {**original[part], name: value}})
+            refused({**original, part: {key: original[part][key] for key in original[part] if key != name}})
+        for value in (None, 3, "x", [], {}):
+            refused({**original, part: value})
+    for classes in (None, "abc", [], [1] * 10, {"a": 1}):
+        refused({**original, "classes": classes})
+    refused({})
+
+
+def test_class_names_are_no_commands(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("PIL")
+    checkpoint = read_checkpoint(trained / "model.safetensors")
+    classes = [f"\x1b[2J{number}\n" for number in range(10)]
+    model = checkpoint.states["model"]
+
+    class Model:
+        def state_dict(self) -> dict[str, Any]:
+            return model
+
+    save_checkpoint("forged.safetensors", config={**checkpoint.config, "classes": classes}, model=Model())
+    assert main(["predict", "forged.safetensors", str(trained / "example.png")]) == 0
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    assert said.strip().isprintable()
+    assert r"\x1b[2J" in said
+
+
 def test_a_finished_run_is_only_tested_again(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = weights(trained)
     assert main(["train", "digits", "--resume", "--out", str(trained)]) == 0
@@ -319,7 +461,30 @@ MISTAKES = {
     "missing image": (["predict", "RUN/model.safetensors", "no.png"], "no.png cannot be read"),
     "no image": (["predict", "RUN/model.safetensors", "RUN/history.jsonl"], "history.jsonl cannot be read"),
     "unknown summary": (["summary", "resnet19"], "Did you mean 'resnet1"),
-    "smoothing": (["train", "digits", "--label-smoothing", "2"], "label_smoothing"),
+    "near model": (["train", "digits", "--model", "resnet21"], "Did you mean 'resnet20'"),
+    "near data": (["train", "mnst"], "no data set or folder 'mnst'. Did you mean mnist"),
+    "data of digits": (["train", "digits", "--data", "."], "--data is where the original files of mnist"),
+    "smoothing": (
+        ["train", "digits", "--label-smoothing", "2"],
+        "--label-smoothing expects a share below 1.*2",
+    ),
+    "rate": (["train", "digits", "--lr", "1e9"], "--lr expects at most 100; usual are .*, got 1000000000"),
+    "decay": (["train", "digits", "--weight-decay", "1e9"], "--weight-decay expects at most 10"),
+    "size": (["train", "digits", "--size", "1000000"], "--size expects a size of at most 2048"),
+    "small": (["train", "digits", "--size", "1"], "expects image_size of at least 2, got 1"),
+    "seed": (["train", "digits", "--seed", str(2**63)], "--seed expects less than 2"),
+    "diverges": (
+        ["train", "digits", *QUICK, "--lr", "50", "--optimizer", "sgd", "--schedule", "constant"],
+        "the training loss became .* Begin again with a lower learning rate, such as --lr 5$",
+    ),
+    "another run": (
+        ["train", "digits", "--out", "RUN"],
+        "--out holds a run already: .*--resume.*--overwrite",
+    ),
+    "file as folder": (["train", "digits", "--out", "cut.safetensors"], "'cut.safetensors' is a file"),
+    "other classes": (["eval", "RUN/model.safetensors", "--data", "."], "--data is where the original files"),
+    "no image but one": (["predict", "RUN/model.safetensors", "no.png"], "no.png .*: it does not exist$"),
+    "a pipe": (["eval", "pipe"], "'pipe' is no file"),
     "no folder": (["train", "digits", *QUICK, "--out", "cut.safetensors/x"], "cut.safetensors"),
 }
 
@@ -329,11 +494,14 @@ def test_mistakes(
     arguments: list[str], message: str, trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("PIL")
+    os.mkfifo("pipe")
     Path("cut.safetensors").write_bytes((trained / "model.safetensors").read_bytes()[:5000])
     save_file({"weight": np.zeros(3)}, "foreign.safetensors")
     code = main([argument.replace("RUN", str(trained)) for argument in arguments])
     assert code == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("epoch")]
+    said = capsys.readouterr()
+    lines = [line for line in said.err.splitlines() if not line.startswith("epoch")]
+    assert said.out == "" or arguments[:2] == ["train", "digits"]
     assert len(lines) == 1, lines
     assert lines[0].startswith(f"xpnn {arguments[0]}: ")
     assert re.search(message, lines[0]), lines[0]
@@ -352,6 +520,11 @@ def test_mistakes(
         (["train", "digits", "--schedule", "magic"], "invalid choice: 'magic'"),
         (["train", "digits", "--fast"], "unrecognized arguments: --fast"),
         (["predict", "model.safetensors"], "IMAGE"),
+        (["trian", "digits"], "Did you mean train?"),
+        (["train", "digits", "--modle", "mlp"], "unrecognized arguments: --modle mlp. Did you mean --model?"),
+        (["train", "digits", "--optimizer", "adamx"], "Did you mean adam?"),
+        (["train", "digits", "--resume", "--overwrite"], "not allowed with argument --resume"),
+        (["train", "digits", "\x1b[2J"], r"unrecognized arguments: \x1b[2J"),
     ],
 )
 def test_wrong_arguments(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

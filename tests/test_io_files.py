@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from xpnn.backend import ArgumentError
-from xpnn.io import atomic_write
+from xpnn.io import atomic_write, lock_folder
 
 
 def write(path: str | Path, content: bytes = b"new") -> None:
@@ -118,7 +118,7 @@ def test_other_errors_of_the_writer_pass(path: Path) -> None:
 
 WRITER = """
 import sys, time
-from xpnn.io import atomic_write
+from xpnn.io import atomic_write, lock_folder
 with atomic_write(sys.argv[1]) as file:
     file.write(b"half")
     print(flush=True)
@@ -177,3 +177,64 @@ def test_writers_at_the_same_time(path: Path) -> None:
     write(path, b"last")
     assert path.read_bytes() == b"last"
     assert os.listdir(path.parent) == [path.name]
+
+
+# Folders of one process
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from xpnn.io import lock_folder
+with lock_folder(Path(sys.argv[1])):
+    print(flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_folder_has_one_owner(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE)
+    holder.stdout.readline()
+    with (
+        pytest.raises(ArgumentError, match=rf"folder' is in use by process {holder.pid} on "),
+        lock_folder(folder),
+    ):
+        pass
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    assert len(os.listdir(folder)) == 1, "what the killed one has left"
+    for _ in range(2):
+        with lock_folder(folder):
+            (name,) = os.listdir(folder)
+            assert str(os.getpid()) in (folder / name).read_text()
+        assert os.listdir(folder) == []
+    with pytest.raises(RuntimeError), lock_folder(folder):
+        raise RuntimeError
+    assert os.listdir(folder) == []
+
+
+def test_owners_at_the_same_time(tmp_path: Path) -> None:
+    """Of threads that want one folder again and again, at most one has it."""
+    inside, had, most = [], [], []
+
+    def want() -> None:
+        for _ in range(200):
+            try:
+                with lock_folder(tmp_path):
+                    inside.append(1)
+                    most.append(len(inside))
+                    had.append(1)
+                    inside.pop()
+            except ArgumentError:
+                pass
+
+    threads = [threading.Thread(target=want) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1
+    assert len(had) > 10
+    assert os.listdir(tmp_path) == []

@@ -252,6 +252,28 @@ def test_progress_on_a_terminal():
     assert "samples/s" in text.getvalue()
 
 
+def test_a_sampler_without_a_length(tmp_path):
+    """It runs, is resumed, and its bar has no total."""
+    pytest.importorskip("tqdm")
+
+    class Endless:
+        def __iter__(self):
+            return iter(range(20))
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    file = Terminal()
+    trainer = make(out=tmp_path, callbacks=[ProgressBar(file)])
+    trainer.fit(loader(sampler=Endless()), epochs=1)
+    assert trainer.batches_per_epoch is None
+    assert "epoch 1/1" in file.getvalue()
+    resumed = make(out=tmp_path)
+    resumed.fit(loader(sampler=Endless(), drop_last=True), epochs=2, resume=True)
+    assert (resumed.epoch, resumed.batches) == (2, 4 + 3)
+
+
 def test_progress_is_shown_by_default(capsys):
     make(progress=True).fit(loader(), epochs=1)
     assert "epoch 1/1  loss" in capsys.readouterr().err

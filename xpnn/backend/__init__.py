@@ -36,6 +36,7 @@ from xpnn.backend.errors import (
     RankError,
     ShapeError,
     XpnnError,
+    nearest,
     printable,
 )
 from xpnn.backend.kernel_switch import kernel_files, switched_off
@@ -138,6 +139,7 @@ __all__ = [
     "manual_seed",
     "move",
     "namespace",
+    "nearest",
     "numba_switch",
     "optional_import",
     "printable",

@@ -6,9 +6,13 @@ Every class derives from `XpnnError` and from the builtin that PyTorch or NumPy 
 
 from __future__ import annotations
 
+import difflib
+import re
+from collections.abc import Iterable
 from typing import Any
 
 _LONGEST = 2000  # characters of a problem that are shown
+_NUMBERED = re.compile(r"(.*?)(\d{0,9})", re.DOTALL)  # a name, and the number at its end
 
 
 class XpnnError(Exception):
@@ -65,6 +69,22 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def nearest(word: str, names: Iterable[str]) -> str:
+    """The name that was probably meant, for an error's hint; empty if none is near.
+
+    >>> nearest("resnet21", ["resnet101", "resnet20", "lenet"]), nearest("lenat", ["resnet20", "lenet"])
+    ('resnet20', 'lenet')
+    """
+    by_lower = {name.lower(): name for name in names}
+    letters, number = _NUMBERED.fullmatch(word.lower()).groups()  # type: ignore[union-attr]
+    numbers = [name[len(letters) :] for name in by_lower if name.startswith(letters)]
+    numbers = [text for text in numbers if text.isdecimal()]
+    if letters and number and numbers:
+        return by_lower[letters + min(numbers, key=lambda text: (abs(int(text) - int(number)), int(text)))]
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1)
+    return by_lower[close[0]] if close else ""
 
 
 class ShapeError(XpnnError, ValueError):

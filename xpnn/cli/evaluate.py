@@ -6,7 +6,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from xpnn.cli.images import load_images
+from xpnn.backend import DataError, printable
+from xpnn.cli.images import is_folder, load_images
 from xpnn.cli.options import add_backend_options, add_data_options, choose_backend
 from xpnn.cli.report import Evaluation, save_pictures
 from xpnn.cli.trained import load_trained
@@ -23,7 +24,7 @@ def add_parser(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
         description="Test a trained network on the test set of the data that it was trained on.",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a file that `xpnn train` has left")
-    add_data_options(parser)
+    add_data_options(parser, "where the images, or the original files of MNIST, are now")
     add_backend_options(parser)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave pictures there")
     return parser
@@ -35,8 +36,16 @@ def run(arguments: argparse.Namespace) -> int:
     model, description = load_trained(arguments.checkpoint)
     settings = description.settings
     if arguments.folder:
-        settings = replace(settings, folder=arguments.folder)
+        part = "data" if is_folder(settings.data) else "folder"
+        settings = replace(settings, **{part: arguments.folder})
     images = load_images(settings, arguments.download)
+    if images.classes != description.classes:
+        raise DataError(
+            f"has the classes {', '.join(images.classes)}, the network was trained on "
+            f"{', '.join(description.classes)}",
+            subject=f"'{settings.data}'",
+        )
+    print(f"{printable(settings.data)}: {len(images.test):,} test images")
     test = TransformDataset(images.test, description.preprocessing.transform())
     evaluation = Evaluation.of(model, DataLoader(test, _BATCH_SIZE), description.classes)
     print(evaluation)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend import DataError
-from xpnn.cli.settings import Settings
+from xpnn.backend import ArgumentError, DataError, expect_state, is_number, nearest
+from xpnn.cli.settings import Settings, is_channels, is_size
 from xpnn.data import (
     MNIST,
     Compose,
@@ -22,11 +22,12 @@ from xpnn.data import (
     Subset,
     ToFloat,
     TransformDataset,
-    random_split,
     read_image,
 )
+from xpnn.data.folder import find_images
 
 _DOWNLOADS = Path("data")
+_RESULTS = ("last.safetensors", "model.safetensors", "confusion.png")  # of `xpnn train` and `xpnn eval`
 _TEST_FOLDERS = ("test", "val", "validation")
 _TEST_SHARE = 0.2
 _MEASURED = 2000  # at most so many images are read for the mean and standard deviation
@@ -34,11 +35,17 @@ _MEASURED = 2000  # at most so many images are read for the mean and standard de
 
 @dataclass(frozen=True)
 class Images:
-    """A training and a test set of images (C, H, W), and the names of their classes."""
+    """A training and a test set of images (C, H, W).
+
+    Attributes:
+        classes: their names.
+        untested: those of which there is no test image.
+    """
 
     train: Any
     test: Any
     classes: tuple[str, ...]
+    untested: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,24 @@ class Preprocessing:
         std = np.maximum(measured.std, 1e-3)  # images of one colour
         return cls(size, channels, tuple(measured.mean.tolist()), tuple(std.tolist()))
 
+    @classmethod
+    def from_config(cls, config: Any) -> Preprocessing:
+        """What `to_config` made. Raises: CheckpointError for what it cannot have made."""
+
+        def numbers(value: Any) -> bool:
+            sound = isinstance(value, list) and all(is_number(number) for number in value)
+            return sound and len(value) == config["channels"]
+
+        expect_state(
+            config,
+            "xpnn train",
+            size=is_size,
+            channels=is_channels,
+            mean=numbers,
+            std=lambda value: numbers(value) and min(value) > 0,
+        )
+        return cls(config["size"], config["channels"], tuple(config["mean"]), tuple(config["std"]))
+
     def transform(self, *augmentation: Any) -> Compose:
         """The transform of an image or batch; `augmentation` comes first."""
         return Compose([*augmentation, ToFloat(), Standardize(self.mean, self.std)])
@@ -79,7 +104,7 @@ class Preprocessing:
         return Resize((self.size, self.size))
 
     def to_config(self) -> dict[str, Any]:
-        """JSON-ready; `Preprocessing(**config)` goes back."""
+        """JSON-ready; `from_config` goes back."""
         return asdict(self)
 
 
@@ -89,13 +114,20 @@ def load_images(settings: Settings, download: bool = False) -> Images:
     Args:
         settings: whose `data` is "digits", "mnist", "fashion-mnist", or a folder with a folder of images for
             each class, or with such folders in `train/` and `test/` (or `val/`). Where there is no such
-            division, a random fifth is the test set; `seed` decides which.
+            division, a random fifth of each class is the test set; `seed` decides which. Folders without
+            images, and those that a run has left its results in, are no classes.
         download: fetch original files that `settings.folder` lacks; without a folder, they are fetched to
             ./data anyway.
 
-    Raises: DataError.
+    Raises: DataError; ArgumentError for a `settings.folder` that the data do not come from.
     """
     data, size, channels = settings.data, settings.size, settings.channels
+    if settings.folder is not None and data not in _ORIGINALS:
+        raise ArgumentError(
+            f"is where the original files of {' or '.join(_ORIGINALS)} are; the data are '{data}'",
+            subject="--data",
+            hint="Leave it out",
+        )
     if data == "digits":
         images = Images(Digits(train=True), Digits(train=False), Digits.classes)
     elif data in _ORIGINALS:
@@ -128,22 +160,64 @@ def _fitted(dataset: Any, size: int, channels: int) -> TransformDataset:
     return TransformDataset(dataset, Compose([Resize((size, size)), repeat]))
 
 
+class _Pictures(ImageFolder):
+    """Images in folders; a folder without any, or with the results of a run, is no class."""
+
+    def find_classes(self, root: Path) -> tuple[list[str], dict[str, int]]:
+        """The names of the classes, and the label of each."""
+        classes = [
+            name
+            for name in super().find_classes(root)[0]
+            if not all(_has_results(folder) for folder in {path.parent for path in find_images(root / name)})
+        ]
+        return classes, {name: label for label, name in enumerate(classes)}
+
+
+def is_folder(data: str) -> bool:
+    """Whether data are images in a folder, and not one of the known data sets."""
+    return data != "digits" and data not in _ORIGINALS
+
+
 def _from_folder(root: Path, size: int, channels: int, seed: int) -> Images:
     if not root.is_dir():
+        close = nearest(str(root), ("digits", *_ORIGINALS))
         raise DataError(
             f"there is no data set or folder '{root}'",
-            hint=f"Data sets: digits, {', '.join(_ORIGINALS)}. A folder holds a folder of images per class",
+            hint=(f"Did you mean {close}? " if close else "")
+            + f"Data sets: digits, {', '.join(_ORIGINALS)}. A folder holds a folder of images per class",
         )
     options: dict[str, Any] = {"transform": Resize((size, size)), "mode": mode_of(channels)}
     test_folder = next((root / name for name in _TEST_FOLDERS if (root / name).is_dir()), None)
     if test_folder is None or not (root / "train").is_dir():
-        whole = ImageFolder(root, **options)
-        train, test = random_split(whole, [1 - _TEST_SHARE, _TEST_SHARE], generator=seed)
-        return Images(train, test, tuple(whole.classes))
-    pictures, tests = ImageFolder(root / "train", **options), ImageFolder(test_folder, **options)
+        whole = _Pictures(root, **options)
+        train, test = _stratified(np.array(whole.targets), seed)
+        if not len(test):
+            raise DataError(f"has {len(whole)} images, too few to test on some of them", subject=f"'{root}'")
+        tested = {whole.targets[index] for index in test}
+        untested = [name for label, name in enumerate(whole.classes) if label not in tested]
+        return Images(Subset(whole, train), Subset(whole, test), tuple(whole.classes), tuple(untested))
+    pictures, tests = _Pictures(root / "train", **options), _Pictures(test_folder, **options)
     if pictures.classes != tests.classes:
         raise DataError(
             f"has the classes {', '.join(tests.classes)}, the training set {', '.join(pictures.classes)}",
             subject=str(test_folder),
         )
     return Images(pictures, tests, tuple(pictures.classes))
+
+
+def _has_results(folder: Path) -> bool:
+    return any((folder / name).exists() for name in _RESULTS)
+
+
+def _stratified(targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions to train and to test on: of each class its share, and one at least, if it has two images."""
+    counts = np.bincount(targets)
+    quotas = counts * _TEST_SHARE
+    chosen = np.floor(quotas).astype(int)
+    rest = int(len(targets) * _TEST_SHARE) - chosen.sum()
+    chosen[np.argsort(chosen - quotas, kind="stable")[:rest]] += 1  # to those that rounding cost the most
+    chosen[(chosen == 0) & (counts > 1)] = 1
+    order = np.random.default_rng(seed).permutation(len(targets))
+    test = np.concatenate([order[targets[order] == label][:n] for label, n in enumerate(chosen)])
+    held_out = np.isin(order, test)
+    return order[~held_out], order[held_out]

@@ -22,11 +22,9 @@ def choose_backend(arguments: argparse.Namespace) -> None:
     set_backend(arguments.backend, arguments.device)
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
+def add_data_options(parser: argparse.ArgumentParser, where: str) -> None:
     """Add --data and --download."""
-    parser.add_argument(
-        "--data", dest="folder", metavar="FOLDER", help="where the original files of MNIST are (./data)"
-    )
+    parser.add_argument("--data", dest="folder", metavar="FOLDER", help=where)
     parser.add_argument("--download", action="store_true", help="download files that FOLDER lacks")
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 import numpy as np
 
 from xpnn import functional as F
 from xpnn.autograd import no_grad
-from xpnn.backend import asarray, to_numpy
+from xpnn.backend import DataError, asarray, printable, to_numpy
 from xpnn.cli.options import add_backend_options, choose_backend
+from xpnn.cli.report import one_line
 from xpnn.cli.trained import load_trained
 
 _SHOWN = 3
@@ -33,14 +35,29 @@ def add_parser(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print a line for each image: the likeliest classes with their probabilities."""
+    """Print a line for each image: the likeliest classes with their probabilities.
+
+    Returns: 0; 1 if some images cannot be read, each of which is a line on stderr.
+
+    Raises: DataError if none can be read.
+    """
     choose_backend(arguments)
     model, description = load_trained(arguments.checkpoint)
+    unread = []
     for path in arguments.images:
-        image = asarray(description.preprocessing.read(path, arguments.invert)[None])
+        try:
+            image = asarray(description.preprocessing.read(path, arguments.invert)[None])
+        except DataError as error:
+            unread.append(error)
+            if len(unread) < len(arguments.images):
+                print(f"xpnn predict: {one_line(error)}", file=sys.stderr)
+            continue
         with no_grad():
             probabilities = to_numpy(F.softmax(model(image), dim=1))[0]
         best = np.argsort(-probabilities, kind="stable")[:_SHOWN]
-        first, *others = (f"{description.classes[label]} ({probabilities[label]:.1%})" for label in best)
-        print(f"{path}: {first}, then {', '.join(others)}")
-    return 0
+        classes = (f"{description.classes[label]} ({probabilities[label]:.1%})" for label in best)
+        first, *others = map(printable, classes)
+        print(f"{printable(path)}: {first}{', then ' if others else ''}{', '.join(others)}")
+    if len(unread) == len(arguments.images):
+        raise unread[-1]
+    return 1 if unread else 0

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from xpnn import startup
-from xpnn.backend import XpnnError
+from xpnn.backend import XpnnError, nearest, printable
 from xpnn.cli import evaluate, info, predict, summary, train
+from xpnn.cli.report import one_line
 from xpnn.version import __version__
 
 _COMMANDS = (train, evaluate, predict, summary, info)
@@ -39,10 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, `head` for example, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (XpnnError, OSError) as error:
+    except (XpnnError, OSError, MemoryError) as error:
         if arguments.debug:
             raise
-        print(f"xpnn {arguments.command}: {_one_line(error)}", file=sys.stderr)
+        print(f"xpnn {arguments.command}: {one_line(error)}", file=sys.stderr)
         return _WRONG_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -50,10 +52,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser whose errors are one line, and say what was probably meant."""
+
+    options: tuple[str, ...] = ()  # of all commands
 
     def error(self, message: str) -> NoReturn:
-        self.exit(_WRONG_INPUT, f"{self.prog}: {message}. See: {self.prog} --help\n")
+        close = nearest(*self._choices(message))
+        meant = f" Did you mean {close}?" if close else ""
+        self.exit(_WRONG_INPUT, f"{self.prog}: {printable(message)}.{meant} See: {self.prog} --help\n")
+
+    def _choices(self, message: str) -> tuple[str, Sequence[str]]:
+        """What was written, and what might have been."""
+        if found := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
+            return found[1], re.findall(r"[\w+]+", found[2])
+        if found := re.search(r"unrecognized arguments: (?:.* )?(--[\w-]+)", message):
+            return found[1], self.options
+        return "", []
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -69,10 +83,5 @@ def build_parser() -> argparse.ArgumentParser:
         subparser = command.add_parser(commands)
         subparser.add_argument("--debug", action="store_true", help="show the traceback of an error")
         subparser.set_defaults(run=command.run)
+        parser.options += tuple(re.findall(r"--[\w-]+", subparser.format_usage()))
     return parser
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.autograd import no_grad
-from xpnn.backend import MissingDependencyError, to_numpy
+from xpnn.backend import MissingDependencyError, printable, to_numpy
 from xpnn.data.dataset import gather
 from xpnn.metrics import confusion_matrix
 from xpnn.nn import Module
@@ -19,6 +19,13 @@ from xpnn.viz import save_confusion_matrix, save_curve, save_image, save_image_s
 EXAMPLE = "example.png"
 _WIDEST = 120  # a wider matrix does not fit on a terminal
 _MOST_MISTAKES = 32
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, on one line and without commands to the terminal."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return printable(f"{error.filename}: {error.strerror}")
+    return printable(" ".join(str(error).split()) or type(error).__name__)
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Evaluation:
         with no_grad():
             batches = [(to_numpy(labels), to_numpy(model(images))) for images, labels in loader]
         true, scores = (np.concatenate(parts) for parts in zip(*batches))
-        return cls(true, scores.argmax(axis=1), classes)
+        return cls(true, scores.argmax(axis=1), tuple(map(printable, classes)))
 
     @property
     def accuracy(self) -> float:

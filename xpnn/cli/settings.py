@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from xpnn import models
-from xpnn.backend import ArgumentError
+from xpnn.backend import ArgumentError, expect_state, is_count, is_number
 from xpnn.cli.options import not_negative, positive
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("onecycle", "cosine", "step", "constant")
 AUGMENTATIONS = ("none", "crop", "flip", "crop+flip")
+CHANNELS = (1, 3)
 
 _GENERAL = {
     "folder": None,
@@ -31,6 +33,38 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 _FOLDER_DEFAULTS = {"model": "resnet20", "epochs": 20, "batch_size": 32, "lr": 0.005, "channels": 3}
+
+
+# What the settings may be, wherever they come from: the command line, or a file that may be forged.
+_DOMAINS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "data": (lambda value: isinstance(value, str), "the name of a data set or a folder"),
+    "folder": (lambda value: value is None or isinstance(value, str), "a folder"),
+    "model": (lambda value: value in models.names(), "the name of a model"),
+    "size": (lambda value: is_size(value), "a size of at most 2048"),
+    "channels": (lambda value: is_channels(value), "1 or 3"),
+    "epochs": (lambda value: is_count(value) and value > 0, "at least 1"),
+    "batch_size": (lambda value: is_count(value) and value > 0, "at least 1"),
+    "optimizer": (lambda value: value in OPTIMIZERS, "the name of an optimizer"),
+    "lr": (lambda value: is_number(value) and 0 < value <= 100, "at most 100; usual are 0.0001 to 1"),
+    "weight_decay": (lambda value: is_number(value) and 0 <= value <= 10, "at most 10; usual are 0 to 0.1"),
+    "schedule": (lambda value: value in SCHEDULES, "the name of a schedule"),
+    "label_smoothing": (
+        lambda value: is_number(value) and 0 <= value < 1,
+        "a share below 1; usual are 0 to 0.2",
+    ),
+    "augment": (lambda value: value in AUGMENTATIONS, "the name of an augmentation"),
+    "seed": (is_count, "less than 2**63"),
+}
+
+
+def is_size(value: Any) -> bool:
+    """Whether a value is the side of images that a network can be built for."""
+    return is_count(value) and 0 < value <= 2048
+
+
+def is_channels(value: Any) -> bool:
+    """Whether a value is the number of channels of grey or coloured images."""
+    return is_count(value) and value in CHANNELS
 
 
 @dataclass(frozen=True)
@@ -54,11 +88,24 @@ class Settings:
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Settings:
-        """The options of the command line, and defaults for the others."""
+        """The options of the command line, and defaults for the others.
+
+        Raises: ArgumentError for a value that no run can have.
+        """
         given = _given(arguments)
+        for name, value in given.items():
+            accepts, domain = _DOMAINS[name]
+            if name != "model" and not accepts(value):  # `models` knows more to say about names
+                raise ArgumentError(f"expects {domain}, got {value}", subject=option(name))
         options = _GENERAL | _DEFAULTS.get(given["data"], _FOLDER_DEFAULTS) | given
         options.setdefault("size", models.input_shape(options["model"])[1])
         return cls(**options)
+
+    @classmethod
+    def from_config(cls, config: Any) -> Settings:
+        """What `to_config` made. Raises: CheckpointError for what it cannot have made."""
+        expect_state(config, "xpnn train", **{name: accepts for name, (accepts, _) in _DOMAINS.items()})
+        return cls(**{name: config[name] for name in _DOMAINS})
 
     def resumed(self, arguments: argparse.Namespace) -> Settings:
         """These, for a run that goes on. Raises: ArgumentError if the command line asks for others."""
@@ -66,13 +113,13 @@ class Settings:
             if value != getattr(self, name):
                 raise ArgumentError(
                     f"cannot go on with {value}: the run began with {getattr(self, name)}",
-                    subject=f"--{name.replace('_', '-')}",
+                    subject=option(name),
                     hint="Leave the option out, or begin a new run in another folder with --out",
                 )
         return self
 
     def to_config(self) -> dict[str, Any]:
-        """JSON-ready; `Settings(**config)` goes back."""
+        """JSON-ready; `from_config` goes back."""
         return asdict(self)
 
 
@@ -81,7 +128,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", metavar="NAME", help=f"one of {', '.join(models.names())}")
     add("--size", type=positive(int), metavar="N", help="bring the images to N x N (the data's or model's)")
-    add("--channels", type=int, choices=(1, 3), help="1 for grey, 3 for colour (the data's)")
+    add("--channels", type=int, choices=CHANNELS, help="1 for grey, 3 for colour (the data's)")
     add("--epochs", type=positive(int), metavar="N", help="passes over the training set")
     add("--batch-size", type=positive(int), metavar="N", help="images per step")
     add("--optimizer", choices=OPTIMIZERS, help="the rule of the steps (adamw)")
@@ -91,6 +138,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--label-smoothing", type=not_negative(float), metavar="X", help="share of other classes (0.1)")
     add("--augment", choices=AUGMENTATIONS, help="random changes of the training images (crop)")
     add("--seed", type=not_negative(int), metavar="N", help="of weights, order and augmentation (0)")
+
+
+def option(name: str) -> str:
+    """How a setting is called on the command line."""
+    return f"--{name.replace('_', '-')}"
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:

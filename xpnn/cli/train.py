@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
-from xpnn.backend import ArgumentError, get_backend, get_device, manual_seed
+from xpnn.backend import (
+    AnomalyError,
+    ArgumentError,
+    get_backend,
+    get_device,
+    manual_seed,
+    printable,
+)
 from xpnn.cli.images import Images, Preprocessing, load_images
 from xpnn.cli.options import add_backend_options, add_data_options, choose_backend
 from xpnn.cli.report import EXAMPLE, Evaluation, save_pictures
@@ -16,7 +25,7 @@ from xpnn.cli.settings import Settings, add_options
 from xpnn.cli.trained import Description
 from xpnn.data import DataLoader, RandomCrop, RandomHorizontalFlip, TransformDataset
 from xpnn.functional import cross_entropy
-from xpnn.io import read_checkpoint, save_checkpoint
+from xpnn.io import lock_folder, read_checkpoint, save_checkpoint
 from xpnn.metrics import Accuracy
 from xpnn.nn import Module
 from xpnn.optim import (
@@ -32,6 +41,7 @@ from xpnn.optim import (
 from xpnn.train import Interrupted, ModelCheckpoint, ProgressBar, Terminated, Trainer
 
 _TEST_BATCH_SIZE = 256
+_LAST, _MODEL = "last.safetensors", "model.safetensors"
 
 
 def add_parser(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -48,11 +58,13 @@ def add_parser(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
         help="digits (comes with the package), mnist, fashion-mnist, or a folder with a folder of images for "
         "each class",
     )
-    add_data_options(parser)
+    add_data_options(parser, "where the original files of MNIST are (./data)")
     add_backend_options(parser)
     add_options(parser)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the results (runs/DATA)")
-    parser.add_argument("--resume", action="store_true", help="go on with the interrupted run in that folder")
+    former = parser.add_mutually_exclusive_group()
+    former.add_argument("--resume", action="store_true", help="go on with the interrupted run in that folder")
+    former.add_argument("--overwrite", action="store_true", help="replace the run in that folder by this one")
     return parser
 
 
@@ -61,9 +73,16 @@ def run(arguments: argparse.Namespace) -> int:
     choose_backend(arguments)
     out = arguments.out or Path("runs", Path(arguments.data).name)
     settings = _settings(arguments, out)
-    manual_seed(settings.seed)
-
+    _check_folder(out, arguments)
     images = load_images(settings, arguments.download)
+    with lock_folder(out), warnings.catch_warnings():
+        # Of overflow: the loss then is no number, which ends the run with a line of advice.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return _run(arguments, out, settings, images)
+
+
+def _run(arguments: argparse.Namespace, out: Path, settings: Settings, images: Images) -> int:
+    manual_seed(settings.seed)
     preprocessing = Preprocessing.fit(images.train, settings.size, settings.channels)
     description = Description(settings, preprocessing, images.classes)
     model = description.build_model()
@@ -85,18 +104,26 @@ def run(arguments: argparse.Namespace) -> int:
         compile=True,
         config=description.to_config(),
     )
+    if arguments.overwrite:
+        for name in (_LAST, _MODEL):
+            (out / name).unlink(missing_ok=True)
     try:
         trainer.fit(train_loader, test_loader, settings.epochs, resume=arguments.resume)
     except (Interrupted, Terminated) as ending:
         print(f"\n{_how_to_resume(ending, arguments)}", file=sys.stderr)
         return ending.code
+    except AnomalyError as error:
+        raise ArgumentError(
+            error.problem,
+            hint=f"Begin again with a lower learning rate, such as --lr {settings.lr / 10:g}",
+        ) from error
 
     evaluation = Evaluation.of(model, test_loader, images.classes)
-    checkpoint = out / "model.safetensors"
+    checkpoint = out / _MODEL
     save_checkpoint(checkpoint, config=description.to_config(), random=False, model=model)
     pictures = save_pictures(out, evaluation, images.test, trainer.history)
     print(f"\n{evaluation}\n")
-    print(f"In {out}: {', '.join(path.name for path in (checkpoint, *pictures))}")
+    print(f"In {printable(str(out))}: {', '.join(path.name for path in (checkpoint, *pictures))}")
     print("Use it:")
     for command in _uses(checkpoint, pictures):
         print(f"  {command}")
@@ -107,13 +134,13 @@ class _SaveLast(ModelCheckpoint):
     """Saves the run after each epoch. There is no best epoch: only the test set could tell it."""
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, Any]) -> None:
-        trainer.save(trainer.out / "last.safetensors")  # type: ignore[operator]
+        trainer.save(trainer.out / _LAST)  # type: ignore[operator]
 
 
 def _settings(arguments: argparse.Namespace, out: Path) -> Settings:
     if not arguments.resume:
         return Settings.of(arguments)
-    last = out / "last.safetensors"
+    last = out / _LAST
     if not last.exists():
         raise ArgumentError(
             f"finds no interrupted run in '{out}'", subject="--resume", hint="Leave it out to begin one"
@@ -121,13 +148,31 @@ def _settings(arguments: argparse.Namespace, out: Path) -> Settings:
     return Description.of(read_checkpoint(last)).settings.resumed(arguments)
 
 
+def _check_folder(out: Path, arguments: argparse.Namespace) -> None:
+    """What would be found only after the first epoch."""
+    there = next(folder for folder in (out, *out.parents) if folder.exists())
+    if not there.is_dir():
+        raise ArgumentError(f"expects a folder, got '{out}': '{there}' is a file", subject="--out")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ArgumentError(f"expects a folder that can be written, got '{out}'", subject="--out")
+    if not arguments.resume and not arguments.overwrite and any((out / x).exists() for x in (_LAST, _MODEL)):
+        raise ArgumentError(
+            f"holds a run already: '{out}'",
+            subject="--out",
+            hint="Go on with it by --resume, replace it by --overwrite, or choose another folder",
+        )
+
+
 def _announce(images: Images, description: Description, model: Module) -> None:
     settings = description.settings
     size = f"{settings.channels} x {settings.size} x {settings.size}"
     print(
-        f"{settings.data}: {len(images.train):,} training and {len(images.test):,} test images of {size}, "
+        f"{printable(settings.data)}: "
+        f"{len(images.train):,} training and {len(images.test):,} test images of {size}, "
         f"{len(images.classes)} classes"
     )
+    if images.untested:
+        print(f"too few images to test on some of them: {printable(', '.join(images.untested))}")
     parameters = sum(parameter.size for parameter in model.parameters())
     device = f" ({get_device()})" if get_device() is not None else ""
     print(f"{settings.model}: {parameters:,} parameters, on {get_backend()}{device}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xpnn import models
-from xpnn.backend import CheckpointError
+from xpnn.backend import CheckpointError, expect_state
 from xpnn.cli.images import Preprocessing
 from xpnn.cli.settings import Settings
 from xpnn.io import Checkpoint, read_checkpoint
@@ -31,15 +31,16 @@ class Description:
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Description:
         """What a checkpoint says. Raises: CheckpointError if it is none of `xpnn train`."""
+        config = checkpoint.config
         try:
+            expect_state(config, "xpnn train", classes=_are_classes)
+            settings = Settings.from_config(config.get("settings"))
             return cls(
-                Settings(**checkpoint.config["settings"]),
-                Preprocessing(**checkpoint.config["preprocessing"]),
-                tuple(checkpoint.config["classes"]),
+                settings, Preprocessing.from_config(config.get("preprocessing")), tuple(config["classes"])
             )
-        except (KeyError, TypeError):
+        except CheckpointError as error:
             raise CheckpointError(
-                "does not say how its network is built",
+                f"does not say how its network is built ({error})",
                 subject=f"'{checkpoint.path}'",
                 hint="Use a checkpoint that `xpnn train` has written",
             ) from None
@@ -72,3 +73,7 @@ def load_trained(path: str | Path) -> tuple[Module, Description]:
     model = description.build_model()
     checkpoint.restore(model=model)
     return model.eval(), description
+
+
+def _are_classes(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(isinstance(name, str) for name in value)

@@ -2,6 +2,7 @@
 
 from xpnn.io.checkpoint import Checkpoint, load_checkpoint, read_checkpoint, save_checkpoint
 from xpnn.io.files import atomic_write
+from xpnn.io.locks import lock_folder
 from xpnn.io.safetensors import load_file, read_safetensors, save_file
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "atomic_write",
     "load_checkpoint",
     "load_file",
+    "lock_folder",
     "read_checkpoint",
     "read_safetensors",
     "save_checkpoint",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from xpnn.backend import ArgumentError
+from xpnn.io.locks import HAS_LOCKS, has_name, lock
 
-fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None  # locks
 _PREFIX, _SUFFIX = ".xpnn-", ".tmp"  # of a file that is being written
 
 
@@ -46,7 +45,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            if fcntl is None:
+            if not HAS_LOCKS:
                 file.close()  # Windows renames no open file
             os.replace(unfinished, target)
     except OSError as error:
@@ -83,7 +82,9 @@ def _create(path: Path, mode: int | None) -> BinaryIO:
     while True:
         file = open(path, "xb", opener=create)  # noqa: SIM115 - the caller closes it
         try:
-            if fcntl is None or _locked(file):
+            with suppress(OSError):  # where there are no locks, `_sweep` removes nothing
+                lock(file)
+            if has_name(file):  # else somebody's `_sweep` was faster than the lock
                 if mode is not None:
                     os.chmod(path, mode)
                 return file
@@ -93,23 +94,14 @@ def _create(path: Path, mode: int | None) -> BinaryIO:
         file.close()
 
 
-def _locked(file: BinaryIO) -> bool:
-    """Lock a new file. False if somebody's `_sweep` was faster, and has removed it."""
-    with suppress(OSError):  # file systems without locks; there `_sweep` removes nothing
-        fcntl.flock(file, fcntl.LOCK_EX)
-    return os.fstat(file.fileno()).st_nlink > 0
-
-
 def _sweep(folder: Path) -> None:
     """Remove the unfinished files that nobody has locked: their writers are no more."""
-    if fcntl is None:
-        return
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
             if name.startswith(_PREFIX) and name.endswith(_SUFFIX) and entry.is_file(follow_symlinks=False):
                 with suppress(OSError), open(entry.path, "rb") as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    lock(file, wait=False)
                     os.unlink(entry.path)
 
 

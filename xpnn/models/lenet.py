@@ -75,6 +75,8 @@ class SmallLeNet(nn.Module):
     def __init__(
         self, num_classes: int = 10, in_channels: int = 1, image_size: int = 8, dropout: float = 0.5
     ) -> None:
+        if image_size < 2:
+            raise ArgumentError(f"expects image_size of at least 2, got {image_size}", subject="SmallLeNet")
         self.conv1 = nn.Conv2d(in_channels, 16, 3, padding=1)
         self.conv2 = nn.Conv2d(16, 32, 3, padding=1)
         self.fc1 = nn.Linear(32 * (image_size // 2) ** 2, 128)

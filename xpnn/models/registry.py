@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from xpnn.backend import ArgumentError
+from xpnn.backend import ArgumentError, nearest
 from xpnn.nn import Module
 
 
@@ -87,9 +86,9 @@ def create(name: str, **options: Any) -> Module:
 
 def _find(name: str) -> Entry:
     if name not in _ENTRIES:
-        close = difflib.get_close_matches(name, _ENTRIES, n=1)
+        close = nearest(name, _ENTRIES)
         raise ArgumentError(
             f"there is no model '{name}'",
-            hint=(f"Did you mean '{close[0]}'? " if close else "") + f"There are: {', '.join(_ENTRIES)}",
+            hint=(f"Did you mean '{close}'? " if close else "") + f"There are: {', '.join(_ENTRIES)}",
         )
     return _ENTRIES[name]
