@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import itertools
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,12 +18,14 @@ import numpy as np
 import pytest
 from cases.case import Bad, Case, all_cases, describe
 from cases.refusals import SharedRefusal, shared_refusals
+from halves import excess, half_types, in_float64, in_half, is_float
 from targets import CHOSEN, TARGETS, Target, missing
 
 import xpnn.functional as F
 from xpnn.autograd import Tensor, grad
 from xpnn.backend import (
     DTypeError,
+    XpnnError,
     cheap_to_read,
     device_of,
     dtype_name,
@@ -42,12 +45,20 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 # them, unless `--slow` is given.
 SAMPLED = ("jax", "strict", "read_only")
 
+# Functions whose results after the first stay in float32 beside half precision.
+WITH_STATISTICS = ("batch_norm_with_statistics",)
+
 # Public functions of no arrays: doctests hold them.
 WITHOUT_CASE = {"conv_output_size", "conv_transpose_output_size"}
 
 
 def everywhere(case: Case, target: Target) -> bool:
     return True
+
+
+def in_own_half(case: Case, target: Target) -> bool:
+    """Where half precision takes another way than elsewhere."""
+    return bool(half_types(target)) and not target.read_only
 
 
 def differentiable(case: Case, target: Target) -> bool:
@@ -184,6 +195,38 @@ def test_float32(case: Case, options: dict[str, Any], backend: Target) -> None:
         for gradient in gradients_of(case, options, narrow, backend):
             assert_on(backend, gradient)
             assert dtype_name(gradient.dtype) == "float32"
+
+
+def test_half(case: Case, options: dict[str, Any], backend: Target, request: pytest.FixtureRequest) -> None:
+    """float16 and bfloat16 in, the same out: what float64 gives for the same inputs, rounded.
+
+    Large and small inputs overflow and vanish where anything but the result is in half precision.
+    """
+    dtypes = half_types(backend)
+    if backend.name in SAMPLED and not request.config.getoption("--slow"):
+        dtypes = dtypes[-1:]
+    for dtype, scale in itertools.product(dtypes, (1.0, 1e3, 1e-4)):
+        arrays = in_half(backend, dtype, case.arrays(**options), scale)
+        inputs = [in_float64(x) for x in arrays]
+        try:
+            expected = with_gradients(case, options, inputs, TARGETS[0])
+        except XpnnError as error:  # large numbers are no probabilities
+            if all(cheap_to_read(x) for x in arrays if x is not None):
+                with pytest.raises(type(error)):
+                    case.function(*arrays, **options)
+            continue
+        results, single = with_gradients(case, options, arrays, backend), None
+        for i, (y, wanted) in enumerate(zip(results, map(in_float64, expected), strict=True)):
+            if case.keeps_dtype and is_float(wanted):
+                is_statistic = case.name in WITH_STATISTICS and i > 0 and not isinstance(y, Tensor)
+                assert dtype_name(y.dtype) == ("float32" if is_statistic else dtype)
+            off = excess(in_float64(y), wanted, dtype)
+            if off > 0:  # unless float32 is off as much, for example where numbers cancel out
+                if single is None:
+                    narrow = [x.astype(np.float32) if is_float(x) else x for x in inputs]
+                    single = with_gradients(case, options, [backend.array(x) for x in narrow], backend)
+                off -= 2 * np.nan_to_num(np.abs(in_float64(single[i]) - wanted)).max()
+            assert off <= 0, f"result {i} in {dtype} of inputs times {scale}: {y}, expected {wanted}"
 
 
 def test_strides(case: Case, options: dict[str, Any], backend: Target) -> None:
@@ -344,6 +387,7 @@ PLANS: dict[Callable[..., None], tuple[Callable[[Case, Target], bool], tuple[str
     test_gradient: (differentiable, ()),
     test_second_derivative: (twice_differentiable, SAMPLED),
     test_float32: (everywhere, SAMPLED),
+    test_half: (in_own_half, (*SAMPLED, "torch", "cupy_like")),
     test_strides: (strided, SAMPLED),
     test_byte_order: (on_numpy, ()),
     test_inputs_overwritten_later: (writable, ()),
@@ -389,7 +433,7 @@ def gradients_of(
     view: Callable[[Target, np.ndarray], Any] = Target.array,
 ) -> list[Tensor]:
     """The gradients of all differentiable inputs, for `seeds` from above."""
-    places = case.gradient_positions(inputs)
+    places = case.gradient_positions(case.arrays(**options))
     args = [None if x is None else view(backend, x) for x in inputs]
     for i, array in enumerate(args):
         if array is not None:
@@ -399,9 +443,18 @@ def gradients_of(
     above = [seed.to(dtype=y.dtype) for seed, y in zip(above, outputs, strict=True)]
     found = grad(outputs, [args[i] for i in places], above, allow_unused=True)
     return [
-        Tensor(backend.array(np.zeros_like(inputs[i]))) if g is None else g
+        Tensor(namespace(args[i].array).zeros_like(args[i].array)) if g is None else g
         for i, g in zip(places, found, strict=True)
     ]
+
+
+def with_gradients(case: Case, options: dict[str, Any], arrays: Sequence[Any], backend: Target) -> list[Any]:
+    """The results for arrays of the backend, and the gradients of all that have one, without warnings."""
+    with np.errstate(all="ignore"):
+        results = as_tuple(case.function(*arrays, **options))
+        if not case.gradient_positions(case.arrays(**options)):
+            return [*results]
+        return [*results, *gradients_of(case, options, arrays, backend, view=lambda backend, x: x)]
 
 
 def torch_gradients(case: Case, options: dict[str, Any], inputs: Sequence[Any]) -> list[np.ndarray]:
@@ -420,9 +473,9 @@ def torch_gradients(case: Case, options: dict[str, Any], inputs: Sequence[Any]) 
 
 
 def seeds(shapes: Any) -> list[np.ndarray]:
-    """Fixed gradients from above for outputs of these shapes."""
+    """Fixed gradients from above for outputs of these shapes, of few digits, which half precision has too."""
     rng = np.random.default_rng(1)
-    return [np.asarray(rng.standard_normal(shape)) for shape in shapes]
+    return [np.asarray(rng.integers(-64, 64, shape) / 32) for shape in shapes]
 
 
 def gapped(backend: Target, x: np.ndarray) -> Any:
@@ -471,10 +524,6 @@ def to_torch(x: np.ndarray | None) -> Any:
     import torch
 
     return None if x is None else torch.tensor(x)
-
-
-def is_float(x: Any) -> bool:
-    return x is not None and "float" in str(x.dtype)
 
 
 def as_tuple(values: Any) -> tuple[Any, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
+from halves import half_types, in_float64, in_half
 
 import xpnn
 from xpnn import nn, optim
@@ -18,7 +20,9 @@ from xpnn.backend import (
     backend_of,
     dtype_name,
     namespace,
+    reference_only,
 )
+from xpnn.io import load_checkpoint, save_checkpoint
 
 SHAPES = {"weight": (3, 4), "bias": (3,), "scale": ()}
 SGD_OPTIONS = [
@@ -346,6 +350,126 @@ def test_state_that_does_not_fit_changes_nothing(message, make):
         optimizer.load_state_dict(state)
     assert optimizer.param_groups[0]["lr"] == 0.5
     assert optimizer.state == {}
+
+
+# --- half precision
+
+
+def halves(backend):
+    types = half_types(backend)
+    if not types:
+        pytest.skip("has no half precision")
+    return types
+
+
+@pytest.mark.parametrize(("name", "arguments"), CASES)
+def test_half_is_float32_rounded_once_a_step(name, arguments, backend):
+    for dtype in halves(backend):
+        params, wide = parameters(backend, dtype), parameters(backend, dtype)
+        for param in wide.values():
+            param.array = param.detach().to("float32").array
+        optimizer, other = (getattr(optim, name)(p.items(), **arguments) for p in (params, wide))
+        for step in range(20):
+            for i, (param, reference) in enumerate(zip(params.values(), wide.values())):
+                param.grad = Tensor(xpnn.asarray(values((step, i), param.shape), dtype=dtype))
+                reference.grad = param.grad.to("float32")
+            with reference_only():
+                optimizer.step()
+                other.step()
+            for param, reference in zip(params.values(), wide.values()):
+                assert dtype_name(param.dtype) == dtype
+                reference.array = reference.detach().to(dtype).to("float32").array
+                assert in_float64(param).tolist() == in_float64(reference).tolist()
+        for key, slots in optimizer.state.items():
+            for slot, array in slots.items():
+                assert dtype_name(array.dtype) == "float32"
+                assert in_float64(array).tolist() == in_float64(other.state[key][slot]).tolist()
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_half_with_gradients_of_zero_and_tiny_ones(name, backend):
+    """eps, and the square of 1e-4, are 0 in float16."""
+    options = {"momentum": 0.9} if name == "SGD" else {"weight_decay": 0.0}
+    for dtype, gradient in itertools.product(halves(backend), (0.0, 1e-4)):
+        (x,) = in_half(backend, dtype, [np.asarray([0.0, 0.5, -0.25])])
+        x = Tensor(x, requires_grad=True)
+        before = in_float64(x)
+        optimizer = getattr(optim, name)([x], lr=0.125 if name != "SGD" else 1250.0, **options)
+        x.grad = Tensor(in_half(backend, dtype, [np.full(3, gradient)])[0])
+        optimizer.step()
+        moved = 0.125 if gradient else 0.0
+        np.testing.assert_allclose(in_float64(x), before - moved, rtol=0, atol=1e-3 * moved)
+
+
+def test_decay_of_half_is_rounded_once(backend):
+    """1 - lr decay = 0.9999 is 1 in half precision, and so is the weight again; a float32 moment is not."""
+    for dtype in halves(backend):
+        (x,) = in_half(backend, dtype, [np.full(2, 1000.0)])
+        x = Tensor(x, requires_grad=True)
+        x.grad = Tensor(in_half(backend, dtype, [np.zeros(2)])[0])
+        optimizer = optim.AdamW([x], lr=0.01, weight_decay=0.5)
+        optimizer.step()
+        assert in_float64(x).tolist() == ([995.0] * 2 if dtype == "float16" else [996.0] * 2)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_half_resumes_with_the_same_bits(name, backend, tmp_path):
+    options = {"momentum": 0.9} if name == "SGD" else {}
+
+    def start(dtype):
+        model = nn.Linear(3, 2)
+        model.to(dtype)
+        return model, getattr(optim, name)(model.parameters(), lr=0.01, **options)
+
+    def steps(model, optimizer, first, last, dtype):
+        for step in range(first, last):
+            for i, param in enumerate(model.parameters()):
+                param.grad = Tensor(xpnn.asarray(values((step, i), param.shape), dtype=dtype))
+            optimizer.step()
+
+    for dtype in halves(backend):
+        model, optimizer = start(dtype)
+        steps(model, optimizer, 0, 3, dtype)
+        save_checkpoint(tmp_path / "half.safetensors", model=model, optimizer=optimizer)
+        steps(model, optimizer, 3, 6, dtype)
+        again, other = start(dtype)
+        load_checkpoint(tmp_path / "half.safetensors", model=again, optimizer=other)
+        steps(again, other, 3, 6, dtype)
+        for param, resumed in zip(model.parameters(), again.parameters()):
+            assert dtype_name(resumed.dtype) == dtype
+            assert in_float64(param).tolist() == in_float64(resumed).tolist()
+        for key, slots in optimizer.state.items():
+            for slot, array in slots.items():
+                assert in_float64(array).tolist() == in_float64(other.state[key][slot]).tolist()
+
+
+@pytest.mark.parametrize("norm_type", [1, 2, 3, math.inf])
+def test_clip_grad_norm_of_half(norm_type, backend):
+    """The square of 300 is no number of float16; the norm is in float32."""
+    for dtype in halves(backend):
+        params = [Tensor(a, requires_grad=True) for a in in_half(backend, dtype, [np.zeros(1), np.zeros(())])]
+        params[0].grad = Tensor(in_half(backend, dtype, [np.full(1, 300.0)])[0])
+        norm = optim.clip_grad_norm_(params, 1.0, norm_type)
+        assert dtype_name(norm.dtype) == "float32"
+        np.testing.assert_allclose(norm.item(), 300, rtol=1e-6)
+        assert dtype_name(params[0].grad.dtype) == dtype
+        assert params[0].grad.item() == 1
+        (many,) = in_half(backend, dtype, [np.full((70_000,), 1.0)])
+        params = [Tensor(many, requires_grad=True)]
+        params[0].grad = Tensor(many)
+        norm = optim.clip_grad_norm_(params, 1e6, norm_type)
+        np.testing.assert_allclose(norm.item(), 70_000 ** (1 / norm_type), rtol=1e-5)
+
+
+def test_clip_grad_value_of_half(backend):
+    for dtype in halves(backend):
+        (x,) = in_half(backend, dtype, [np.asarray([-3.0, 0.5, 3.0])])
+        x = Tensor(x, requires_grad=True)
+        for limit, expected in ((1e6, [-3, 0.5, 3]), (1.0, [-1, 0.5, 1])):
+            x.grad = Tensor(x.array)
+            optim.clip_grad_value_(x, limit)
+            assert dtype_name(x.grad.dtype) == dtype
+            assert in_float64(x.grad).tolist() == expected
 
 
 # --- clipping

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 
 from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, new_tensor
+from xpnn.autograd.half import half_in_float32
 from xpnn.autograd.refusal import refusing_methods
 from xpnn.backend import (
     ArgumentError,
@@ -233,11 +234,13 @@ class Methods(TensorBase):
         """The p-norm of the elements, taken as one long vector or along `dim`."""
         return ops.vector_norm(self, axis=_axis(dim), keepdims=keepdim, ord=p)
 
+    @half_in_float32
     def softmax(self, dim: int) -> Tensor:
         """exp(x) over its sum along `dim`, shifted by the maximum so that it cannot overflow."""
         shifted = ops.exp(self - ops.max(new_tensor(self.array), axis=dim, keepdims=True))
         return shifted / ops.sum(shifted, axis=dim, keepdims=True)
 
+    @half_in_float32
     def log_softmax(self, dim: int) -> Tensor:
         """The logarithm of `softmax`, also where that is too small for a number."""
         shifted = self - ops.max(new_tensor(self.array), axis=dim, keepdims=True)

@@ -11,15 +11,19 @@
 
 Called on raw arrays a primitive returns raw arrays and records nothing. Called with a Tensor among its
 arguments it returns Tensors, and records a node if a gradient may be asked for.
+
+Where the first argument is of half precision, a primitive is given all arrays in float32, and its results are
+rounded (see `autograd.half`), unless it says that it takes half precision itself.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 from xpnn.autograd.core import TensorBase, carries_gradient, new_tensor
+from xpnn.autograd.half import in_float32
 from xpnn.autograd.mode import switches
 from xpnn.autograd.refusal import REFUSALS, explain_refusal
 from xpnn.autograd.tape import Node, check_finite, classify
@@ -34,6 +38,7 @@ from xpnn.backend import (
     device_of,
     find_kernels,
     is_array,
+    is_half,
     kernels_enabled,
     namespace,
     python_scalar,
@@ -47,14 +52,18 @@ _names: set[str] = set()  # of xpnn's own primitives
 
 
 class _Route:
-    """Where a call goes: the type of its arrays, what makes arrays of the library's scalars, the kernels."""
+    """Where a call goes: the type of its arrays, what makes arrays of the library's scalars, the kernels.
 
-    __slots__ = ("as_array", "kernels", "kind")
+    `asks` says whether the first argument has to be asked if it is of half precision.
+    """
 
-    def __init__(self, kind: type, as_array: Callable[[Any], Any] | None, kernels: list) -> None:
+    __slots__ = ("as_array", "asks", "kernels", "kind")
+
+    def __init__(self, kind: type, as_array: Callable[[Any], Any] | None, kernels: list, asks: bool) -> None:
         self.kind = kind
         self.as_array = as_array
         self.kernels = kernels
+        self.asks = asks
 
 
 class Primitive:
@@ -66,12 +75,16 @@ class Primitive:
         forward: the reference forward, `forward(*arrays, **options) -> (output or tuple, saved)`.
         backward_function: `backward(gy, saved, needs, **options) -> gradients`, or None where there is
             no rule.
+        half, statistics: as for `primitive`.
     """
 
-    def __init__(self, forward: Callable, name: str | None = None) -> None:
+    def __init__(
+        self, forward: Callable, name: str | None = None, *, half: bool = False, statistics: bool = False
+    ) -> None:
         """Wrap a forward. Who gives a `name` registers no kernels for it: it may be that of another."""
         functools.update_wrapper(self, forward)
         self.forward = forward
+        self.half, self.statistics = half, statistics
         self.name = name or _unique_name(forward)
         self.backward_function: Callable | None = None
         self._routes: dict[tuple[type, ...], _Route] = {}  # by the types of the arguments
@@ -102,6 +115,9 @@ class Primitive:
         route = self._routes.get(tuple(map(type, raws))) or self._route(raws, wrapped)
         kernels = route.kernels
         kernel = choose(kernels, raws, options) if kernels and kernels_enabled() else None
+        if route.asks and raws[0].dtype.itemsize == 2 and self._widens(kernel, raws, options):
+            again = functools.partial(Primitive.__call__, self)
+            return in_float32(again, raws[0].dtype, args, options, rounded=1 if self.statistics else None)
         try:
             output, saved = (self if kernel is None else kernel).forward(*raws, **options)
         except REFUSALS as error:
@@ -129,6 +145,11 @@ class Primitive:
             ]
         )
 
+    def _widens(self, kernel: Any, raws: list, options: dict) -> bool:
+        """Whether float32 takes the place of the first argument's element type, which has two bytes."""
+        takes_half = kernel is not None and kernel.half is not None and kernel.half(*raws, **options)
+        return is_half(raws[0]) and not takes_half
+
     def _route(self, raws: list, wrapped: bool) -> _Route:
         """Where a call with arguments of these types goes; checks that the arrays match.
 
@@ -153,7 +174,8 @@ class Primitive:
                 raise_mismatch(first, raw)
         if backend is None:
             raise DTypeError(f"expects an array, got {raws!r:.80}", subject=self.name)
-        route = _Route(type(first), backend.as_array, find_kernels(backend, self.name))
+        asks = not self.half and hasattr(getattr(raws[0], "dtype", None), "itemsize")
+        route = _Route(type(first), backend.as_array, find_kernels(backend, self.name), asks)
         unchanged = types == tuple(map(type, raws)) and all(python_scalar(raw) is raw for raw in raws)
         if unchanged and not backend.several_devices:
             self._routes[types] = route
@@ -199,13 +221,20 @@ class Primitive:
         return node
 
 
-def primitive(forward: Callable) -> Primitive:
+@overload
+def primitive(forward: Callable) -> Primitive: ...
+@overload
+def primitive(*, half: bool = ..., statistics: bool = ...) -> Callable[[Callable], Primitive]: ...
+def primitive(forward: Any = None, *, half: bool = False, statistics: bool = False) -> Any:
     """Make a differentiable operation of a forward on raw arrays.
 
     Args:
         forward: takes arrays (None for one that is left out) and keyword-only options; returns the output
             (or a tuple of outputs) and a tuple of what the backward needs. It must be pure: no random
             numbers, no writing into its arguments, no reading of configuration.
+        half: whether float16 and bfloat16 are taken as they are, because elements are only moved or rounded
+            once; otherwise forward and backward see float32 in their place.
+        statistics: whether outputs after the first, of inputs in half precision, stay in float32.
 
     Returns: a callable with a `.backward` decorator for the gradient rule.
 
@@ -222,6 +251,8 @@ def primitive(forward: Callable) -> Primitive:
     >>> x.grad.tolist()
     [12.0]
     """
+    if forward is None:
+        return functools.partial(Primitive, half=half, statistics=statistics)
     return Primitive(forward)
 
 

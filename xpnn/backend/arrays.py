@@ -35,7 +35,7 @@ def asarray(obj: Any, dtype: Any = None, device: Any = None, *, copy: bool | Non
     if is_array(obj):
         obj = admit(obj, "asarray()")
         if backend_of(obj) is not backend:
-            obj = to_numpy(obj)
+            obj, dtype = _on_host(obj, backend, dtype)
     else:
         obj = _from_python(obj, dtype)
     device = get_device() if device is None else backend.find_device(device)
@@ -62,12 +62,14 @@ def admit(array: Array, user: str) -> Array:
 def move(array: Array, backend: Backend, device: Any = None, dtype: Any = None) -> Array:
     """A raw array as an array of `backend` on `device`; the same object if it is that already."""
     if backend_of(array) is not backend:
-        array = to_numpy(array)
+        array, dtype = _on_host(array, backend, dtype)
     return _to_backend(array, backend, dtype, device, None)
 
 
 def to_numpy(array: Any) -> np.ndarray:
     """The values on the host as a NumPy array; shares memory with the original where it can.
+
+    NumPy has no bfloat16; PyTorch's becomes float32.
 
     >>> to_numpy(asarray([1.0, 2.0])).tolist()
     [1.0, 2.0]
@@ -130,7 +132,9 @@ def is_floating(array: Any) -> bool:
     """
     dtype = array.dtype
     if isinstance(dtype, np.dtype):  # by its letter: that takes a tenth of the time of `isdtype`
-        return dtype.kind == "f" and dtype.isnative
+        if dtype.kind == "f":
+            return dtype.isnative
+        return dtype.name == "bfloat16"  # whose kind is V, "void"
     if hasattr(dtype, "is_floating_point"):  # PyTorch's
         return dtype.is_floating_point
     return _is_of_kind(array, "real floating")
@@ -276,6 +280,16 @@ def _to_lists(obj: Any) -> Any:
     if isinstance(obj, list | tuple):
         return [_to_lists(e) for e in obj]
     return to_numpy(admit(obj, "a conversion of a list") if is_array(obj) else obj)
+
+
+def _on_host(array: Array, backend: Backend, dtype: Any) -> tuple[np.ndarray, Any]:
+    """The values on the host for another library, and the element type that they are to have there."""
+    values = to_numpy(array)
+    if dtype_name(array.dtype) == "bfloat16":  # which NumPy lacks
+        values = values.astype(np.float32, copy=False)
+        if dtype is None and hasattr(backend.xp, "bfloat16"):
+            dtype = "bfloat16"
+    return values, dtype
 
 
 def _to_backend(array: Array, backend: Backend, dtype: Any, device: Any, copy: bool | None) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from xpnn.backend.arrays import device_of
+from xpnn.backend.arrays import device_of, is_half
 from xpnn.backend.namespace import backend_of, namespace
 from xpnn.backend.registry import Array
 
@@ -101,10 +101,12 @@ def index_add(values: Array, indices: Array, count: int) -> Array:
     >>> index_add(np.asarray([[1.0], [2.0], [4.0]]), np.asarray([0, 2, 0]), 3).tolist()
     [[5.0], [0.0], [2.0]]
     """
+    xp = namespace(values)
+    if is_half(values):  # sums are taken in float32
+        return xp.astype(index_add(xp.astype(values, xp.float32), indices, count), values.dtype)
     native = backend_of(values).index_add
     if native is not None:
         return native(values, indices, count)
-    xp = namespace(values)
     selector = one_hot(indices, count, values.dtype)
     rows = xp.reshape(values, (values.shape[0], -1)) if values.shape[0] else None
     if rows is None:

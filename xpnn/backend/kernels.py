@@ -44,7 +44,7 @@ COMPILED = 10
 class Kernel:
     """One version of one primitive for one backend."""
 
-    __slots__ = ("backend", "backward_function", "forward", "name", "priority", "when")
+    __slots__ = ("backend", "backward_function", "forward", "half", "name", "priority", "when")
 
     def __init__(
         self,
@@ -53,12 +53,14 @@ class Kernel:
         forward: Callable,
         when: Callable[..., bool] | None,
         priority: int,
+        half: Callable[..., bool] | None = None,
     ) -> None:
         self.backend = backend
         self.name = name
         self.forward = forward
         self.when = when
         self.priority = priority
+        self.half = half
         self.backward_function: Callable | None = None
 
     def backward(self, function: Callable) -> Callable:
@@ -80,16 +82,19 @@ def kernel(
     name: str,
     when: Callable[..., bool] | None = None,
     priority: int = 0,
+    half: Callable[..., bool] | None = None,
 ) -> Callable[[Callable], Kernel]:
     """Decorate a forward to register it for `backend` under the primitive's `name`.
 
     Args:
         when: the guard: is called as the forward would be, and says whether the kernel takes this call.
         priority: kernels with a higher one are asked first; of equal ones, that which was registered last.
+        half: a guard for calls in half precision that it takes as they are, summing up in float32. For others
+            it is given float32, where the primitive does not take half precision itself.
     """
 
     def register(forward: Callable) -> Kernel:
-        entry = Kernel(backend, name, forward, when, priority)
+        entry = Kernel(backend, name, forward, when, priority, half)
         if switched_off(forward.__module__):
             return entry
         entries = _kernels.setdefault((backend, name), [])

@@ -124,7 +124,7 @@ class _BackwardHooks:
         return grad_input
 
 
-@primitive
+@primitive(half=True)
 def _watch(*arrays: Any, seen: Callable[[tuple], tuple]) -> tuple:
     """The identity; its backward passes the gradients through `seen`."""
     return arrays, arrays

@@ -15,6 +15,7 @@ from xpnn.backend import (
     backend_of,
     choose,
     find_kernels,
+    is_half,
     item,
     kernels_enabled,
     namespace,
@@ -41,7 +42,7 @@ def clip_grad_norm_(
     $$g_i \leftarrow g_i \min\!\left(1, \frac{c}{\|g\|_p + 10^{-6}}\right), \quad
     \|g\|_p = \Big(\sum_{i,j} |g_{ij}|^p\Big)^{1/p}$$
 
-    Returns: the norm before clipping, a 0-d Tensor.
+    Returns: the norm before clipping, a 0-d Tensor; of gradients in half precision it is in float32.
 
     Raises: ArgumentError for a norm below 1; AnomalyError see `error_if_nonfinite`.
 
@@ -90,7 +91,9 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     if not clip_value >= 0:
         raise ArgumentError(f"expects clip_value >= 0, got {clip_value}", subject="clip_grad_value_")
     for param, gradient in _with_gradient(parameters).items():
-        param.grad = Tensor(_array(namespace(gradient).clip(gradient, -clip_value, clip_value)))
+        xp = namespace(gradient)
+        clipped = xp.clip(_widened(gradient), -clip_value, clip_value)
+        param.grad = Tensor(_array(xp.astype(clipped, gradient.dtype, copy=False)))
 
 
 def _with_gradient(parameters: Tensor | Iterable[Tensor]) -> dict[Tensor, Array]:
@@ -112,8 +115,8 @@ def _fastest(
 
 
 def _norm_of_all(gradients: list[Array], order: float) -> Array:
-    """The norm of all elements of all arrays, in the element type of the first."""
-    xp = namespace(gradients[0])
+    """The norm of all elements of all arrays, in the element type of the first; float32 for half."""
+    xp, gradients = namespace(gradients[0]), [_widened(g) for g in gradients]
     if order == math.inf:
         parts = [xp.max(xp.abs(g)) if 0 not in g.shape else xp.sum(g) for g in gradients]
     elif order == 2:
@@ -130,7 +133,17 @@ def _norm_of_all(gradients: list[Array], order: float) -> Array:
 def _scaled(gradients: list[Array], factor: Array) -> list[Array]:
     """The product of each array and the factor."""
     xp = namespace(factor)
-    return [_array(gradient * xp.asarray(factor, dtype=gradient.dtype)) for gradient in gradients]
+    scaled = []
+    for gradient in gradients:
+        wide = _widened(gradient)
+        product = wide * xp.asarray(factor, dtype=wide.dtype)
+        scaled.append(_array(xp.astype(product, gradient.dtype, copy=False)))
+    return scaled
+
+
+def _widened(array: Array) -> Array:
+    """In float32 if it is of half precision."""
+    return namespace(array).astype(array, namespace(array).float32) if is_half(array) else array
 
 
 def _array(value: Array) -> Array:

@@ -25,6 +25,7 @@ from xpnn.backend import (
     device_of,
     dtype_name,
     is_array,
+    is_half,
     is_tensor,
     move,
     namespace,
@@ -127,7 +128,8 @@ class Optimizer:
     def slots(self, group: Group) -> tuple[str, ...]:
         """The names of the arrays kept for each parameter of `group`; they start as zeros.
 
-        `"step"` is the 0-d count of updates; all others have the shape of the parameter.
+        `"step"` is the 0-d count of updates; all others have the shape of the parameter. They have its
+        element type, and float32 beside a parameter of half precision.
         """
         raise NotImplementedError(f"{type(self).__name__} must define slots")
 
@@ -137,7 +139,8 @@ class Optimizer:
         Decorate it with `@elementwise` where it acts element by element.
 
         Args:
-            param, grad: raw arrays of one backend, device, shape and element type.
+            param, grad: raw arrays of one backend, device, shape and element type; float32 in place of half
+                precision, to which the new parameter is rounded.
             state: its slots; `"step"` counts this update already.
             options: those of the group: Python numbers, or 0-d arrays beside `param`.
         """
@@ -312,7 +315,9 @@ class Optimizer:
 
     def _update(self, name: str, param: Tensor, grad: Array, group: Group) -> None:
         data = param.array
-        state = self._state_beside(name, data, group)
+        state, dtype = self._state_beside(name, data, group), data.dtype
+        if is_half(data):  # updated in float32, and rounded once
+            data, grad = (namespace(array).astype(array, namespace(array).float32) for array in (data, grad))
         if "step" in state:
             state["step"] = state["step"] + 1
         options = {key: _beside(value, data) for key, value in group.items() if key not in STRUCTURE}
@@ -320,7 +325,7 @@ class Optimizer:
         as_array = backend_of(data).as_array
         if as_array is not None:
             data, state = as_array(data), {slot: as_array(array) for slot, array in state.items()}
-        param.array = data
+        param.array = data if data.dtype == dtype else namespace(data).astype(data, dtype)
         self.state[name] = state
 
     def _compute_now(self, group: Group, compute: Callable[[list[Array]], None]) -> None:
@@ -434,10 +439,8 @@ def _zeros(like: Array, shape: tuple[int, ...] | None = None, dtype: Any = None)
 
 
 def _slot_dtype(slot: str, param: Array) -> Any:
-    """The parameter's element type; a counter in half precision would stop at 2048, so it has float32."""
-    if slot == "step" and dtype_name(param.dtype) in ("float16", "bfloat16"):
-        return namespace(param).float32
-    return param.dtype
+    """The parameter's element type; float32 beside half precision, in which small squares would vanish."""
+    return namespace(param).float32 if is_half(param) else param.dtype
 
 
 def _together(array: Array, param: Array, dtype: Any) -> bool:

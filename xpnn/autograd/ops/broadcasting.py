@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.backend import Array, ShapeError, namespace
+from xpnn.backend import Array, ShapeError, is_half, namespace
 
 NUMBERS = (bool, int, float, complex)
 
@@ -25,6 +25,8 @@ def unbroadcast(g: Array, shape: tuple[int, ...], dtype: Any) -> Array:
         stretched = (added + i for i, n in enumerate(shape) if n == 1 and g.shape[added + i] != 1)
         axes = (*range(added), *stretched)
         if axes:
+            if is_half(g):
+                g = xp.astype(g, xp.float32)
             g = xp.sum(g, axis=axes, keepdims=True)
         g = xp.reshape(g, shape)
     return g if g.dtype == dtype else xp.astype(g, dtype)

@@ -95,7 +95,7 @@ def where(condition: Array, x1: Array | float, x2: Array | float, /) -> Array:
     return _where(condition, x1, x2)
 
 
-@primitive
+@primitive(half=True)
 def _where(condition: Array, x1: Any, x2: Any) -> tuple[Array, tuple]:
     y = namespace(condition).where(condition, as_operand(x1, like=x2), as_operand(x2, like=x1))
     return y, (condition, kind_of(x1), kind_of(x2))
@@ -121,7 +121,7 @@ def clip(x: Array, /, min: Array | float | None = None, max: Array | float | Non
     return _clip(x, min, max)
 
 
-@primitive
+@primitive(half=True)
 def _clip(x: Array, low: Any, high: Any) -> tuple[Array, tuple]:
     return namespace(x).clip(x, low, high), (x, low, high)
 

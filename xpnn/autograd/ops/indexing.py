@@ -41,7 +41,7 @@ def getitem(x: Array, index: Any) -> Array:
     return reshape(rows, (*x.shape[:axis], *positions.shape, *x.shape[axis + 1 :]))
 
 
-@primitive
+@primitive(half=True)
 def _getitem(x: Array, *, index: tuple) -> tuple[Array, tuple]:
     return x[index], (x.shape,)
 
@@ -52,7 +52,7 @@ def _getitem_backward(g: Array, saved: tuple, needs: tuple, *, index: tuple) -> 
     return (_scatter(g, index=index, shape=tuple(shape)),)
 
 
-@primitive
+@primitive(half=True)
 def _scatter(g: Array, *, index: tuple, shape: tuple[int, ...]) -> tuple[Array, tuple]:
     """Zeros of `shape` with `[index] += g`."""
     if not any(_is_integer_array(part) for part in index):  # then no element is named twice
@@ -83,7 +83,7 @@ def setitem(x: Array, value: Array | float, index: Any) -> Array:
     return _setitem(x, value, index=index)
 
 
-@primitive
+@primitive(half=True)
 def _setitem(x: Array, value: Any, *, index: tuple) -> tuple[Array, tuple]:
     xp, saved = namespace(x), (kind_of(value),)
     if type(value) in NUMBERS:
@@ -137,7 +137,7 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
     return _take(x, _from_start(indices, x.shape[axis]), axis=axis % x.ndim)
 
 
-@primitive
+@primitive(half=True)
 def _take(x: Array, indices: Array, *, axis: int) -> tuple[Array, tuple]:
     return namespace(x).take(x, indices, axis=axis), (indices, (x.shape[axis],))
 
@@ -148,7 +148,7 @@ def _take_backward(g: Array, saved: tuple, needs: tuple, *, axis: int) -> tuple[
     return moveaxis(_index_add(moveaxis(g, axis, 0), indices, count=count), 0, axis), None
 
 
-@primitive
+@primitive(half=True)
 def _index_add(values: Array, indices: Array, *, count: int) -> tuple[Array, tuple]:
     """Zeros of (count, ...) with `[indices[k]] += values[k]`: the adjoint of `take` along axis 0."""
     return idioms.index_add(values, indices, count), (indices,)
@@ -181,7 +181,7 @@ def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
     return _take_along_axis(x, indices, axis=axis)
 
 
-@primitive
+@primitive(half=True)
 def _take_along_axis(x: Array, indices: Array, *, axis: int) -> tuple[Array, tuple]:
     return namespace(x).take_along_axis(x, indices, axis=axis), (indices, (x.shape[axis],))
 
@@ -192,7 +192,7 @@ def _take_along_axis_backward(g: Array, saved: tuple, needs: tuple, *, axis: int
     return _add_along_axis(g, indices, axis=axis, count=count), None
 
 
-@primitive
+@primitive(half=True)
 def _add_along_axis(values: Array, indices: Array, *, axis: int, count: int) -> tuple[Array, tuple]:
     """Zeros, `count` long along `axis`, with `[i, indices[i, k]] += values[i, k]`."""
     xp = namespace(values)

@@ -25,7 +25,7 @@ def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Array:
     return _concat(*arrays, axis=axis)
 
 
-@primitive
+@primitive(half=True)
 def _concat(*arrays: Array, axis: int) -> tuple[Array, tuple]:
     kinds = tuple((x.shape, x.dtype) for x in arrays)
     return namespace(*arrays).concat(list(arrays), axis=axis), kinds
@@ -54,7 +54,7 @@ def stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Array:
     return _stack(*arrays, axis=axis)
 
 
-@primitive
+@primitive(half=True)
 def _stack(*arrays: Array, axis: int) -> tuple[Array, tuple]:
     return namespace(*arrays).stack(list(arrays), axis=axis), ((tuple(x.dtype for x in arrays)),)
 
@@ -76,7 +76,7 @@ def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
     return _unstack(x, axis=axis)
 
 
-@primitive
+@primitive(half=True)
 def _unstack(x: Array, *, axis: int) -> tuple[tuple[Array, ...], tuple]:
     axis = axis % x.ndim
     return tuple(x[along(axis, i)] for i in range(x.shape[axis])), ()

@@ -40,18 +40,18 @@ def squeeze(x: Array, /, axis: int | tuple[int, ...]) -> Array:
     return _squeeze(x, axis=axis)
 
 
-@primitive
+@primitive(half=True)
 def _reshape(x: Array, *, shape: tuple[int, ...], copy: bool | None) -> tuple[Array, tuple]:
     xp = namespace(x)
     return (xp.reshape(x, shape) if copy is None else xp.reshape(x, shape, copy=copy)), (x.shape,)
 
 
-@primitive
+@primitive(half=True)
 def _expand_dims(x: Array, *, axis: int) -> tuple[Array, tuple]:
     return namespace(x).expand_dims(x, axis=axis), (x.shape,)
 
 
-@primitive
+@primitive(half=True)
 def _squeeze(x: Array, *, axis: int | tuple[int, ...]) -> tuple[Array, tuple]:
     return namespace(x).squeeze(x, axis), (x.shape,)
 
@@ -74,7 +74,7 @@ def broadcast_to(x: Array, /, shape: Sequence[int]) -> Array:
     return _broadcast_to(x, shape=tuple(shape))
 
 
-@primitive
+@primitive(half=True)
 def _broadcast_to(x: Array, *, shape: tuple[int, ...]) -> tuple[Array, tuple]:
     return namespace(x).broadcast_to(x, shape), ((x.shape, x.dtype),)
 
@@ -105,7 +105,7 @@ def permute_dims(x: Array, /, axes: tuple[int, ...]) -> Array:
     return _permute_dims(x, axes=tuple(axes))
 
 
-@primitive
+@primitive(half=True)
 def _permute_dims(x: Array, *, axes: tuple[int, ...]) -> tuple[Array, tuple]:
     return namespace(x).permute_dims(x, axes), ()
 
@@ -142,7 +142,7 @@ def matrix_transpose(x: Array, /) -> Array:
     return _matrix_transpose(x)
 
 
-@primitive
+@primitive(half=True)
 def _matrix_transpose(x: Array) -> tuple[Array, tuple]:
     return namespace(x).matrix_transpose(x), ()
 
@@ -162,7 +162,7 @@ def flip(x: Array, /, *, axis: int | tuple[int, ...] | None = None) -> Array:
     return _flip(x, axis=axis)
 
 
-@primitive
+@primitive(half=True)
 def _flip(x: Array, *, axis: int | tuple[int, ...] | None) -> tuple[Array, tuple]:
     return namespace(x).flip(x, axis=axis), ()
 
@@ -182,7 +182,7 @@ def roll(x: Array, /, shift: int | tuple[int, ...], *, axis: int | tuple[int, ..
     return _roll(x, shift=shift, axis=axis)
 
 
-@primitive
+@primitive(half=True)
 def _roll(x: Array, *, shift: int | tuple[int, ...], axis: Any) -> tuple[Array, tuple]:
     return namespace(x).roll(x, shift, axis=axis), ()
 
@@ -213,7 +213,7 @@ def triu(x: Array, /, *, k: int = 0) -> Array:
     return _triu(x, k=k)
 
 
-@primitive
+@primitive(half=True)
 def _tril(x: Array, *, k: int) -> tuple[Array, tuple]:
     return namespace(x).tril(x, k=k), ()
 
@@ -223,7 +223,7 @@ def _tril_backward(g: Array, saved: tuple, needs: tuple, *, k: int) -> tuple[Arr
     return (tril(g, k=k),)
 
 
-@primitive
+@primitive(half=True)
 def _triu(x: Array, *, k: int) -> tuple[Array, tuple]:
     return namespace(x).triu(x, k=k), ()
 
@@ -243,7 +243,7 @@ def astype(x: Array, dtype: Any, /, *, copy: bool = True, device: Any = None) ->
     return _astype(x, dtype=dtype, copy=copy, device=device)
 
 
-@primitive
+@primitive(half=True)
 def _astype(x: Array, *, dtype: Any, copy: bool, device: Any) -> tuple[Array, tuple]:
     options = {} if device is None else {"device": device}
     return namespace(x).astype(x, dtype, copy=copy, **options), ((x.dtype,),)
@@ -267,7 +267,7 @@ def to_device(x: Array, device: Any) -> Array:
     return _to_device(x, device=device)
 
 
-@primitive
+@primitive(half=True)
 def _to_device(x: Array, *, device: Any) -> tuple[Array, tuple]:
     return move(x, backend_of(x), device), ((device_of(x),),)
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from xpnn.autograd.half import half_in_float32
 from xpnn.autograd.ops.broadcasting import axes_of, unbroadcast
 from xpnn.autograd.ops.elementwise import conj, multiply
 from xpnn.autograd.ops.manipulation import (
@@ -45,7 +46,7 @@ def matmul(x1: Array, x2: Array, /) -> Array:
     return squeeze(y, -1) if column else y
 
 
-@primitive
+@primitive(half=True)  # libraries sum up in float32
 def _matmul(x1: Array, x2: Array) -> tuple[Array, tuple]:
     return namespace(x1, x2).matmul(x1, x2), (x1, x2)
 
@@ -67,6 +68,7 @@ def _as_rows(x: Array) -> Array:
     return reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
+@half_in_float32
 def vecdot(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
     """The dot products of the vectors along `axis`, which counts from the end: sum(conj(x1) x2).
 

@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 from xpnn.autograd.ops.broadcasting import axes_of
-from xpnn.autograd.primitive import primitive
-from xpnn.backend import Array, namespace
+from xpnn.autograd.ops.manipulation import astype
+from xpnn.autograd.primitive import Primitive, primitive
+from xpnn.backend import Array, dtype_name, is_half, namespace
 
 Axis = int | tuple[int, ...] | None
 
@@ -19,7 +20,7 @@ def sum(x: Array, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = F
     >>> sum(np.asarray([[1.0, 2.0], [3.0, 4.0]]), axis=0).tolist()
     [4.0, 6.0]
     """
-    return _sum(x, axis=axis, dtype=dtype, keepdims=keepdims)
+    return _of_type(_sum, x, dtype, axis=axis, keepdims=keepdims)
 
 
 @primitive
@@ -162,7 +163,7 @@ def prod(x: Array, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = 
     >>> float(prod(np.asarray([2.0, 3.0, 4.0])))
     24.0
     """
-    return _prod(x, axis=axis, dtype=dtype, keepdims=keepdims)
+    return _of_type(_prod, x, dtype, axis=axis, keepdims=keepdims)
 
 
 @primitive
@@ -198,7 +199,7 @@ def cumulative_sum(
     >>> cumulative_sum(np.asarray([1.0, 2.0, 3.0])).tolist()
     [1.0, 3.0, 6.0]
     """
-    return _cumulative_sum(x, axis=axis, dtype=dtype, include_initial=include_initial)
+    return _of_type(_cumulative_sum, x, dtype, axis=axis, include_initial=include_initial)
 
 
 @primitive
@@ -228,7 +229,7 @@ def cumulative_prod(
     >>> cumulative_prod(np.asarray([2.0, 3.0, 4.0])).tolist()
     [2.0, 6.0, 24.0]
     """
-    return _cumulative_prod(x, axis=axis, dtype=dtype, include_initial=include_initial)
+    return _of_type(_cumulative_prod, x, dtype, axis=axis, include_initial=include_initial)
 
 
 @primitive
@@ -246,6 +247,15 @@ def _cumulative_prod_backward(
     g = _without_initial(xp.astype(g, x.dtype, copy=False), axis, include_initial)
     rows, g = xp.moveaxis(x, axis, -1), xp.moveaxis(g, axis, -1)
     return (xp.moveaxis(_products_before(rows) * _suffix_recurrence(rows, g), -1, axis),)
+
+
+def _of_type(reduction: Primitive, x: Array, dtype: Any, **options: Any) -> Array:
+    """A reduction with a result of `dtype`; one in half precision is rounded at the end, not on the way."""
+    if dtype is None:
+        return reduction(x, dtype=None, **options)
+    if dtype_name(dtype) in ("float16", "bfloat16"):
+        return astype(reduction(x, dtype=None, **options), dtype)
+    return reduction(astype(x, dtype) if is_half(x) else x, dtype=dtype, **options)
 
 
 def _products_before(x: Array) -> Array:

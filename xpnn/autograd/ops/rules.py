@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnn.autograd.ops.broadcasting import NUMBERS, kind_of, unbroadcast
-from xpnn.autograd.primitive import Primitive, primitive
+from xpnn.autograd.primitive import Primitive
 from xpnn.backend import Array, device_of, namespace
 
 _SPECIFICATION = "https://data-apis.org/array-api/2024.12/API_specification/generated/array_api."
@@ -116,6 +116,6 @@ def _parameters(derivative: Callable[..., Array]) -> tuple[str, ...]:
 def _named(name: str, compute: Callable, pull_back: Callable) -> Primitive:
     compute.__name__ = compute.__qualname__ = name
     compute.__doc__ = f"The standard's `{name}` of each element.\n\nSee: {_SPECIFICATION}{name}.html"
-    result = primitive(compute)
+    result = Primitive(compute, half=True)
     result.backward(pull_back)
     return result

@@ -17,7 +17,8 @@ def _load() -> ModuleType:
 
 
 def _to_numpy(array: Array) -> np.ndarray:
-    return array.detach().cpu().numpy()
+    array = array.detach().cpu()
+    return (array.float() if str(array.dtype) == "torch.bfloat16" else array).numpy()
 
 
 def _parse_device(device: Any) -> Any:

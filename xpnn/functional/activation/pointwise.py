@@ -28,10 +28,16 @@ class Pointwise(Primitive):
         gradient: `gradient(xp, gy, x, **options)` is the gradient of the input. It may take the output `y`
             in place of the input `x`, or after it; what it takes is what the tape keeps.
         subject: the public function, as errors name it, where that is not `name`.
+        half: as for `primitive`.
     """
 
     def __init__(
-        self, name: str, value: Callable[..., Any], gradient: Callable[..., Any], subject: str = ""
+        self,
+        name: str,
+        value: Callable[..., Any],
+        gradient: Callable[..., Any],
+        subject: str = "",
+        half: bool = False,
     ) -> None:
         code = gradient.__code__
         uses = [("x", "y").index(parameter) for parameter in code.co_varnames[2 : code.co_argcount]]
@@ -44,7 +50,7 @@ class Pointwise(Primitive):
             return (gradient(namespace(gy), gy, *saved, **options),)
 
         forward.__name__ = forward.__qualname__ = name
-        super().__init__(forward)
+        super().__init__(forward, half=half)
         self.backward(pull_back)
         self.subject = subject or name
 
@@ -71,7 +77,7 @@ def select(condition: Any, x: Any) -> Any:
     return namespace(x).where(condition, x, namespace(x).zeros_like(x))
 
 
-@primitive
+@primitive(half=True)
 def _select(condition, x):
     xp = namespace(x)
     return xp.where(condition, x, xp.zeros_like(x)), (condition,)

@@ -30,6 +30,7 @@ _relu = Pointwise(
     "relu",
     value=lambda xp, x: xp.maximum(x, xp.zeros_like(x)),  # NumPy is slower with the number 0
     gradient=lambda xp, gy, y: select(y > 0, gy),
+    half=True,
 )
 
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from xpnn.autograd import Tensor
+from xpnn.autograd.half import half_in_float32
 from xpnn.backend import ArgumentError, Array, DTypeError, ShapeError, device_of, namespace
 from xpnn.functional.arguments import check_rank, raw_array, shape_of, type_name
 from xpnn.functional.attention.scaled_dot_product import (
@@ -22,6 +23,7 @@ __all__ = ["multi_head_attention_forward"]
 _SUBJECT = "multi_head_attention_forward"
 
 
+@half_in_float32
 def multi_head_attention_forward(
     query: Array | Tensor,
     key: Array | Tensor,

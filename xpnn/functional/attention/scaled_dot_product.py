@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
+from xpnn.autograd.half import half_in_float32
 from xpnn.autograd.ops.broadcasting import broadcast_shapes, unbroadcast
 from xpnn.backend import (
     ArgumentError,
@@ -94,6 +95,7 @@ def scaled_dot_product_attention(
     ]
 
 
+@half_in_float32
 def attention_with_weights(
     query: ArrayT,
     key: Array | Tensor,

@@ -24,7 +24,6 @@ from xpnn.functional.arguments import (
     once_per_signature,
     shape_of,
 )
-from xpnn.functional.half import in_float32
 from xpnn.functional.loss.reduction import reduced, share
 
 __all__ = ["cross_entropy", "nll_loss"]
@@ -72,7 +71,7 @@ def cross_entropy(
         target = as_indices(target)
         kept = _kept(input, target, axis, ignore_index, "cross_entropy")
     options = {"axis": axis, "reduction": reduction, "label_smoothing": float(label_smoothing)}
-    return in_float32(_cross_entropy, input, target, weight, kept, **options)
+    return _cross_entropy(input, target, weight, kept, **options)
 
 
 @primitive
@@ -150,7 +149,7 @@ def nll_loss(
     _check_weight(input, weight, axis, "nll_loss")
     target = as_indices(target)
     kept = _kept(input, target, axis, ignore_index, "nll_loss")
-    return in_float32(_nll_loss, input, target, weight, kept, axis=axis, reduction=reduction)
+    return _nll_loss(input, target, weight, kept, axis=axis, reduction=reduction)
 
 
 @primitive

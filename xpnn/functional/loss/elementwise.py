@@ -24,7 +24,6 @@ from xpnn.functional.arguments import (
     check_same_dtype,
     shape_of,
 )
-from xpnn.functional.half import in_float32
 from xpnn.functional.loss.reduction import reduced, share
 
 
@@ -104,8 +103,7 @@ class ElementwiseLoss(Primitive):
         count = size_of(x.shape)
         if reduction == "batchmean":
             reduction, count = "mean", x.shape[0] if x.ndim else 1
-        call = super().__call__
-        return in_float32(call, x, target, weight, *others, reduction=reduction, count=count, **options)
+        return super().__call__(x, target, weight, *others, reduction=reduction, count=count, **options)
 
 
 def _check_broadcast(subject: str, x: Any, factors: dict[str, Any]) -> None:

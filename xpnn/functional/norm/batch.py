@@ -20,7 +20,6 @@ from xpnn.functional.arguments import (
     raw_array,
     shape_of,
 )
-from xpnn.functional.half import in_float32
 from xpnn.functional.norm.group import flat_channels
 from xpnn.functional.norm.groups import Groups, normalise, normalise_backward
 
@@ -87,7 +86,7 @@ def batch_norm(
             )
         _check_channels(input, running_mean, running_var, weight, bias, residual)
         arrays = (input, running_mean, running_var, weight, bias, residual)
-        return in_float32(_batch_norm_inference, *arrays, eps=float(eps), relu=relu)
+        return _batch_norm_inference(*arrays, eps=float(eps), relu=relu)
 
     for running in (running_mean, running_var):
         if running is not None and not is_tensor(running):
@@ -139,7 +138,7 @@ def batch_norm_with_statistics(
             subject="batch_norm",
             hint="Use larger batches (DataLoader(drop_last=True)), or eval() for a single sample",
         )
-    return in_float32(_batch_norm, input, weight, bias, residual, eps=float(eps), relu=relu)
+    return _batch_norm(input, weight, bias, residual, eps=float(eps), relu=relu)
 
 
 def running_statistics(
@@ -174,7 +173,7 @@ def running_statistics(
     return xp.astype(new_mean, old_mean.dtype, copy=False), xp.astype(new_var, old_var.dtype, copy=False)
 
 
-@primitive
+@primitive(statistics=True)
 def _batch_norm(x, w, b, residual, *, eps, relu):
     """Normalise by the statistics of the batch, which are outputs as well."""
     y, mean, variance = normalise(x, w, None, _of_channels(x), eps)

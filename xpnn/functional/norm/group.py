@@ -8,7 +8,6 @@ from typing import Any
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, namespace
 from xpnn.functional.arguments import check_floating, check_same_dtype, check_shape, shape_of
-from xpnn.functional.half import in_float32
 from xpnn.functional.norm.groups import Groups, normalise, normalise_backward
 
 __all__ = ["group_norm"]
@@ -52,10 +51,10 @@ def group_norm(
             f"expects num_groups that divides the {input.shape[1]} channels, got {num_groups}",
             subject="group_norm",
         )
-    return in_float32(_group_norm, input, weight, bias, groups=num_groups, eps=float(eps))[0]
+    return _group_norm(input, weight, bias, groups=num_groups, eps=float(eps))[0]
 
 
-@primitive
+@primitive(statistics=True)
 def _group_norm(x, w, b, *, groups, eps):
     """y, and the mean and variance of each group, (N, groups)."""
     y, mean, variance = normalise(x, w, b, _of_channels(x, groups), eps)

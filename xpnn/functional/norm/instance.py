@@ -7,7 +7,6 @@ from math import prod
 from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, is_tensor, namespace
 from xpnn.functional.arguments import check_shape, raw_array, shape_of
-from xpnn.functional.half import in_float32
 from xpnn.functional.norm.batch import batch_norm, running_statistics
 from xpnn.functional.norm.group import _group_norm, check_channels
 
@@ -61,7 +60,7 @@ def instance_norm(
             f"expects more than one value per channel and sample, got an input of shape {shape_of(input)}",
             subject=subject,
         )
-    y, mean, variance = in_float32(_group_norm, input, weight, bias, groups=channels, eps=float(eps))
+    y, mean, variance = _group_norm(input, weight, bias, groups=channels, eps=float(eps))
     if running_mean is not None and running_var is not None:
         if not (is_tensor(running_mean) and is_tensor(running_var)):
             raise ArgumentError(

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import Array, ArrayT, ShapeError
 from xpnn.functional.arguments import check_floating, check_same_dtype, check_shape, shape_of
-from xpnn.functional.half import in_float32
 from xpnn.functional.norm.groups import normalise, normalise_backward, trailing
 
 __all__ = ["layer_norm"]
@@ -55,10 +54,10 @@ def layer_norm(
     check_shape(weight, shape, "layer_norm", "weight")
     check_shape(bias, shape, "layer_norm", "bias")
     check_same_dtype("layer_norm", input, weight=weight, bias=bias)
-    return in_float32(_layer_norm, input, weight, bias, features=len(shape), eps=float(eps))[0]
+    return _layer_norm(input, weight, bias, features=len(shape), eps=float(eps))[0]
 
 
-@primitive
+@primitive(statistics=True)
 def _layer_norm(x, w, b, *, features, eps):
     """Normalise the last `features` axes; the statistics are outputs as well."""
     y, mean, variance = normalise(x, w, b, trailing(x, features), eps)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import Array, ArrayT, ShapeError, namespace
 from xpnn.functional.arguments import check_floating, check_same_dtype, check_shape, raw_array, shape_of
-from xpnn.functional.half import in_float32
 from xpnn.functional.norm.groups import normalise, normalise_backward, trailing
 
 __all__ = ["rms_norm"]
@@ -54,10 +53,10 @@ def rms_norm(
     check_same_dtype("rms_norm", input, weight=weight)
     if eps is None:
         eps = float(namespace(raw_array(input)).finfo(input.dtype).eps)
-    return in_float32(_rms_norm, input, weight, features=len(shape), eps=float(eps))[0]
+    return _rms_norm(input, weight, features=len(shape), eps=float(eps))[0]
 
 
-@primitive
+@primitive(statistics=True)
 def _rms_norm(x, w, *, features, eps):
     """y, and the mean square of each sample."""
     y, _, square = normalise(x, w, None, trailing(x, features), eps, centre=False)

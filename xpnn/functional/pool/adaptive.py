@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
+from xpnn.autograd.half import half_in_float32
 from xpnn.backend import Array, ArrayT, device_of, namespace
 from xpnn.functional.arguments import tuple_of
 from xpnn.functional.pool.arguments import Sizes, check_input
@@ -13,6 +14,7 @@ from xpnn.functional.pool.maximum import max_pool2d
 __all__ = ["adaptive_avg_pool2d", "adaptive_max_pool2d"]
 
 
+@half_in_float32
 def adaptive_avg_pool2d(input: ArrayT, output_size: int | Sequence[int | None] | None) -> ArrayT:
     """The mean of each of `output_size` windows that cover an image evenly.
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from xpnn.autograd import primitive
+from xpnn.autograd.half import half_in_float32
 from xpnn.backend import ArgumentError, Array, ArrayT, device_of, namespace
 from xpnn.functional.pool.arguments import Sizes, spelt_window
 from xpnn.functional.windows import (
@@ -20,6 +21,7 @@ from xpnn.functional.windows import (
 __all__ = ["avg_pool2d"]
 
 
+@half_in_float32
 def avg_pool2d(
     input: ArrayT,
     kernel_size: Size,

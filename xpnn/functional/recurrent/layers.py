@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from xpnn.autograd import Tensor
+from xpnn.autograd.half import half_in_float32
 from xpnn.backend import ArgumentError, Array, ArrayT
 from xpnn.functional.recurrent.recurrence import Arrays, gru_sequence, lstm_sequence, rnn_sequence
 from xpnn.functional.recurrent.stacking import run_layers
@@ -19,6 +20,7 @@ from xpnn.functional.recurrent.stacking import run_layers
 __all__ = ["gru", "lstm", "rnn_relu", "rnn_tanh"]
 
 
+@half_in_float32
 def rnn_tanh(
     input: ArrayT,
     hx: Array | Tensor | None,
@@ -64,6 +66,7 @@ def rnn_tanh(
                       dropout, train, bidirectional, batch_first, lengths)  # fmt: skip
 
 
+@half_in_float32
 def rnn_relu(
     input: ArrayT,
     hx: Array | Tensor | None,
@@ -90,6 +93,7 @@ def rnn_relu(
                       dropout, train, bidirectional, batch_first, lengths)  # fmt: skip
 
 
+@half_in_float32
 def lstm(
     input: ArrayT,
     hx: Arrays | None,
@@ -141,6 +145,7 @@ def lstm(
                       train, bidirectional, batch_first, lengths)  # fmt: skip
 
 
+@half_in_float32
 def gru(
     input: ArrayT,
     hx: Array | Tensor | None,

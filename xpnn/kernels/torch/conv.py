@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 
 from xpnn.backend import kernel
+from xpnn.kernels.torch.graph import on_gpu
 
 Sizes = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
 
 
-@kernel("torch", "conv")
+@kernel("torch", "conv", half=on_gpu)
 def conv(
     x: torch.Tensor,
     w: torch.Tensor,
@@ -30,7 +31,7 @@ def conv(
     return y, (x, w)
 
 
-@kernel("torch", "conv_input_gradient")
+@kernel("torch", "conv_input_gradient", half=on_gpu)
 def conv_input_gradient(
     gy: torch.Tensor,
     w: torch.Tensor,
@@ -51,7 +52,7 @@ def conv_input_gradient(
     return gx, (gy, w)
 
 
-@kernel("torch", "conv_weight_gradient")
+@kernel("torch", "conv_weight_gradient", half=on_gpu)
 def conv_weight_gradient(
     x: torch.Tensor,
     gy: torch.Tensor,

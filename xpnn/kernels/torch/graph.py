@@ -19,6 +19,11 @@ def no_user_graph(*arrays: Array | None, **options: Any) -> bool:
     return not any(isinstance(a, Array) and a.requires_grad for a in arrays)
 
 
+def on_gpu(x: Array, *arrays: Array | None, **options: Any) -> bool:
+    """Guard for half precision: a GPU's libraries sum up in float32, the CPU's in part in half precision."""
+    return x.device.type == "cuda"
+
+
 def leaves(*arrays: Array | None) -> list[Any]:
     """The same memory as beginnings of a graph; None for what is left out."""
     return [None if a is None else a.detach().requires_grad_() for a in arrays]
