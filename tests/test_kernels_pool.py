@@ -102,12 +102,13 @@ def test_results_lie_as_their_inputs(lies: str) -> None:
 
 @contextmanager
 def cut_up(monkeypatch: pytest.MonkeyPatch, threads: int, chunk: int) -> Iterator[None]:
-    """That many threads, and pieces of so many bytes."""
+    """That many threads, and pieces of so many bytes; images of so many elements are not cut."""
     before = xpnn.get_num_threads()
     xpnn.set_num_threads(threads)
     try:
         with monkeypatch.context() as patch:
             patch.setattr(KERNELS["pool"], "_CHUNK_BYTES", chunk)
+            patch.setattr(KERNELS["pool"], "_FEW", chunk // 4)
             patch.setattr(KERNELS["parallel"], "WORTHWHILE", 1)
             yield
     finally:

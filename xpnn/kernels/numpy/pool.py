@@ -21,6 +21,9 @@ from xpnn.kernels.numpy.parallel import parallel
 # threads wait for each other between them.
 _CHUNK_BYTES = 2 * 1024 * 1024
 
+# Elements up to which the fewest calls are fastest: NumPy keeps the order of memory by itself.
+_FEW = 64 * 1024
+
 # Pieces that the lanes of images with the batch innermost are divided into at most.
 _PIECES = 8
 
@@ -162,22 +165,38 @@ def _reduce_windows(
         (count + before + after - d * (k - 1) - 1) // s + 1
         for count, k, s, (before, after), d in zip(x.shape[2:], kernel_size, stride, padding, dilation)
     )
+    if x.size <= _FEW and math.prod(kernel_size) > 1 and not any(map(any, padding)):
+        return _reduce_axes(function, x, 2, out_size, kernel_size, stride, dilation)
     tiled = _is_tiled(x.shape[2:], out_size, kernel_size, stride, padding, dilation)
     order = _Order(x, out_size[0] if tiled else 0)
     cells, (result, y) = order.cells(x), order.empty(out_size)
 
     def reduce(images: slice) -> None:
         part = _padded(cells[images], padding, fill)
-        for axis, count in enumerate(y.shape[1:-1]):
-            windows = _windows_along(axis, count, kernel_size, stride, dilation)
-            slices = [part[window] for window in windows]
-            part = function(slices[0], slices[1]) if len(slices) > 1 else slices[0]
-            for other in slices[2:]:
-                function(part, other, out=part)
-        y[images] = part
+        y[images] = _reduce_axes(function, part, 1, y.shape[1:-1], kernel_size, stride, dilation)
 
     _by_images(reduce, cells, passes=2)
     return result
+
+
+def _reduce_axes(
+    function: np.ufunc,
+    x: np.ndarray,
+    first: int,
+    out_size: Sizes,
+    kernel_size: Sizes,
+    stride: Sizes,
+    dilation: Sizes,
+) -> np.ndarray:
+    """`function` over the cells of each window, one spatial axis after the other, from axis `first` on."""
+    before = (slice(None),) * (first - 1)
+    for axis, count in enumerate(out_size):
+        windows = _windows_along(axis, count, kernel_size, stride, dilation)
+        slices = [x[*before, *window] for window in windows]
+        x = function(slices[0], slices[1]) if len(slices) > 1 else slices[0]
+        for other in slices[2:]:
+            function(x, other, out=x)
+    return x
 
 
 def _windows_along(

@@ -20,7 +20,7 @@ from xpnn.kernels.numpy.memory import scratch
 LARGE = 100_000
 
 # Elements up to which the fewest calls are fastest, whatever they cost for an element.
-FEW = 4096
+FEW = 8192
 
 # 2 Phi(x) - 1 = tanh(x P(x^2)), with the polynomial P fitted so that Phi is off by at most 3e-8, half a unit
 # in float32's last place; beyond the farthest x that it was fitted for, Phi is 1 in float32. Lowest power
