@@ -278,6 +278,19 @@ def test_inputs_overwritten_later(case: Case, options: dict[str, Any], backend: 
             np.testing.assert_array_equal(backend.numpy(y), expected)
 
 
+def test_results_are_written_into(case: Case, options: dict[str, Any], backend: Target) -> None:
+    """Writing into a result reaches no input, unless PyTorch's result is a view of it."""
+    inputs = case.arrays(**options)
+    tensors = [None if x is None else Tensor(backend.array(x)) for x in inputs]
+    for y in as_tuple(case.function(*tensors, **options)):
+        if isinstance(y, Tensor) and is_float(y):
+            y.add_(1.0)
+    shown = shown_by_torch(case, options, inputs)
+    for i, (x, tensor) in enumerate(zip(inputs, tensors, strict=True)):
+        if x is not None and i not in shown:
+            np.testing.assert_array_equal(backend.numpy(tensor), x)
+
+
 def test_torch_autograd(case: Case, options: dict[str, Any], backend: Target) -> None:
     """PyTorch's own autograd goes through raw torch tensors: nothing that it saved is overwritten."""
     inputs = case.arrays(**options)
@@ -391,6 +404,7 @@ PLANS: dict[Callable[..., None], tuple[Callable[[Case, Target], bool], tuple[str
     test_strides: (strided, SAMPLED),
     test_byte_order: (on_numpy, ()),
     test_inputs_overwritten_later: (writable, ()),
+    test_results_are_written_into: (everywhere, SAMPLED),
     test_torch_autograd: (on_torch, ()),
     test_jit_with_known_arrays: (on_jax, SAMPLED),
     test_empty_batch: (batched, SAMPLED),

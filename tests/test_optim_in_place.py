@@ -54,7 +54,7 @@ def holders() -> Iterator[tuple[str, Callable[[Any], Any]]]:
     yield "view", lambda p: p.array[...]
     yield "view of a view", lambda p: p.array.reshape(-1)[1:][::2]
     yield "transpose", lambda p: p.array.T
-    yield "detached", lambda p: p.detach()
+    yield "detached", lambda p: p.detach().array
     yield "another tensor", lambda p: Tensor(p.array)
     yield "memoryview", lambda p: memoryview(p.array)
     yield "base", lambda p: p.array if p.array.base is None else p.array.base

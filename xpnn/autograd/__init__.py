@@ -15,11 +15,13 @@ from xpnn.autograd.mode import (
 from xpnn.autograd.namespace import CurrentNamespace, tensor_namespace, xp
 from xpnn.autograd.primitive import Primitive, primitive, primitive_names
 from xpnn.autograd.tensor import Tensor, tensor
+from xpnn.autograd.views import View
 
 __all__ = [
     "CurrentNamespace",
     "Primitive",
     "Tensor",
+    "View",
     "backward",
     "checkpoint",
     "detect_anomaly",

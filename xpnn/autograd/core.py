@@ -6,6 +6,7 @@ built from the primitives of `ops/`, which in turn are built on this module.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -28,9 +29,13 @@ _T = TypeVar("_T", bound=type)
 
 _new: Callable[[Any], Any] = object.__new__
 
+# Aliases of one Tensor, from which on those that are gone are looked for.
+_MANY = 8
+
 # Set by the modules that define them, which need the operations, which need this module.
 _tensor_class: list[type[TensorBase]] = []
 _tensor_namespace: list[Callable[[Any], Any]] = []
+_view_maker: list[Callable[..., Any]] = []
 
 
 class TensorBase:
@@ -41,15 +46,19 @@ class TensorBase:
         grad: the gradient that `backward()` accumulated, a Tensor, or None.
         edge: where it came from: `(node, index)` for output `index` of a recorded operation, None for
             a leaf.
+        aliases: weak references to the Tensors of the same elements (`t.detach()` has those of `t`), itself
+            among them, in a list that they share; None where there are no others.
     """
 
-    __slots__ = ("__weakref__", "_requires_grad", "array", "edge", "grad", "hooks")
+    __slots__ = ("__weakref__", "_requires_grad", "aliases", "array", "edge", "grad", "hooks")
 
     array: Array
     grad: Any
     edge: Any
     hooks: dict[int, Any] | None
+    aliases: list[weakref.ref[TensorBase]] | None
     _requires_grad: bool
+    is_view = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -103,6 +112,19 @@ class TensorBase:
             )
         self._requires_grad = bool(flag)
 
+    def put(self, array: Array) -> None:
+        """Change the elements, of this Tensor and of those that share them, off the tape."""
+        self.array = array
+        if self.aliases is not None:
+            for alias in self.aliases:
+                tensor = alias()
+                if tensor is not None:
+                    tensor.array = array
+
+    def can_show(self, shape: tuple[int, ...]) -> bool:
+        """Whether PyTorch would give a view for `reshape(shape)`, rather than a copy."""
+        return True
+
     def off_tape(self, what: str) -> Array:
         """The raw array. Raises: GradientError if the Tensor requires a gradient, which `what` would lose."""
         if self._requires_grad:
@@ -129,6 +151,33 @@ def tensor_namespace_maker(function: Callable[[Any], Any]) -> Callable[[Any], An
     return function
 
 
+def view_maker(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate the function that makes the results of view primitives views."""
+    _view_maker.append(function)
+    return function
+
+
+def new_view(y: Any, parent: TensorBase, made_by: Any, options: dict[str, Any]) -> Any:
+    """The result `y` of a view primitive as a view of its argument."""
+    return _view_maker[0](y, parent, made_by, options)
+
+
+def share(one: TensorBase, other: TensorBase) -> None:
+    """Note that two Tensors have the same elements: what is written into one of them reaches the other.
+
+    Of a view the other takes the elements, and no more.
+    """
+    if one.is_view:
+        return
+    aliases = one.aliases
+    if aliases is None:
+        aliases = one.aliases = [weakref.ref(one)]
+    elif len(aliases) > _MANY:
+        aliases[:] = [alias for alias in aliases if alias() is not None]
+    aliases.append(weakref.ref(other))
+    other.aliases = aliases
+
+
 def carries_gradient(array: Array) -> bool:
     """Whether a gradient can be taken with respect to the elements: real floating-point numbers."""
     try:
@@ -150,6 +199,6 @@ def new_tensor(data: Array, edge: Any = None) -> Any:
     tensor = _new(_tensor_class[0])
     tensor.array = data
     tensor.edge = edge
-    tensor.grad = tensor.hooks = None
+    tensor.grad = tensor.hooks = tensor.aliases = None
     tensor._requires_grad = edge is not None
     return tensor

@@ -16,6 +16,7 @@ from xpnn.autograd.refusal import refusing_methods
 from xpnn.backend import (
     ArgumentError,
     ShapeError,
+    ViewError,
     backend_of,
     device_of,
     dtype_name,
@@ -59,8 +60,15 @@ class Methods(TensorBase):
         return ops.reshape(self, _sizes(shape))
 
     def view(self, *shape: Any) -> Tensor:
-        """As `reshape`: Tensors are values, so there is nothing for a view to share."""
-        return ops.reshape(self, _sizes(shape))
+        """The same elements in another shape, as a view. Raises: ViewError where only a copy has it."""
+        sizes = _sizes(shape)
+        if not self.can_show(sizes):
+            raise ViewError(
+                f"of shape {self.shape} cannot be shown as {sizes} without a copy",
+                subject="a view",
+                hint="Use reshape(), which copies",
+            )
+        return ops.reshape(self, sizes)
 
     def view_as(self, other: Any) -> Tensor:
         """The same elements in the shape of another Tensor."""
@@ -101,7 +109,7 @@ class Methods(TensorBase):
 
     def t(self) -> Tensor:
         """The transpose of a matrix; a vector stays as it is."""
-        return ops.matrix_transpose(self) if self.ndim == 2 else ops.positive(self)
+        return ops.matrix_transpose(self) if self.ndim == 2 else ops.reshape(self, self.shape)
 
     def squeeze(self, dim: int | tuple[int, ...] | None = None) -> Tensor:
         """Drop axes of size 1: all of them, or those of `dim` that have it."""
@@ -340,7 +348,7 @@ class NamedOperators(TensorBase):
     """The methods of `Tensor` that are operators under another name: `x.add(y)` for `x + y`.
 
     A name that ends in `_` looks like writing in place. It makes a new array and rebinds the Tensor to it, as
-    the operators do (see `tensor.py`): what shares no handle with the Tensor never sees the change.
+    the operators do (see `tensor.py`); only views and what shares the Tensor's elements see the change.
     """
 
     __slots__ = ()

@@ -22,7 +22,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, overload
 
-from xpnn.autograd.core import TensorBase, carries_gradient, new_tensor
+from xpnn.autograd.core import TensorBase, carries_gradient, new_tensor, new_view
 from xpnn.autograd.half import in_float32
 from xpnn.autograd.mode import switches
 from xpnn.autograd.refusal import REFUSALS, explain_refusal
@@ -219,6 +219,43 @@ class Primitive:
         if switches.recorder is not None:
             switches.recorder.record(node, raws)
         return node
+
+
+class ViewPrimitive(Primitive):
+    """An operation whose result shows elements of its one argument; made by the decorator `view_primitive`.
+
+    Called on a Tensor it returns a view: what is written into that reaches the argument (see `views.py`).
+    """
+
+    def __init__(self, forward: Callable) -> None:
+        super().__init__(forward, half=True)
+        self._write: Callable | None = None
+
+    def __call__(self, x: Any, **options: Any) -> Any:
+        """Run the forward, and record it, as other primitives do."""
+        y = super().__call__(x, **options)
+        return new_view(y, x, self, options) if isinstance(x, TensorBase) else y
+
+    def write(self, function: Callable) -> Callable:
+        """Decorate the way back: `function(x, value, **options)` is `x` with `value` where the result shows.
+
+        Where the result shows each element of `x` once, the backward is the way back already.
+        """
+        self._write = function
+        return function
+
+    def written(self, x: Any, value: Any, options: dict[str, Any]) -> Any:
+        """The Tensor `x` with the elements that the result shows replaced by those of the Tensor `value`."""
+        if self._write is not None:
+            return self._write(x, value, **options)
+        assert self.backward_function is not None
+        saved = self.forward(x.array, **options)[1]
+        return self.backward_function(value, saved, (True,), **options)[0]
+
+
+def view_primitive(forward: Callable) -> ViewPrimitive:
+    """Make a view of a forward on one raw array (see `ViewPrimitive` and `primitive`)."""
+    return ViewPrimitive(forward)
 
 
 @overload

@@ -4,9 +4,9 @@ A Tensor is an Array API array (attributes, operators, `__array_namespace__`), a
 methods (in `methods.py`). Where the two disagree, the standard wins: `x.size` is a number, `x.T` needs
 two dimensions.
 
-Tensors are values: `y = x[0]` never shares memory that a later `x[0] = 1` could be seen through. What
-looks like writing in place (`x[i] = v`, `x += v`) makes a new array and rebinds `x` to it, on every
-backend alike, so that nothing that the tape saved can change under it.
+Tensors are values. What looks like writing in place (`x[i] = v`, `x += v`) makes a new array and rebinds
+`x` to it, on every backend alike, so that nothing that the tape saved can change under it. Views of `x` see
+it, as in PyTorch, and what is written into them reaches `x` (see `views.py`); so it is with `x.detach()`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from xpnn.autograd import gradients, ops
-from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor, tensor_class
+from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor, share, tensor_class
 from xpnn.autograd.handle import RemovableHandle
 from xpnn.autograd.methods import Conversions, Methods, NamedOperators
 from xpnn.autograd.mode import switches
@@ -70,7 +70,7 @@ class Tensor(Methods, NamedOperators, Conversions):
 
     Args:
         data: a raw array, which is wrapped and not copied, unless its byte order is not this machine's. A
-            Tensor gives its array, anything else is converted by `asarray`.
+            Tensor shares its elements, anything else is converted by `asarray`.
         requires_grad: record what is computed from it, so that a gradient can be asked for.
 
     Raises: GradientError for data on a tape: a Tensor or a `torch.Tensor` that requires a gradient.
@@ -93,10 +93,10 @@ class Tensor(Methods, NamedOperators, Conversions):
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         self.array = as_array(admit(data, "Tensor()")) if is_array(data) else asarray(data)
-        self.grad = None
-        self.edge = None
-        self.hooks = None
+        self.grad = self.edge = self.hooks = self.aliases = None
         self._requires_grad = False
+        if isinstance(data, TensorBase):
+            share(data, self)
         if requires_grad:
             self.requires_grad = True
 
@@ -104,15 +104,15 @@ class Tensor(Methods, NamedOperators, Conversions):
     def data(self) -> Tensor:
         """The same elements, off the tape: writing into it in place (`t.data += 1`) changes this Tensor.
 
-        What was recorded before keeps the values that it was recorded with. May be assigned, with a Tensor or
-        a raw array, whose array this Tensor has from then on. The raw array is `array`.
+        What was recorded before keeps the values that it was recorded with. May be assigned, with a Tensor,
+        whose elements this Tensor shares from then on, or a raw array. The raw array is `array`.
 
         >>> x = Tensor([1.0, 2.0], requires_grad=True)
         >>> x.data *= 10
         >>> x
         tensor([10., 20.], requires_grad=True)
         """
-        return _Data(self)
+        return self.detach()
 
     @data.setter
     def data(self, value: Any) -> None:
@@ -122,7 +122,20 @@ class Tensor(Methods, NamedOperators, Conversions):
                 subject="Tensor.data",
                 hint="Convert it with xpnn.asarray(...)",
             )
-        self.array = value.array if isinstance(value, TensorBase) else as_array(admit(value, "Tensor.data"))
+        if isinstance(value, TensorBase):
+            array = value.array
+            if self.aliases is None or self.aliases is not value.aliases:
+                self._leave_aliases()
+                share(value, self)
+        else:
+            array = as_array(admit(value, "Tensor.data"))
+            self._leave_aliases()
+        self.array = array
+
+    def _leave_aliases(self) -> None:
+        if self.aliases is not None:
+            self.aliases[:] = [alias for alias in self.aliases if alias() is not self]
+            self.aliases = None
 
     @property
     def T(self) -> Tensor:  # noqa: N802 - the standard's name
@@ -164,8 +177,10 @@ class Tensor(Methods, NamedOperators, Conversions):
         gradients.backward(self, gradient, retain_graph, create_graph)
 
     def detach(self) -> Tensor:
-        """The same array, off the tape."""
-        return new_tensor(self.array)
+        """The same elements, off the tape: writing into it in place changes this Tensor, and the reverse."""
+        other = new_tensor(self.array)
+        share(self, other)
+        return other
 
     def detach_(self) -> Tensor:
         """Take this Tensor itself off the tape; what was computed from it stays. Returns itself."""
@@ -332,11 +347,20 @@ class Tensor(Methods, NamedOperators, Conversions):
 
     def _rebind(self, result: Tensor, operation: str) -> Tensor:
         """Become `result`: this handle now names the new array and its place on the tape."""
+        result = self._fitting(result, operation)
         if self.edge is None and self._requires_grad and switches.grad:
             raise GradientError(
                 f"a leaf that requires a gradient cannot be changed by `{operation}` while recording",
                 hint="Do it inside of a `with xpnn.no_grad():` block",
             )
+        self.put(result.array)
+        if result.edge is not None:
+            self._keep_at(result.edge)
+            self.edge, self._requires_grad = result.edge, True
+        return self
+
+    def _fitting(self, result: Tensor, operation: str) -> Tensor:
+        """The result of what looks like writing in place, in the element type that stays."""
         if result.dtype != self.dtype and carries_gradient(self.array) and carries_gradient(result.array):
             result = ops.astype(result, self.dtype)  # of two floating types it is this one that stays
         if result.shape != self.shape or result.dtype != self.dtype:
@@ -345,10 +369,17 @@ class Tensor(Methods, NamedOperators, Conversions):
                 f"to {result.shape} {dtype_name(result.dtype)}",
                 hint="Write x = x + ... instead",
             )
-        self.array = result.array
-        if result.edge is not None:
-            self.edge, self._requires_grad = result.edge, True
-        return self
+        return result
+
+    def _keep_at(self, edge: Any) -> None:
+        """Let `retain_grad` keep the gradient of what this Tensor becomes, as PyTorch does."""
+        node, index = self.edge or (None, 0)
+        for at, hooks in (node and node.hooks) or ():
+            for key, hook in [*hooks.items()]:
+                if at == index and isinstance(hook, _Keep) and hook.tensor() is self:
+                    del hooks[key]
+                    self.edge = edge
+                    self._hook_table()[key] = hook
 
     # -- leaving the tape
 
@@ -447,29 +478,6 @@ class Tensor(Methods, NamedOperators, Conversions):
         if self.edge is not None:
             raise GradientError("only leaf Tensors can be copied or pickled", hint="Call detach() first")
         return _rebuild, (type(self), self.array, self._requires_grad, self.grad)
-
-
-class _Data(Tensor):
-    """What `t.data` is: a Tensor off the tape whose array is that of `t`, whichever of the two is changed."""
-
-    __slots__ = ("_owner",)
-
-    def __init__(self, owner: Tensor) -> None:
-        self._owner = owner
-        self.grad = self.edge = self.hooks = None
-        self._requires_grad = False
-
-    @property
-    def array(self) -> Array:  # type: ignore[override]
-        """The raw array of the Tensor that it belongs to."""
-        return self._owner.array
-
-    @array.setter
-    def array(self, array: Array) -> None:
-        self._owner.array = array
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (Tensor, self.array, self._requires_grad, self.grad)
 
 
 class _Keep:

@@ -119,6 +119,10 @@ class GradientError(XpnnError, RuntimeError):
     """A gradient that was asked for and cannot be had: no rule, a freed graph, an output without a tape."""
 
 
+class ViewError(XpnnError, RuntimeError):
+    """A view that cannot be had without a copy, or that cannot be written into."""
+
+
 class AnomalyError(XpnnError, FloatingPointError):
     """The first NaN or infinity, found by `detect_anomaly`; names the operation and the module."""
 

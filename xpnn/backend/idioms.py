@@ -6,8 +6,11 @@ function here spells one of them with what every library has. They take raw arra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from xpnn.backend.arrays import device_of, is_half
 from xpnn.backend.namespace import backend_of, namespace
@@ -23,6 +26,16 @@ def ones_like(x: Array) -> Array:
     """Ones of the shape, element type and device of `x`."""
     native = backend_of(x).ones_like
     return namespace(x).ones_like(x) if native is None else native(x)
+
+
+def blank(shape: tuple[int, ...]) -> Any:
+    """A NumPy array without memory, to ask how it would lie there; its elements must not be read.
+
+    >>> blank((2, 3)).T.strides
+    (1, 3)
+    """
+    steps = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    return np.lib.stride_tricks.as_strided(np.empty(1, np.int8), shape, steps)
 
 
 def own(array: Array, taken: set[int]) -> Array:

@@ -26,7 +26,7 @@ class Parameter(Tensor):
     """A Tensor that is trained: set as an attribute of a Module, it is among its `parameters()`.
 
     Args:
-        data: a raw array, a Tensor (whose array is taken), or numbers.
+        data: a raw array, a Tensor (whose elements it shares), or numbers.
         requires_grad: False freezes it.
 
     >>> from xpnn import nn
@@ -39,7 +39,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        super().__init__(raw_array(data), requires_grad)
+        super().__init__(data.detach() if is_tensor(data) else data, requires_grad)
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
@@ -53,7 +53,7 @@ class Buffer(Tensor):
     """A Tensor that belongs to a Module and is not trained, such as a running mean.
 
     Args:
-        data: a raw array, a Tensor (whose array is taken), or numbers.
+        data: a raw array, a Tensor (whose elements it shares), or numbers.
         persistent: whether `state_dict()` contains it.
 
     Assigning an array to the attribute writes into the Buffer; the Buffer itself stays.
@@ -68,7 +68,7 @@ class Buffer(Tensor):
     __slots__ = ("persistent",)
 
     def __init__(self, data: Any, persistent: bool = True) -> None:
-        super().__init__(raw_array(data))
+        super().__init__(data.detach() if is_tensor(data) else data)
         self.persistent = persistent
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Buffer:

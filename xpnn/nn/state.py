@@ -89,7 +89,7 @@ def load_state(module: Module, state: Mapping[str, Any], strict: bool) -> Incomp
         if name in state
     ]
     for tensor, copy in copies:
-        tensor.array = copy
+        tensor.put(copy)
     return incompatible
 
 
@@ -118,7 +118,7 @@ def parse_target(args: tuple, backend: Any, device: Any, dtype: Any) -> Target:
 
 def relocate(tensor: Tensor, target: Target) -> None:
     """Move a Tensor and its gradient, leaving the objects what they are."""
-    tensor.array = _moved(tensor.array, target)
+    tensor.data = _moved(tensor.array, target)
     if tensor.grad is not None:
         relocate(tensor.grad, target)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from xpnn.autograd.ops.broadcasting import NUMBERS, kind_of, unbroadcast
 from xpnn.autograd.ops.rules import as_operand, binary, unary
-from xpnn.autograd.primitive import Primitive, primitive
-from xpnn.backend import Array, namespace
+from xpnn.autograd.primitive import Primitive, primitive, view_primitive
+from xpnn.backend import Array, ViewError, namespace
 
 _LN2 = math.log(2)
 _LN10 = math.log(10)
@@ -55,9 +55,9 @@ round = unary("round", lambda g: _zero(g))
 trunc = unary("trunc", lambda g: _zero(g))
 
 # The parts of a complex number, of which only real ones carry a gradient
-real = unary("real", lambda g: g, forward=lambda x: _real(x))
-imag = unary("imag", lambda g: _zero(g), forward=lambda x: _imag(x))
-conj = unary("conj", lambda g: g, forward=lambda x: _conj(x))
+real = unary("real", lambda g: g, forward=lambda x: _real(x), make=view_primitive)
+imag = unary("imag", lambda g: _zero(g), forward=lambda x: _imag(x), make=view_primitive)
+conj = unary("conj", lambda g: g, forward=lambda x: _conj(x), make=view_primitive)
 
 # Two operands
 add = binary("add", dx1=lambda g: g, dx2=lambda g: g)
@@ -177,6 +177,23 @@ def _real(x: Array) -> Array:
 
 def _imag(x: Array) -> Array:
     return namespace(x).imag(x) if _is_complex(x) else namespace(x).zeros_like(x)
+
+
+@real.write
+def _real_write(x: Array, value: Array) -> Array:
+    return value + imag(x) * 1j if _is_complex(x) else value
+
+
+@imag.write
+def _imag_write(x: Array, value: Array) -> Array:
+    if not _is_complex(x):
+        raise ViewError("of real numbers cannot be written into", subject="the imaginary part")
+    return real(x) + value * 1j
+
+
+@conj.write
+def _conj_write(x: Array, value: Array) -> Array:
+    return conj(value)
 
 
 def _conj(x: Array) -> Array:

@@ -6,10 +6,11 @@ import math
 from types import EllipsisType, NoneType
 from typing import Any
 
+from xpnn.autograd.core import TensorBase, new_view
 from xpnn.autograd.ops.broadcasting import NUMBERS, broadcast_shapes, kind_of, unbroadcast
 from xpnn.autograd.ops.lifting import unwrap
-from xpnn.autograd.ops.manipulation import broadcast_to, flip, moveaxis, reshape
-from xpnn.autograd.primitive import primitive
+from xpnn.autograd.ops.manipulation import broadcast_to, flip, moveaxis, reshaped, reversed_view
+from xpnn.autograd.primitive import primitive, view_primitive
 from xpnn.backend import Array, ShapeError, device_of, idioms, is_array, namespace, python_scalar
 
 # What an index that only selects a window is made of; anything else may be an array.
@@ -19,7 +20,7 @@ _PLAIN_PARTS = (int, slice, NoneType, EllipsisType, bool)
 
 
 def getitem(x: Array, index: Any) -> Array:
-    """`x[index]`.
+    """`x[index]`; of a Tensor a view, unless there are arrays or lists in the index.
 
     Args:
         index: integers, slices (with any step), `...`, None, integer arrays or lists, boolean masks, or a
@@ -34,19 +35,35 @@ def getitem(x: Array, index: Any) -> Array:
     index, backwards = _plain(index, x)
     gather = _gather_axis(index, x)
     if gather is None:
-        y = _getitem(x, index=index)
-        return flip(y, axis=backwards) if backwards else y
+        y = _at(x, index)
+        return reversed_view(y, backwards) if backwards else y
     axis, positions = gather  # the standard has no mix of integer arrays and slices, but it has take
     rows = take(x, namespace(positions).reshape(positions, (-1,)), axis=axis)
-    return reshape(rows, (*x.shape[:axis], *positions.shape, *x.shape[axis + 1 :]))
+    return reshaped(rows, (*x.shape[:axis], *positions.shape, *x.shape[axis + 1 :]))
 
 
-@primitive(half=True)
+def _at(x: Array, index: tuple) -> Array:
+    """A view of `x` for an index of integers and slices, a copy for one with arrays."""
+    return _copied(x, index=index) if any(map(_is_array, index)) else _getitem(x, index=index)
+
+
+@view_primitive
 def _getitem(x: Array, *, index: tuple) -> tuple[Array, tuple]:
     return x[index], (x.shape,)
 
 
+@primitive(half=True)
+def _copied(x: Array, *, index: tuple) -> tuple[Array, tuple]:
+    return x[index], (x.shape,)
+
+
+@_getitem.write
+def _getitem_write(x: Array, value: Array, *, index: tuple) -> Array:
+    return _setitem(x, value, index=index)
+
+
 @_getitem.backward
+@_copied.backward
 def _getitem_backward(g: Array, saved: tuple, needs: tuple, *, index: tuple) -> tuple[Array]:
     (shape,) = saved
     return (_scatter(g, index=index, shape=tuple(shape)),)
@@ -65,7 +82,12 @@ def _scatter(g: Array, *, index: tuple, shape: tuple[int, ...]) -> tuple[Array, 
 
 @_scatter.backward
 def _scatter_backward(gg: Array, saved: tuple, needs: tuple, *, index: tuple, **_: Any) -> tuple[Array]:
-    return (_getitem(gg, index=index),)
+    return (_at(gg, index),)
+
+
+def window(x: Array, y: Array, index: tuple) -> Array:
+    """What another primitive has computed as `y`, of `x[index]`, as a view of `x`."""
+    return new_view(y, x, _getitem, {"index": index}) if isinstance(x, TensorBase) else y
 
 
 def setitem(x: Array, value: Array | float, index: Any) -> Array:
@@ -101,7 +123,7 @@ def _setitem_backward(g: Array, saved: tuple, needs: tuple[bool, ...], *, index:
     g_value = None
     if needs[1]:
         mask_of_number = _is_mask_of(g, index) and kind[0] == ()
-        part = namespace(g).where(index[0], g, 0.0) if mask_of_number else _getitem(g, index=index)
+        part = namespace(g).where(index[0], g, 0.0) if mask_of_number else _at(g, index)
         g_value = unbroadcast(part, *kind)
     return gx, g_value
 

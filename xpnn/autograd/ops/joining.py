@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from xpnn.autograd.ops.broadcasting import broadcast_shapes
-from xpnn.autograd.ops.indexing import getitem, take
+from xpnn.autograd.ops.indexing import getitem, take, window
 from xpnn.autograd.ops.lifting import unwrap
-from xpnn.autograd.ops.manipulation import broadcast_to, expand_dims, reshape
+from xpnn.autograd.ops.manipulation import broadcast_to, expand_dims, reshape, reshaped
 from xpnn.autograd.primitive import primitive
 from xpnn.backend import Array, device_of, namespace
 
@@ -73,7 +73,7 @@ def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
     >>> [y.tolist() for y in unstack(np.asarray([[1.0, 2.0], [3.0, 4.0]]))]
     [[1.0, 2.0], [3.0, 4.0]]
     """
-    return _unstack(x, axis=axis)
+    return tuple([window(x, y, along(axis % x.ndim, i)) for i, y in enumerate(_unstack(x, axis=axis))])
 
 
 @primitive(half=True)
@@ -109,7 +109,7 @@ def repeat(x: Array, repeats: int | Array, /, *, axis: int | None = None) -> Arr
         return take(x, xp.repeat(positions, counts), axis=axis)
     before, size, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
     copies = broadcast_to(expand_dims(x, axis=axis + 1), (*before, size, repeats, *after))
-    return reshape(copies, (*before, size * repeats, *after))
+    return reshaped(copies, (*before, size * repeats, *after))
 
 
 def tile(x: Array, repetitions: tuple[int, ...], /) -> Array:
@@ -124,7 +124,9 @@ def tile(x: Array, repetitions: tuple[int, ...], /) -> Array:
     shape = (*(1 for _ in range(ndim - x.ndim)), *x.shape)
     single = [size for n in shape for size in (1, n)]
     copies = [size for pair in zip(repetitions, shape) for size in pair]
-    return reshape(broadcast_to(reshape(x, single), copies), [r * n for r, n in zip(repetitions, shape)])
+    return reshaped(
+        broadcast_to(reshape(x, single), copies), tuple(r * n for r, n in zip(repetitions, shape))
+    )
 
 
 def meshgrid(*arrays: Array, indexing: Literal["xy", "ij"] = "xy") -> tuple[Array, ...]:

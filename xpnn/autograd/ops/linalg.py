@@ -6,8 +6,15 @@ from typing import Any, NamedTuple
 
 from xpnn.autograd.ops.broadcasting import unbroadcast
 from xpnn.autograd.ops.elementwise import positive
-from xpnn.autograd.ops.indexing import take
-from xpnn.autograd.ops.manipulation import broadcast_to, expand_dims, matrix_transpose, reshape, squeeze
+from xpnn.autograd.ops.indexing import getitem
+from xpnn.autograd.ops.manipulation import (
+    broadcast_to,
+    expand_dims,
+    flat_matrices,
+    matrix_transpose,
+    reshape,
+    squeeze,
+)
 from xpnn.autograd.ops.products import matmul
 from xpnn.autograd.ops.reductions import sum
 from xpnn.autograd.primitive import primitive
@@ -148,9 +155,9 @@ def diagonal(x: Array, /, *, offset: int = 0) -> Array:
     n, m = x.shape[-2:]
     row, column = (0, offset) if offset >= 0 else (-offset, 0)
     length = max(min(n - row, m - column), 0)
-    xp = namespace(x)
-    places = xp.arange(length, device=device_of(x)) * (m + 1) + (row * m + column)
-    return take(reshape(x, (*x.shape[:-2], n * m)), places, axis=-1)
+    start = row * m + column
+    places = slice(start, start + (length - 1) * (m + 1) + 1, m + 1) if length else slice(0, 0)
+    return getitem(flat_matrices(x), (..., places))
 
 
 def trace(x: Array, /, *, offset: int = 0, dtype: Any = None) -> Array:

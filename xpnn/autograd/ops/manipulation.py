@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+from xpnn.autograd.core import TensorBase
 from xpnn.autograd.ops.broadcasting import axes_of, broadcast_shapes, unbroadcast
-from xpnn.autograd.primitive import primitive
-from xpnn.backend import ArgumentError, Array, backend_of, device_of, move, namespace
+from xpnn.autograd.primitive import Primitive, primitive, view_primitive
+from xpnn.backend import ArgumentError, Array, ViewError, backend_of, device_of, move, namespace
 
 
 def reshape(x: Array, /, shape: Sequence[int], *, copy: bool | None = None) -> Array:
     """The same elements, in the same order, in another shape; one size may be -1.
 
+    Of a Tensor it is a view where PyTorch's is one (`copy=True` always copies), else a copy.
+
     >>> import numpy as np
     >>> reshape(np.asarray([1.0, 2.0, 3.0, 4.0]), (2, -1)).tolist()
     [[1.0, 2.0], [3.0, 4.0]]
     """
-    return _reshape(x, shape=tuple(shape), copy=copy)
+    shape = tuple(shape)
+    if isinstance(x, TensorBase) and (copy or not x.can_show(shape)):
+        return reshaped(x, shape, copy)
+    return _reshape(x, shape=shape, copy=copy)
+
+
+def reshaped(x: Array, shape: tuple[int, ...], copy: bool | None = None) -> Array:
+    """`reshape`, which never gives a view of a Tensor: for results that are new ones."""
+    return Primitive.__call__(_reshape, x, shape=shape, copy=copy)
+
+
+def flat_matrices(x: Array) -> Array:
+    """Matrices (..., n, m) as rows (..., n m): a view of any Tensor, of a transposed one too."""
+    return _reshape(x, shape=(*x.shape[:-2], x.shape[-2] * x.shape[-1]), copy=None)
 
 
 def expand_dims(x: Array, /, *, axis: int = 0) -> Array:
@@ -40,18 +57,18 @@ def squeeze(x: Array, /, axis: int | tuple[int, ...]) -> Array:
     return _squeeze(x, axis=axis)
 
 
-@primitive(half=True)
+@view_primitive
 def _reshape(x: Array, *, shape: tuple[int, ...], copy: bool | None) -> tuple[Array, tuple]:
     xp = namespace(x)
     return (xp.reshape(x, shape) if copy is None else xp.reshape(x, shape, copy=copy)), (x.shape,)
 
 
-@primitive(half=True)
+@view_primitive
 def _expand_dims(x: Array, *, axis: int) -> tuple[Array, tuple]:
     return namespace(x).expand_dims(x, axis=axis), (x.shape,)
 
 
-@primitive(half=True)
+@view_primitive
 def _squeeze(x: Array, *, axis: int | tuple[int, ...]) -> tuple[Array, tuple]:
     return namespace(x).squeeze(x, axis), (x.shape,)
 
@@ -74,7 +91,7 @@ def broadcast_to(x: Array, /, shape: Sequence[int]) -> Array:
     return _broadcast_to(x, shape=tuple(shape))
 
 
-@primitive(half=True)
+@view_primitive
 def _broadcast_to(x: Array, *, shape: tuple[int, ...]) -> tuple[Array, tuple]:
     return namespace(x).broadcast_to(x, shape), ((x.shape, x.dtype),)
 
@@ -82,6 +99,17 @@ def _broadcast_to(x: Array, *, shape: tuple[int, ...]) -> tuple[Array, tuple]:
 @_broadcast_to.backward
 def _broadcast_to_backward(g: Array, saved: tuple, needs: tuple, *, shape: tuple[int, ...]) -> tuple[Array]:
     return (unbroadcast(g, *saved[0]),)
+
+
+@_broadcast_to.write
+def _broadcast_to_write(x: Array, value: Array, *, shape: tuple[int, ...]) -> Array:
+    if math.prod(shape) != math.prod(x.shape):
+        raise ViewError(
+            f"cannot be written into: it shows elements of the shape {tuple(x.shape)} several times",
+            subject=f"a Tensor expanded to {shape}",
+            hint="Write into the Tensor itself, or into a copy: t.expand(...).clone()",
+        )
+    return reshape(value, x.shape)
 
 
 def broadcast_arrays(*arrays: Array) -> tuple[Array, ...]:
@@ -105,7 +133,7 @@ def permute_dims(x: Array, /, axes: tuple[int, ...]) -> Array:
     return _permute_dims(x, axes=tuple(axes))
 
 
-@primitive(half=True)
+@view_primitive
 def _permute_dims(x: Array, *, axes: tuple[int, ...]) -> tuple[Array, tuple]:
     return namespace(x).permute_dims(x, axes), ()
 
@@ -142,7 +170,7 @@ def matrix_transpose(x: Array, /) -> Array:
     return _matrix_transpose(x)
 
 
-@primitive(half=True)
+@view_primitive
 def _matrix_transpose(x: Array) -> tuple[Array, tuple]:
     return namespace(x).matrix_transpose(x), ()
 
@@ -167,9 +195,20 @@ def _flip(x: Array, *, axis: int | tuple[int, ...] | None) -> tuple[Array, tuple
     return namespace(x).flip(x, axis=axis), ()
 
 
+@view_primitive
+def _reversed(x: Array, *, axis: int | tuple[int, ...] | None) -> tuple[Array, tuple]:
+    return namespace(x).flip(x, axis=axis), ()
+
+
 @_flip.backward
+@_reversed.backward
 def _flip_backward(g: Array, saved: tuple, needs: tuple, *, axis: Any) -> tuple[Array]:
     return (flip(g, axis=axis),)
+
+
+def reversed_view(x: Array, axis: tuple[int, ...]) -> Array:
+    """`flip`, which copies, as a view: what slices with negative steps give."""
+    return _reversed(x, axis=axis)
 
 
 def roll(x: Array, /, shift: int | tuple[int, ...], *, axis: int | tuple[int, ...] | None = None) -> Array:

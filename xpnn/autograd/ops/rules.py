@@ -24,13 +24,19 @@ _OPERATORS: dict[str, Callable[[Any, Any], Array]] = {
 }
 
 
-def unary(name: str, derivative: Callable[..., Array], forward: Callable | None = None) -> Primitive:
+def unary(
+    name: str,
+    derivative: Callable[..., Array],
+    forward: Callable | None = None,
+    make: Callable[[Callable], Any] | None = None,
+) -> Any:
     """The function `name` of the standard as a primitive.
 
     Args:
         derivative: the gradient of the input from `g`, that of the output, and from what its other
             parameters name: the input `x`, the output `y`. The tape keeps what is named.
         forward: computes the function, where it is not simply the library's own.
+        make: is `view_primitive` where the result shows the elements of the input.
     """
     uses = [("x", "y").index(parameter) for parameter in _parameters(derivative)]
 
@@ -41,7 +47,7 @@ def unary(name: str, derivative: Callable[..., Array], forward: Callable | None 
     def pull_back(g: Array, saved: tuple, needs: tuple[bool, ...]) -> tuple[Array]:
         return (derivative(g, *saved),)
 
-    return _named(name, compute, pull_back)
+    return _named(name, compute, pull_back, make)
 
 
 def binary(name: str, dx1: Callable[..., Array], dx2: Callable[..., Array]) -> Primitive:
@@ -113,9 +119,9 @@ def _parameters(derivative: Callable[..., Array]) -> tuple[str, ...]:
     return code.co_varnames[1 : code.co_argcount]
 
 
-def _named(name: str, compute: Callable, pull_back: Callable) -> Primitive:
+def _named(name: str, compute: Callable, pull_back: Callable, make: Callable | None = None) -> Any:
     compute.__name__ = compute.__qualname__ = name
     compute.__doc__ = f"The standard's `{name}` of each element.\n\nSee: {_SPECIFICATION}{name}.html"
-    result = Primitive(compute, half=True)
+    result = make(compute) if make else Primitive(compute, half=True)
     result.backward(pull_back)
     return result

@@ -99,9 +99,11 @@ def batch_norm(
     _check_channels(input, running_mean, running_var, weight, bias, residual)
     y, mean, variance = batch_norm_with_statistics(input, weight, bias, eps, residual=residual, relu=relu)
     if running_mean is not None and running_var is not None:
-        running_mean.array, running_var.array = running_statistics(
+        mean, variance = running_statistics(
             running_mean, running_var, mean, variance, _count(input), momentum
         )
+        running_mean.put(mean)
+        running_var.put(variance)
     return y
 
 

@@ -68,7 +68,7 @@ def instance_norm(
                 subject=subject,
             )
         mean, variance = (namespace(s).mean(s, axis=0) for s in map(raw_array, (mean, variance)))
-        running_mean.array, running_var.array = running_statistics(
-            running_mean, running_var, mean, variance, count, momentum
-        )
+        mean, variance = running_statistics(running_mean, running_var, mean, variance, count, momentum)
+        running_mean.put(mean)
+        running_var.put(variance)
     return y

@@ -64,7 +64,7 @@ class Lists:
             if "step" in state:
                 state["step"] = [torch.tensor(count + 1, dtype=dtype)] * len(members)
             for k, i in enumerate(members):
-                step.tensors[i].array = updated[k]
+                step.tensors[i].put(updated[k])
                 for slot, arrays in state.items():
                     step.states[i][slot] = arrays[k]
         return positions

@@ -129,7 +129,11 @@ class Bundles:
         others = [
             i
             for i, grad in enumerate(step.grads)
-            if grad is not None and i not in taken and _is_plain(params[i], grad)
+            if grad is not None
+            and i not in taken
+            and _is_plain(params[i], grad)
+            # what shows elements of another Tensor cannot be put elsewhere
+            and not step.tensors[i].is_view
         ]
         for i in others:
             state = step.prepare(i)
@@ -255,7 +259,7 @@ class _Bundle:
             for i, view in zip(self.positions, flat.views):
                 columns[name][i] = view
                 if name == _PARAM:
-                    step.tensors[i].array = view
+                    step.tensors[i].put(view)
                 else:
                     step.states[i][name] = view
         cuts = zip(*[flat.pieces for flat in self.flats.values()])

@@ -1,8 +1,8 @@
 """Who else holds an array: whether it may be written in place without anybody seeing it change.
 
-Tensors are values: who holds an array, be it `w = p.array`, a view of it, a detached Tensor or a recorded
-graph, never sees it change. A new array for each result keeps that promise; so does writing in place while
-nobody else holds the array. CPython counts the references to each object, and that count is the proof.
+Tensors are values: who holds an array, be it `w = p.array`, a view of it or a recorded graph, never sees it
+change. A new array for each result keeps that promise; so does writing in place while nobody else holds the
+array. CPython counts the references to each object, and that count is the proof.
 """
 
 from __future__ import annotations
