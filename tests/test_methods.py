@@ -78,13 +78,13 @@ def test_sizes() -> None:
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        (lambda t: t + xpnn.tensor([1.0, 2.0]), r"^add cannot be computed of float32 of shape \(2, 3\),"),
-        (lambda t: t.sum(7), r"^sum cannot be computed of .*7"),
-        (lambda t: t.sum((0, 0.5)), r"^sum cannot be computed of .*0.5"),
-        (lambda t: t.view(4, 2), r"^(view|reshape) cannot be computed of .*4, 2"),
-        (lambda t: t.chunk(0), r"^chunk cannot be computed of .*, 0"),
-        (lambda t: t.unflatten(1, 3), r"^unflatten cannot be computed of .*, 1, 3"),
-        (lambda t: xpnn.xp.flip(t, axis="a"), r"^flip cannot be computed of .*axis='a'"),
+        (lambda t: t + xpnn.tensor([1.0, 2.0]), r"^add does not take float32 of shape \(2, 3\),"),
+        (lambda t: t.sum(7), r"^sum does not take .*7"),
+        (lambda t: t.sum((0, 0.5)), r"^sum does not take .*0.5"),
+        (lambda t: t.view(4, 2), r"^(view|reshape) does not take .*4, 2"),
+        (lambda t: t.chunk(0), r"^chunk does not take .*, 0"),
+        (lambda t: t.unflatten(1, 3), r"^unflatten does not take .*, 1, 3"),
+        (lambda t: xpnn.xp.flip(t, axis="a"), r"^flip does not take .*axis='a'"),
         (lambda t: t.sum(dtype="float31"), r"name of a dtype, got 'float31'"),
     ],
 )

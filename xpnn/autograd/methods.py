@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, new_tensor
 from xpnn.autograd.half import half_in_float32
-from xpnn.autograd.refusal import refusing_methods
 from xpnn.backend import (
     ArgumentError,
     ShapeError,
@@ -24,6 +23,7 @@ from xpnn.backend import (
     find_backend,
     move,
     namespace,
+    refusing_methods,
     registered_backends,
     size_of,
 )

@@ -20,7 +20,6 @@ from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, new_tensor, tensor_namespace_maker
 from xpnn.autograd.ops.lifting import lift, tensors_in, unwrap
 from xpnn.autograd.primitive import Primitive
-from xpnn.autograd.refusal import refusing
 from xpnn.backend import (
     Backend,
     admit,
@@ -28,6 +27,7 @@ from xpnn.backend import (
     get_device,
     is_array,
     move,
+    refusing,
     registered_backends,
     to_numpy,
 )
@@ -110,6 +110,7 @@ class TensorNamespace:
         setattr(self, name, value)
         return value
 
+    @refusing
     def asarray(self, obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Any:
         """A Tensor of numbers, nested lists, or an array; what is on the tape stays on it.
 
@@ -133,6 +134,7 @@ class TensorNamespace:
         raw = move(admit(obj, "asarray()"), _backend_with(self.raw_namespace), device, dtype)
         return new_tensor(self.raw_namespace.asarray(raw, copy=True) if copy else raw)
 
+    @refusing
     def from_dlpack(self, x: Any, /, **options: Any) -> Any:
         """A Tensor of the array that another library exports, without a copy where that can be.
 
@@ -200,7 +202,9 @@ def _resolve(raw_namespace: Any, name: str, with_rule: frozenset[str]) -> Any:
     if isinstance(value, ModuleType):
         return Extension(value, frozenset())
     if name in _ABOUT_TYPES:
-        return lambda *types: value(*[t.array.dtype if isinstance(t, TensorBase) else t for t in types])
+        return refusing(
+            lambda *types: value(*[t.array.dtype if isinstance(t, TensorBase) else t for t in types]), name
+        )
     if callable(value) and not isinstance(value, type):
         return refusing(lift(value, name), name)
     return value

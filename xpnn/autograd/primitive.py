@@ -25,9 +25,9 @@ from typing import Any, overload
 from xpnn.autograd.core import TensorBase, carries_gradient, new_tensor, new_view
 from xpnn.autograd.half import in_float32
 from xpnn.autograd.mode import switches
-from xpnn.autograd.refusal import REFUSALS, explain_refusal
 from xpnn.autograd.tape import Node, check_finite, classify
 from xpnn.backend import (
+    REFUSALS,
     Backend,
     DTypeError,
     GradientError,
@@ -36,6 +36,7 @@ from xpnn.backend import (
     choose,
     concrete,
     device_of,
+    explain_refusal,
     find_kernels,
     is_array,
     is_half,

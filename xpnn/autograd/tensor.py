@@ -12,6 +12,7 @@ it, as in PyTorch, and what is written into them reaches `x` (see `views.py`); s
 from __future__ import annotations
 
 import itertools
+import operator
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from xpnn.autograd.handle import RemovableHandle
 from xpnn.autograd.methods import Conversions, Methods, NamedOperators
 from xpnn.autograd.mode import switches
 from xpnn.backend import (
+    REFUSALS,
     Array,
     DTypeError,
     GradientError,
@@ -32,12 +34,14 @@ from xpnn.backend import (
     backend_of,
     device_of,
     dtype_name,
+    explain_refusal,
     get_backend,
     is_array,
     item,
     move,
     namespace,
     python_scalar,
+    refusing,
     to_numpy,
 )
 
@@ -268,9 +272,11 @@ class Tensor(Methods, NamedOperators, Conversions):
     def __rpow__(self, other: Any) -> Tensor:
         return _binary(ops.pow, other, self)
 
+    @refusing
     def __matmul__(self, other: Any) -> Tensor:
         return _binary(ops.matmul, self, other)
 
+    @refusing
     def __rmatmul__(self, other: Any) -> Tensor:
         return _binary(ops.matmul, other, self)
 
@@ -284,40 +290,40 @@ class Tensor(Methods, NamedOperators, Conversions):
         return ops.abs(self)
 
     def __invert__(self) -> Tensor:
-        return new_tensor(as_array(~self.array))
+        return self.__array_namespace__().bitwise_invert(self)
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return _compare(self, other, lambda a, b: a == b)
+        return _compare(self, other, operator.eq)
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return _compare(self, other, lambda a, b: a != b)
+        return _compare(self, other, operator.ne)
 
     def __lt__(self, other: Any) -> Tensor:
-        return _compare(self, other, lambda a, b: a < b)
+        return _compare(self, other, operator.lt)
 
     def __le__(self, other: Any) -> Tensor:
-        return _compare(self, other, lambda a, b: a <= b)
+        return _compare(self, other, operator.le)
 
     def __gt__(self, other: Any) -> Tensor:
-        return _compare(self, other, lambda a, b: a > b)
+        return _compare(self, other, operator.gt)
 
     def __ge__(self, other: Any) -> Tensor:
-        return _compare(self, other, lambda a, b: a >= b)
+        return _compare(self, other, operator.ge)
 
     def __and__(self, other: Any) -> Tensor:
-        return _compare(self, other, lambda a, b: a & b)
+        return _compare(self, other, operator.and_)
 
     def __or__(self, other: Any) -> Tensor:
-        return _compare(self, other, lambda a, b: a | b)
+        return _compare(self, other, operator.or_)
 
     def __xor__(self, other: Any) -> Tensor:
-        return _compare(self, other, lambda a, b: a ^ b)
+        return _compare(self, other, operator.xor)
 
     def __lshift__(self, other: Any) -> Tensor:
-        return _compare(self, other, lambda a, b: a << b)
+        return _compare(self, other, operator.lshift)
 
     def __rshift__(self, other: Any) -> Tensor:
-        return _compare(self, other, lambda a, b: a >> b)
+        return _compare(self, other, operator.rshift)
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
     __hash__ = object.__hash__
@@ -383,6 +389,7 @@ class Tensor(Methods, NamedOperators, Conversions):
 
     # -- leaving the tape
 
+    @refusing
     def item(self) -> Any:
         """The value of a Tensor of one element, as a Python number."""
         return item(self.array)
@@ -529,7 +536,11 @@ def _compare(left: Tensor, right: Any, operation: Callable) -> Any:
             return NotImplemented
     if type(right) is complex:
         array = _with_fractions(left).array
-    return new_tensor(as_array(operation(array, right)))
+    try:
+        return new_tensor(as_array(operation(array, right)))
+    except REFUSALS as error:
+        explain_refusal(error, operation.__name__, (left, right))
+        raise
 
 
 def _beside(array: Array, values: Sequence[Any]) -> Any:

@@ -64,6 +64,13 @@ from xpnn.backend.namespace import (
 from xpnn.backend.numba_switch import get_numba, set_numba
 from xpnn.backend.precision import get_precision, set_precision, use_precision
 from xpnn.backend.random import manual_seed
+from xpnn.backend.refusal import (
+    REFUSALS,
+    RefusingConstructor,
+    explain_refusal,
+    refusing,
+    refusing_methods,
+)
 from xpnn.backend.registry import (
     Array,
     ArrayT,
@@ -84,6 +91,7 @@ from xpnn.backend.versions import show_versions
 
 __all__ = [
     "COMPILED",
+    "REFUSALS",
     "AnomalyError",
     "ArgumentError",
     "Array",
@@ -99,6 +107,7 @@ __all__ = [
     "IndexOutOfRangeError",
     "MissingDependencyError",
     "RankError",
+    "RefusingConstructor",
     "ShapeError",
     "ViewError",
     "XpnnError",
@@ -116,6 +125,7 @@ __all__ = [
     "dtype_named",
     "errors",
     "expect_state",
+    "explain_refusal",
     "extremes",
     "find_backend",
     "find_kernels",
@@ -149,6 +159,8 @@ __all__ = [
     "raise_mismatch",
     "random",
     "reference_only",
+    "refusing",
+    "refusing_methods",
     "register_backend",
     "register_tensor_type",
     "registered_backends",

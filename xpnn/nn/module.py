@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar
 
 from xpnn.autograd import Tensor
 from xpnn.autograd.mode import switches
-from xpnn.backend import ArgumentError, DTypeError, XpnnError, is_array, namespace
+from xpnn.backend import ArgumentError, DTypeError, RefusingConstructor, XpnnError, is_array, namespace
 from xpnn.nn.hooks import Hooks, RemovableHandle, add_hook, call_with_hooks
 from xpnn.nn.location import locate, running
 from xpnn.nn.parameter import Buffer, Parameter, raw_array
@@ -50,7 +50,7 @@ class _HasForward(Protocol[P, R_co]):
     def forward(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
 
 
-class Module:
+class Module(RefusingConstructor):
     """Base class of all layers, losses and networks.
 
     A subclass sets its parameters and parts as attributes and defines `forward`; calling the module runs

@@ -19,6 +19,7 @@ from xpnn.backend import (
     Backend,
     CheckpointError,
     DTypeError,
+    RefusingConstructor,
     ShapeError,
     backend_of,
     concrete,
@@ -73,7 +74,7 @@ def elementwise(formula: Formula | None = None, *, kernel: str = "") -> Any:
     return mark if formula is None else mark(formula)
 
 
-class Optimizer:
+class Optimizer(RefusingConstructor):
     """What all optimizers share: PyTorch's interface, with the state kept by parameter *name*.
 
     Args:

@@ -12,14 +12,14 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from xpnn.backend import ArgumentError, CheckpointError, is_array, namespace
+from xpnn.backend import ArgumentError, CheckpointError, RefusingConstructor, is_array, namespace
 from xpnn.optim.optimizer import Group, Optimizer
 from xpnn.optim.state import as_python, is_number
 
 __all__ = ["LRScheduler"]
 
 
-class LRScheduler:
+class LRScheduler(RefusingConstructor):
     r"""What all schedules share: PyTorch's interface around the formula `lr_at`.
 
     Several schedules on one optimizer multiply up: a step leaves

@@ -10,18 +10,11 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from xpnn.backend import (
-    ArgumentError,
-    DTypeError,
-    IndexOutOfRangeError,
-    ShapeError,
-    XpnnError,
-    dtype_name,
-    is_array,
-    is_tensor,
-)
+from xpnn.backend.arrays import dtype_name
+from xpnn.backend.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError, XpnnError
+from xpnn.backend.namespace import is_array, is_tensor
 
-REFUSALS = (TypeError, ValueError, IndexError, ArithmeticError, AttributeError, RuntimeError)
+REFUSALS = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RuntimeError)
 
 _CALLS = TypeVar("_CALLS", bound=Callable)
 _LONGEST = 60  # characters of an argument that are shown
@@ -54,7 +47,7 @@ def explain_refusal(
         ours = DTypeError if isinstance(error, TypeError) else ArgumentError
     given = [_described(value) for value in args]
     given += [f"{key}={_described(value)}" for key, value in (options or {}).items()]
-    raise ours(f"cannot be computed of {', '.join(given)}: {error}", subject=name) from error
+    raise ours(f"does not take {', '.join(given)}: {error}", subject=name) from error
 
 
 def refusing(function: _CALLS, name: str = "") -> _CALLS:
@@ -77,6 +70,28 @@ def refusing_methods(kind: type) -> type:
         if not name.startswith("_") and callable(value):
             setattr(kind, name, refusing(value, name))
     return kind
+
+
+class RefusingConstructor:
+    """The base of xpnn's classes, whose constructors are `refusing`; a user's subclass raises as it likes."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+        if own and "__init__" in vars(cls):
+            cls.__init__ = _refusing_constructor(cls.__init__)  # type: ignore[method-assign]
+
+
+def _refusing_constructor(construct: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(construct)
+    def call(self: Any, *args: Any, **options: Any) -> None:
+        try:
+            construct(self, *args, **options)
+        except REFUSALS as error:
+            explain_refusal(error, type(self).__name__, args, options)
+            raise
+
+    return call
 
 
 def _described(value: Any) -> str:

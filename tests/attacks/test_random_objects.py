@@ -1,0 +1,134 @@
+"""Random calls of Tensor's methods and operators, of the namespace, and of the classes of `nn` and `optim`.
+
+Whatever they are given, they work, or they raise an error that says what was wrong.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from attacks.odd import ODD, is_clear
+
+import xpnn
+from xpnn import nn, optim
+from xpnn.autograd import Tensor
+
+FEW, MANY = 12, 300  # calls of each: in the default run, and with --slow
+
+OPERATORS = [
+    f"__{name}__"
+    for name in (
+        *("add", "and", "contains", "eq", "floordiv", "getitem", "iadd", "invert", "lshift", "lt", "matmul"),
+        *("mod", "neg", "pow", "rsub", "setitem", "truediv"),
+    )
+]
+METHODS = [name for name in dir(Tensor) if not name.startswith("_") and callable(getattr(Tensor, name))]
+NAMESPACE = [name for name in dir(xpnn.xp) if name in dir(pytest.importorskip("array_api_strict"))]
+NAMESPACE = [
+    name for name in NAMESPACE if not name.startswith("_") and inspect.isroutine(getattr(xpnn.xp, name))
+]
+BASES = (nn.Module, optim.Optimizer, optim.lr_scheduler.LRScheduler)
+MODULES, OPTIMIZERS, SCHEDULES = (
+    [name for name, value in vars(package).items() if inspect.isclass(value) and value not in BASES]
+    for package in (nn, optim, optim.lr_scheduler)
+)
+
+SHAPES = ((), (1,), (3,), (0,), (2, 3), (3, 0), (2, 1, 3), (2, 3, 4, 4), (3, 3))
+TYPES = ("float64", "float32", "float16", "int64", "uint8", "bool", "complex128")
+
+
+def a_tensor(rng: random.Random) -> Tensor:
+    values = np.random.default_rng(rng.randrange(9)).standard_normal(rng.choice(SHAPES)) * 3
+    kind = rng.choice(TYPES)
+    return Tensor(values.astype(kind), requires_grad=kind.startswith("float") and rng.random() < 0.4)
+
+
+def an_argument(rng: random.Random) -> Any:
+    return rng.choice([a_tensor(rng), rng.choice([0, 1, 2, -1, (0, 1), None]), rng.choice(ODD)])
+
+
+def a_size(rng: random.Random) -> Any:
+    return rng.choice([1, 2, 3, 4, an_argument(rng)])
+
+
+def call_of(function: Callable[..., Any], first: list[Any], rng: random.Random, argument: Any) -> Any:
+    """Call it with `first`, and arguments for what else its signature names, some of them left out."""
+    parameters = list(inspect.signature(function).parameters.values())
+    args, options = list(first), {}
+    for parameter in parameters[len(first) :]:
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            args += [argument(rng) for _ in range(rng.randrange(3))]
+        elif parameter.kind is parameter.POSITIONAL_ONLY or parameter.default is parameter.empty:
+            if parameter.kind is not parameter.VAR_KEYWORD:
+                args.append(argument(rng))
+        elif parameter.kind is not parameter.VAR_KEYWORD and rng.random() < 0.4:
+            options[parameter.name] = argument(rng)
+    return function(*args, **options)
+
+
+def a_model(rng: random.Random) -> list[Any]:
+    return [[nn.Parameter(np.ones((2, 2), dtype="f4"))]]
+
+
+def an_optimizer(rng: random.Random) -> list[Any]:
+    return [optim.SGD(*a_model(rng), lr=0.1)]
+
+
+def method(name: str, rng: random.Random) -> None:
+    call_of(getattr(Tensor, name), [a_tensor(rng)], rng, an_argument)
+
+
+def function(name: str, rng: random.Random) -> None:
+    call_of(getattr(xpnn.xp, name), [], rng, an_argument)
+
+
+def module(name: str, rng: random.Random) -> None:
+    made = call_of(getattr(nn, name), [], rng, a_size)
+    if isinstance(made, nn.Module) and type(made).forward is not nn.Module.forward:
+        made(a_tensor(rng))
+
+
+def optimizer(name: str, rng: random.Random) -> None:
+    call_of(getattr(optim, name), a_model(rng), rng, an_argument)
+
+
+def schedule(name: str, rng: random.Random) -> None:
+    call_of(getattr(optim.lr_scheduler, name), an_optimizer(rng), rng, an_argument)
+
+
+KINDS: list[tuple[Callable[[str, random.Random], None], list[str]]] = [
+    (method, METHODS + OPERATORS),
+    (function, NAMESPACE),
+    (module, MODULES),
+    (optimizer, OPTIMIZERS),
+    (schedule, SCHEDULES),
+]
+
+
+@pytest.mark.parametrize("calls", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [pytest.param(call, name, id=f"{call.__name__}-{name}") for call, names in KINDS for name in names],
+)
+def test_random_calls(
+    call: Callable[[str, random.Random], None],
+    name: str,
+    calls: int,
+    tally: Callable[[str, int, int], None],
+) -> None:
+    faults = []
+    for seed in range(calls):
+        try:
+            with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+                call(name, random.Random(f"{name} {seed}"))
+        except Exception as error:
+            if not is_clear(error, ()):
+                faults.append(f"seed {seed}: {type(error).__name__}: {error}")
+    tally(f"random calls: {call.__name__}s", calls, calls - len(faults))
+    assert not faults, f"{name}, {len(faults)} of {calls}:\n" + "\n".join(faults[:5])
