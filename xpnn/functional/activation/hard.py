@@ -46,7 +46,8 @@ _hardtanh, _relu6 = (
     Pointwise(
         name,
         value=lambda xp, x, *, low, high: _between(xp, x, low, high),
-        gradient=lambda xp, gy, x, *, low, high: select((x > low) & (x < high), gy),
+        gradient=lambda xp, gy, x, *, low, high: select(~((x <= low) | (x >= high)), gy),
+        exact=True,
     )
     for name in ("hardtanh", "relu6")
 )
@@ -91,7 +92,7 @@ def hardswish(input: ArrayT) -> ArrayT:
 _hardswish = Pointwise(
     "hardswish",
     value=lambda xp, x: x * _between(xp, x + 3, 0.0, 6.0) / 6,
-    gradient=lambda xp, gy, x: select((x > -3) & (x < 3), gy * (2 * x + 3) / 6) + select(x >= 3, gy),
+    gradient=lambda xp, gy, x: select((x > -3) & (x < 3), gy * (2 * x + 3) / 6) + select(~(x < 3), gy),
 )
 
 

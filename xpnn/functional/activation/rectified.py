@@ -15,7 +15,7 @@ __all__ = ["leaky_relu", "prelu", "relu"]
 def relu(input: ArrayT) -> ArrayT:
     """Cut off what is negative: y = max(x, 0).
 
-    Backward: gx = gy where y > 0, else 0.
+    Backward: gx = gy where y > 0, else 0. NaN passes both ways.
 
     See: Nair & Hinton (2010), "Rectified linear units improve restricted Boltzmann machines".
 
@@ -29,9 +29,19 @@ def relu(input: ArrayT) -> ArrayT:
 _relu = Pointwise(
     "relu",
     value=lambda xp, x: xp.maximum(x, xp.zeros_like(x)),  # NumPy is slower with the number 0
-    gradient=lambda xp, gy, y: select(y > 0, gy),
+    gradient=lambda xp, gy, y: through_relu(gy, y),
     half=True,
 )
+
+
+def through_relu(gy: Any, y: Any) -> Any:
+    """The gradient of relu's input, from its output: gy where y is not 0, but NaN.
+
+    >>> import numpy as np
+    >>> through_relu(np.asarray([np.inf, 2.0, 3.0]), np.asarray([0.0, 1.0, np.nan])).tolist()
+    [0.0, 2.0, 3.0]
+    """
+    return select(y != 0, gy)
 
 
 def leaky_relu(input: ArrayT, negative_slope: float = 0.01) -> ArrayT:

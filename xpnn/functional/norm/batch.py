@@ -11,7 +11,7 @@ from typing import Any
 
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, is_tensor, namespace
-from xpnn.functional.activation.pointwise import select
+from xpnn.functional.activation.rectified import through_relu
 from xpnn.functional.arguments import (
     check_floating,
     check_same_dtype,
@@ -191,7 +191,7 @@ def _batch_norm_backward(gradients, saved, needs, *, eps, relu):
     if gy is None:
         gy = namespace(x).zeros_like(x)
     if relu:
-        gy = select(y > 0, gy)
+        gy = through_relu(gy, y)
     gx, gw, gb = normalise_backward((gy, *others), x, w, mean, variance, _of_channels(x), eps, needs)
     return gx, flat_channels(gw), flat_channels(gb), gy
 
@@ -209,7 +209,7 @@ def _batch_norm_inference_backward(gy, saved, needs, *, eps, relu):
     gx = gmean = gvariance = gw = gb = None
     scale = _scale(variance, w, eps)
     if relu:
-        gy = select(y > 0, gy)
+        gy = through_relu(gy, y)
     if needs[0]:
         gx = gy * _channels(scale, x)
     if needs[1] or needs[4]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from xpnn.autograd import primitive
 from xpnn.backend import namespace
+from xpnn.functional.activation.rectified import through_relu
 from xpnn.functional.activation.sigmoid import sigmoid
 from xpnn.functional.linear import linear
 
@@ -55,10 +56,11 @@ def _rnn(x, h0, w_ih, w_hh, b_ih, b_hh, *, nonlinearity, reverse):
 def _rnn_backward(ghs, saved, needs, *, nonlinearity, reverse):
     x, h0, w_ih, w_hh, b_ih, b_hh, hs = saved
     xp = namespace(x, h0, w_ih, w_hh, hs, ghs)
-    slope = 1 - hs * hs if nonlinearity == "tanh" else xp.astype(hs > 0, hs.dtype)
+    slope = 1 - hs * hs if nonlinearity == "tanh" else None
     gh, steps = None, []
     for t in _times(x, not reverse):
-        gz = slope[t, ...] * _sum(ghs[t, ...], gh)
+        gz = _sum(ghs[t, ...], gh)
+        gz = through_relu(gz, hs[t, ...]) if slope is None else slope[t, ...] * gz
         gh = xp.matmul(gz, w_hh)
         steps.append(gz)
     gz = _stack(steps, not reverse)

@@ -19,6 +19,7 @@ import numpy as np
 
 from xpnn.backend import get_num_threads, kernel, tuning
 from xpnn.backend.threads import single_threaded_blas
+from xpnn.kernels.numpy.activation.pointwise import write_selected
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, caller_has_left, parallel
 from xpnn.kernels.numpy.products import SMALL_PRODUCT, size_class
@@ -94,13 +95,17 @@ def _rnn_backward(
 ) -> tuple:
     x, h0, w_ih, w_hh, states = saved
     w = _step_weights(w_hh[None], x.shape[1])
-    gz = 1 - states * states if nonlinearity == "tanh" else (states > 0).astype(x.dtype)  # the slopes as yet
+    tanh = nonlinearity == "tanh"
+    gz = 1 - states * states if tanh else states.copy()  # what the gradients are made of, as yet
 
     def retreat(block: Block, gh: np.ndarray) -> np.ndarray:
         product = _as_blocks(gh[None], w)
         for above, step in _in_order(not reverse, ghs[block.times, block.part], gz[block.times, block.part]):
             gh += above
-            step *= gh
+            if tanh:
+                step *= gh
+            else:
+                write_selected(step, step != 0, gh)
             np.matmul(step, w, out=product)
         return gh
 

@@ -34,7 +34,7 @@ def _relu(x: In1, y: Out1) -> None:
 @compiled_function
 def _relu_gradient(gy: In1, y: In1, gx: Out1) -> None:
     for i in range(y.size):
-        gx[i] = gy[i] if y[i] > 0 else 0
+        gx[i] = gy[i] if y[i] != 0 else 0
 
 
 # 0.08 + 0.21, 0.11 + 0.37, 0.09 + 0.27

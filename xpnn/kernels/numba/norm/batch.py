@@ -107,7 +107,7 @@ def _normalise_and_add(x: In2, scale: In1, shift: In1, residual: In2, low: Real,
 def _mask(gy: In2, y: In2, gx: Out2) -> None:
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
-            gx[i, j] = gy[i, j] if y[i, j] > 0 else 0
+            gx[i, j] = gy[i, j] if y[i, j] != 0 else 0
 
 
 @compiled_function

@@ -259,10 +259,11 @@ _INTEGERS = {"e": np.int16, "f": np.int32, "d": np.int64}
 def select(condition: np.ndarray, x: np.ndarray) -> Result:
     """The reference's `_select`, by its bits: `where` mispredicts a branch at every other element."""
     y = np.empty_like(condition, dtype=x.dtype)
-    return _select(y, condition, x), (condition,)
+    return write_selected(y, condition, x), (condition,)
 
 
-def _select(out: np.ndarray, condition: np.ndarray, x: np.ndarray) -> np.ndarray:
+def write_selected(out: np.ndarray, condition: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """x where the condition holds, else 0."""
     integer = _INTEGERS[x.dtype.char]
     bits = out.view(integer)
     np.copyto(bits, condition)
@@ -288,10 +289,10 @@ def _relu_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> Gra
     (y,) = saved
     gx = np.empty_like(y)
     if y.size <= FEW:
-        return (_select(gx, np.greater(y, zero(y.dtype)), gy),)
+        return (write_selected(gx, np.not_equal(y, zero(y.dtype)), gy),)
 
     def pull_back(out: np.ndarray, gy: np.ndarray, y: np.ndarray) -> None:
-        _select(out, np.greater(y, 0.0, out=scratch("positive", y.shape, bool)), gy)
+        write_selected(out, np.not_equal(y, 0.0, out=scratch("passed", y.shape, bool)), gy)
 
     by_element(pull_back, 1, gx, lying_as(gy, gx), y)
     return (gx,)

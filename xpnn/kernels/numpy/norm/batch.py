@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.backend import kernel, saves_as_reference
+from xpnn.kernels.numpy.activation.pointwise import write_selected
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
 
@@ -160,6 +161,7 @@ def _batch_norm_backward(
     rows = layout.rows(x)
     above = layout.rows(gy)
     centre = layout.spread(mean) if _is_far(mean, variance) else None
+    cut_off: Callable[..., np.ndarray] = _multiply
     if relu:
         gy, masked = layout.empty()
         y_rows = layout.rows(y)
@@ -167,14 +169,18 @@ def _batch_norm_backward(
     def add_up(chunk: slice) -> tuple[np.ndarray, np.ndarray]:
         g, part = above[chunk], rows[chunk]
         if relu:
-            won = np.greater(y_rows[chunk], 0, out=_temporary("won", g, np.dtype(bool)))
-            g = np.multiply(g, won, out=masked[chunk])
+            passed = np.not_equal(y_rows[chunk], 0, out=_temporary("passed", g, np.dtype(bool)))
+            g = cut_off(masked[chunk], passed, g)
         if centre is not None:
             part = np.subtract(part, centre, out=_temporary("centred", g))
         return layout.column_sums(g, part)
 
     results = layout.for_chunks(add_up, passes=5 if relu else 2)
     gb, centred = (layout.gather(sum(parts)) for parts in zip(*results))
+    if relu and not np.isfinite(gb).all():  # a product with 0 makes NaN of infinity
+        cut_off = write_selected
+        results = layout.for_chunks(add_up, passes=5)
+        gb, centred = (layout.gather(sum(parts)) for parts in zip(*results))
     if centre is None:
         centred -= mean * gb
 
@@ -185,6 +191,11 @@ def _batch_norm_backward(
         gx, out = (gy, masked) if relu and not needs[3] else layout.empty()
         _combine(layout, rows, g, slope, shift, scale, out)
     return gx, gw.astype(x.dtype), gb.astype(x.dtype), gy if needs[3] else None
+
+
+def _multiply(out: np.ndarray, passed: np.ndarray, g: np.ndarray) -> np.ndarray:
+    """g where it passed relu, else 0, if all of g is finite: faster than a choice."""
+    return np.multiply(g, passed, out=out)
 
 
 def linear_gradient(
