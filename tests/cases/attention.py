@@ -212,7 +212,7 @@ CASES = [
     case("with minus infinity", inputs((2,), mask=infinite), batched=(), differentiable=(0, 1, 2)),
     case("of groups of heads", of_shapes((4, 3, 2), (2, 3, 2), (2, 3, 3)), grid(enable_gqa=True), batched=()),
     case("broadcast", of_shapes((2, 1, 3, 2), (2, 4, 2), (1, 4, 3)), batched=()),
-    case("without keys", inputs((2,), keys=0), batched=(), second_order=False),
+    case("without keys", inputs((2,), keys=0), batched=(), second_order=False, extremes=()),
     case("of large scores", of_shapes((3, 2), (4, 2), (4, 3)), grid(scale=[50.0]), batched=(), rtol=1e-7),
     Case(
         "attention_with_weights",
@@ -249,6 +249,7 @@ CASES = [
         naive=naive_heads,
         axes=(2, 3),
         batched=(),
+        extremes=(),  # PyTorch's faster routines lose a NaN
     ),
 ]
 

@@ -53,6 +53,8 @@ class Case:
         float32: (rtol, atol) of the run in float32 against the one in float64.
         axes: the lowest and the highest number of axes that the first input may have, or None for no limit;
             None is any number.
+        extremes: positions of the inputs that NaN, infinities, zeros and the like are put into, one at a
+            time, to compare results and gradients with PyTorch's; () leaves it out.
         own_dtype: positions of the floating inputs that may have another element type than the first.
         checks: False for a helper whose callers have checked its arguments: no refusals are derived.
         errors: calls that must be refused beside those that all functions refuse (tests/cases/refusals.py);
@@ -73,6 +75,7 @@ class Case:
     atol: float = 1e-11
     float32: tuple[float, float] = (1e-4, 1e-5)
     axes: tuple[int, int | None] | None = None
+    extremes: tuple[int, ...] = (0,)
     own_dtype: tuple[int, ...] = ()
     checks: bool = True
     errors: Sequence[Bad] = ()

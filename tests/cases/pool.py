@@ -74,7 +74,12 @@ CASES = [
         torch=_in_torch("avg_pool2d"),
         naive=oracles.avg_pool,
         axes=(4, 4),
-        errors=[*_WINDOW_REFUSALS, bad(ArgumentError, r"divisor_override other than 0", divisor_override=0)],
+        errors=[
+            *_WINDOW_REFUSALS,
+            bad(ArgumentError, r"divisor_override of at least 1, got 0", divisor_override=0),
+            bad(ArgumentError, r"divisor_override of at least 1, got -1", divisor_override=-1),
+            bad(ArgumentError, r"divisor_override as an integer", divisor_override=1.5),
+        ],
     ),
     Case(
         "adaptive_avg_pool2d",

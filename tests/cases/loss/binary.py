@@ -86,7 +86,7 @@ CASES = [
         errors=[
             bad(
                 ArgumentError,
-                r"expects probabilities between 0 and 1, got 1.5\. For scores use",
+                r"expects input as probabilities between 0 and 1, got 1.5\. For scores use",
                 inputs=lambda rng: (np.asarray([0.5, 1.5]), np.ones(2)),
                 values=True,
             )

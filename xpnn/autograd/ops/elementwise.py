@@ -74,11 +74,15 @@ pow = binary(
 maximum = binary("maximum", dx1=lambda g, x1, x2: _share(x1, x2, g), dx2=lambda g, x1, x2: _share(x2, x1, g))
 minimum = binary("minimum", dx1=lambda g, x1, x2: _share(x2, x1, g), dx2=lambda g, x1, x2: _share(x1, x2, g))
 hypot = binary("hypot", dx1=lambda g, x1, y: g * x1 / y, dx2=lambda g, x2, y: g * x2 / y)
-logaddexp = binary("logaddexp", dx1=lambda g, x1, y: g * exp(x1 - y), dx2=lambda g, x2, y: g * exp(x2 - y))
+logaddexp = binary(
+    "logaddexp",
+    dx1=lambda g, x1, x2: g * _logistic(x1 - x2),
+    dx2=lambda g, x1, x2: g * _logistic(x2 - x1),
+)
 atan2 = binary(
     "atan2",
-    dx1=lambda g, x1, x2: g * x2 / (x1 * x1 + x2 * x2),
-    dx2=lambda g, x1, x2: -g * x1 / (x1 * x1 + x2 * x2),
+    dx1=lambda g, x1, x2: g * x2 / _squared_radius(x1, x2),
+    dx2=lambda g, x1, x2: -g * x1 / _squared_radius(x1, x2),
 )
 copysign = binary("copysign", dx1=lambda g, x1, y: g * sign(x1) * sign(y), dx2=lambda g: _zero(g))
 
@@ -112,7 +116,8 @@ def _where_backward(g: Array, saved: tuple, needs: tuple[bool, ...]) -> tuple:
 def clip(x: Array, /, min: Array | float | None = None, max: Array | float | None = None) -> Array:
     """Each element limited to [min, max]; a bound of None is none.
 
-    The gradient goes to `x` where it lies within the bounds (or on one), else to the bound in its place.
+    The gradient goes to `x` where it lies within the bounds (or on one), else to the bound in its place. NaN
+    has none.
 
     >>> import numpy as np
     >>> clip(np.asarray([-1.0, 0.5, 2.0]), 0.0, 1.0).tolist()
@@ -133,8 +138,8 @@ def _clip_backward(g: Array, saved: tuple, needs: tuple[bool, ...]) -> tuple:
     above = None if high is None else x > high
     gx = g_low = g_high = None
     if needs[0]:
-        gx = g if below is None else where(below, 0.0, g)
-        gx = unbroadcast(gx if above is None else where(above, 0.0, gx), *kind_of(x))
+        gx = g if low is None else where(x >= low, g, 0.0)
+        gx = unbroadcast(gx if high is None else where(x <= high, gx, 0.0), *kind_of(x))
     if needs[1]:  # where the bounds cross, the upper one wins
         g_low = where(below, g, 0.0) if high is None else where(below & (low < high), g, 0.0)
         g_low = unbroadcast(g_low, *kind_of(low))
@@ -149,9 +154,20 @@ def _zero(g: Array) -> Array:
 
 
 def _share(winner: Any, loser: Any, g: Array) -> Array:
-    """The part of `g` for the operand that wins where `winner > loser`: 1, or 1/2 of a tie."""
-    xp = namespace(g)
-    return g * (0.5 * (xp.astype(winner > loser, g.dtype) + xp.astype(winner >= loser, g.dtype)))
+    """The part of `g` for the operand that wins where `winner > loser`: all, half of a tie, all at NaN."""
+    return where(winner < loser, 0.0, where(winner == loser, g / 2, g))
+
+
+def _logistic(x: Array) -> Array:
+    """1 / (1 + e^-x), with no exponential of a positive number."""
+    decay = exp(-abs(x))
+    return where(x < 0, decay, 1.0) / (1 + decay)
+
+
+def _squared_radius(x1: Array, x2: Array) -> Array:
+    """x1^2 + x2^2, and 1 where that is 0, so that a quotient of 0 by it is 0."""
+    square = x1 * x1 + x2 * x2
+    return where(square == 0, 1.0, square)
 
 
 def _base_rule(g: Array, x1: Array, x2: Any) -> Array:

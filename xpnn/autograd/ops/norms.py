@@ -20,7 +20,7 @@ def vector_norm(x: Array, /, *, axis: Axis = None, keepdims: bool = False, ord: 
     Args:
         ord: any number; inf: the largest |x|, -inf: the smallest, 0: how many are not 0.
 
-    Backward: gx = g sign(x) (|x| / y)^(p - 1), and 0 where x is 0; ties at inf share the gradient.
+    Backward: gx = g sign(x) (|x| / y)^(p - 1), and 0 where x or y is 0; ties at inf share the gradient.
 
     >>> import numpy as np
     >>> float(vector_norm(np.asarray([3.0, 4.0])))
@@ -48,7 +48,7 @@ def _vector_norm_backward(
     x, y = saved
     axes = axes_of(axis, x.ndim)
     kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-    g, y = reshape(g, kept), reshape(where(y == 0, 1.0, y), kept)
+    g, y = reshape(where(y == 0, 0.0, g), kept), reshape(where(y == 0, 1.0, y), kept)
     if ord == 2:
         return (x * (g / y),)
     return (g * sign(x) * (where(x == 0, 1.0, abs(x)) / y) ** (ord - 1),)

@@ -57,7 +57,7 @@ def _mean_backward(g: Array, saved: tuple, needs: tuple, *, axis: Axis, keepdims
 
 
 def max(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The largest element along `axis`; equal ones share the gradient, as in torch.amax.
+    """The largest element along `axis`; equal ones share the gradient, as in torch.amax. NaN is the largest.
 
     >>> import numpy as np
     >>> max(np.asarray([[1.0, 5.0], [3.0, 4.0]]), axis=1).tolist()
@@ -94,9 +94,10 @@ def _extreme_backward(g: Array, saved: tuple, needs: tuple, *, axis: Axis, keepd
     x, y = saved
     xp = namespace(x)
     kept = _kept_shape(x.shape, axis)
-    chosen = xp.astype(x == xp.reshape(y, kept), x.dtype)
-    share = chosen / xp.sum(chosen, axis=axis, keepdims=True)
-    return (share * xp.reshape(g, kept),)
+    y = xp.reshape(y, kept)
+    chosen = (x == y) | ((x != x) & (y != y))
+    count = xp.sum(xp.astype(chosen, x.dtype), axis=axis, keepdims=True)
+    return (xp.where(chosen, xp.reshape(g, kept) / count, 0.0),)
 
 
 def var(x: Array, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Array:
@@ -153,7 +154,8 @@ def _std_backward(
     xp = namespace(x)
     centred = x - xp.mean(x, axis=axis, keepdims=True)
     scale = xp.where(y == 0, 1.0, y) * _freedom(x.shape, axis, correction)
-    return (centred * xp.reshape(g / scale, _kept_shape(x.shape, axis)),)
+    share = xp.where(y == 0, 0.0, g / scale)
+    return (centred * xp.reshape(share, _kept_shape(x.shape, axis)),)
 
 
 def prod(x: Array, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Array:

@@ -47,7 +47,6 @@ _hardtanh, _relu6 = (
         name,
         value=lambda xp, x, *, low, high: _between(xp, x, low, high),
         gradient=lambda xp, gy, x, *, low, high: select(~((x <= low) | (x >= high)), gy),
-        exact=True,
     )
     for name in ("hardtanh", "relu6")
 )

@@ -114,7 +114,8 @@ def _prelu_backward(gy, saved, needs):
     gw = None
     if needs[1]:
         shared = tuple(axis for axis in range(x.ndim) if axis != 1 or w.shape[0] == 1)
-        gw = xp.reshape(xp.sum(gy * xp.minimum(x, xp.zeros_like(x)), axis=shared), w.shape)
+        left = select(~(x > 0), gy) * xp.minimum(x, xp.zeros_like(x))
+        gw = xp.reshape(xp.sum(left, axis=shared), w.shape)
     return _bent(x > 0, gy, w) if needs[0] else None, gw
 
 

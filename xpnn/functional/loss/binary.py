@@ -100,15 +100,16 @@ def binary_cross_entropy(
         weight: multiplies the losses; broadcasts against the input.
         reduction: see the module.
 
-    Raises: ShapeError if the shapes differ; ArgumentError if an input is outside of [0, 1] (which is not
-    looked at on a GPU or under `jax.jit`).
+    Raises: ShapeError if the shapes differ; ArgumentError if an input or a target is outside of [0, 1] or NaN
+    (which is not looked at on a GPU or under `jax.jit`).
 
     >>> import numpy as np
     >>> p, t = np.asarray([0.5, 0.0]), np.asarray([1.0, 1.0])
     >>> binary_cross_entropy(p, t, reduction="none").round(4).tolist()
     [0.6931, 100.0]
     """
-    _check_probabilities(input, "binary_cross_entropy")
+    _check_probabilities(input, "input")
+    _check_probabilities(target, "target")
     return _binary_cross_entropy(input, target, weight, reduction=reduction)
 
 
@@ -131,14 +132,14 @@ def _cut_log(xp: Any, x: Any) -> Any:
     return xp.maximum(xp.log(x + zero) + _LOWEST_LOG * zero, xp.full_like(x, _LOWEST_LOG))
 
 
-def _check_probabilities(x: Any, subject: str) -> None:
+def _check_probabilities(x: Any, name: str) -> None:
     raw = raw_array(x)
     if not is_floating(raw) or size_of(raw.shape) == 0 or not concrete(raw) or not cheap_to_read(raw):
         return
     low, high = extremes(raw)
-    if low < 0 or high > 1:
+    if not (low >= 0 and high <= 1):
         raise ArgumentError(
-            f"expects probabilities between 0 and 1, got {low if low < 0 else high}",
-            subject=subject,
-            hint="For scores use binary_cross_entropy_with_logits",
+            f"expects {name} as probabilities between 0 and 1, got {high if low >= 0 else low}",
+            subject="binary_cross_entropy",
+            hint="For scores use binary_cross_entropy_with_logits" if name == "input" else "",
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import Array, ArrayT, ShapeError, device_of, is_floating, namespace, seen_in_range, size_of
+from xpnn.functional.activation.pointwise import select
 from xpnn.functional.activation.softmax import log_softmax, softmax
 from xpnn.functional.arguments import (
     as_indices,
@@ -85,7 +86,7 @@ def _cross_entropy(x, target, weight, kept, *, axis, reduction, label_smoothing)
         losses = _losses_of_labels(log_p, target, weight, kept, axis)
         if label_smoothing:
             even = xp.mean(log_p if weight is None else log_p * _along(weight, x, axis), axis=axis)
-            even = even if kept is None else kept * even
+            even = even if kept is None else kept * select(kept != 0, even)
             losses = (1 - label_smoothing) * losses - label_smoothing * even
     return reduced(losses, reduction, _count(x, target, weight, kept, axis)), (x, target, weight, kept)
 
@@ -101,6 +102,8 @@ def _cross_entropy_backward(gy, saved, needs, *, axis, reduction, label_smoothin
     if needs[0]:
         q = _distribution(x, target, weight, kept, axis, label_smoothing)
         gx = gl * (softmax(x, axis) * xp.sum(q, axis=axis, keepdims=True) - q)
+        if kept is not None:
+            gx = select(xp.expand_dims(kept, axis=axis) != 0, gx)
     if needs[1]:
         gtarget = (label_smoothing - 1) * gl * log_softmax(x, axis)
         if weight is not None:
@@ -164,7 +167,8 @@ def _nll_loss_backward(gy, saved, needs, *, axis, reduction):
     gl = share(gy, reduction, _count(x, target, weight, kept, axis))
     if reduction == "none":
         gl = namespace(gl).expand_dims(gl, axis=axis)
-    return -gl * _distribution(x, target, weight, kept, axis, label_smoothing=0.0), None, None, None
+    q = _distribution(x, target, weight, kept, axis, label_smoothing=0.0)
+    return -q * select(q != 0, gl + namespace(q).zeros_like(q)), None, None, None
 
 
 def _losses_of_labels(log_p: Any, labels: Any, weight: Any, kept: Any, axis: int) -> Any:
@@ -174,7 +178,7 @@ def _losses_of_labels(log_p: Any, labels: Any, weight: Any, kept: Any, axis: int
     inside = xp.expand_dims(labels % log_p.shape[axis], axis=axis)
     picked = xp.squeeze(xp.take_along_axis(log_p, inside, axis=axis), axis=axis)
     if kept is not None:
-        picked = xp.where(kept == 0, xp.zeros_like(picked), picked)
+        picked = select(kept != 0, picked)
     weights = _label_weights(labels, weight, kept)
     return -picked if weights is None else -weights * picked
 

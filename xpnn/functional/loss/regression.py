@@ -43,7 +43,7 @@ _mse_loss = ElementwiseLoss(
 def l1_loss(input: ArrayT, target: Array | Tensor, *, reduction: str = "mean") -> ArrayT:
     """Absolute error: l = |x - t|.
 
-    Backward: gx = gl sign(x - t), gt = -gx; 0 where x = t.
+    Backward: gx = gl sign(x - t), gt = -gx; 0 where x = t or one is NaN.
 
     Args:
         input, target: floating, of one shape.
@@ -61,7 +61,7 @@ def l1_loss(input: ArrayT, target: Array | Tensor, *, reduction: str = "mean") -
 _l1_loss = ElementwiseLoss(
     "l1_loss",
     value=lambda xp, x, t: xp.abs(x - t),
-    gx=lambda xp, gl, x, t: gl * xp.sign(x - t),
+    gx=lambda xp, gl, x, t: gl * (xp.astype(x > t, x.dtype) - xp.astype(x < t, x.dtype)),
 )
 
 

@@ -9,6 +9,7 @@ from xpnn.autograd.half import half_in_float32
 from xpnn.backend import Array, ArrayT, device_of, namespace
 from xpnn.functional.arguments import tuple_of
 from xpnn.functional.pool.arguments import Sizes, check_input
+from xpnn.functional.pool.average import avg_pool2d
 from xpnn.functional.pool.maximum import max_pool2d
 
 __all__ = ["adaptive_avg_pool2d", "adaptive_max_pool2d"]
@@ -20,7 +21,7 @@ def adaptive_avg_pool2d(input: ArrayT, output_size: int | Sequence[int | None] |
 
     Window i of O over H cells reaches from `floor(i H / O)` up to `ceil((i + 1) H / O)`, not including it;
     windows overlap by a cell where O doesn't divide H. A mean over rectangles is a mean along one axis,
-    then along the other: `y = A x B^T`, with a row of A for each window.
+    then along the other.
 
     Args:
         input: (N, C, H, W) floats.
@@ -40,8 +41,10 @@ def adaptive_avg_pool2d(input: ArrayT, output_size: int | Sequence[int | None] |
     xp = namespace(input)
     if sizes == (1, 1):
         return xp.mean(input, axis=(2, 3), keepdims=True)
-    rows, columns = (_averaging_matrix(input, axis, size) for axis, size in zip((2, 3), sizes))
-    return xp.matmul(xp.matmul(rows, input), columns.mT)
+    height, width = input.shape[2:]
+    if height % sizes[0] == 0 and width % sizes[1] == 0:
+        return avg_pool2d(input, (height // sizes[0], width // sizes[1]))
+    return _means_along(_means_along(input, 2, sizes[0]), 3, sizes[1])
 
 
 @overload
@@ -107,14 +110,18 @@ def _adaptive_window(i: int, cells: int, windows: int) -> range:
     return range(i * cells // windows, -(-(i + 1) * cells // windows))
 
 
-def _averaging_matrix(x: Array, axis: int, windows: int) -> Array:
-    """(windows, cells of the axis): row i holds 1 / n at the n cells of window i."""
-    cells = x.shape[axis]
-    rows = []
+def _means_along(x: Array, axis: int, windows: int) -> Array:
+    """The mean of each window along an axis.
+
+    A product with a matrix of 1 / n and 0 would be shorter, but make NaN of zeros times infinity.
+    """
+    xp = namespace(x)
+    means = []
     for i in range(windows):
-        window = _adaptive_window(i, cells, windows)
-        rows.append([1.0 / len(window) if cell in window else 0.0 for cell in range(cells)])
-    return namespace(x).asarray(rows, dtype=x.dtype, device=device_of(x))
+        window = _adaptive_window(i, x.shape[axis], windows)
+        cells = (*(slice(None),) * axis, slice(window.start, window.stop), ...)
+        means.append(xp.mean(x[cells], axis=axis, keepdims=True))
+    return xp.concat(means, axis=axis)
 
 
 def _adaptive_cells(cells: int, windows: int) -> list[int]:

@@ -50,9 +50,11 @@ def _padding_pairs(
             f"kernel_size={kernel_size}",
             subject=subject,
         )
-    pairs = tuple((p, p) for p in border)
+    pairs: Pairs = tuple((p, p) for p in border)
+    if ceil_mode:
+        pairs = tuple(map(_overhang, size, kernel, strides, border, dilations))
     check_kernel_fits(size, kernel, pairs, dilations, subject)
-    return tuple(map(_overhang, size, kernel, strides, border, dilations)) if ceil_mode else pairs
+    return pairs
 
 
 def _overhang(cells: int, k: int, s: int, p: int, d: int) -> tuple[int, int]:

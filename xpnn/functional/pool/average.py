@@ -7,7 +7,8 @@ from typing import Any
 
 from xpnn.autograd import primitive
 from xpnn.autograd.half import half_in_float32
-from xpnn.backend import ArgumentError, Array, ArrayT, device_of, namespace
+from xpnn.backend import Array, ArrayT, device_of, namespace
+from xpnn.functional.arguments import tuple_of
 from xpnn.functional.pool.arguments import Sizes, spelt_window
 from xpnn.functional.windows import (
     Pairs,
@@ -43,7 +44,7 @@ def avg_pool2d(
         padding: cells of zeros around the input, at most half of the kernel.
         ceil_mode: whether a last window may hang over the end; cells beyond the padding never count.
         count_include_pad: whether cells of the padding count.
-        divisor_override: divide by this instead of by the number of cells.
+        divisor_override: divide by this, at least 1, instead of by the number of cells.
 
     Returns: (N, C, OH, OW).
 
@@ -111,9 +112,8 @@ def _pool_average(
     del window["dilation"]
     total = _sum_pool(input, **window)
     if divisor_override is not None:
-        if divisor_override == 0:
-            raise ArgumentError("expects a divisor_override other than 0", subject=subject)
-        return total * (1.0 / divisor_override)
+        (divisor,) = tuple_of(divisor_override, 1, "divisor_override", subject, minimum=1)
+        return total * (1.0 / divisor)
     border = window["padding"] if count_include_pad else ((0, 0),) * axes
     if count_include_pad and ceil_mode:  # what hangs over beyond the padding never counts
         border = tuple((before, before) for before, _ in border)

@@ -19,6 +19,8 @@ from typing import Any, Literal, overload
 
 from xpnn.autograd import primitive
 from xpnn.backend import Array, ArrayT, device_of, namespace
+from xpnn.backend.idioms import zeros_like_shape
+from xpnn.functional.activation.pointwise import select
 from xpnn.functional.pool.arguments import Sizes, spelt_window
 from xpnn.functional.windows import (
     Pairs,
@@ -64,13 +66,14 @@ def max_pool2d(
     """The largest value of each window of an image.
 
     `y[n, c, i, j] = max over u, v of x[n, c, s i + d u - p, s j + d v - p]`; the gradient goes to the cell
-    that won, to the first in reading order if several did, and adds up where windows overlap.
+    that won, to the first in reading order if several did, and adds up where windows overlap. NaN wins over
+    all numbers, the last one if there are several.
 
     Args:
         input: (N, C, H, W) floats.
         kernel_size: cells of a window; a number, or one for rows and one for columns, as are the next three.
         stride: cells from one window to the next; None is kernel_size.
-        padding: cells of minus infinity around the input, at most half of the kernel.
+        padding: cells of minus infinity around the input, at most half of the kernel. They never win.
         dilation: cells from one cell of a window to the next.
         ceil_mode: whether a last window may hang over the end of the input.
         return_indices: whether to return where each maximum was found, too.
@@ -122,8 +125,7 @@ def _scatter_to_winners(
     dilation: Sizes,
 ) -> tuple[Array, tuple]:
     """Zeros of `size`, to which gy of each window is added at its winning cell."""
-    xp = namespace(gy)
-    parts = [gy * xp.astype(winner == t, gy.dtype) for t in range(math.prod(kernel_size))]
+    parts = [select(winner == t, gy) for t in range(math.prod(kernel_size))]
     return add_windows(parts, size, kernel_size, stride, padding, dilation), (winner,)
 
 
@@ -140,12 +142,11 @@ def _select_winners(
     x: Array, winner: Array, *, kernel_size: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
 ) -> tuple[Array, tuple]:
     """The value of each window at its winning cell."""
-    xp = namespace(x)
     padded = pad_spatial(x, padding)
-    y = xp.zeros(winner.shape, dtype=x.dtype, device=device_of(x))
+    y = zeros_like_shape(x, winner.shape)
     slices = window_slices(winner.shape[2:], kernel_size, stride, dilation)
     for t, window in enumerate(slices):
-        y = y + padded[window] * xp.astype(winner == t, x.dtype)
+        y = y + select(winner == t, padded[window])
     return y, (winner, tuple(x.shape[2:]))
 
 
@@ -164,13 +165,28 @@ def _maximum_and_winners(
     padded = pad_spatial(x, padding, -math.inf)
     slices = window_slices(out_size, kernel_size, stride, dilation)
     y = padded[next(slices)]
-    winner = xp.zeros(y.shape, dtype=xp.int32, device=device_of(x))
+    winner = _first_inside(x, out_size, kernel_size, stride, padding, dilation)
+    winner = xp.broadcast_to(winner, y.shape)
     for t, window in enumerate(slices, start=1):
         challenger = padded[window]
-        # A later cell has a larger number, and wins only if it is larger, not equal.
-        winner = xp.maximum(winner, t * xp.astype(challenger > y, xp.int32))
+        # A later cell has a larger number, and wins only if it is larger, not equal, or NaN.
+        won = (challenger > y) | (challenger != challenger)
+        winner = xp.maximum(winner, t * xp.astype(won, xp.int32))
         y = xp.maximum(y, challenger)
     return y, winner
+
+
+def _first_inside(
+    x: Array, out_size: Sizes, kernel_size: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
+) -> Array:
+    """The number of each window's first cell that is no padding: it wins where all are minus infinity."""
+    xp = namespace(x)
+    first = xp.zeros((), dtype=xp.int32, device=device_of(x))
+    for count, k, s, (before, _), d in zip(out_size, kernel_size, stride, padding, dilation):
+        cells = [max(-((i * s - before) // d), 0) for i in range(count)]
+        cells = xp.asarray(cells, dtype=xp.int32, device=device_of(x))
+        first = first[..., None] * k + cells
+    return first
 
 
 def _indices_of_winners(winner: Array, size: Sizes, window: dict[str, Any]) -> Array:
@@ -184,9 +200,11 @@ def _indices_of_winners(winner: Array, size: Sizes, window: dict[str, Any]) -> A
         count = winner.shape[2 + axis]
         starts = xp.arange(count, dtype=xp.int64, device=device_of(winner)) * window["stride"][axis]
         starts = xp.reshape(starts - window["padding"][axis][0], (count, *(1,) * (axes - 1 - axis)))
-        along_axis = cell % window["kernel_size"][axis]
+        place = starts + cell % window["kernel_size"][axis] * window["dilation"][axis]
         cell = cell // window["kernel_size"][axis]
-        index = index + step * (starts + along_axis * window["dilation"][axis])
+        if size[axis] < window["dilation"][axis]:  # a window may lie around the image
+            place = xp.minimum(place, xp.full_like(place, size[axis] - 1))
+        index = index + step * place
         step *= size[axis]
     return index
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from xpnn.backend import ArgumentError, Array, device_of, namespace
+from xpnn.functional.activation.pointwise import select
 from xpnn.functional.arguments import raw_array
 from xpnn.functional.recurrent.recurrence import Arrays, Recurrence
 
@@ -40,13 +41,13 @@ class Places:
         ends = tuple(_take(_rows(s), self.ends) for s in results)
         return self._turn(results[0]) if reverse else results[0], ends
 
-    def inside(self, x: Any) -> Any:
-        """(T, N, 1): 1 where a sequence is, 0 behind its end."""
+    def without_padding(self, x: Any) -> Any:
+        """x where a sequence is, and 0 behind its end, whatever is there."""
         raw = raw_array(x)
         xp, device = namespace(raw), device_of(raw)
         ends = xp.asarray(self.lengths, dtype=xp.int64, device=device)
         times = xp.arange(raw.shape[0], dtype=xp.int64, device=device)
-        return xp.astype(times[:, None, None] < ends[None, :, None], raw.dtype)
+        return select(times[:, None, None] < ends[None, :, None], x)
 
     def _turn(self, x: Any) -> Any:
         return namespace(x).reshape(_take(_rows(x), self.turned), x.shape)

@@ -59,6 +59,8 @@ def run_layers(
         )
     weights = _by_direction(params, num_layers * directions, has_biases, len(hx) > 1, subject)
     places = None if lengths is None else Places(x, lengths, subject)
+    if places is not None:
+        x = places.without_padding(x)
     first = [_first_states(h, x, weights, which == 0, subject) for which, h in enumerate(hx)]
     last: list[Any] = []
     for layer in range(num_layers):
@@ -75,7 +77,7 @@ def run_layers(
             last.append(ends)
         x = outputs[0] if directions == 1 else namespace(*outputs).concat(outputs, axis=-1)
     if places is not None:
-        x = x * places.inside(x)
+        x = places.without_padding(x)
     stacked = [namespace(*ends).stack(list(ends), axis=0) for ends in zip(*last)]
     return (_swap(x) if batch_first else x), *stacked
 

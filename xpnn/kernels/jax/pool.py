@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -24,7 +25,10 @@ def _dense(x: jax.Array, *, dilation: Sizes, **options: Any) -> bool:
 def max_pool(
     x: jax.Array, *, kernel_size: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
 ) -> tuple[jax.Array, tuple]:
-    """The reference's `_max_pool`; the backward finds the winners again."""
+    """The reference's `_max_pool`; the backward finds the winners again.
+
+    Of several NaN in a window the first takes the gradient, not the last.
+    """
     return _maximum(x, kernel_size=kernel_size, stride=stride, padding=padding), (x,)
 
 
@@ -66,6 +70,10 @@ def _maximum(x: jax.Array, *, kernel_size: Sizes, stride: Sizes, padding: Pairs)
 def _scatter_to_maxima(
     gy: jax.Array, x: jax.Array, *, kernel_size: Sizes, stride: Sizes, padding: Pairs
 ) -> jax.Array:
+    # For XLA, NaN never wins and padding equals minus infinity. So NaN becomes infinity, which for its part
+    # becomes the largest number.
+    limits = jnp.finfo(x.dtype)
+    x = jnp.where(jnp.isnan(x), np.inf, jnp.clip(x, limits.min, limits.max))
     _, pull_back = jax.vjp(partial(_maximum, kernel_size=kernel_size, stride=stride, padding=padding), x)
     return pull_back(gy)[0]
 

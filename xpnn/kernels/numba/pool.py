@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from xpnn.kernels.numba.compiling import (
+    In2,
     In4,
     Integer,
     Out4,
@@ -39,6 +40,15 @@ def _first_inside(offset: Integer, stride: Integer) -> Integer:
 def _end_inside(offset: Integer, stride: Integer, size: Integer, count: Integer) -> Integer:
     """One after the last i < count with i stride + offset < size."""
     return min(count, (size - 1 - offset) // stride + 1)
+
+
+@inlined
+def _has_nan(values: In2) -> bool:
+    found = False
+    for j in range(values.shape[0]):
+        for c in range(values.shape[1]):
+            found |= values[j, c] != values[j, c]
+    return found
 
 
 @compiled_function
@@ -95,7 +105,10 @@ def _max_pool_gradient(
     dw: Integer,
     gx: Out4,
 ) -> None:
-    """Cell by cell of the windows: a cell that equals the maximum takes what is `left` of gy."""
+    """Cell by cell of the windows: a cell that equals the maximum takes what is `left` of gy.
+
+    NaN equals nothing: the last NaN of its window takes what is left after all others.
+    """
     images, height, width, channels = x.shape
     left = np.empty_like(gy[0, 0])
     for n in range(images):
@@ -118,6 +131,21 @@ def _max_pool_gradient(
                             won = cells[column, c] == maxima[j, c]
                             out[column, c] += left[j, c] if won else 0
                             left[j, c] = 0 if won else left[j, c]
+            if not _has_nan(maxima):
+                continue
+            for t in range(kh - 1, -1, -1):
+                row = i * sh - ph + t * dh
+                if row < 0 or row >= height:
+                    continue
+                for u in range(kw - 1, -1, -1):
+                    offset = u * dw - pw
+                    first = _first_inside(offset, sw)
+                    for j in range(first, _end_inside(offset, sw, width, maxima.shape[0])):
+                        column = j * sw + offset
+                        for c in range(channels):
+                            if np.isnan(x[n, row, column, c]):
+                                gx[n, row, column, c] += left[j, c]
+                                left[j, c] = 0
 
 
 @compiled_function

@@ -51,10 +51,7 @@ def _max_pool_backward(
     padding: Pairs,
     dilation: Sizes,
 ) -> tuple[np.ndarray]:
-    """Cell by cell of the windows: a cell that equals the maximum takes what is `left` of gy.
-
-    So the first of equal cells gets all of it, as in the reference, and the last cell what nobody took.
-    """
+    """Cell by cell of the windows, in one of two ways."""
     x, y = saved
     tiled = _is_tiled(x.shape[2:], y.shape[2:], kernel_size, stride, padding, dilation)
     order = _Order(x, y.shape[2] if tiled else 0)
@@ -64,17 +61,24 @@ def _max_pool_backward(
     tiles = list(_windows(out_size, kernel_size, stride, dilation))
 
     def pull_back(images: slice) -> None:
+        finite = math.isfinite(np.vdot(maxima[images], above[images]))
         if tiled:
-            _share_out(cells[images], maxima[images], above[images], tiles, gx[images], disjoint=True)
+            share_out = _share_out if finite else _give_to_winners
+            share_out(cells[images], maxima[images], above[images], tiles, gx[images], disjoint=True)
             return
-        split = _split(cells[images], stride, padding)
+        split = _split(cells[images], stride, padding, -math.inf)
         canvas = np.zeros_like(split)
         space = split.shape[len(stride) :]
         windows = list(_flat_windows(space, kernel_size, stride, dilation))
         count = windows[0][-1].stop
         flat = [array.reshape(*stride, -1) for array in (split, canvas)]
         top, g = _spaced(maxima[images], space, math.nan)[:count], _spaced(above[images], space, 0.0)[:count]
-        _share_out(flat[0], top, g, windows, flat[1], disjoint=False)
+        if finite:
+            _share_out(flat[0], top, g, windows, flat[1], disjoint=False)
+        else:
+            inside = _split(np.ones(cells[images].shape, dtype=bool), stride, padding, False)
+            inside = inside.reshape(*stride, -1)
+            _give_to_winners(flat[0], top, g, windows, flat[1], disjoint=False, inside=inside)
         _join(canvas, stride, padding, out=gx[images])
 
     _by_images(pull_back, cells, passes=4 * math.prod(kernel_size) / math.prod(stride))
@@ -89,7 +93,11 @@ def _share_out(
     canvas: np.ndarray,
     disjoint: bool,
 ) -> None:
-    """Add `above` of each window to its winning cell, or write it where no cell is in two windows."""
+    """Add `above` of each window to its winning cell, or write it where no cell is in two windows.
+
+    A cell that equals the maximum takes what is left of it: the first of equals all, as in the reference, and
+    the last cell what nobody took. All maxima and `above` are finite; so no padding equals a maximum.
+    """
     left = above.copy()
     won, part = np.empty(maxima.shape, dtype=bool), np.empty_like(maxima)
     for number, window in enumerate(windows, start=1):
@@ -103,6 +111,27 @@ def _share_out(
             canvas[window] = part
         else:
             canvas[window] += part
+
+
+def _give_to_winners(
+    cells: np.ndarray,
+    maxima: np.ndarray,
+    above: np.ndarray,
+    windows: list[tuple],
+    canvas: np.ndarray,
+    disjoint: bool,
+    inside: np.ndarray | None = None,
+) -> None:
+    """As `_share_out`, of any numbers: the last NaN of a window wins, or the first of equals `inside`."""
+    winner = np.full(maxima.shape, -1)
+    for number, window in enumerate(windows):
+        won = np.isnan(cells[window])
+        equal = (cells[window] == maxima) & (winner < 0)
+        won |= equal if inside is None else equal & inside[window]
+        winner[won] = number
+    for number, window in enumerate(windows):
+        part = np.where(winner == number, above, 0)
+        canvas[window] = part if disjoint else canvas[window] + part
 
 
 @kernel("numpy", "sum_pool")
@@ -234,15 +263,15 @@ def _is_tiled(
 # ---- phases ----
 
 
-def _split(cells: np.ndarray, stride: Sizes, padding: Pairs) -> np.ndarray:
-    """Images padded by -inf, as (*stride, images, *space, lanes): cells that are a stride apart lie together.
+def _split(cells: np.ndarray, stride: Sizes, padding: Pairs, fill: float) -> np.ndarray:
+    """Padded images as (*stride, images, *space, lanes): cells that are a stride apart lie together.
 
     Cell t of all windows is then a slice without gaps.
     """
     coarse = [-(-(n + sum(pair)) // s) for n, pair, s in zip(cells.shape[1:-1], padding, stride)]
     shape = (*stride, cells.shape[0], *coarse, cells.shape[-1])
     covered = all(pair == (0, 0) and n % s == 0 for n, pair, s in zip(cells.shape[1:-1], padding, stride))
-    split = np.empty(shape, dtype=cells.dtype) if covered else np.full(shape, -math.inf, dtype=cells.dtype)
+    split = np.empty(shape, dtype=cells.dtype) if covered else np.full(shape, fill, dtype=cells.dtype)
     for phase, here, there in _phases(cells.shape[1:-1], stride, padding):
         split[phase][there] = cells[here]
     return split

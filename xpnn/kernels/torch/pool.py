@@ -16,7 +16,12 @@ def _symmetric_images(x: torch.Tensor, *, padding: Pairs, **options: Any) -> boo
     return x.ndim == 4 and x.shape[0] > 0 and all(before == after for before, after in padding)
 
 
-@kernel("torch", "max_pool", when=_symmetric_images)
+def _meets_every_window(x: torch.Tensor, *, dilation: Sizes, **options: Any) -> bool:
+    """Whether no window has the image between two of its cells: PyTorch's winner of that lies outside."""
+    return _symmetric_images(x, **options) and all(n >= d for n, d in zip(x.shape[2:], dilation))
+
+
+@kernel("torch", "max_pool", when=_meets_every_window)
 def max_pool(
     x: torch.Tensor, *, kernel_size: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
 ) -> tuple[torch.Tensor, tuple]:
