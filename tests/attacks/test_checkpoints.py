@@ -22,6 +22,7 @@ from xpnn import nn, optim
 from xpnn.backend import CheckpointError, random
 from xpnn.data import DataLoader, TensorDataset
 from xpnn.io import load_checkpoint, read_checkpoint, read_safetensors, save_checkpoint, save_file
+from xpnn.io.safetensors import digest_of
 from xpnn.train import EarlyStopping, Trainer
 
 Tally = Callable[[str, int, int], None]
@@ -251,8 +252,108 @@ def test_forged_headers(victim: Victim, saved: bytes, tally: Tally) -> None:
     tally("checkpoints: forged headers", victim.tried, victim.survived)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of overflow, with rates that are sound but huge
+@pytest.mark.parametrize("signed", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_forged_contents(victim: Victim, saved: bytes, tally: Tally, signed: bool) -> None:
+    """The checkpoint's JSON is forged, and the digests are left out or made anew."""
+    rng = np.random.default_rng(2)
+    victim.path.write_bytes(saved)
+    arrays = read_safetensors(victim.path)[0]
+    while victim.tried < TRIES:
+        header, checkpoint, data = take_apart(saved)
+        what = forge(checkpoint["objects"] if rng.random() < 0.7 else checkpoint, rng)
+        if signed:
+            save_file(arrays, victim.path, {"xpnn_checkpoint": json.dumps(checkpoint)})
+            victim.attack(victim.path.read_bytes(), what, may_be_sound=True)
+        else:
+            unsigned(header, checkpoint)
+            victim.attack(put_together(header, checkpoint, data), what, may_be_sound=True)
+    tally("checkpoints: forged contents", victim.tried, victim.survived)
+
+
+NUMBERS = ("x", None, float("nan"), float("inf"), -1, -0.5, 10**400, [], {}, True, "0.1", [0.1, 0.1])
+
+
+def nonsense() -> Iterator[tuple[str, Callable[[Any], Any]]]:
+    """Contents that no run can have, each as a change of the checkpoint's objects."""
+    numbers = [
+        *(("optimizer", "param_groups", 1, name) for name in ("lr", "eps", "weight_decay")),
+        *(("trainer", name) for name in ("epoch", "batch", "batches", "samples")),
+        *(("loader", name) for name in ("seed", "epoch", "position", "batches")),
+        *(
+            ("loader", "sampler", "seed"),
+            ("scheduler", "last_epoch"),
+            ("scheduler", "base_lrs", 0),
+            ("scheduler", "base_lrs", 1),
+        ),
+    ]
+    for path in numbers:
+        for value in NUMBERS:
+            yield f"{path} = {value}", lambda tree, p=path, v=value: at(tree, p[:-1]).__setitem__(p[-1], v)
+    whole = [
+        *(("model",), ("optimizer",), ("optimizer", "state"), ("optimizer", "param_groups")),
+        *(("optimizer", "param_groups", 0, "params"), ("optimizer", "param_groups", 1, "betas")),
+        *(("scheduler",), ("scheduler", "base_lrs"), ("loader",), ("loader", "sampler")),
+        *(("trainer",), ("trainer", "history"), ("trainer", "callbacks"), ("trainer", "sums")),
+        ("trainer", "callbacks", "EarlyStopping"),
+    ]
+    for path in whole:
+        for value in ("x", None, 3, [1], {"x": 1}, [{"epoch": "x"}], [[]]):
+            yield f"{path} = {value}", lambda tree, p=path, v=value: at(tree, p[:-1]).__setitem__(p[-1], v)
+    for name in ("model", "optimizer", "scheduler", "loader", "trainer"):
+        for other in ("model", "optimizer", "scheduler", "loader", "trainer"):
+            if name != other:
+                yield f"{name} as {other}", lambda tree, n=name, o=other: tree.__setitem__(n, tree[o])
+    state = ("optimizer", "state")
+    for first, second in (("weight", "bias"), ("2", "3")):
+        yield (
+            f"slots of {first} and {second} swapped",
+            lambda tree, f=first, s=second: swap(at(tree, state), f, s),
+        )
+    yield "moments swapped", lambda tree: swap(at(tree, (*state, "weight")), "exp_avg", "exp_avg_sq")
+    yield "a slot less", lambda tree: at(tree, (*state, "weight")).pop("exp_avg")
+    yield "weights swapped", lambda tree: swap(tree["model"], "1.weight", "1.bias")
+
+
 def swap(tree: Any, first: str, second: str) -> None:
     tree[first], tree[second] = tree[second], tree[first]
+
+
+@pytest.mark.parametrize("signed", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_nonsense_contents(victim: Victim, saved: bytes, tally: Tally, signed: bool) -> None:
+    victim.path.write_bytes(saved)
+    arrays = read_safetensors(victim.path)[0]
+    for what, change in nonsense():
+        header, checkpoint, data = take_apart(saved)
+        change(checkpoint["objects"])
+        if checkpoint == take_apart(saved)[1]:
+            continue
+        if signed:
+            save_file(arrays, victim.path, {"xpnn_checkpoint": json.dumps(checkpoint)})
+            victim.attack(victim.path.read_bytes(), what)
+        else:
+            unsigned(header, checkpoint)
+            victim.attack(put_together(header, checkpoint, data), what)
+    assert victim.tried >= TRIES
+    tally("checkpoints: nonsense contents", victim.tried, victim.survived)
+
+
+def test_an_optimizer_that_has_forgotten(victim: Victim, saved: bytes) -> None:
+    """An empty state is that of an optimizer before its first step, and of no other."""
+    victim.path.write_bytes(saved)
+    arrays = read_safetensors(victim.path)[0]
+    for forgotten in (["weight", "bias", "2", "3"], ["weight"]):
+        checkpoint = take_apart(saved)[1]
+        for name in forgotten:
+            del checkpoint["objects"]["optimizer"]["state"][name]
+        kept = {
+            name: array
+            for name, array in arrays.items()
+            if not any(name.startswith(f"optimizer.state.{other}.") for other in forgotten)
+        }
+        checkpoint["digest"] = digest_of(kept)
+        save_file(kept, victim.path, {"xpnn_checkpoint": json.dumps(checkpoint)})
+        victim.attack(victim.path.read_bytes(), f"optimizer without {forgotten}")
 
 
 def test_swapped_arrays_with_a_new_digest(victim: Victim, saved: bytes) -> None:

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xpnn.backend import ArgumentError
+from xpnn.backend import ArgumentError, expect_state, is_array, is_count
 
 if TYPE_CHECKING:
     from xpnn.train.trainer import Trainer
@@ -48,6 +48,9 @@ class Callback:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where `state_dict` was taken."""
+
+    def check_state_dict(self, state: dict[str, Any]) -> None:
+        """Raise CheckpointError for a state that `load_state_dict` cannot take."""
 
 
 class Best:
@@ -141,6 +144,20 @@ class EarlyStopping(Callback):
         self.best.value, self.best_epoch = state["best"], state["best_epoch"]
         self.waited, self.weights = state["waited"], state["weights"]
 
+    def check_state_dict(self, state: dict[str, Any]) -> None:
+        """Raise CheckpointError for a state that `load_state_dict` cannot take."""
+        expect_state(
+            state,
+            "EarlyStopping",
+            best=_is_best,
+            best_epoch=is_count,
+            waited=is_count,
+            weights=lambda weights: (
+                weights is None
+                or (isinstance(weights, dict) and all(is_array(array) for array in weights.values()))
+            ),
+        )
+
 
 class ModelCheckpoint(Callback):
     """Save the run: `last.safetensors` after each epoch, `best.safetensors` after each improvement.
@@ -191,6 +208,10 @@ class ModelCheckpoint(Callback):
         """Go on from where `state_dict` was taken."""
         self.best.value = state["best"]
 
+    def check_state_dict(self, state: dict[str, Any]) -> None:
+        """Raise CheckpointError for a state that `load_state_dict` cannot take."""
+        expect_state(state, "ModelCheckpoint", best=_is_best)
+
 
 class HistoryFile(Callback):
     """Write the history to a JSONL file after each epoch.
@@ -207,6 +228,10 @@ class HistoryFile(Callback):
         path = self.path or (trainer.out and trainer.out / "history.jsonl")
         if path is not None:
             trainer.history.write(path)
+
+
+def _is_best(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _small_is_better(name: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from xpnn.backend import is_count
 from xpnn.io import atomic_write
 
 
@@ -54,3 +55,17 @@ class History(dict[str, list[Any]]):
     def read(path: str | Path) -> History:
         """The history that `write` wrote."""
         return History(json.loads(line) for line in Path(path).read_text().splitlines())
+
+
+def is_history(rows: Any) -> bool:
+    """Whether a value is what `History.rows` returns: dicts of numbers, or of nested lists of them."""
+    return isinstance(rows, list) and all(
+        isinstance(row, dict) and is_count(row.get("epoch")) and all(map(_is_measure, row.values()))
+        for row in rows
+    )
+
+
+def _is_measure(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_measure, value))
+    return isinstance(value, int | float)

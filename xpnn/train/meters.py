@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from xpnn.backend import (
@@ -12,6 +13,7 @@ from xpnn.backend import (
     DTypeError,
     backend_of,
     device_of,
+    expect_state,
     is_array,
     is_tensor,
     move,
@@ -61,10 +63,18 @@ class Meters:
         """The sums so far."""
         return {name: _sums(metric) for name, metric in {"loss": self.loss, **self.metrics}.items()}
 
+    def check_state_dict(self, state: dict[str, Any]) -> None:
+        """Raise CheckpointError for sums that are none of these measures."""
+        for name, metric in {"loss": self.loss, **self.metrics}.items():
+            if name in state:
+                sums = dict.fromkeys(_sums(metric), partial(_is_sum, metric))
+                expect_state(state[name], f"The measure '{name}'", **sums)
+
     def load_state_dict(self, state: dict[str, Any], like: Array) -> None:
         """Go on with the sums of a `state_dict`, beside the array `like`."""
         for name, metric in {"loss": self.loss, **self.metrics}.items():
-            for key, value in state.get(name, {}).items():
+            for key in _sums(metric).keys() & state.get(name, {}).keys():
+                value = state[name][key]
                 if is_array(value):
                     value = move(value, backend_of(like), device_of(like))
                 setattr(metric, key, value)
@@ -106,3 +116,10 @@ def _sums(metric: Metric) -> dict[str, Any]:
         for key, value in held.items()
         if is_array(value) or isinstance(value, int | float)
     }
+
+
+def _is_sum(metric: Metric, value: Any) -> bool:
+    """Whether a value can be one of a metric's: those of a mean are single numbers."""
+    if is_array(value):
+        return not isinstance(metric, Mean) or value.ndim == 0
+    return isinstance(value, int | float)

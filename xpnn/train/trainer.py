@@ -15,7 +15,10 @@ from xpnn.autograd import Tensor, no_grad
 from xpnn.backend import (
     AnomalyError,
     ArgumentError,
+    expect_state,
     is_array,
+    is_count,
+    is_flag,
     is_tensor,
     namespace,
     random,
@@ -27,7 +30,7 @@ from xpnn.optim import LRScheduler, Optimizer, ReduceLROnPlateau, clip_grad_norm
 from xpnn.optim.state import as_python
 from xpnn.train.callbacks import Callback, HistoryFile, ModelCheckpoint
 from xpnn.train.compile import compile as compile_step
-from xpnn.train.history import History
+from xpnn.train.history import History, is_history
 from xpnn.train.interrupt import GentleInterrupt, Interrupted, Terminated
 from xpnn.train.meters import Meters, Metrics
 from xpnn.train.progress import ProgressBar
@@ -256,7 +259,8 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was taken."""
+        """Go on from where `state_dict` was taken. Raises: CheckpointError; then nothing was changed."""
+        self.check_state_dict(state)
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.batches, self.samples = state["batches"], state["samples"]
         self._trained, self._stopped = state["trained"], state["stopped"]
@@ -265,6 +269,24 @@ class Trainer:
         for name, callback in self._named_callbacks():
             if name in state["callbacks"]:
                 callback.load_state_dict(state["callbacks"][name])
+
+    def check_state_dict(self, state: dict[str, Any]) -> None:
+        """Raise CheckpointError if `load_state_dict` would."""
+        counts = dict.fromkeys(("epoch", "batch", "batches", "samples"), is_count)
+        flags = dict.fromkeys(("trained", "stopped"), is_flag)
+        expect_state(
+            state,
+            "Trainer",
+            **counts,
+            **flags,
+            sums=lambda sums: isinstance(sums, dict),
+            history=is_history,
+            callbacks=lambda callbacks: isinstance(callbacks, dict),
+        )
+        self._meters.check_state_dict(state["sums"])
+        for name, callback in self._named_callbacks():
+            if name in state["callbacks"]:
+                callback.check_state_dict(state["callbacks"][name])
 
     # -- what a subclass may override
 
