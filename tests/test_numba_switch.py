@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import warnings
@@ -84,7 +85,7 @@ def test_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     from xpnn.kernels.numba.activation import pointwise as kernels
 
     cache._root.cache_clear()
-    monkeypatch.setattr(cache, "_can_be_written", lambda folder: False)
+    monkeypatch.setattr(cache, "_can_be_used", lambda folder: False)
     functions = [compiling.compiled_function(kernels._relu.function) for _ in range(2)]
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -121,18 +122,122 @@ def test_disk_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     assert y.tolist() == [0, 2]
 
 
-def test_compiling_is_announced_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_compiling_is_announced_once(caplog: pytest.LogCaptureFixture) -> None:
     from xpnn.kernels.numba import cache
 
     cache._announce_once.cache_clear()
     with caplog.at_level(logging.WARNING, "xpnn"):
-        cache.announce("one", tmp_path)
-        cache.announce("two", tmp_path)
-        (tmp_path / "relu._three-12.py311.nbi").touch()
-        cache._announce_once.cache_clear()
-        cache.announce("_three", tmp_path)
+        cache.announce()
+        cache.announce()
     assert len(caplog.messages) == 1
     assert "compiling kernels with Numba, once" in caplog.messages[0]
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of one function, compiled in a cache of its own."""
+    from xpnn.kernels.numba import cache
+
+    monkeypatch.setattr(cache, "_root", lambda: tmp_path)
+    compile_relu()
+    (folder,) = tmp_path.glob("*/_relu-float32")
+    return folder
+
+
+def compile_relu() -> Any:
+    """As the next process does it; the dispatcher."""
+    from xpnn.kernels.numba import compiling
+    from xpnn.kernels.numba.activation import pointwise as kernels
+
+    function = compiling.compiled_function(kernels._relu.function)
+    function.prepare(np.dtype("float32"))
+    x, y = np.float32([-1, 2]), np.empty(2, dtype=np.float32)
+    function(x, y)
+    assert y.tolist() == [0, 2]
+    return function._dispatcher
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_next_process_reads_compiled_code(kept: Path) -> None:
+    before = contents(kept)
+    assert len(before) == 3
+    assert sum(compile_relu().stats.cache_hits.values()) == 1
+    assert contents(kept) == before
+    assert [*kept.parent.iterdir()] == [kept]  # nothing is left over
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "foreign", "missing", "no digest", "no text"])
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_damaged_code_is_compiled_anew(kept: Path, kind: str, damage: str) -> None:
+    """It would end the process: it is machine code, and Numba unpickles and runs it as it is."""
+    (path,) = kept.rglob(f"*.{kind}")
+    data = path.read_bytes()
+    middle = len(data) // 2
+    if damage == "missing":
+        path.unlink()
+    elif damage == "no digest":
+        (kept / "digest").unlink()
+    elif damage == "no text":
+        (kept / "digest").write_bytes(b"\xff\xfe")
+    else:
+        changed = {
+            "flip": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
+            "cut": data[:middle],
+            "empty": b"",
+            "foreign": b"cos\nsystem\n(S'false'\ntR.",
+        }
+        path.write_bytes(changed[damage])
+    assert sum(compile_relu().stats.cache_hits.values()) == 0
+    assert sum(compile_relu().stats.cache_hits.values()) == 1
+
+
+def test_another_process_publishes_first(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from xpnn.kernels.numba import cache
+
+    written = cache.new_folder(kept)
+    before = contents(kept)
+    cache.publish(written, kept)
+    assert contents(kept) == before
+    assert not written.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folders have no such permissions here")
+def test_folders_that_others_may_write_are_not_used(tmp_path: Path) -> None:
+    from xpnn.kernels.numba import cache
+
+    private, shared, sticky = tmp_path / "private", tmp_path / "shared", tmp_path / "sticky"
+    for folder in (private, shared, sticky):
+        folder.mkdir()
+    shared.chmod(0o777)
+    sticky.chmod(0o1777)
+    assert cache._can_be_used(private / "xpnn" / "compiled")
+    assert cache._can_be_used(sticky / "xpnn" / "compiled")  # as /tmp is
+    assert not cache._can_be_used(shared / "xpnn" / "compiled")
+    (private / "xpnn" / "compiled").chmod(0o775)
+    assert not cache._can_be_used(private / "xpnn" / "compiled")
+    (private / "link").symlink_to(shared)
+    assert not cache._can_be_used(private / "link" / "compiled")
+
+
+def test_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from xpnn.kernels.numba import cache
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(cache, "_PACKAGE", tmp_path)
+    (tmp_path / "__pycache__").write_text("not a folder")
+    cache._root.cache_clear()
+    try:
+        with pytest.warns(RuntimeWarning, match="not kept on disk"):
+            assert cache.cache_folder("f-float32", frozenset()) is None
+    finally:
+        cache._root.cache_clear()
 
 
 def run_script(prelude: str, mode: Any) -> list[str]:
