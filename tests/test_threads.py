@@ -119,7 +119,7 @@ def test_ctrl_c_while_the_others_work_puts_nothing_out_of_step() -> None:
 
 def test_who_waits_for_an_interrupted_caller_goes_home() -> None:
     """The caller may be interrupted before it comes to what another part waits for."""
-    block = recurrent.Block(slice(1), slice(1), threading.Event())
+    block = recurrent.Block(slice(1), slice(1), recurrent._held_lock())
 
     def work(part: slice) -> None:
         if part.start == 2:

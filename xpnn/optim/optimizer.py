@@ -160,6 +160,10 @@ class Optimizer(RefusingConstructor):
             closure: computes the loss anew, with its gradients, and returns it.
 
         Returns: what the closure returned, or None.
+
+        A step that is cut in the middle, by Ctrl-C or because memory ran out, leaves parameters and state
+        between old and new, as backends update them in place. Go on from a `state_dict` or a checkpoint;
+        `Trainer` lets Ctrl-C wait for the end of the step, and never saves in the middle of one.
         """
         loss = None
         if closure is not None:

@@ -9,6 +9,7 @@ ms on one thread, on two 7.6 with halves of the batch and 6.2 so; products alone
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import threading
@@ -52,11 +53,14 @@ _LSTM_ORDER = [3, 0, 1, 2]
 
 
 class Block(NamedTuple):
-    """Some steps of some sequences, and whether what it waits for is done."""
+    """Some steps of some sequences, and a lock that is held until what it waits for is done.
+
+    (An Event, whose waiting is written in Python, would be out of order after a Ctrl-C in the midst of it.)
+    """
 
     times: slice
     part: slice
-    ready: threading.Event
+    unready: threading.Lock
 
 
 @kernel("numpy", "rnn")
@@ -405,7 +409,7 @@ def _forward(
             np.matmul(rows.reshape(len(z), -1), w.T, out=z)
             by_gate = z.reshape(*rows.shape[:2], count, size).swapaxes(1, 2)
             np.add(by_gate, b, out=gates[block.times, :, block.part])
-            block.ready.set()
+            _make_ready(block)
 
     def own(blocks: list[Block]) -> int:
         return len(blocks) - (_helped(blocks, bulk, walk) if helped else 0)
@@ -467,7 +471,7 @@ def _backward(
         state = start(blocks[0].part)
         for block in blocks:
             state = retreat(block, state)
-            block.ready.set()
+            _make_ready(block)
         return state, pull_back(blocks[others(blocks) :])
 
     def help_out(blocks: list[Block]) -> list[np.ndarray]:
@@ -514,9 +518,15 @@ def _blocks(
         times = [slice(steps - at.stop, steps - at.start) for at in times]
     bounds = [k * batch // parts for k in range(parts + 1)]
     return [
-        [Block(at, slice(first, last), threading.Event()) for at in (times[::-1] if backward else times)]
+        [Block(at, slice(first, last), _held_lock()) for at in (times[::-1] if backward else times)]
         for first, last in itertools.pairwise(bounds)
     ]
+
+
+def _held_lock() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
 
 def _helped(blocks: list[Block], bulk: float, walk: float) -> int:
@@ -540,7 +550,7 @@ def _side_by_side(
                 results.append(function(blocks))
             except BaseException:
                 for block in blocks:
-                    block.ready.set()
+                    _make_ready(block)
                 raise
         return results
 
@@ -549,9 +559,14 @@ def _side_by_side(
 
 def _wait_for(block: Block) -> None:
     """Until the other thread has made the block ready; unless that was interrupted, and never will."""
-    while not block.ready.wait(_PATIENCE):
-        if caller_has_left() and not block.ready.is_set():
+    while not block.unready.acquire(timeout=_PATIENCE):
+        if caller_has_left() and not block.unready.acquire(blocking=False):
             raise RuntimeError("the calling thread was interrupted")
+
+
+def _make_ready(block: Block) -> None:
+    with contextlib.suppress(RuntimeError):  # it is ready already
+        block.unready.release()
 
 
 def _in_order(reverse: bool, *arrays: np.ndarray) -> Iterator[Any]:
