@@ -2,49 +2,68 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from xpnn.backend import DTypeError
+from xpnn.backend.scope import covering, scoped
 
 
 class _Switches(threading.local):
     """The switches of one thread."""
 
     grad = True
-    anomaly = False
     recorder: Any = None  # the checkpoint that is being recorded or recomputed, see checkpoint.py
     recomputing = False
 
     def __init__(self) -> None:
         self.scopes: list[Any] = []
+        self.anomaly: list[None] = []  # one for each `detect_anomaly` block
+        self.blocks: list[_Block] = []  # of _GradMode, the innermost last
+        self.called: tuple[Any, bool] | None = None  # the last `set_grad_enabled`, and what it changed
 
 
 switches = _Switches()
 
 
+class _Block:
+    """A `with` block that is entered: whose it is, and whether the tape recorded before it."""
+
+    __slots__ = ("before", "owner")
+
+    def __init__(self, owner: _GradMode, before: bool) -> None:
+        self.owner = owner
+        self.before = before
+
+
 class _GradMode:
-    """Sets the recording switch inside of a `with` block or a decorated function."""
+    """Sets the recording switch inside of a `with` block or a decorated function.
+
+    It keeps no state of its own, so that one object serves several blocks and threads.
+    """
 
     def __init__(self, record: bool) -> None:
         self.record = record
-        self.before: list[bool] = []
 
     def __call__(self, function: Callable) -> Callable:
-        @functools.wraps(function)
-        def wrapper(*args: Any, **options: Any) -> Any:
-            with _GradMode(self.record):
-                return function(*args, **options)
-
-        return wrapper
+        return covering(function, lambda: _GradMode(self.record))
 
     def __enter__(self) -> None:
-        self.before.append(switches.grad)
+        switches.blocks.append(_Block(self, switches.grad))
         switches.grad = self.record
 
     def __exit__(self, *exception: object) -> None:
-        switches.grad = self.before.pop()
+        blocks = switches.blocks
+        if blocks and blocks[-1].owner is self:
+            switches.grad = blocks.pop().before
+            return
+        for index in reversed(range(len(blocks))):  # a generator leaves its block before one inside of it
+            if blocks[index].owner is self:
+                before = blocks.pop(index).before
+                blocks[index].before = before
+                return
 
 
 def no_grad(function: Callable | None = None) -> Any:
@@ -63,15 +82,42 @@ def enable_grad(function: Callable | None = None) -> Any:
 
 
 class set_grad_enabled(_GradMode):  # noqa: N801 - PyTorch's name
-    """Switch recording on or off, at once as a call, or for a block as a context manager."""
+    """Switch recording on or off: at once as a call, or for a `with` block, or in a decorated function.
+
+    Raises: DTypeError if `mode` is not a bool.
+
+    >>> @set_grad_enabled(False)
+    ... def predict():
+    ...     return is_grad_enabled()
+    >>> predict(), is_grad_enabled()
+    (False, True)
+    """
 
     def __init__(self, mode: bool) -> None:
+        if not isinstance(mode, bool):
+            raise DTypeError(
+                f"expects True or False, got {mode!r:.60}",
+                subject="set_grad_enabled",
+                hint="As a decorator: @set_grad_enabled(False)",
+            )
         super().__init__(mode)
-        self.before.append(switches.grad)
+        switches.called = (self, switches.grad)
         switches.grad = mode
 
+    def __call__(self, function: Callable) -> Callable:
+        """Decorate a function."""
+        self._take_back()
+        return super().__call__(function)
+
     def __enter__(self) -> None:
-        pass
+        self._take_back()
+        super().__enter__()
+
+    def _take_back(self) -> None:
+        """Undo the call that made this object, if it is for a block or a function."""
+        if switches.called is not None and switches.called[0] is self:
+            switches.grad = switches.called[1]
+            switches.called = None
 
 
 def is_grad_enabled() -> bool:
@@ -87,7 +133,7 @@ def recomputing() -> bool:
     return switches.recomputing
 
 
-@contextmanager
+@scoped
 def detect_anomaly() -> Iterator[None]:
     """Raise an AnomalyError at the first operation, forward or backward, that makes a NaN or infinity.
 
@@ -101,11 +147,12 @@ def detect_anomaly() -> Iterator[None]:
     ...
     xpnn.backend.errors.AnomalyError: multiply made nan at index (1,) of an output of shape (2,)...
     """
-    before, switches.anomaly = switches.anomaly, True
+    blocks = switches.anomaly  # those of this thread, also if another one closes the block
+    blocks.append(None)
     try:
         yield
     finally:
-        switches.anomaly = before
+        blocks.pop()
 
 
 @contextmanager

@@ -30,12 +30,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from xpnn.backend.kernel_switch import switched_off
 from xpnn.backend.numba_switch import numba_installed
 from xpnn.backend.registry import Backend
+from xpnn.backend.scope import scoped
 
 # Kernels that Numba compiles are asked before NumPy's own.
 COMPILED = 10
@@ -74,7 +74,7 @@ class Kernel:
 
 _kernels: dict[tuple[str, str], list[Kernel]] = {}
 _loaded: set[str] = set()
-_disabled = False
+_disabling: list[None] = []  # one for each `reference_only` block
 
 
 def kernel(
@@ -165,15 +165,17 @@ def registered_kernels() -> list[Kernel]:
 
 def kernels_enabled() -> bool:
     """Whether kernels are used (see `reference_only`)."""
-    return not _disabled
+    return not _disabling
 
 
-@contextmanager
+@scoped
 def reference_only() -> Iterator[None]:
-    """Run the reference version of every primitive inside of the block: the oracle of kernel tests."""
-    global _disabled
-    before, _disabled = _disabled, True
+    """Run the reference version of every primitive inside of the block: the oracle of kernel tests.
+
+    It holds for the whole process, until the last of the blocks that overlap has ended.
+    """
+    _disabling.append(None)
     try:
         yield
     finally:
-        _disabled = before
+        _disabling.pop()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from xpnn.backend.errors import ArgumentError
+from xpnn.backend.scope import remove_last, scoped
 
 _LEVELS = ("fast", "exact")
 
 
 class _Local(threading.local):
     def __init__(self) -> None:
-        self.stack: list[str] = []
+        self.stack: list[list[str]] = []
 
 
 _local = _Local()
@@ -39,7 +39,7 @@ def set_precision(level: str) -> None:
     _process_default = _checked(level, "set_precision")
 
 
-@contextmanager
+@scoped
 def use_precision(level: str) -> Iterator[None]:
     """Choose between speed and the last digits inside of a `with` block, in this thread only.
 
@@ -47,16 +47,17 @@ def use_precision(level: str) -> Iterator[None]:
     ...     get_precision()
     'exact'
     """
-    _local.stack.append(_checked(level, "use_precision"))
+    stack, entry = _local.stack, [_checked(level, "use_precision")]
+    stack.append(entry)
     try:
         yield
     finally:
-        _local.stack.pop()
+        remove_last(stack, entry)
 
 
 def get_precision() -> str:
     """The level in force (see `set_precision`)."""
-    return _local.stack[-1] if _local.stack else _process_default
+    return _local.stack[-1][0] if _local.stack else _process_default
 
 
 def _checked(level: str, subject: str) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from xpnn.backend.arrays import device_of
 from xpnn.backend.errors import ArgumentError, CheckpointError
 from xpnn.backend.namespace import backend_of, namespace
 from xpnn.backend.registry import Array
+from xpnn.backend.scope import remove_last, scoped
 from xpnn.backend.states import expect_state, is_count
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -59,14 +59,15 @@ def default_stream() -> RandomStream:
     return _local.streams[-1] if _local.streams else _state.stream
 
 
-@contextmanager
+@scoped
 def use_stream(stream: RandomStream) -> Iterator[RandomStream]:
     """Draw masks from `stream` inside of the block, in this thread only."""
-    _local.streams.append(stream)
+    streams = _local.streams
+    streams.append(stream)
     try:
         yield stream
     finally:
-        _local.streams.pop()
+        remove_last(streams, stream)
 
 
 class RandomStream:

@@ -11,7 +11,6 @@ import importlib.metadata
 import importlib.util
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import ModuleType
@@ -21,6 +20,7 @@ import array_api_compat
 import numpy as np
 
 from xpnn.backend.errors import ArgumentError, BackendError, XpnnError
+from xpnn.backend.scope import remove_last, scoped
 
 Array = Any  # an array of any library that speaks the Array API standard
 
@@ -207,7 +207,7 @@ def set_backend(name: str, device: Any = None) -> None:
     _process_default[:] = [_open(name, device)]
 
 
-@contextmanager
+@scoped
 def use_backend(name: str, device: Any = None) -> Iterator[Backend]:
     """Make new arrays with the library `name` inside of a `with` block, in this thread only.
 
@@ -215,11 +215,12 @@ def use_backend(name: str, device: Any = None) -> Iterator[Backend]:
     ...     backend.name
     'numpy'
     """
-    _local.stack.append(_open(name, device))
+    stack, entry = _local.stack, _open(name, device)
+    stack.append(entry)
     try:
-        yield _local.stack[-1][0]
+        yield entry[0]
     finally:
-        _local.stack.pop()
+        remove_last(stack, entry)
 
 
 def get_backend() -> Backend:

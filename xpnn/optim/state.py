@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from xpnn.backend import Array, XpnnError, dtype_name, is_array, is_tensor, item, namespace
+from xpnn.backend.states import is_number
 
 if TYPE_CHECKING:
     from xpnn.optim.optimizer import Group, Optimizer
 
 STRUCTURE = ("params", "param_names")  # the keys of a group that are not options
 _HOW_PYTORCH_COMPUTES = ("foreach", "capturable", "differentiable", "fused")  # options that change no result
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value of a state is a finite Python number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def as_python(value: Any) -> Any:

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from xpnn.backend import ArgumentError, CheckpointError, RefusingConstructor, is_array, namespace
+from xpnn.backend.states import is_number
 from xpnn.optim.optimizer import Group, Optimizer
-from xpnn.optim.state import as_python, is_number
+from xpnn.optim.state import as_python
 
 __all__ = ["LRScheduler"]
 
