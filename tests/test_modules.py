@@ -101,6 +101,25 @@ def test_copies(row: Layer, duplicate: Callable[[Any], Any]) -> None:
     assert not shared
 
 
+@each_module
+def test_parameters_are_taken_by_name(row: Layer) -> None:
+    """A parameter that a subclass adds, in whatever order the others come, changes nothing."""
+    module = row.make(nn, xpnn.asarray).double().eval()
+    other = copy.deepcopy(module)
+    for part in list(other.modules()):
+        if not isinstance(part, nn.ModuleList | nn.Sequential):
+            owned = dict(part.named_parameters(recurse=False))
+            for name in owned:
+                delattr(part, name)
+            part.added = nn.Parameter(np.ones(7))
+            for name in reversed(owned):
+                setattr(part, name, owned[name])
+    for name, arrays in run(row, module, Tensor).items():
+        for one, again in zip(arrays, run(row, other, Tensor)[name]):
+            if name in ("output", "gradient of an input"):
+                np.testing.assert_array_equal(one, again, err_msg=name)
+
+
 def test_on_every_backend(row: Layer, backend: Target) -> None:
     """float32 stays float32 on its device; from one seed come NumPy's numbers; `to` brings them back."""
 

@@ -90,3 +90,19 @@ def test_reset_brings_the_start_back() -> None:
 def test_wrong_arguments_are_refused(make: Any, match: str) -> None:
     with pytest.raises(xpnn.XpnnError, match=match):
         make()
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (0, 2, 3), (4, 2, 0)])
+def test_batch_norm_of_no_elements_keeps_its_statistics(shape):
+    norm = nn.BatchNorm1d(2, momentum=0.3)
+    norm.running_mean.array, norm.running_var.array = np.full(2, 1, np.float32), np.full(2, 2, np.float32)
+    assert norm(Tensor(np.zeros(shape, np.float32))).shape == shape
+    assert (norm.running_mean.tolist(), norm.running_var.tolist()) == ([1.0, 1.0], [2.0, 2.0])
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 3), (4, 2, 0)])
+def test_instance_norm_of_no_elements_keeps_its_statistics(shape):
+    norm = nn.InstanceNorm1d(2, momentum=0.3, track_running_stats=True)
+    norm.running_mean.array, norm.running_var.array = np.full(2, 1, np.float32), np.full(2, 2, np.float32)
+    assert norm(Tensor(np.zeros(shape, np.float32))).shape == shape
+    assert (norm.running_mean.tolist(), norm.running_var.tolist()) == ([1.0, 1.0], [2.0, 2.0])

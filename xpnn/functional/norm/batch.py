@@ -153,7 +153,8 @@ def running_statistics(
 ) -> tuple[Array, Array]:
     """Move running statistics towards a batch's: (1 - momentum) running + momentum batch.
 
-    The variance of the batch, with 1/N, is made unbiased first by N / (N - 1).
+    The variance of the batch, with 1/N, is made unbiased first by N / (N - 1). A batch of no elements, which
+    has neither, leaves them as they are.
 
     Args:
         running_mean, running_var, mean, variance: (C,).
@@ -168,6 +169,8 @@ def running_statistics(
     [[0.2], [1.3]]
     """
     old_mean, old_var, mean, variance = map(raw_array, (running_mean, running_var, mean, variance))
+    if count == 0:
+        return old_mean, old_var
     unbiased = variance * (count / max(count - 1, 1))
     new_mean = (1 - momentum) * old_mean + momentum * mean
     new_var = (1 - momentum) * old_var + momentum * unbiased

@@ -67,6 +67,8 @@ def instance_norm(
                 "expects running statistics as Tensors, got a raw array, which it would have to write into",
                 subject=subject,
             )
+        if input.shape[0] == 0:  # no samples, no means
+            return y
         mean, variance = (namespace(s).mean(s, axis=0) for s in map(raw_array, (mean, variance)))
         mean, variance = running_statistics(running_mean, running_var, mean, variance, count, momentum)
         running_mean.put(mean)

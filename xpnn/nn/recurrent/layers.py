@@ -58,6 +58,7 @@ class _Recurrent(Module):
         out_size = proj_size or hidden_size
         rows = self.gates * hidden_size
         shapes: dict[str, tuple[int, ...]]
+        self._names: list[list[str]] = []  # of the parameters of each layer and direction
         for layer in range(num_layers):
             features = input_size if layer == 0 else out_size * (1 + bidirectional)
             for suffix in ("", "_reverse")[: 1 + bidirectional]:
@@ -66,8 +67,9 @@ class _Recurrent(Module):
                     shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
                 if proj_size:
                     shapes["weight_hr"] = (proj_size, hidden_size)
-                for key, shape in shapes.items():
-                    setattr(self, f"{key}_l{layer}{suffix}", Parameter(full(shape, 0.0, device, dtype)))
+                self._names.append([f"{key}_l{layer}{suffix}" for key in shapes])
+                for name, shape in zip(self._names[-1], shapes.values()):
+                    setattr(self, name, Parameter(full(shape, 0.0, device, dtype)))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -80,9 +82,7 @@ class _Recurrent(Module):
     @property
     def all_weights(self) -> list[list[Parameter]]:
         """The parameters of each layer and direction."""
-        parameters = list(self.parameters())
-        each = len(parameters) // (self.num_layers * (1 + self.bidirectional))
-        return [parameters[k : k + each] for k in range(0, len(parameters), each)]
+        return [[getattr(self, name) for name in names] for names in self._names]
 
     def _call(self, input: Any, hx: tuple[Any, ...] | None) -> tuple[Any, tuple[Any, ...]]:
         """The output and the last states, as the input came: packed, a batch, or one sequence."""
@@ -107,7 +107,7 @@ class _Recurrent(Module):
         output, *last = getattr(F, self.subject)(
             x,
             self._states(hx),
-            list(self.parameters()),
+            [getattr(self, name) for names in self._names for name in names],
             self.bias,
             self.num_layers,
             self.dropout,
