@@ -70,6 +70,25 @@ def test_a_run_goes_on_bit_for_bit(path):
         assert np.array_equal(tensor.array, resumed.model.state_dict()[name].array)
 
 
+def test_random_numbers_are_restored_unless_they_are_left(path):
+    run = Run()
+    run.train(3)
+    save_checkpoint(path, **run.objects)
+    saved = random.state_dict()
+    for how in ({}, {"random": None}, {"random": True}):
+        other = Run(seed=5)
+        assert random.state_dict() != saved
+        load_checkpoint(path, **other.objects, **how)
+        assert random.state_dict() == saved
+    other = Run(seed=5)
+    before = random.state_dict()
+    load_checkpoint(path, **other.objects, random=False)
+    assert random.state_dict() == before
+    save_checkpoint(path, random=False, **run.objects)
+    load_checkpoint(path, **other.objects)
+    assert random.state_dict() == before
+
+
 def test_a_run_goes_on_on_another_backend(path, backend):
     with xpnn.use_backend("numpy"):
         run = Run()

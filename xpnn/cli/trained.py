@@ -71,7 +71,7 @@ def load_trained(path: str | Path) -> tuple[Module, Description]:
     checkpoint = read_checkpoint(path)
     description = Description.of(checkpoint)
     model = description.build_model()
-    checkpoint.restore(model=model)
+    checkpoint.restore(model=model, random=False)
     return model.eval(), description
 
 

@@ -58,18 +58,21 @@ class Checkpoint:
     tuning: dict[str, Any] | None = None
     verified: bool = False
 
-    def restore(self, *, random: bool = False, **objects: Any) -> None:
+    def restore(self, *, random: bool | None = None, **objects: Any) -> None:
         """Give objects the states that were saved under their names, on whatever backend they are.
 
         Args:
             random: go on as the run would have: with the random numbers from where they were and, on a
-                processor of the same kind, with the same choices of `xpnn.backend.tuning`.
+                processor of the same kind, with the same choices of `xpnn.backend.tuning`. None does so if
+                the file has them, True expects them, and False leaves them, to look at a model only.
             objects: `model=`, `optimizer=` ..., each with `state_dict` and `load_state_dict`.
 
         Raises: CheckpointError if the file has no state of that name, or one that does not fit; then all
         objects are as they were.
         """
         missing = [name for name in objects if name not in self.states]
+        if random is None:
+            random = self.random is not None
         if random and self.random is None:
             missing.append("random")
         if missing:
@@ -203,7 +206,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     )
 
 
-def load_checkpoint(path: str | os.PathLike[str], *, random: bool = False, **objects: Any) -> Checkpoint:
+def load_checkpoint(
+    path: str | os.PathLike[str], *, random: bool | None = None, **objects: Any
+) -> Checkpoint:
     """Read a checkpoint and give objects the states that were saved under their names.
 
     Args:
