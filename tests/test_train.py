@@ -12,14 +12,15 @@ import pytest
 
 import xpnn
 from xpnn import nn, optim
-from xpnn.backend import AnomalyError, ArgumentError, CheckpointError, DTypeError, backend_of
-from xpnn.data import DataLoader, TensorDataset
+from xpnn.backend import AnomalyError, ArgumentError, CheckpointError, DTypeError, backend_of, random
+from xpnn.data import DataLoader, Digits, TensorDataset
 from xpnn.io import read_checkpoint
 from xpnn.metrics import Accuracy, ConfusionMatrix, accuracy
 from xpnn.train import (
     Callback,
     EarlyStopping,
     History,
+    HistoryFile,
     Interrupted,
     ModelCheckpoint,
     ProgressBar,
@@ -139,9 +140,18 @@ def test_forward_can_be_overridden():
 def test_fit_goes_on_from_where_the_last_one_ended():
     trainer = make()
     trainer.fit(loader(), epochs=2)
-    trainer.fit(loader(), epochs=2)
-    trainer.fit(loader(), epochs=4)
+    trainer.fit(loader())
+    trainer.fit(loader(), epochs=1)
     assert trainer.history == make().fit(loader(), epochs=4)
+
+
+def test_fit_says_that_it_has_nothing_to_do(tmp_path):
+    trainer = make(out=tmp_path)
+    trainer.fit(loader(), epochs=2)
+    with pytest.warns(RuntimeWarning, match="nothing to do: the run is at epoch 2 of 2 already"):
+        trainer.fit(loader(), epochs=2, resume=True)
+    trainer.fit(loader(), epochs=3, resume=True)
+    assert trainer.epoch == 3
 
 
 def test_compiled_trainer_equals_the_plain_one(backend):
@@ -202,6 +212,85 @@ def test_early_stopping(restore, bias):
     trainer.fit(loader(), loader(), epochs=6)
     assert (trainer.epoch, stopping.best_epoch) == (5, 2)
     assert trainer.model[0].bias.array[0] == bias
+
+
+def test_callbacks_start_afresh(tmp_path):
+    """The same objects in a second run, of another trainer, do what new ones do."""
+    outcomes, used = [], [Losses(3, 1, 2, 2, 2), EarlyStopping(patience=1), ModelCheckpoint(), HistoryFile()]
+    for number in range(2):
+        for reused in (True, False):
+            callbacks = used if reused else [type(used[0])(5, 4, 6, 6, 6), EarlyStopping(patience=1)]
+            if reused and number == 1:
+                used[0] = Losses(5, 4, 6, 6, 6)
+            folder = tmp_path / f"{number}{reused}"
+            trainer = make(callbacks=callbacks, out=folder)
+            trainer.fit(loader(), loader(), epochs=5)
+            stopping = callbacks[1]
+            outcomes.append(
+                (
+                    trainer.epoch,
+                    stopping.best_epoch,
+                    stopping.best.value,
+                    trainer.model[0].bias.tolist(),
+                    sorted(path.name for path in folder.iterdir()),
+                    read_checkpoint(folder / "best.safetensors").states["trainer"]["epoch"],
+                )
+            )
+    assert outcomes[2] == outcomes[3]
+
+
+def test_a_second_fit_of_a_trainer_stops_by_its_own_best():
+    stopping = EarlyStopping(patience=0, min_delta=1e9)
+    trainer = make(callbacks=[stopping])
+    trainer.fit(loader(), epochs=9)
+    assert trainer.epoch == 2
+    trainer.fit(loader(), epochs=9)
+    assert trainer.epoch == 4
+    assert stopping.best_epoch == 3
+
+
+@pytest.mark.parametrize("name", ["adam", "SGD", "AdamW", "ADAM"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "CrossEntropyLoss", "cross-entropy", "Cross Entropy"])
+def test_names(name, loss):
+    xpnn.manual_seed(0)
+    model = nn.Linear(3, 2)
+    trainer = Trainer(model, name, loss, progress=False)
+    assert type(trainer.optimizer).__name__.lower() == name.lower()
+    losses = trainer.fit(loader())["loss"]
+    xpnn.manual_seed(0)
+    model = nn.Linear(3, 2)
+    kind = type(trainer.optimizer)
+    assert losses == Trainer(model, kind(model.parameters()), progress=False).fit(loader())["loss"]
+
+
+@pytest.mark.parametrize("loss", ["mse", "mse_loss", "MSELoss", "BCEWithLogits", "huber", "smooth l1"])
+def test_names_of_losses(loss):
+    zeros = np.zeros((20, 2), np.float32)
+    Trainer(nn.Linear(3, 2), "sgd", loss, progress=False).fit([(INPUTS, zeros)])
+
+
+def test_several_schedules():
+    trainer = make()
+    schedules = [
+        optim.ExponentialLR(trainer.optimizer, 0.5),
+        optim.ReduceLROnPlateau(trainer.optimizer),
+    ]
+    trainer = Trainer(trainer.model, trainer.optimizer, scheduler=schedules, progress=False)
+    history = trainer.fit(loader(), loader(), epochs=3)
+    np.testing.assert_allclose(history["lr"], [0.1, 0.05, 0.025])
+    assert schedules[1].last_epoch == 3
+
+
+def test_modes_and_random_numbers_come_back_when_evaluation_fails():
+    trainer = make()
+    trainer.model[2].eval()
+    before = [module.training for module in trainer.model.modules()], random.state_dict()
+    bad = [(INPUTS, LABELS), (INPUTS[:, :2], LABELS)]
+    for method in (trainer.evaluate, trainer.predict):
+        with pytest.raises(xpnn.XpnnError):
+            method(bad)
+        assert ([module.training for module in trainer.model.modules()], random.state_dict()) == before
+        assert xpnn.is_grad_enabled()
 
 
 def test_early_stopping_on_a_measure_to_maximize():
@@ -421,6 +510,10 @@ def test_nothing_is_saved_in_the_middle_of_a_step(tmp_path):
     assert (tmp_path / "last.safetensors").read_bytes() == saved
 
 
+def with_loss(loss):
+    return Trainer(nn.Linear(3, 2), "sgd", loss)
+
+
 @pytest.mark.parametrize(
     ("error", "message", "run"),
     [
@@ -430,6 +523,50 @@ def test_nothing_is_saved_in_the_middle_of_a_step(tmp_path):
             lambda t: make(scheduler_interval="step"),
         ),
         (ArgumentError, "nan_loss to be one of", lambda t: make(nan_loss="stop")),
+        (
+            ArgumentError,
+            "no optimizer 'adm'; .* mean 'Adam'",
+            lambda t: Trainer(t.model, "adm"),
+        ),
+        (
+            ArgumentError,
+            "no loss 'crossentrpy'; .* 'cross_entropy'",
+            lambda t: with_loss("crossentrpy"),
+        ),
+        (ArgumentError, "loss as a function of outputs and targets, got int", lambda t: with_loss(3)),
+        (ArgumentError, "model to be Module, got the class Linear", lambda t: Trainer(nn.Linear, "adam")),
+        (
+            ArgumentError,
+            "to be Optimizer, got the class SGD",
+            lambda t: Trainer(t.model, optim.SGD),
+        ),
+        (ArgumentError, "scheduler to be LRScheduler, got float", lambda t: make(scheduler=0.1)),
+        (
+            ArgumentError,
+            "a schedule on its own optimizer",
+            lambda t: make(scheduler=optim.StepLR(t.optimizer, 1)),
+        ),
+        (
+            ArgumentError,
+            "callbacks to be Callback, got the class EarlyStopping",
+            lambda t: make(callbacks=[EarlyStopping]),
+        ),
+        (
+            ArgumentError,
+            "none of them. Build it with model.parameters",
+            lambda t: Trainer(nn.Linear(3, 2), t.optimizer),
+        ),
+        (ArgumentError, "fit expects batches, got a TensorDataset", lambda t: t.fit(loader().dataset)),
+        (ArgumentError, "fit expects batches, got a ndarray", lambda t: t.fit(INPUTS)),
+        (ArgumentError, "fit expects batches, got a Digits", lambda t: t.fit(loader(), Digits())),
+        (ArgumentError, "evaluate expects batches, got", lambda t: t.evaluate(loader().dataset)),
+        (ArgumentError, "predict expects batches, got", lambda t: t.predict(xpnn.asarray(INPUTS))),
+        (ArgumentError, "an iterable of batches, got int", lambda t: t.fit(3)),
+        (ArgumentError, "gives them once", lambda t: t.fit(iter(loader()), epochs=2)),
+        (ArgumentError, "gives them once", lambda t: t.fit(loader(), iter(loader()), epochs=2)),
+        (ArgumentError, "epochs as an integer >= 0, got 1.5", lambda t: t.fit(loader(), epochs=1.5)),
+        (ArgumentError, "epochs as an integer >= 0, got -1", lambda t: t.fit(loader(), epochs=-1)),
+        (ArgumentError, "at least one batch", lambda t: t.evaluate([])),
         (ArgumentError, "at least one batch", lambda t: t.fit([])),
         (ArgumentError, "at least one batch", lambda t: t.predict([])),
         (ArgumentError, "cannot resume without a folder", lambda t: t.fit(loader(), resume=True)),

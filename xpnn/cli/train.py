@@ -108,7 +108,12 @@ def _run(arguments: argparse.Namespace, out: Path, settings: Settings, images: I
         for name in (_LAST, _MODEL):
             (out / name).unlink(missing_ok=True)
     try:
-        trainer.fit(train_loader, test_loader, settings.epochs, resume=arguments.resume)
+        if arguments.resume:
+            trainer.load(out / "last.safetensors", train_loader)
+        if trainer.epoch < settings.epochs:
+            trainer.fit(train_loader, test_loader, settings.epochs - trainer.epoch)
+        else:
+            print(f"All {settings.epochs} epochs are done already; the network is tested again")
     except (Interrupted, Terminated) as ending:
         print(f"\n{_how_to_resume(ending, arguments)}", file=sys.stderr)
         return ending.code

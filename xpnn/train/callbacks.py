@@ -16,13 +16,16 @@ class Callback:
     """The base of callbacks: override what you need.
 
     A callback that counts or remembers returns that from `state_dict`, so that a resumed run goes on with
-    it: JSON-ready, and arrays.
+    it: JSON-ready, and arrays. `reset` forgets it, so that one object serves several runs.
 
     Attributes:
         order: callbacks of a higher order are called later.
     """
 
     order = 0
+
+    def reset(self) -> None:
+        """Forget what earlier runs have left; called before each `fit` that does not resume one."""
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Before the first epoch of a `fit`, and after a resumed run was loaded."""
@@ -110,6 +113,11 @@ class EarlyStopping(Callback):
         self.best = Best(monitor, mode, min_delta)
         self.patience = patience
         self.restore_best = restore_best
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the best, its weights and how long ago it was."""
+        self.best.value = None
         self.waited = 0
         self.best_epoch = 0
         self.weights: dict[str, Any] | None = None
@@ -181,10 +189,13 @@ class ModelCheckpoint(Callback):
         self.best = Best(monitor, mode)
         self.every_batches = every_batches
 
+    def reset(self) -> None:
+        """Forget the best value."""
+        self.best.value = None
+
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Take the trainer's folder."""
-        self.folder = self.folder or trainer.out
-        if self.folder is None:
+        """See that there is a folder."""
+        if self.folder is None and trainer.out is None:
             raise ArgumentError(
                 "needs a folder", subject="ModelCheckpoint", hint="Give Trainer(..., out=...)"
             )
@@ -192,17 +203,21 @@ class ModelCheckpoint(Callback):
     def on_batch_end(self, trainer: Trainer) -> None:
         """Save the last, if it is time."""
         if self.every_batches and trainer.batches % self.every_batches == 0:
-            trainer.save(self.folder / "last.safetensors")  # type: ignore[operator]
+            self._save(trainer, "last")
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, Any]) -> None:
         """Save the last, and the best if it is that."""
         if self.best.improves(trainer, logs):
-            trainer.save(self.folder / "best.safetensors")  # type: ignore[operator]
-        trainer.save(self.folder / "last.safetensors")  # type: ignore[operator]
+            self._save(trainer, "best")
+        self._save(trainer, "last")
 
     def state_dict(self) -> dict[str, Any]:
         """The best value."""
         return {"best": self.best.value}
+
+    def _save(self, trainer: Trainer, name: str) -> None:
+        folder = trainer.out if self.folder is None else self.folder
+        trainer.save(folder / f"{name}.safetensors")  # type: ignore[operator]
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where `state_dict` was taken."""

@@ -23,17 +23,21 @@ from xpnn.backend import (
     namespace,
     random,
 )
+from xpnn.data import Dataset
 from xpnn.functional import cross_entropy
 from xpnn.io import Checkpoint, load_checkpoint, save_checkpoint
 from xpnn.nn import Module
-from xpnn.optim import LRScheduler, Optimizer, ReduceLROnPlateau, clip_grad_norm_
+from xpnn.optim import ChainedScheduler, LRScheduler, Optimizer, clip_grad_norm_
 from xpnn.optim.state import as_python
 from xpnn.train.callbacks import Callback, HistoryFile, ModelCheckpoint
 from xpnn.train.compile import compile as compile_step
 from xpnn.train.history import History, is_history
 from xpnn.train.interrupt import GentleInterrupt, Interrupted, Terminated
 from xpnn.train.meters import Meters, Metrics
+from xpnn.train.names import loss_named, optimizer_named
 from xpnn.train.progress import ProgressBar
+
+_EMPTY = "expects a loader with at least one batch, got an empty one"
 
 
 class Trainer:
@@ -41,9 +45,10 @@ class Trainer:
 
     Args:
         model: the module. It is given all entries of a batch but the last, which is the target.
-        optimizer: made for the model's parameters.
-        loss: `loss(outputs, targets)`, a function or module that gives the mean over the batch.
-        scheduler: a learning-rate schedule, or None.
+        optimizer: made for the model's parameters, or the name of one: `"adam"`.
+        loss: `loss(outputs, targets)`, a function or module that gives the mean over the batch, or the name
+            of one: `"cross_entropy"`.
+        scheduler: a learning-rate schedule on the optimizer, several in a list, or None.
         scheduler_interval: whether it steps after each `"epoch"` or `"batch"`.
         metrics: streaming metrics (`xpnn.metrics`) or functions of outputs and targets, by name.
         callbacks: `Callback`s, called in this order.
@@ -59,7 +64,7 @@ class Trainer:
         history: what each epoch measured, a `History`.
         epoch: epochs completed. batch: batches done of the running one.
         batches, samples: done in all.
-        epochs: how many `fit` was asked for.
+        epochs: how many there will be when the running `fit` ends.
         throughput: samples per second in the training part of the last epoch.
 
     Losses and metrics are summed up where the arrays are and read once per epoch (and by the progress
@@ -81,10 +86,10 @@ class Trainer:
     def __init__(
         self,
         model: Module,
-        optimizer: Optimizer,
-        loss: Callable[[Any, Any], Tensor] = cross_entropy,
+        optimizer: Optimizer | str,
+        loss: Callable[[Any, Any], Tensor] | str = cross_entropy,
         *,
-        scheduler: LRScheduler | None = None,
+        scheduler: LRScheduler | Sequence[LRScheduler] | None = None,
         scheduler_interval: str = "epoch",
         metrics: Metrics | None = None,
         callbacks: Sequence[Callback] = (),
@@ -98,8 +103,25 @@ class Trainer:
     ) -> None:
         _expect("scheduler_interval", scheduler_interval, ("epoch", "batch"))
         _expect("nan_loss", nan_loss, ("raise", "warn", "ignore"))
-        if scheduler_interval == "batch" and isinstance(scheduler, ReduceLROnPlateau):
+        _expect_kind("model", model, Module)
+        if isinstance(optimizer, str):
+            optimizer = optimizer_named(optimizer, model)
+        _expect_kind("optimizer", optimizer, Optimizer)
+        if isinstance(loss, str):
+            loss = loss_named(loss)
+        if not callable(loss):
+            raise _error(f"expects loss as a function of outputs and targets, got {type(loss).__name__}")
+        _expect_to_train(optimizer, [part for part in (model, loss) if isinstance(part, Module)])
+        if isinstance(scheduler, Sequence):
+            scheduler = ChainedScheduler(scheduler, optimizer) if scheduler else None
+        if scheduler is not None:
+            _expect_kind("scheduler", scheduler, LRScheduler)
+            if scheduler.optimizer is not optimizer:
+                raise _error("expects a schedule on its own optimizer, got one on another")
+        if scheduler_interval == "batch" and scheduler is not None and scheduler.watches:
             raise _error("expects scheduler_interval='epoch' with ReduceLROnPlateau, got 'batch'")
+        for callback in callbacks:
+            _expect_kind("callbacks", callback, Callback)
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
@@ -118,6 +140,7 @@ class Trainer:
         self._stopped = False
         self._trained = False  # whether the running epoch has its batches behind it, and validation before
         self._resumable = True  # whether the state is one between two batches
+        self._loaded = False  # whether a run was loaded that the next `fit` goes on with
         self._loader: Any = None
         self._interrupt = GentleInterrupt()
         self._train_step: Callable[[Any], Any] = self._step
@@ -137,12 +160,17 @@ class Trainer:
         epochs: int = 1,
         resume: bool | str | Path = False,
     ) -> History:
-        """Train until `epochs` epochs are done in all, those of earlier calls and of a resumed run included.
+        """Train for `epochs` epochs: further ones after an earlier call, or up to as many in a resumed run.
+
+        So a second `fit(loader, epochs=1)` trains for one epoch more, and, after an interruption,
+        `fit(loader, epochs=9, resume=True)` goes on until there are nine. An epoch that was left in the
+        middle is finished as the first of them. Where there is nothing left to do, a warning says so.
+        Callbacks start afresh, except in a resumed run.
 
         Args:
             train_loader: an iterable of batches; a `DataLoader` can be resumed within an epoch.
             validation_loader: is evaluated after each epoch, as measures with "val_" in front.
-            epochs: the number of epochs to arrive at.
+            epochs: how many; with `resume`, those that the run has done count.
             resume: go on from `last.safetensors` in the folder `out` (True), or from another checkpoint.
 
         Returns: the history.
@@ -150,16 +178,34 @@ class Trainer:
         Raises: Interrupted (a KeyboardInterrupt) after Ctrl-C, Terminated (a SystemExit) after SIGTERM and
         SIGHUP, when the run is saved; a second one does not wait for the step to end. AnomalyError if the
         loss is not finite (see `nan_loss`).
-        CheckpointError if there is nothing to resume, or it does not fit.
+        CheckpointError if there is nothing to resume, or it does not fit. ArgumentError for datasets and
+        arrays in place of loaders, and for iterators that would be used up after one of several epochs.
         """
-        self._loader, self.epochs, self._stopped = train_loader, epochs, False
+        if not isinstance(epochs, int) or epochs < 0:
+            raise _error(f"expects epochs as an integer >= 0, got {epochs!r:.60}")
+        _expect_batches("fit", train_loader, epochs > 1)
+        if validation_loader is not None:
+            _expect_batches("fit", validation_loader, epochs > 1)
+        self._loader, self._stopped = train_loader, False
         if resume:
             self.load(self._last() if resume is True else resume)
+        elif not self._loaded:
+            for callback in self.callbacks:
+                callback.reset()
+        self._loaded = False
+        self.epochs = epochs if resume else self.epoch + epochs
+        if self._stopped or self.epoch >= self.epochs:
+            reason = ", where it was stopped" if self._stopped else f" of {self.epochs} already"
+            warnings.warn(
+                f"Trainer.fit has nothing to do: the run is at epoch {self.epoch}{reason}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         self.model.train()
         with self._interrupt:
             try:
                 self._call("on_fit_start")
-                while self.epoch < epochs and not self._stopped:
+                while self.epoch < self.epochs and not self._stopped:
                     self._run_epoch(train_loader, validation_loader)
                     self._interrupt.check()
                 self._call("on_fit_end")
@@ -182,12 +228,16 @@ class Trainer:
 
         Random numbers drawn on the way are given back: validation does not change how training goes on.
         """
-        meters = self._meters.fresh()
+        _expect_batches("evaluate", loader)
+        meters, empty = self._meters.fresh(), True
         with self._evaluating():
             for batch in loader:
                 loss, outputs = self._evaluation_step(batch)
                 meters.update(loss, outputs, _target_of(batch), _size_of(batch))
                 self._interrupt.check()
+                empty = False
+        if empty:
+            raise _error(_EMPTY)
         return meters.read()
 
     def predict(self, loader: Iterable[Any]) -> Any:
@@ -196,10 +246,11 @@ class Trainer:
         Args:
             loader: batches as in training, whose targets are left aside, or of inputs alone.
         """
+        _expect_batches("predict", loader)
         with self._evaluating():
             outputs = [_raw(self.model(*_inputs_of(batch))) for batch in loader]
         if not outputs:
-            raise _error("expects a loader with at least one batch, got an empty one")
+            raise _error(_EMPTY)
         if isinstance(outputs[0], tuple):
             return tuple(namespace(*parts).concat(list(parts)) for parts in zip(*outputs))
         return namespace(outputs[0]).concat(outputs)
@@ -263,7 +314,7 @@ class Trainer:
         self.check_state_dict(state)
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.batches, self.samples = state["batches"], state["samples"]
-        self._trained, self._stopped = state["trained"], state["stopped"]
+        self._trained, self._stopped, self._loaded = state["trained"], state["stopped"], True
         self._meters.load_state_dict(state["sums"], next(iter(self.model.parameters())).array)
         self.history = History(state["history"])
         for name, callback in self._named_callbacks():
@@ -333,7 +384,7 @@ class Trainer:
             self._call("on_batch_end")
             self._interrupt.check()
         if self.batch == 0:
-            raise _error("expects a loader with at least one batch, got an empty one")
+            raise _error(_EMPTY)
         self._trained = True
 
     def _step(self, batch: Any) -> tuple[Tensor, Any]:
@@ -354,7 +405,7 @@ class Trainer:
         return loss.detach(), _raw(outputs)
 
     def _step_schedule(self, measures: dict[str, Any]) -> None:
-        if isinstance(self.scheduler, ReduceLROnPlateau):
+        if self.scheduler is not None and self.scheduler.watches:
             self.scheduler.step(measures[self.monitored(measures)])
         elif self.scheduler is not None and self.scheduler_interval == "epoch":
             self.scheduler.step()
@@ -478,6 +529,38 @@ def _knows_its_position(loader: Any) -> bool:
 def _expect(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise _error(f"expects {name} to be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def _expect_kind(name: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        given = f"the class {value.__name__}" if isinstance(value, type) else f"{type(value).__name__}"
+        raise _error(f"expects {name} to be {kind.__name__}, got {given}")
+
+
+def _expect_to_train(optimizer: Optimizer, modules: list[Module]) -> None:
+    """Refuse an optimizer that has nothing to do with the model: the run would change nothing."""
+    mine = {id(parameter) for module in modules for parameter in module.parameters()}
+    if mine and not any(id(parameter) in mine for _, parameter in optimizer.named_parameters()):
+        raise _error(
+            "expects an optimizer for the parameters of the model, got one that has none of them",
+            "Build it with model.parameters() of this model",
+        )
+
+
+def _expect_batches(method: str, loader: Any, several: bool = False) -> None:
+    """Refuse what gives samples where batches belong, and what gives its batches only once."""
+    if isinstance(loader, Dataset) or is_array(loader):
+        raise _error(
+            f"{method} expects batches, got a {type(loader).__name__}, which has single samples",
+            "Wrap it: DataLoader(dataset, batch_size=32, shuffle=True), and arrays in a TensorDataset",
+        )
+    if not isinstance(loader, Iterable) and not hasattr(loader, "__getitem__"):
+        raise _error(f"{method} expects an iterable of batches, got {type(loader).__name__}")
+    if several and isinstance(loader, Iterator):
+        raise _error(
+            f"{method} expects batches for several epochs, got an iterator, which gives them once",
+            "Give it a DataLoader, or a list of batches",
+        )
 
 
 def _error(problem: str, hint: str = "") -> ArgumentError:
