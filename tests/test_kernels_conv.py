@@ -74,13 +74,15 @@ def images(draw: st.DrawFn) -> dict[str, Any]:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Pieces, and what is worth a thread, of any size."""
+    """Pieces, what is worth a thread, and what is gathered by one call, of any size."""
 
     def set_to(chunk: int, threads: int, worthwhile: int = 0) -> None:
         for method in METHODS:
             monkeypatch.setattr(method, "_CHUNK_BYTES", chunk)
         monkeypatch.setattr(parallel, "WORTHWHILE", worthwhile)
         monkeypatch.setattr(methods, "WORTHWHILE", worthwhile)
+        monkeypatch.setattr(methods, "_FEW_CELLS", chunk)
+        monkeypatch.setattr(methods, "_LONG_RUN", 1)
         xpnn.set_num_threads(threads)
         windows_of.cache_clear()
 
@@ -89,7 +91,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def guard(monkeypatch: pytest.MonkeyPatch, suits: dict[str, Any]) -> None:
-    """Give methods of these names, of all tables, other guards."""
+    """Give methods of these names, of all tables, other guards; that for small sizes is asked for none."""
+    suits = {"few columns": lambda windows: False, **suits}
     tables = table.convolutions, table.input_gradients, table.weight_gradients, table.joint_gradients
     for each in tables:
         reverse = methods.in_reverse if each is table.joint_gradients else lambda suits: suits

@@ -48,6 +48,21 @@ def columns_convolve(
     parallel(work, len(x), windows.work)
 
 
+def few_columns_convolve(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, windows: Windows
+) -> None:
+    """`columns_convolve` where all columns are so few that each call of NumPy counts."""
+    (top, bottom), (left, right) = windows.padding
+    n, height, width, c = x.shape
+    canvas = np.zeros((n, top + height + bottom, left + width + right, c), dtype=x.dtype)
+    canvas[:, top : top + height, left : left + width] = x
+    columns = _seen(canvas, windows).reshape(-1, c * math.prod(windows.kernel_size))
+    total = columns.dot(w.transpose(2, 3, 1, 0).reshape(columns.shape[1], len(w)))
+    if b is not None:
+        total += b
+    y[...] = total.reshape(y.shape)
+
+
 def columns_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
     """The gradient (O, C, KH, KW) of `columns_convolve` with respect to w, from y's gradient gy."""
     if _few_windows(windows):
@@ -154,14 +169,19 @@ def _gather(x: np.ndarray, windows: Windows) -> np.ndarray:
     """What all windows see: (N * OH * OW, KH * KW * C)."""
     if windows.pointwise:
         return _flat(x)
-    x = padded(x, windows.padding)
+    seen = _seen(padded(x, windows.padding), windows)
+    columns = scratch("columns", seen.shape, x.dtype)
+    np.copyto(columns, seen)
+    return columns.reshape(-1, math.prod(seen.shape[3:]))
+
+
+def _seen(x: np.ndarray, windows: Windows) -> np.ndarray:
+    """What windows see of padded images, as a view (N, OH, OW, KH, KW, C)."""
     image, row, column, cell = x.strides
     shape = (x.shape[0], *windows.out_size, *windows.kernel_size, x.shape[3])
     (down, along), (row_dilation, column_dilation) = windows.stride, windows.dilation
     steps = (image, down * row, along * column, row_dilation * row, column_dilation * column, cell)
-    columns = scratch("columns", shape, x.dtype)
-    np.copyto(columns, strided(x, shape, steps))
-    return columns.reshape(-1, math.prod(shape[3:]))
+    return strided(x, shape, steps)
 
 
 def _kernel(gw: np.ndarray, windows: Windows) -> np.ndarray:

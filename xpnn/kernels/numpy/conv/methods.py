@@ -345,12 +345,24 @@ _COLOURS = 4
 # Images with fewer windows than this fill no product of their own.
 _WINDOWS_FOR_ROWS = 100
 
+# Cells that windows see in all, and weights, up to which one call gathers them, if so many lie together.
+_FEW_CELLS = 32 * 1024
+_LONG_RUN = 24
+
 # Methods that divide the work are asked before all others.
 _DIVIDING = 100
 
 
 def _few_channels(windows: Windows) -> bool:
     return windows.groups == 1 and windows.channels <= _PLANES_UP_TO and not windows.part
+
+
+def _few_columns(windows: Windows) -> bool:
+    """Whether windows see so few cells in all that the fewest calls are fastest, and these in long runs."""
+    row = windows.kernel_size[1] * windows.channels
+    seen = windows.images * math.prod(windows.out_size) * windows.kernel_size[0] * row
+    weights = windows.outputs * windows.kernel_size[0] * row
+    return windows.groups == 1 and not windows.part and max(seen, weights) <= _FEW_CELLS and row >= _LONG_RUN
 
 
 def _colours_to_channels(windows: Windows) -> bool:
@@ -396,6 +408,7 @@ def _always(windows: Windows) -> bool:
 add = convolutions.add
 add("cropped", lambda windows: windows.crops, cropped_convolve, priority=_DIVIDING)
 add("grouped", _several_groups, grouped_convolve, priority=_DIVIDING)
+add("few columns", _few_columns, columns.few_columns_convolve)
 add("planes", _colours_to_channels, planes.planes_convolve)
 add("planes", _few_channels, planes.planes_convolve, empty=np.empty)
 add("depthwise", lambda windows: windows.depthwise, depthwise.depthwise_convolve)
