@@ -167,3 +167,13 @@ def test_figure_errors(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="got 0 images"):
         save_image_sheet(np.zeros((0, 1, 8, 8)), path)
     assert not path.exists()
+
+
+def test_a_full_disk_is_said_with_the_file(tmp_path: Path) -> None:
+    """Neither Pillow nor matplotlib says which file it was."""
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "picture.png"
+    path.symlink_to("/dev/full")
+    for save, content in ((save_image, np.ones((1, 1, 400, 400))), (save_curve, HISTORY)):
+        with pytest.raises(OSError, match=rf"No space left on device: '{path}'"):
+            save(content, path)

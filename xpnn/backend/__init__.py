@@ -37,6 +37,7 @@ from xpnn.backend.errors import (
     ShapeError,
     ViewError,
     XpnnError,
+    errors_naming,
     nearest,
     printable,
 )
@@ -124,6 +125,7 @@ __all__ = [
     "dtype_name",
     "dtype_named",
     "errors",
+    "errors_naming",
     "expect_state",
     "explain_refusal",
     "extremes",

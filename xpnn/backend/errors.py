@@ -7,8 +7,10 @@ Every class derives from `XpnnError` and from the builtin that PyTorch or NumPy 
 from __future__ import annotations
 
 import difflib
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _LONGEST = 2000  # characters of a problem that are shown
@@ -85,6 +87,24 @@ def nearest(word: str, names: Iterable[str]) -> str:
         return by_lower[letters + min(numbers, key=lambda text: (abs(int(text) - int(number)), int(text)))]
     close = difflib.get_close_matches(word.lower(), by_lower, n=1)
     return by_lower[close[0]] if close else ""
+
+
+@contextmanager
+def errors_naming(path: str | os.PathLike[str], *others: str | os.PathLike[str]) -> Iterator[None]:
+    """Let OSErrors of this block name `path` that name no file ("No space left ..."), or one of `others`.
+
+    >>> with errors_naming("model.safetensors"):
+    ...     raise OSError(28, "No space left on device")
+    Traceback (most recent call last):
+        ...
+    OSError: [Errno 28] No space left on device: 'model.safetensors'
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, *map(str, others)):
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 class ShapeError(XpnnError, ValueError):

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from xpnn.backend import ArgumentError
+from xpnn.backend import ArgumentError, errors_naming
 from xpnn.io.locks import HAS_LOCKS, has_name, lock
 
 _PREFIX, _SUFFIX = ".xpnn-", ".tmp"  # of a file that is being written
@@ -38,20 +38,17 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(path))
     unfinished = target.parent / (_PREFIX + secrets.token_hex(8) + _SUFFIX)
     try:
-        mode = _mode_of(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
-        with _create(unfinished, mode) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            if not HAS_LOCKS:
-                file.close()  # Windows renames no open file
-            os.replace(unfinished, target)
-    except OSError as error:
-        if error.errno is None or error.filename not in (None, str(target), str(unfinished)):
-            raise
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        with errors_naming(path, target, unfinished):
+            mode = _mode_of(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(target.parent)
+            with _create(unfinished, mode) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                if not HAS_LOCKS:
+                    file.close()  # Windows renames no open file
+                os.replace(unfinished, target)
     finally:
         with suppress(OSError):
             os.unlink(unfinished)

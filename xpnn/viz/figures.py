@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend import ArgumentError, ShapeError, optional_import, to_numpy
+from xpnn.backend import ArgumentError, ShapeError, errors_naming, optional_import, to_numpy
 from xpnn.viz.images import make_grid, normalized
 
 _INK = "#22262b"
@@ -212,5 +212,6 @@ def _figure(width: float, height: float) -> Any:
 def _save(figure: Any, path: str | Path, title: str = "") -> Path:
     if title:
         figure.suptitle(title, fontsize=12, fontweight="bold")
-    figure.savefig(path, bbox_inches="tight", pad_inches=0.12)
+    with errors_naming(path):
+        figure.savefig(path, bbox_inches="tight", pad_inches=0.12)
     return Path(path)

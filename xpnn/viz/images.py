@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend import ArgumentError, ShapeError, optional_import, to_numpy
+from xpnn.backend import ArgumentError, ShapeError, errors_naming, optional_import, to_numpy
 
 
 def make_grid(
@@ -77,7 +77,8 @@ def save_image(tensor: Any, fp: str | Path, **grid: Any) -> Path:
     pixels = make_grid(tensor, **grid)
     if pixels.dtype != np.uint8:
         pixels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
-    pillow.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))).save(fp)
+    with errors_naming(fp):
+        pillow.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))).save(fp)
     return Path(fp)
 
 
