@@ -326,7 +326,7 @@ FORGED_SETTINGS = {
 FORGED_PREPROCESSING = {
     "size": (10**6, "a", 0, None), "channels": (2, "x", True, 10**9),
     "mean": (None, [], ["x"], [float("nan")], 0.5),
-    "std": (None, [0.0], [-1.0], [float("inf")], [[1.0]]),
+    "std": (None, [0.0], [-1.0], [float("inf")], [[1.0]], [1e-300]),
 }  # fmt: skip
 
 
@@ -361,6 +361,23 @@ def test_forged_settings(trained: Path, capsys: pytest.CaptureFixture[str]) -> N
     for classes in (None, "abc", [], [1] * 10, {"a": 1}):
         refused({**original, "classes": classes})
     refused({})
+
+
+def test_a_network_that_says_nothing(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("PIL")
+    checkpoint = read_checkpoint(trained / "model.safetensors")
+
+    class Model:
+        def state_dict(self) -> dict[str, Any]:
+            return {name: np.full_like(array, np.nan) for name, array in checkpoint.states["model"].items()}
+
+    save_checkpoint("nan.safetensors", config=checkpoint.config, random=False, model=Model())
+    for arguments in (
+        ["eval", "nan.safetensors"],
+        ["predict", "nan.safetensors", str(trained / "example.png")],
+    ):
+        assert main(arguments) == 2
+        assert "the network gives scores that are NaN or infinite" in capsys.readouterr().err
 
 
 def test_class_names_are_no_commands(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ _DOWNLOADS = Path("data")
 _RESULTS = ("last.safetensors", "model.safetensors", "confusion.png")  # of `xpnn train` and `xpnn eval`
 _TEST_FOLDERS = ("test", "val", "validation")
 _TEST_SHARE = 0.2
+_LARGEST = 1e6  # mean or standard deviation
 _MEASURED = 2000  # at most so many images are read for the mean and standard deviation
 
 
@@ -76,7 +77,7 @@ class Preprocessing:
         """What `to_config` made. Raises: CheckpointError for what it cannot have made."""
 
         def numbers(value: Any) -> bool:
-            sound = isinstance(value, list) and all(is_number(number) for number in value)
+            sound = isinstance(value, list) and all(is_number(n) and abs(n) <= _LARGEST for n in value)
             return sound and len(value) == config["channels"]
 
         expect_state(
@@ -85,7 +86,7 @@ class Preprocessing:
             size=is_size,
             channels=is_channels,
             mean=numbers,
-            std=lambda value: numbers(value) and min(value) > 0,
+            std=lambda value: numbers(value) and min(value) >= 1 / _LARGEST,
         )
         return cls(config["size"], config["channels"], tuple(config["mean"]), tuple(config["std"]))
 

@@ -11,7 +11,7 @@ from xpnn import functional as F
 from xpnn.autograd import no_grad
 from xpnn.backend import DataError, asarray, printable, to_numpy
 from xpnn.cli.options import add_backend_options, choose_backend
-from xpnn.cli.report import one_line
+from xpnn.cli.report import finite, one_line
 from xpnn.cli.trained import load_trained
 
 _SHOWN = 3
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"xpnn predict: {one_line(error)}", file=sys.stderr)
             continue
         with no_grad():
-            probabilities = to_numpy(F.softmax(model(image), dim=1))[0]
+            probabilities = finite(to_numpy(F.softmax(model(image), dim=1)))[0]
         best = np.argsort(-probabilities, kind="stable")[:_SHOWN]
         classes = (f"{description.classes[label]} ({probabilities[label]:.1%})" for label in best)
         first, *others = map(printable, classes)

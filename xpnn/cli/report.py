@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.autograd import no_grad
-from xpnn.backend import MissingDependencyError, printable, to_numpy
+from xpnn.backend import AnomalyError, MissingDependencyError, printable, to_numpy
 from xpnn.data.dataset import gather
 from xpnn.metrics import confusion_matrix
 from xpnn.nn import Module
@@ -28,6 +28,16 @@ def one_line(error: Exception) -> str:
     return printable(" ".join(str(error).split()) or type(error).__name__)
 
 
+def finite(scores: np.ndarray) -> np.ndarray:
+    """The scores themselves. Raises: AnomalyError if there are some that say nothing."""
+    if not np.isfinite(scores).all():
+        raise AnomalyError(
+            "the network gives scores that are NaN or infinite",
+            hint="Its weights are damaged, or its training diverged: train it again",
+        )
+    return scores
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The labels (N,) of a test set, true and predicted, and the names of the classes."""
@@ -41,7 +51,7 @@ class Evaluation:
         """Apply a network to all batches of a loader, in evaluation mode."""
         model.eval()
         with no_grad():
-            batches = [(to_numpy(labels), to_numpy(model(images))) for images, labels in loader]
+            batches = [(to_numpy(labels), finite(to_numpy(model(images)))) for images, labels in loader]
         true, scores = (np.concatenate(parts) for parts in zip(*batches))
         return cls(true, scores.argmax(axis=1), tuple(map(printable, classes)))
 
