@@ -277,6 +277,38 @@ def test_what_a_config_cannot_hold(path, config, message):
         save_checkpoint(path, config=config)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"extra": [1]}, "expects a dict as extra, got list"),
+        ({"config": "x"}, "expects a dict as config, got str"),
+        ({"model": 3}, r"expects objects with a state_dict\(\), got int as model"),
+    ],
+)
+def test_what_is_given_in_the_wrong_place(path, given, message):
+    with pytest.raises(DTypeError, match=message):
+        save_checkpoint(path, **given)
+    assert not path.exists()
+    save_checkpoint(path)
+    if "model" in given:
+        with pytest.raises(DTypeError, match=message):
+            load_checkpoint(path, **given)
+
+
+def test_what_can_be_saved_can_be_read(path):
+    """At the bound of depth too, for arrays and anything else."""
+    for leaf in (np.zeros(1), 3, [], "\udc80"):
+        tree, deepest = leaf, 0
+        while True:
+            try:
+                save_checkpoint(path, extra={"x": tree})
+            except DTypeError:
+                break
+            assert read_checkpoint(path).extra
+            tree, deepest = [tree], deepest + 1
+        assert deepest > 90
+
+
 def test_nested_too_deeply(path):
     nested = []
     for _ in range(200):

@@ -236,6 +236,8 @@ def test_messages_are_short_and_clean(path):
     [
         (DTypeError, {}, {"epoch": 3}, "expects strings as metadata, got 3 for 'epoch'"),
         (DTypeError, {}, {3: "epoch"}, "expects strings as metadata"),
+        (DTypeError, {}, ["epoch"], "expects metadata by name, got list"),
+        (DTypeError, [np.zeros(1)], {}, "expects arrays by name, got list"),
         (DTypeError, {3: np.zeros(1)}, {}, "expects strings as names, got 3"),
         (ArgumentError, {"__metadata__": np.zeros(1)}, {}, "an array of the name '__metadata__'"),
         (ArgumentError, {"\udc80": np.zeros(1)}, {}, r"cannot write '\\udc80'"),

@@ -70,6 +70,7 @@ class Checkpoint:
         Raises: CheckpointError if the file has no state of that name, or one that does not fit; then all
         objects are as they were.
         """
+        _expect_stateful(objects)
         missing = [name for name in objects if name not in self.states]
         if random is None:
             random = self.random is not None
@@ -147,11 +148,16 @@ def save_checkpoint(
     >>> load_checkpoint(path, model=model, optimizer=optimizer).extra
     {'epoch': 3}
     """
+    config, extra = config or {}, extra or {}
+    for name, given in (("config", config), ("extra", extra)):
+        if not isinstance(given, dict):
+            raise DTypeError(f"expects a dict as {name}, got {type(given).__name__}", subject="A checkpoint")
+    _expect_stateful(objects)
     found: dict[str, Array] = {}
     content = {
         "version": _VERSION,
-        "config": _plain(config or {}),
-        "extra": _take_out(extra or {}, "extra", found),
+        "config": _plain(config),
+        "extra": _take_out(extra, "extra", found),
         "random": random_numbers.state_dict() if random else None,
         "tuning": tuning.state_dict() if random else None,
         "objects": {name: _take_out(target.state_dict(), name, found) for name, target in objects.items()},
@@ -232,6 +238,16 @@ _FIELDS = {
 }
 
 
+def _expect_stateful(objects: dict[str, Any]) -> None:
+    for name, target in objects.items():
+        if not hasattr(target, "state_dict"):
+            raise DTypeError(
+                f"expects objects with a state_dict(), got {type(target).__name__} as {name}",
+                subject="A checkpoint",
+                hint="Other values can be saved in extra",
+            )
+
+
 def _plain(config: dict[str, Any]) -> Any:
     """A config as JSON has it."""
     arrays: dict[str, Array] = {}
@@ -247,6 +263,8 @@ def _plain(config: dict[str, Any]) -> Any:
 
 def _take_out(tree: Any, path: str, arrays: dict[str, Array], depth: int = 0) -> Any:
     """`tree` with each array moved to `arrays` under its path, and a reference left in its place."""
+    if depth > _DEEPEST:
+        raise DTypeError(f"cannot save '{path:.80}...': it is nested too deeply", subject="A checkpoint")
     tree = python_scalar(tree)
     if is_array(tree):
         name = path
@@ -254,8 +272,6 @@ def _take_out(tree: Any, path: str, arrays: dict[str, Array], depth: int = 0) ->
             name += "'"
         arrays[name] = tree.array if is_tensor(tree) else tree
         return {_ARRAY: name}
-    if depth > _DEEPEST:
-        raise DTypeError(f"cannot save '{path:.80}...': it is nested too deeply", subject="A checkpoint")
     if isinstance(tree, dict):
         if not all(isinstance(key, str) and key != _ARRAY for key in tree):
             raise DTypeError(

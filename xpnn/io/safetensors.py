@@ -109,6 +109,8 @@ def write_file(
     arrays: Mapping[str, np.ndarray], filename: Any, metadata: Mapping[str, str], digest: str
 ) -> None:
     """`save_file` for what `host_arrays` has made, and whose digest is known."""
+    if not isinstance(metadata, Mapping):
+        raise DTypeError(f"expects metadata by name, got {type(metadata).__name__}", subject="save_file")
     for name, value in metadata.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise DTypeError(
@@ -193,6 +195,8 @@ def read_file(filename: str | os.PathLike[str]) -> Contents:
 
 def host_arrays(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The arrays on the host in C order (the format has no strides), checked for what the format allows."""
+    if not isinstance(tensors, Mapping):
+        raise DTypeError(f"expects arrays by name, got {type(tensors).__name__}", subject="save_file")
     arrays = {}
     for name, tensor in tensors.items():
         if not isinstance(name, str):
