@@ -46,8 +46,8 @@ def is_float(x: Any) -> bool:
     return x is not None and "float" in str(x.dtype)
 
 
-def excess(actual: np.ndarray, expected: np.ndarray, dtype: str) -> float:
-    """How far results of `dtype` are off, beyond ULPS roundings of the largest of them; at most 0 is right.
+def excess(actual: np.ndarray, expected: np.ndarray, dtype: str, ulps: int = ULPS) -> float:
+    """How far results of `dtype` are off, beyond `ulps` roundings of the largest of them; at most 0 is right.
 
     What is beyond the largest number must be infinite, which counts as twice that number.
     """
@@ -59,6 +59,6 @@ def excess(actual: np.ndarray, expected: np.ndarray, dtype: str) -> float:
     scale = np.abs(expected).max(where=~over & ~np.isnan(expected), initial=0)
     expected = np.where(over, np.sign(expected) * 2 * largest, expected)
     off = np.abs(np.clip(actual, -2 * largest, 2 * largest) - expected)
-    at_the_edge = np.abs(np.abs(expected) - largest) <= ULPS * eps * largest
+    at_the_edge = np.abs(np.abs(expected) - largest) <= ulps * eps * largest
     off[np.isnan(off) | at_the_edge & (np.sign(actual) == np.sign(expected))] = 0
-    return off.max(initial=0) - ULPS * (eps * scale + smallest)
+    return off.max(initial=0) - ulps * (eps * scale + smallest)

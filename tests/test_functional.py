@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from halves import PRECISION, half_types, in_float64, in_half
 from targets import Target
 
 import xpnn.functional as F
 from xpnn.autograd import Tensor, grad
-from xpnn.backend import ArgumentError, GradientError, manual_seed, to_numpy
+from xpnn.backend import ArgumentError, GradientError, dtype_name, manual_seed, to_numpy
 from xpnn.testing import assert_close, gradcheck
 
 ACTIVATIONS = {
@@ -213,6 +214,36 @@ def test_norms_of_half_precision_have_their_statistics_in_float32(name: str, bac
     assert to_numpy(y).dtype == to_numpy(gx).dtype == np.float16
     assert np.array_equal(to_numpy(y), signs)
     assert np.isfinite(to_numpy(gx)).all()
+
+
+def test_running_statistics_of_half(backend: Target) -> None:
+    """100,000 elements a channel, whose sums are no numbers of float16; small steps are rounded once."""
+    for dtype in half_types(backend):
+        eps = PRECISION[dtype][0]
+        x, old = in_half(backend, dtype, [1 + np.resize([-0.5, 0.5], (4, 2, 25_000)), np.full(2, 0.5)])
+        running = [Tensor(old), Tensor(old)]
+        y = F.batch_norm(x, *running, training=True, momentum=0.25)
+        assert np.abs(in_float64(y) - np.resize([-1, 1], (4, 2, 25_000))).max() <= eps
+        for statistic, batch in zip(running, (1.0, 0.25), strict=True):
+            assert dtype_name(statistic.dtype) == dtype
+            assert np.abs(in_float64(statistic) - (0.75 * 0.5 + 0.25 * batch)).max() <= eps / 4
+        again = F.batch_norm(x, *running)
+        expected = (in_float64(x) - 0.625) / np.sqrt(0.4375 + 1e-5)
+        assert np.abs(in_float64(again) - expected).max() <= 2 * eps
+
+
+def test_averages_of_half(backend: Target) -> None:
+    """Sums of four are no numbers of float16, their means are."""
+    for dtype in half_types(backend):
+        (x,) = in_half(backend, dtype, [np.full((1, 1, 4, 4), 40_960.0)])
+        x = Tensor(x, requires_grad=True)
+        for pool in (lambda x: F.avg_pool2d(x, 2), lambda x: F.adaptive_avg_pool2d(x, 3)):
+            y = pool(x)
+            assert dtype_name(y.dtype) == dtype
+            assert np.unique(in_float64(y)).tolist() == [40_960]
+            (gx,) = grad([y], [x], [y.detach() * 0 + 1])
+            assert dtype_name(gx.dtype) == dtype
+            assert in_float64(gx).sum() == np.prod(y.shape)
 
 
 # losses

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from halves import PRECISION, half_types, in_float64, in_half
 from targets import Target
 
 import xpnn
-from xpnn.backend import XpnnError
+from xpnn.backend import XpnnError, dtype_name
 
 VALUES = np.random.default_rng(0).standard_normal((2, 3, 4))
 
@@ -108,3 +109,55 @@ def test_a_hook_s_own_error_stays_what_it_is() -> None:
     y.register_hook(hook)
     with pytest.raises(MyError, match=r"^mine$"):
         y.backward()
+
+
+MANY = 70_000
+
+
+def both_signs(x: Any) -> Any:
+    return x.__array_namespace__().stack([x, -x])
+
+
+# Of ones in half precision, whose sum is no number of float16, and 257 none of bfloat16.
+REDUCTIONS: dict[str, tuple[Callable[[Any], Any], float]] = {
+    "mean": (lambda x: (x * 300).mean(), 300),
+    "sum": (lambda x: (x * 0.5).sum(), MANY / 2),
+    "sum along": (lambda x: (x * 0.5).sum(dim=0), MANY / 2),
+    "sum in float32": (lambda x: x.sum(dtype="float32"), MANY),
+    "var": (lambda x: both_signs(x * 100).var(), 1e4),
+    "std": (lambda x: both_signs(x * 300).std(), 300),
+    "norm": (lambda x: (x * 200).norm(), 200 * MANY**0.5),
+    "norm 1": (lambda x: (x * 0.5).norm(1), MANY / 2),
+    "cumsum": (lambda x: (x * 0.5).cumsum(0)[-1], MANY / 2),
+    "prod": (lambda x: (256.0 ** (2.5 - x[:4].cumsum(0))).prod(), 1),
+    "softmax": (lambda x: x.softmax(0).sum(), 1),
+    "log_softmax": (lambda x: x.log_softmax(0)[0], -np.log(MANY)),
+    "matmul": (lambda x: (x * 0.5) @ x, MANY / 2),
+}
+# What a gradient of ones adds up to where an element is read many times.
+GRADIENTS: dict[str, Callable[[Any, Any], Any]] = {
+    "broadcasting": lambda x, ones: x + ones,
+    "broadcast_to": lambda x, ones: x.expand(ones.shape[0]),
+    "an index": lambda x, ones: x[[0] * ones.shape[0]],
+    "repeat": lambda x, ones: ones.__array_namespace__().repeat(x, ones.shape[0]),
+}
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_reductions_of_half(name: str, backend: Target) -> None:
+    for dtype in half_types(backend):
+        function, expected = REDUCTIONS[name]
+        with np.errstate(all="ignore"):
+            y = function(xpnn.Tensor(in_half(backend, dtype, [np.ones(MANY)])[0]))
+        assert dtype_name(y.dtype) == ("float32" if "float32" in name else dtype)
+        np.testing.assert_allclose(in_float64(y), expected, rtol=PRECISION[dtype][0], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_of_half_add_up_in_float32(name: str, backend: Target) -> None:
+    for dtype in half_types(backend):
+        one, ones = (xpnn.Tensor(a) for a in in_half(backend, dtype, [np.ones(1), np.ones(MANY)]))
+        one.requires_grad = True
+        (gradient,) = xpnn.grad([GRADIENTS[name](one, ones)], [one], [ones * 0.5])
+        assert dtype_name(gradient.dtype) == dtype
+        np.testing.assert_allclose(in_float64(gradient), MANY / 2, rtol=PRECISION[dtype][0])

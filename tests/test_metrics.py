@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from halves import half_types, in_float64, in_half
 from targets import Target
 
 import xpnn
@@ -173,6 +174,15 @@ def test_streaming_equals_all_at_once(backend: Target, size: int) -> None:
             metric.reset()
         with pytest.raises(ArgumentError, match="has seen no batch"):
             metric.compute()
+
+
+def test_mean_of_half(backend: Target) -> None:
+    """Many losses add up to more than float16 holds, and bfloat16 would stop to count at 256."""
+    for dtype in half_types(backend):
+        mean, (value,) = metrics.Mean(), in_half(backend, dtype, [np.asarray(3.0)])
+        for _ in range(600):
+            mean.update(value, weight=64)
+        assert in_float64(mean.compute()) == 3
 
 
 def test_mean(backend: Target) -> None:

@@ -7,12 +7,14 @@ Each `Op` is a program against a namespace `xp`. The same lines run on Tensors, 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
+from halves import ULPS, excess, half_types, in_float64, in_half, is_float
 from targets import Target
 
 from xpnn.autograd import Tensor, grad, tensor_namespace
@@ -300,6 +302,34 @@ def test_float32(op: Op, backend: Target, request: pytest.FixtureRequest) -> Non
 
 
 @pytest.mark.parametrize("op", OPS, ids=str)
+def test_half(op: Op, backend: Target, request: pytest.FixtureRequest) -> None:
+    """float16 and bfloat16 in, the same out, as exact as a few roundings."""
+    skip_unless_wanted(op, backend, request)
+    if op.name == "astype" or backend.read_only:
+        pytest.skip("asks for float64, or does as others do")
+    dtypes = half_types(backend)[-1:] if backend.name == "jax" else half_types(backend)
+    for dtype, scale in itertools.product(dtypes, (1.0, 1e3)):
+        arrays = in_half(backend, dtype, op.arrays(), scale)
+        expected = [in_float64(y) for y in with_gradients(op, [in_float64(x) for x in arrays])]
+        if any(np.abs(y).max(initial=0) > np.finfo(np.float32).max for y in expected):
+            continue  # beyond float32, too
+        for y, wanted in zip(with_gradients(op, arrays), expected, strict=True):
+            assert dtype_name(y.dtype) == dtype
+            off = excess(in_float64(y), wanted, dtype, 2 * ULPS)
+            assert off <= 0, f"in {dtype} of inputs times {scale}: {y}, expected {wanted}"
+
+
+def with_gradients(op: Op, arrays: Sequence[Any]) -> list[Tensor]:
+    """The floating-point results, and the gradients of all that have one, without warnings."""
+    with np.errstate(all="ignore"):
+        tensors = [Tensor(x, requires_grad=is_float(x)) for x in arrays]
+        outputs = floating(on_tensors(op)(*tensors))
+        recorded = [y for y in outputs if y.requires_grad]
+        leaves = [t for t in tensors if t.requires_grad]
+        return [*outputs, *grad(recorded, leaves, grad_outputs_like(recorded))]
+
+
+@pytest.mark.parametrize("op", OPS, ids=str)
 def test_raw_arrays(op: Op, backend: Target, request: pytest.FixtureRequest) -> None:
     """The functions take raw arrays and give raw arrays back."""
     skip_unless_wanted(op, backend, request)
@@ -361,7 +391,7 @@ def derivatives(
 
 
 def grad_outputs_like(outputs: list[Any]) -> list[Any]:
-    return [y.detach() * 0 + 1 for y in outputs if y.requires_grad]
+    return [namespace(y).ones_like(y.detach()) for y in outputs if y.requires_grad]
 
 
 def floating(outputs: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.backend import ArgumentError, Array, namespace, size_of
+from xpnn.backend import ArgumentError, Array, is_array, is_half, namespace, size_of
 from xpnn.metrics.classification import (
     accuracy_of,
     confusion_matrix,
@@ -57,8 +57,11 @@ class Mean(Metric):
     """
 
     def update(self, value: Any, weight: Any = 1) -> None:
-        """Add a number or 0-d array."""
-        self.total = self.total + raw(value) * weight
+        """Add a number or 0-d array; half precision is summed up in float32."""
+        value = raw(value)
+        if is_array(value) and is_half(value):
+            value = namespace(value).astype(value, namespace(value).float32)
+        self.total = self.total + value * weight
         self.count = self.count + weight
 
 

@@ -44,9 +44,9 @@ atan = unary("atan", lambda g, x: g / (1 + x * x))
 cosh = unary("cosh", lambda g, x: g * sinh(x))
 sinh: Primitive = unary("sinh", lambda g, x: g * cosh(x))
 tanh = unary("tanh", lambda g, y: g * (1 - y * y))
-acosh = unary("acosh", lambda g, x: g / sqrt(x * x - 1))
-asinh = unary("asinh", lambda g, x: g / sqrt(x * x + 1))
-atanh = unary("atanh", lambda g, x: g / (1 - x * x))
+acosh = unary("acosh", lambda g, x: g / sqrt(x * x - 1), make=primitive)
+asinh = unary("asinh", lambda g, x: g / sqrt(x * x + 1), make=primitive)
+atanh = unary("atanh", lambda g, x: g / (1 - x * x), make=primitive)
 
 # Rounding: flat between the steps
 ceil = unary("ceil", lambda g: _zero(g))
@@ -70,6 +70,7 @@ pow = binary(
     "pow",
     dx1=lambda g, x1, x2: _base_rule(g, x1, x2),
     dx2=lambda g, x1, x2, y: _exponent_rule(g, x1, x2, y),
+    make=primitive,
 )
 maximum = binary("maximum", dx1=lambda g, x1, x2: _share(x1, x2, g), dx2=lambda g, x1, x2: _share(x2, x1, g))
 minimum = binary("minimum", dx1=lambda g, x1, x2: _share(x2, x1, g), dx2=lambda g, x1, x2: _share(x1, x2, g))
@@ -83,6 +84,7 @@ atan2 = binary(
     "atan2",
     dx1=lambda g, x1, x2: g * x2 / _squared_radius(x1, x2),
     dx2=lambda g, x1, x2: -g * x1 / _squared_radius(x1, x2),
+    make=primitive,
 )
 copysign = binary("copysign", dx1=lambda g, x1, y: g * sign(x1) * sign(y), dx2=lambda g: _zero(g))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from xpnn.autograd.half import half_in_float32
 from xpnn.autograd.ops.broadcasting import unbroadcast
 from xpnn.autograd.ops.elementwise import positive
 from xpnn.autograd.ops.indexing import getitem
@@ -126,6 +127,7 @@ def _slogdet_backward(gs: tuple, saved: tuple, needs: tuple) -> tuple[Array]:
     return (_as_matrix(g) * matrix_transpose(inv(x)),)
 
 
+@half_in_float32
 def matrix_power(x: Array, n: int, /) -> Array:
     """The n-th power of square matrices by repeated squaring; a power of the inverse if n is negative.
 

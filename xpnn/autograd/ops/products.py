@@ -125,6 +125,7 @@ def outer(x1: Array, x2: Array, /) -> Array:
     return multiply(expand_dims(x1, axis=1), expand_dims(x2, axis=0))
 
 
+@half_in_float32
 def cross(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
     """The cross products of the 3-vectors along `axis`.
 

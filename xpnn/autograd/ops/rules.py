@@ -36,7 +36,8 @@ def unary(
         derivative: the gradient of the input from `g`, that of the output, and from what its other
             parameters name: the input `x`, the output `y`. The tape keeps what is named.
         forward: computes the function, where it is not simply the library's own.
-        make: is `view_primitive` where the result shows the elements of the input.
+        make: is `view_primitive` where the result shows the elements of the input, and `primitive` where half
+            precision overflows or loses digits on the way to the derivative.
     """
     uses = [("x", "y").index(parameter) for parameter in _parameters(derivative)]
 
@@ -50,13 +51,19 @@ def unary(
     return _named(name, compute, pull_back, make)
 
 
-def binary(name: str, dx1: Callable[..., Array], dx2: Callable[..., Array]) -> Primitive:
+def binary(
+    name: str,
+    dx1: Callable[..., Array],
+    dx2: Callable[..., Array],
+    make: Callable[[Callable], Any] | None = None,
+) -> Any:
     """The function `name` of the standard as a primitive; either operand may be a Python number.
 
     Args:
         dx1, dx2: the gradients of the operands, before broadcasting is undone, from `g` and from what
             their other parameters name: the operands `x1` and `x2`, the output `y`. An operand that is
             a number has no gradient, and nothing is kept for it.
+        make: as of `unary`.
     """
     uses1, uses2 = [
         [("x1", "x2", "y").index(parameter) for parameter in _parameters(derivative)]
@@ -82,7 +89,7 @@ def binary(name: str, dx1: Callable[..., Array], dx2: Callable[..., Array]) -> P
             unbroadcast(dx2(g, *saved[middle:]), *saved[1]) if needs[1] else None,
         )
 
-    return _named(name, compute, pull_back)
+    return _named(name, compute, pull_back, make)
 
 
 def as_operand(value: Any, like: Array) -> Array:

@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, is_tensor, namespace
+from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, is_half, is_tensor, namespace
 from xpnn.functional.activation.rectified import through_relu
 from xpnn.functional.arguments import (
     check_floating,
@@ -154,7 +154,7 @@ def running_statistics(
     """Move running statistics towards a batch's: (1 - momentum) running + momentum batch.
 
     The variance of the batch, with 1/N, is made unbiased first by N / (N - 1). A batch of no elements, which
-    has neither, leaves them as they are.
+    has neither, leaves them as they are. Those in half precision are computed in float32 and rounded once.
 
     Args:
         running_mean, running_var, mean, variance: (C,).
@@ -168,14 +168,15 @@ def running_statistics(
     >>> [a.tolist() for a in running_statistics(zero, one, two, two, count=2, momentum=0.1)]
     [[0.2], [1.3]]
     """
-    old_mean, old_var, mean, variance = map(raw_array, (running_mean, running_var, mean, variance))
+    statistics = [raw_array(s) for s in (running_mean, running_var, mean, variance)]
     if count == 0:
-        return old_mean, old_var
+        return statistics[0], statistics[1]
+    xp, dtype, var_dtype = namespace(statistics[0]), statistics[0].dtype, statistics[1].dtype
+    old_mean, old_var, mean, variance = [xp.astype(s, xp.float32) if is_half(s) else s for s in statistics]
     unbiased = variance * (count / max(count - 1, 1))
     new_mean = (1 - momentum) * old_mean + momentum * mean
     new_var = (1 - momentum) * old_var + momentum * unbiased
-    xp = namespace(old_mean)
-    return xp.astype(new_mean, old_mean.dtype, copy=False), xp.astype(new_var, old_var.dtype, copy=False)
+    return xp.astype(new_mean, dtype, copy=False), xp.astype(new_var, var_dtype, copy=False)
 
 
 @primitive(statistics=True)
