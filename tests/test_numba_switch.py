@@ -194,14 +194,46 @@ def test_damaged_code_is_compiled_anew(kept: Path, kind: str, damage: str) -> No
     assert sum(compile_relu().stats.cache_hits.values()) == 1
 
 
-def test_another_process_publishes_first(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_comes_first(kept: Path) -> None:
     from xpnn.kernels.numba import cache
 
-    written = cache.new_folder(kept)
     before = contents(kept)
-    cache.publish(written, kept)
+    (kept / "digest").unlink()
+    with cache.kept_in(kept):
+        (kept / "digest").write_bytes(before["digest"])
     assert contents(kept) == before
-    assert not written.exists()
+    assert [*kept.parent.iterdir()] == [kept]
+
+
+def test_compiling_is_cut(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C and want of memory are raised, leave nothing behind, and do not switch Numba off."""
+    from numba.core.dispatcher import Dispatcher
+
+    from xpnn.kernels.numba import compiling
+    from xpnn.kernels.numba.activation import pointwise as kernels
+
+    (kept / "digest").unlink()
+    compile_ = Dispatcher.compile
+    for error in (KeyboardInterrupt, MemoryError):
+        for after in (False, True):
+
+            def cut(self: Any, signature: Any, after: bool = after, error: Any = error) -> None:
+                if after:
+                    compile_(self, signature)
+                raise error
+
+            function = compiling.compiled_function(kernels._relu.function)
+            with monkeypatch.context() as patch:
+                patch.setattr(Dispatcher, "compile", cut)
+                with pytest.raises(error):
+                    compiling.can_run((function,), np.dtype("float32"))
+            assert {path.name for path in kept.parent.iterdir()} <= {kept.name}
+            assert compiling.can_run((function,), np.dtype("float32"))
+            x, y = np.float32([-1, 2]), np.empty(2, dtype=np.float32)
+            function(x, y)
+            assert y.tolist() == [0, 2]
+            (kept / "digest").unlink()
+    assert numba_switch.numba_enabled()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folders have no such permissions here")

@@ -115,6 +115,25 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert tuning.choose("q", {"a": must_not_run, "b": must_not_run}) == "a"
 
 
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    assert tuning.cache_folder() is None
+    assert tuning.choose("q", {"a": must_not_run, "b": must_not_run}) == "a"
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_handler_of_a_signal_asks_while_its_thread_measures() -> None:
+    """It runs in the middle of the measuring, in the same thread, which holds the lock."""
+    assert (
+        tuning.choose("q", {"a": lambda: len(tuning.choose("r", taking(a=1, b=0.5))), "b": lambda: 9}) == "a"
+    )
+    assert tuning.chosen("r") == "b"
+
+
 @pytest.mark.usefixtures("clock")
 def test_a_file_system_without_links(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:

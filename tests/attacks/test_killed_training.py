@@ -62,8 +62,8 @@ print(digest.hexdigest(), flush=True)
 """
 
 
-def run(folder: Path, number: int = 0, seconds: float = 0.0) -> tuple[int, str]:
-    """Train, with a signal so long after the beginning; the exit code and the digest, empty if unfinished."""
+def run(folder: Path, number: int = 0, seconds: float = 0.0, times: int = 1) -> tuple[int, str]:
+    """Train, with signals so long after the beginning; the exit code and the digest, empty if unfinished."""
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(folder)], stdout=subprocess.PIPE, text=True
     )
@@ -72,12 +72,14 @@ def run(folder: Path, number: int = 0, seconds: float = 0.0) -> tuple[int, str]:
         process.stdout.readline()
         if number:
             threading.Event().wait(seconds)
-            process.send_signal(number)
+            for _ in range(times):
+                process.send_signal(number)
+                threading.Event().wait(0.001)
         lines = process.stdout.read().split()
     return process.wait(), lines[-1] if lines and lines[-1] != "training" else ""
 
 
-def attack(folder: Path, numbers: list[signal.Signals]) -> tuple[int, int]:
+def attack(folder: Path, numbers: list[signal.Signals], times: int = 1) -> tuple[int, int]:
     """How many signals met a run, and how many of these did no harm."""
     _, expected = run(folder / "whole")
     rng = random.Random(0)
@@ -85,7 +87,7 @@ def attack(folder: Path, numbers: list[signal.Signals]) -> tuple[int, int]:
     while met < len(numbers):
         cut = folder / f"cut {runs}"
         number = numbers[met]
-        code, digest = run(cut, number, rng.uniform(0, 0.15))
+        code, digest = run(cut, number, rng.uniform(0, 0.15), times)
         if digest:  # it came too late
             assert digest == expected
             runs += 1
@@ -95,7 +97,7 @@ def attack(folder: Path, numbers: list[signal.Signals]) -> tuple[int, int]:
         last = cut / "last.safetensors"
         if last.exists():
             read_checkpoint(last)  # is whole
-        assert last.exists() or number == signal.SIGKILL
+        assert last.exists() or number == signal.SIGKILL or times > 1
     _, digest = run(folder / f"cut {runs}")
     assert digest == expected
     return met, met
@@ -108,5 +110,6 @@ def test_killed_while_training(count: int, tmp_path: Path, tally: Tally) -> None
 
 @pytest.mark.slow
 def test_terminated_while_training(tmp_path: Path, tally: Tally) -> None:
-    numbers = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT] * 5
-    tally("SIGTERM, SIGHUP and SIGINT while training", *attack(tmp_path, numbers))
+    numbers = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
+    tally("SIGTERM, SIGHUP and SIGINT while training", *attack(tmp_path / "once", numbers * 5))
+    tally("SIGTERM, SIGHUP or SIGINT twice in a row", *attack(tmp_path / "twice", numbers * 3, times=2))

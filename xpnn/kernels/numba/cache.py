@@ -13,6 +13,8 @@ import shutil
 import stat
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -50,23 +52,28 @@ def is_sound(folder: Path) -> bool:
         return False
 
 
-def new_folder(folder: Path) -> Path:
-    """One for this process alone to write to, which `publish` then makes to `folder`.
+@contextmanager
+def kept_in(folder: Path) -> Iterator[Path]:
+    """The folder to read code from, or to write it to inside of the block.
+
+    Where it is damaged or missing, what is written goes to a folder of this process alone, which takes its
+    place when it is complete, unless another process comes first. Nothing is left of what is cut.
 
     Raises: OSError.
     """
+    if is_sound(folder):
+        yield folder
+        return
     folder.parent.mkdir(exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
-
-
-def publish(written: Path, folder: Path) -> None:
-    """Put a folder of `new_folder` in the place of a damaged one or none; another process may be first."""
+    written = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
     try:
+        yield written
         (written / _DIGEST).write_text(_digest_of(written))
         if not is_sound(folder):
             shutil.rmtree(folder, ignore_errors=True)
-        written.rename(folder)
-    except OSError:
+        with suppress(OSError):
+            written.rename(folder)
+    finally:
         shutil.rmtree(written, ignore_errors=True)
 
 

@@ -16,13 +16,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from types import FunctionType
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from xpnn.backend import COMPILED, kernel, numba_switch, optional_import
-from xpnn.kernels.numba.cache import announce, cache_folder, is_sound, new_folder, publish, warn_not_kept
+from xpnn.kernels.numba.cache import announce, cache_folder, is_sound, kept_in, warn_not_kept
 
 # What the annotations of compiled functions stand for: arrays of so many axes, read or written, and numbers,
 # all of the one element type that the version is for; labels and indices; masks.
@@ -82,19 +83,16 @@ class Compiled:
     def _compile(self, dtype: np.dtype) -> None:
         numba = optional_import("numba", extra="numba")
         folder = cache_folder(f"{self.__name__}-{dtype}", self._sources())
-        sound = folder is not None and is_sound(folder)
-        if not sound:
+        if folder is None or not is_sound(folder):
             announce()
         if self._dispatcher is None:
             self._dispatcher = self._twin(numba)
         self._dispatcher.disable_compile(False)
         try:
-            if folder is not None:
-                used = folder if sound else new_folder(folder)
-                _keep(numba, self._dispatcher, str(used))
-            self._dispatcher.compile(_signature(numba, self.function.__annotations__, dtype))
-            if folder is not None and not sound:
-                publish(used, folder)
+            with nullcontext() if folder is None else kept_in(folder) as used:
+                if used is not None:
+                    _keep(numba, self._dispatcher, str(used))
+                self._dispatcher.compile(_signature(numba, self.function.__annotations__, dtype))
         except OSError as error:  # the disk is full, or the folder is gone
             warn_not_kept(str(error))
             self._dispatcher = self._twin(numba)
