@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
+import pickle
 import signal
 import threading
 
@@ -279,6 +281,48 @@ def test_several_schedules():
     history = trainer.fit(loader(), loader(), epochs=3)
     np.testing.assert_allclose(history["lr"], [0.1, 0.05, 0.025])
     assert schedules[1].last_epoch == 3
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda trainer: pickle.loads(pickle.dumps(trainer))])
+def test_copies_are_apart(duplicate):
+    trainer = make(metrics=[Accuracy()], callbacks=[EarlyStopping(patience=9)])
+    trainer.fit(loader(), epochs=1)
+    weights = trainer.model[0].weight.tolist()
+    other = duplicate(trainer)
+    assert other.optimizer.param_groups[0]["params"][0] is other.model[0].weight
+    assert other.fit(loader(), epochs=2)["epoch"] == [1, 2, 3]
+    assert trainer.history["epoch"] == [1]
+    assert trainer.callbacks[0].best_epoch == 1
+    assert trainer.model[0].weight.tolist() == weights
+
+
+def test_a_shallow_copy_takes_its_own_steps():
+    trainer = make()
+    other = copy.copy(trainer)
+    other.loss = lambda outputs, targets: (outputs * 0).sum()
+    other.history = History()
+    assert other.fit(loader())["loss"] == [0.0]
+
+
+def test_trainers_in_threads():
+    """Each with a metric and callbacks of its own class; they share the data."""
+    data, losses = loader(), []
+
+    def run():
+        with random.use_stream(random.RandomStream(0)):
+            model = nn.Linear(3, 2)
+            with xpnn.no_grad():
+                model.weight.zero_(), model.bias.zero_()
+            trainer = Trainer(model, "sgd", metrics=[Accuracy()], callbacks=[EarlyStopping()], progress=False)
+            losses.append(trainer.fit(data, epochs=3)["loss"])
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(losses) == 4
+    np.testing.assert_allclose(losses, [losses[0]] * 4)
 
 
 def test_modes_and_random_numbers_come_back_when_evaluation_fails():

@@ -143,13 +143,12 @@ class Trainer:
         self._loaded = False  # whether a run was loaded that the next `fit` goes on with
         self._loader: Any = None
         self._interrupt = GentleInterrupt()
-        self._train_step: Callable[[Any], Any] = self._step
-        self._evaluation_step: Callable[[Any], Any] = self._forward
+        self._compiled: dict[str, Callable[[Any], Any]] = {}
         if compile:
             modules = [part for part in (model, loss) if isinstance(part, Module)]
             schedules = [scheduler] if scheduler is not None and scheduler_interval == "batch" else []
-            self._train_step = compile_step(self._step, *modules, optimizer, *schedules)
-            self._evaluation_step = compile_step(self._forward, *modules)
+            self._compiled["train"] = compile_step(self._step, *modules, optimizer, *schedules)
+            self._compiled["evaluate"] = compile_step(self._forward, *modules)
 
     # -- what a user calls
 
@@ -230,9 +229,10 @@ class Trainer:
         """
         _expect_batches("evaluate", loader)
         meters, empty = self._meters.fresh(), True
+        evaluate = self._compiled.get("evaluate", self._forward)
         with self._evaluating():
             for batch in loader:
-                loss, outputs = self._evaluation_step(batch)
+                loss, outputs = evaluate(batch)
                 meters.update(loss, outputs, _target_of(batch), _size_of(batch))
                 self._interrupt.check()
                 empty = False
@@ -374,9 +374,10 @@ class Trainer:
         elif not _knows_its_position(loader):
             loader = itertools.islice(loader, self.batch, None)
         self._call("on_epoch_start")
+        step = self._compiled.get("train", self._step)
         for batch in loader:
             self._resumable = False
-            loss, outputs = self._train_step(batch)
+            loss, outputs = step(batch)
             self._meters.update(loss, outputs, _target_of(batch), _size_of(batch))
             self.batch, self.batches = self.batch + 1, self.batches + 1
             self.samples += _size_of(batch)
