@@ -56,18 +56,10 @@ def test_a_clearly_faster_way_is_taken(seconds: dict[str, float], choice: str) -
     assert tuning.choose("q", taking(**seconds)) == tuning.chosen("q") == choice
 
 
-def test_slow_moments_do_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_slow_moment_does_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = iter(range(1000))
-    monkeypatch.setattr(tuning, "_seconds", lambda way: way() * (1 if next(calls) % 3 else 20))
+    monkeypatch.setattr(tuning, "_seconds", lambda way: way() * (20 if next(calls) % 2 else 1))
     assert tuning.choose("q", taking(a=1e-4, b=0.5e-4, c=2e-4)) == "b"
-
-
-def test_lucky_moments_do_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads that meet once without waiting for each other mostly wait."""
-    calls = iter(range(1000))
-    monkeypatch.setattr(tuning, "_seconds", lambda way: way(next(calls)))
-    ways = {"a": lambda call: 1e-4, "b": lambda call: 1.1e-4 if call % 9 else 0.8e-4}
-    assert tuning.choose("q", ways) == "a"
 
 
 @pytest.mark.usefixtures("clock")
