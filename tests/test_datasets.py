@@ -196,6 +196,13 @@ def test_files_that_do_not_belong_together(tmp_path: Path) -> None:
         MNIST(tmp_path)
 
 
+@pytest.mark.parametrize("labels", [[3, 1, 10, 1, 5], [3, 1, 255, 1, 5]])
+def test_labels_of_no_class(tmp_path: Path, labels: list[int]) -> None:
+    write_mnist(tmp_path, labels=np.array(labels, dtype=np.uint8))
+    with pytest.raises(DataError, match=rf"labels.* expects labels below 10, got 1 to {max(labels)}"):
+        MNIST(tmp_path)
+
+
 def test_a_folder_without_mnist(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"MNIST finds no t10k-images-idx3-ubyte\(.gz\) in .*download=True"):
         MNIST(tmp_path, train=False)

@@ -70,6 +70,12 @@ class MNIST(TensorDataset):
                 subject=type(self).__name__,
                 hint="The files belong to different sets; download them again",
             )
+        if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= len(self.classes):
+            raise DataError(
+                f"expects labels below {len(self.classes)}, got {labels.min()} to {labels.max()}",
+                subject=str(label_file),
+                hint="The file is damaged or of another set; download it again",
+            )
         super().__init__(
             images[:, None], labels.astype(np.int64), transform=transform, target_transform=target_transform
         )
