@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 from targets import TARGETS, Target, missing
 
 import xpnn
+from xpnn.autograd.namespace import TensorNamespace
 from xpnn.backend import (
     ArgumentError,
     Backend,
@@ -380,3 +384,75 @@ def test_a_device_that_is_not_there_is_refused(device: Any) -> None:
     for call in (xpnn.asarray, xpnn.tensor, xpnn.nn.Parameter(np.ones(1)).to):
         with pytest.raises(ArgumentError, match=r"backend 'numpy' has no device"):
             call(device=device) if call.__name__ == "to" else call([1.0], device=device)
+
+
+# Registrations
+
+
+def of_numpy(name: str, **options: object) -> Backend:
+    """A backend of a user's, around NumPy's namespace or one like it."""
+    namespace = options.pop("load", lambda: importlib.import_module("array_api_compat.numpy"))
+    return Backend(name, ("numpy",), namespace, "pip install numpy", **options)  # type: ignore[arg-type]
+
+
+def test_a_library_without_extensions() -> None:
+    """linalg and fft are optional in the standard: they are missed when they are asked for, not before."""
+    numpy = importlib.import_module("array_api_compat.numpy")
+    bare = SimpleNamespace(
+        __name__="bare",
+        **{n: getattr(numpy, n) for n in dir(numpy) if n not in ("linalg", "fft", "__name__")},
+    )
+    tensors = TensorNamespace(bare)
+    assert tensors.exp(tensors.zeros(2)).tolist() == [1, 1]
+    for name in ("linalg", "fft"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(tensors, name)
+
+
+def test_a_later_registration_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_BACKENDS", dict(registry._BACKENDS))
+    likes = importlib.import_module("cupy_like")
+    x = likes.asarray([1.0, 2.0])
+    before = (xpnn.Tensor(x) * 2.0).tolist()
+    assert backend_of(x).several_devices is False
+    old = find_backend("cupy_like")
+    register_backend(
+        Backend("cupy_like", old.packages, old.load, "", lambda a: a.get() + 100.0, several_devices=True)
+    )
+    assert backend_of(x).several_devices is True
+    assert (xpnn.Tensor(x) * 2.0).tolist() == [value + 100 for value in before]
+    register_backend(old)
+    assert backend_of(x) is old
+
+
+def test_a_backend_that_cannot_compute_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_BACKENDS", dict(registry._BACKENDS))
+
+    def no_device(*args: object) -> None:
+        raise RuntimeError("no device found")
+
+    bare = SimpleNamespace(zeros=no_device, __name__="bare")
+    register_backend(of_numpy("deviceless", load=lambda: bare))
+    register_backend(of_numpy("unlucky", probe=no_device))
+    for name in ("deviceless", "unlucky"):
+        status = xpnn.available_backends()[name]
+        assert not status.available
+        assert "no device found" in status.detail
+        with pytest.raises(BackendError, match="no device found"):
+            xpnn.set_backend(name)
+    register_backend(Backend("absent", ("no_such_package",), lambda: None, "pip install it"))
+    with pytest.raises(BackendError, match="Available now: numpy") as caught:
+        xpnn.set_backend("absent")
+    assert "deviceless" not in str(caught.value)
+    assert "unlucky" not in str(caught.value)
+
+
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="JAX may find the GPU")
+def test_jax_that_is_told_to_look_elsewhere_is_asked() -> None:
+    pytest.importorskip("jax")
+    script = "import xpnn; print(xpnn.available_backends()['jax'].available)"
+    environment = {**os.environ, "JAX_PLATFORMS": "cuda"}
+    found = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split()[-1] == "False"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import array_api_compat
@@ -205,3 +206,91 @@ def test_foreign_programs_have_two_derivatives() -> None:
 
 def test_module_attribute() -> None:
     assert xpnn.xp is xp
+
+
+# The standard, to the letter
+
+
+def test_signatures_are_the_standards(backend: Target) -> None:
+    """Each argument of each function is taken by the name and in the place that array-api-strict has it."""
+    strict = pytest.importorskip("array_api_strict")
+    xp = xpnn.tensor([1.0]).__array_namespace__()
+    differ = {}
+    for theirs, mine in ((strict, xp), (strict.linalg, xp.linalg), (strict.fft, xp.fft)):
+        for name in theirs.__all__:
+            function = getattr(theirs, name)
+            if not inspect.isfunction(function) or "flags" in name.lower():
+                continue
+            try:
+                own = inspect.signature(getattr(mine, name))
+            except ValueError:  # a function in C, which has none to show
+                continue
+            missing = not_taken(own, inspect.signature(function))
+            # libraries' own functions of truth values take their operands by position alone
+            if missing and not (backend.backend == "jax" and missing == ["x1", "x2"]):
+                differ[name] = missing
+    assert not differ
+    method = inspect.signature(xpnn.Tensor.__dlpack__)
+    assert {"stream", "max_version", "dl_device", "copy"} <= method.parameters.keys()
+
+
+def not_taken(own: inspect.Signature, standard: inspect.Signature) -> list[str]:
+    kinds = inspect.Parameter
+    given = list(own.parameters.values())
+    by_place = [p for p in given if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
+    by_name = {p.name for p in given if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)}
+    rest = any(p.kind is kinds.VAR_POSITIONAL for p in given)
+    missing = []
+    for place, p in enumerate(standard.parameters.values()):
+        at = by_place[place] if place < len(by_place) else None
+        if p.kind is kinds.VAR_POSITIONAL:
+            taken = rest
+        elif p.kind is kinds.KEYWORD_ONLY:
+            taken = p.name in by_name
+        elif p.kind is kinds.POSITIONAL_ONLY:
+            taken = at is not None
+        else:
+            taken = at is not None and at.name == p.name and p.name in by_name
+        if not taken:
+            missing.append(p.name)
+    return missing
+
+
+def test_versions_of_the_standard() -> None:
+    x = xpnn.tensor([1.0])
+    assert x.__array_namespace__(api_version="2024.12") is x.__array_namespace__()
+    for version in ("2099.12", "newest", 2024):
+        with pytest.raises(ValueError, match="api_version"):
+            x.__array_namespace__(api_version=version)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int32", "uint8", "float32", "complex64"])
+def test_asarray_copies_every_type(dtype: str, backend: Target) -> None:
+    x = xpnn.Tensor(backend.array(np.asarray([1, 0]).astype(dtype)))
+    copied = xpnn.xp.asarray(x, copy=True)
+    assert copied is not x
+    assert copied.tolist() == x.tolist()
+    assert copied.dtype == x.dtype
+
+
+def test_frequencies_are_tensors(backend: Target) -> None:
+    for name, expected in (("fftfreq", [0, 0.25, -0.5, -0.25]), ("rfftfreq", [0, 0.25, 0.5])):
+        frequencies = getattr(xpnn.xp.fft, name)(4)
+        assert isinstance(frequencies, xpnn.Tensor)
+        assert dtype_name(frequencies.dtype) == "float32"
+        assert frequencies.tolist() == expected
+
+
+def test_questions_about_types_by_name(backend: Target) -> None:
+    xp = xpnn.xp
+    assert xp.can_cast(from_=xp.float32, to=xp.float64)
+    assert not xp.can_cast(from_=xpnn.tensor([1.0]), to=xp.int32)
+    assert xp.finfo(type=xp.float32).bits == xp.finfo(xpnn.tensor([1.0])).bits == 32
+    assert xp.iinfo(type=xp.int16).max == 32767
+
+
+def test_complex_numbers_are_complex64(backend: Target) -> None:
+    xp = xpnn.xp
+    for made in (xp.asarray([1j]), xp.asarray(1j), xp.full((2,), 1j), xpnn.tensor([1 + 2j])):
+        assert dtype_name(made.dtype) == "complex64"
+    assert dtype_name(xp.asarray([1j], dtype=xp.complex128).dtype) == "complex128"

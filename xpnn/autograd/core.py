@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from xpnn.backend import (
+    ArgumentError,
     Array,
     GradientError,
     backend_of,
@@ -28,6 +29,9 @@ _FLOATING: dict[type, dict[Any, bool]] = {}
 _T = TypeVar("_T", bound=type)
 
 _new: Callable[[Any], Any] = object.__new__
+
+# Of the Array API standard; None is the newest.
+_VERSIONS: tuple[Any, ...] = (None, "2021.12", "2022.12", "2023.12", "2024.12")
 
 # Aliases of one Tensor, from which on those that are gone are looked for.
 _MANY = 8
@@ -136,6 +140,10 @@ class TensorBase:
         return self.array
 
     def __array_namespace__(self, /, *, api_version: str | None = None) -> Any:
+        if api_version not in _VERSIONS:
+            raise ArgumentError(
+                f"expects one of {', '.join(_VERSIONS[1:])}, got {api_version!r}", subject="api_version"
+            )
         return _tensor_namespace[0](namespace(self.array))
 
 

@@ -47,12 +47,12 @@ _LINALG = _LINALG_ALONE | {"matmul", "matrix_transpose", "tensordot", "vecdot"}
 _MAIN = frozenset(ops.__all__) - _LINALG_ALONE - {"getitem", "lift", "setitem", "to_device"}
 
 # What creates arrays: of floating-point numbers, of the type of the numbers given, of that of an array.
-_FLOATING = frozenset(["empty", "eye", "linspace", "ones", "zeros"])
+_FLOATING = frozenset(["empty", "eye", "fftfreq", "linspace", "ones", "rfftfreq", "zeros"])
 _BY_VALUE = frozenset(["arange", "full"])
 _LIKE = frozenset(["empty_like", "full_like", "ones_like", "zeros_like"])
 
-# Questions about element types, where a Tensor stands for its own; classes in some libraries.
-_ABOUT_TYPES = frozenset(["can_cast", "finfo", "iinfo"])
+# The standard's extensions, and their functions that have a rule.
+_EXTENSIONS: dict[str, frozenset[str]] = {"fft": frozenset(), "linalg": _LINALG}
 
 
 class CurrentNamespace:
@@ -93,18 +93,19 @@ class TensorNamespace:
 
     Attributes:
         raw_namespace: the namespace of the raw arrays.
-        linalg: the extension for linear algebra.
     """
 
     def __init__(self, raw_namespace: Any) -> None:
         self.raw_namespace = raw_namespace
-        self.linalg = Extension(raw_namespace.linalg, _LINALG)
         self.__name__ = f"{__name__} over {raw_namespace.__name__}"
         self.__array_api_version__ = getattr(raw_namespace, "__array_api_version__", _API_VERSION)
 
     def __getattr__(self, name: str) -> Any:
+        value: Any
         if name in _FLOATING or name in _BY_VALUE or name in _LIKE:
-            value = _creator(self.raw_namespace, name)
+            value = _creator(self.raw_namespace, name, getattr(self.raw_namespace, name))
+        elif name in _EXTENSIONS:
+            value = Extension(self.raw_namespace, getattr(self.raw_namespace, name), _EXTENSIONS[name])
         else:
             value = _resolve(self.raw_namespace, name, _MAIN)
         setattr(self, name, value)
@@ -125,7 +126,7 @@ class TensorNamespace:
             if dtype is not None and dtype != obj.array.dtype:
                 obj = ops.astype(obj, dtype)
             elif copy:
-                obj = ops.positive(obj)
+                obj = ops.astype(obj, obj.array.dtype)
             return obj if device is None else ops.to_device(obj, device)
         if not is_array(obj):
             # to_numpy makes float32 of Python's floats, which loses digits where another dtype is asked for
@@ -135,13 +136,15 @@ class TensorNamespace:
         return new_tensor(self.raw_namespace.asarray(raw, copy=True) if copy else raw)
 
     @refusing
-    def from_dlpack(self, x: Any, /, **options: Any) -> Any:
+    def from_dlpack(self, x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
         """A Tensor of the array that another library exports, without a copy where that can be.
 
         >>> import numpy as np
         >>> xp.from_dlpack(np.ones(2))
         tensor([1., 1.], dtype=float64)
         """
+        asked = {"device": device, "copy": copy}
+        options = {name: value for name, value in asked.items() if value is not None}
         return new_tensor(self.raw_namespace.from_dlpack(x, **options))
 
     def __array_namespace_info__(self) -> NamespaceInfo:
@@ -157,13 +160,17 @@ class TensorNamespace:
 class Extension:
     """A sub-namespace as Tensors see it, such as `linalg` and `fft`."""
 
-    def __init__(self, raw_namespace: Any, with_rule: frozenset[str]) -> None:
+    def __init__(self, main: Any, raw_namespace: Any, with_rule: frozenset[str]) -> None:
         self.raw_namespace = raw_namespace
         self.__name__ = f"{__name__} over {raw_namespace.__name__}"
+        self._main = main
         self._with_rule = with_rule
 
     def __getattr__(self, name: str) -> Any:
-        value = _resolve(self.raw_namespace, name, self._with_rule)
+        if name in _FLOATING:
+            value = _creator(self._main, name, getattr(self.raw_namespace, name))
+        else:
+            value = _resolve(self.raw_namespace, name, self._with_rule)
         setattr(self, name, value)
         return value
 
@@ -200,19 +207,23 @@ def _resolve(raw_namespace: Any, name: str, with_rule: frozenset[str]) -> Any:
         return value if isinstance(value, Primitive) else refusing(value, name)
     value = getattr(raw_namespace, name)
     if isinstance(value, ModuleType):
-        return Extension(value, frozenset())
-    if name in _ABOUT_TYPES:
-        return refusing(
-            lambda *types: value(*[t.array.dtype if isinstance(t, TensorBase) else t for t in types]), name
-        )
+        return Extension(raw_namespace, value, frozenset())
+    if name == "can_cast":
+        return refusing(lambda from_, to: value(_type_of(from_), _type_of(to)), name)
+    if name in ("finfo", "iinfo"):
+        return refusing(lambda type: value(_type_of(type)), name)
     if callable(value) and not isinstance(value, type):
         return refusing(lift(value, name), name)
     return value
 
 
-def _creator(raw_namespace: Any, name: str) -> Callable[..., Any]:
+def _type_of(value: Any) -> Any:
+    """The element type that a question is about: a Tensor stands for its own."""
+    return value.array.dtype if isinstance(value, TensorBase) else value
+
+
+def _creator(raw_namespace: Any, name: str, function: Callable) -> Callable[..., Any]:
     """A creation function of the library that gives Tensors, with float32 and the current device."""
-    function = getattr(raw_namespace, name)
     lifted = lift(function, name)
 
     @refusing
@@ -222,7 +233,9 @@ def _creator(raw_namespace: Any, name: str) -> Callable[..., Any]:
             args = (unwrap(args[0]), *args[1:])
         else:
             numbers = (*args, *options.values())
-            if name in _FLOATING or any(isinstance(number, float) for number in numbers):
+            if name not in _FLOATING and any(isinstance(number, complex) for number in numbers):
+                options["dtype"] = options.get("dtype") or raw_namespace.complex64
+            elif name in _FLOATING or any(isinstance(number, float) for number in numbers):
                 options["dtype"] = options.get("dtype") or raw_namespace.float32
             device = _default_device(raw_namespace, options.pop("device", None))
             if device is not None:

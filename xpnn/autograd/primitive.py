@@ -19,6 +19,7 @@ rounded (see `autograd.half`), unless it says that it takes half precision itsel
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable
 from typing import Any, overload
 
@@ -32,6 +33,7 @@ from xpnn.backend import (
     DTypeError,
     GradientError,
     admit,
+    at_registration,
     backend_of,
     choose,
     concrete,
@@ -50,6 +52,7 @@ from xpnn.backend import (
 _NUMBERS = frozenset((int, float, bool, complex, type(None)))
 
 _names: set[str] = set()  # of xpnn's own primitives
+_primitives: weakref.WeakSet[Primitive] = weakref.WeakSet()
 
 
 class _Route:
@@ -89,6 +92,7 @@ class Primitive:
         self.name = name or _unique_name(forward)
         self.backward_function: Callable | None = None
         self._routes: dict[tuple[type, ...], _Route] = {}  # by the types of the arguments
+        _primitives.add(self)
 
     def backward(self, function: Callable) -> Callable:
         """Decorate the backward: `function(gy, saved, needs, **options)` returns the gradients."""
@@ -292,6 +296,12 @@ def primitive(forward: Any = None, *, half: bool = False, statistics: bool = Fal
     if forward is None:
         return functools.partial(Primitive, half=half, statistics=statistics)
     return Primitive(forward)
+
+
+@at_registration
+def _forget_routes(name: str) -> None:
+    for known in list(_primitives):
+        known._routes.clear()
 
 
 def primitive_names() -> frozenset[str]:

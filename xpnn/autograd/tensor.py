@@ -456,7 +456,11 @@ class Tensor(Methods, NamedOperators, Conversions):
             raise DTypeError(f"expects a number or an array, got {value!r:.80}", subject="`in` on a Tensor")
         return bool(namespace(self.array).any(found.array))
 
-    def __dlpack__(self, **options: Any) -> Any:
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
+    ) -> Any:
+        asked = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        options = {name: value for name, value in asked.items() if value is not None}
         return self.off_tape("DLPack export").__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:

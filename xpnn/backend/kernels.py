@@ -34,7 +34,7 @@ from typing import Any
 
 from xpnn.backend.kernel_switch import switched_off
 from xpnn.backend.numba_switch import numba_installed
-from xpnn.backend.registry import Backend
+from xpnn.backend.registry import Backend, at_registration
 from xpnn.backend.scope import scoped
 
 # Kernels that Numba compiles are asked before NumPy's own.
@@ -123,6 +123,11 @@ def load_kernels(backend: Backend) -> None:
         if backend.numba_kernels is not None and numba_installed():
             importlib.import_module(backend.numba_kernels)
         _loaded.add(backend.name)
+
+
+@at_registration
+def _forget(name: str) -> None:
+    _loaded.discard(name)
 
 
 def choose(kernels: list[Kernel], args: Sequence[Any], options: dict[str, Any]) -> Kernel | None:

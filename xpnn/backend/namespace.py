@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from xpnn.backend.errors import BackendMismatchError, DTypeError
-from xpnn.backend.registry import Array, Backend, registered_backends
+from xpnn.backend.registry import Array, Backend, at_registration, registered_backends
 
 _SCALARS = (bool, int, float, complex, type(None))
 
@@ -99,6 +99,14 @@ def raise_mismatch(first: Array, second: Array) -> NoReturn:
         f"got arrays of {one} and {other} in one operation",
         hint="Move one of them on purpose: xpnn.asarray(x) for data, model.to(...) for a model",
     )
+
+
+@at_registration
+def _forget(name: str) -> None:
+    """Types are looked up anew: they may belong to another backend now."""
+    _BACKEND_OF_TYPE.clear()
+    _NAMESPACES.clear()
+    _NAMESPACES.update(dict.fromkeys(_SCALARS))
 
 
 def _resolve_namespace(array: Any) -> Any:

@@ -83,7 +83,7 @@ class Backend:
             is asked as the standard says (`array.device`).
         parse_device: turns a user's word (`"cpu"`, `"cuda:1"`, `0`, `None`) into the library's device.
         probe: raises BackendError if the library is there but cannot compute (no GPU); else returns a
-            word on the device.
+            word on the device. Left out, a small array is made.
         several_devices: whether two of its arrays can live on different devices.
         mutable: whether an array can be written in place; if not, it has JAX's `array.at[index]`.
         as_array: turns a 0-d result into an array, where the library returns scalars instead (NumPy).
@@ -113,7 +113,7 @@ class Backend:
     to_numpy: Callable[[Array], Any] = field(default=np.asarray, kw_only=False)
     device_of: Callable[[Array], Any] = array_api_compat.device
     parse_device: Callable[[Any], Any] = lambda device: device
-    probe: Callable[[], str] = lambda: "cpu"
+    probe: Callable[[], str] | None = None
     several_devices: bool = False
     mutable: bool = True
     as_array: Callable[[Any], Array] | None = None
@@ -154,6 +154,18 @@ class Backend:
         except Exception as error:
             raise ArgumentError(f"backend '{self.name}' has no device {device!r:.60}: {error}") from error
 
+    def check(self) -> str:
+        """A word on its device. Raises: BackendError if the library cannot compute here (see `probe`)."""
+        try:
+            return str(self.device_of(self.xp.zeros(1))) if self.probe is None else self.probe()
+        except BackendError:
+            raise
+        except Exception as error:
+            raise BackendError(
+                f"backend '{self.name}' cannot compute here: {type(error).__name__}: {error}",
+                hint="xpnn.set_backend('numpy') computes on the CPU",
+            ) from error
+
     def __str__(self) -> str:
         return self.name
 
@@ -178,6 +190,7 @@ class _Local(threading.local):
 _BACKENDS: dict[str, Backend] = {}
 _process_default: list[tuple[Backend, Any]] = []
 _local = _Local()
+_at_registration: list[Callable[[str], None]] = []
 
 
 def register_backend(backend: Backend) -> None:
@@ -189,6 +202,16 @@ def register_backend(backend: Backend) -> None:
     >>> _ = _BACKENDS.pop("mine")
     """
     _BACKENDS[backend.name] = backend
+    for forget in _at_registration:
+        forget(backend.name)
+    if _process_default and _process_default[0][0].name == backend.name:
+        _process_default[:] = [(backend, None)]
+
+
+def at_registration(forget: Callable[[str], None]) -> Callable[[str], None]:
+    """Decorate what is called with the name of a backend that is registered: to forget the earlier one."""
+    _at_registration.append(forget)
+    return forget
 
 
 def set_backend(name: str, device: Any = None) -> None:
@@ -272,7 +295,7 @@ def _current() -> tuple[Backend, Any]:
 def _open(name: str, device: Any) -> tuple[Backend, Any]:
     backend = find_backend(name)
     _ = backend.xp  # import it now: a missing library is reported where it was asked for
-    backend.probe()
+    backend.check()
     return backend, backend.find_device(device)
 
 
@@ -281,17 +304,13 @@ def _status(backend: Backend) -> BackendStatus:
     if missing:
         return BackendStatus(False, f"{', '.join(missing)} not installed ({backend.install})")
     try:
-        return BackendStatus(True, f"{_version(backend.packages[0])}, {backend.probe()}")
+        return BackendStatus(True, f"{_version(backend.packages[0])}, {backend.check()}")
     except BackendError as error:
         return BackendStatus(False, str(error))
 
 
 def _installed() -> str:
-    return ", ".join(
-        backend.name
-        for backend in _BACKENDS.values()
-        if all(importlib.util.find_spec(package) for package in backend.packages)
-    )
+    return ", ".join(name for name, status in available_backends().items() if status.available)
 
 
 def _version(package: str) -> str:

@@ -110,7 +110,7 @@ def parse_target(args: tuple, backend: Any, device: Any, dtype: Any) -> Target:
     if backend is None:
         return Target(None, device, dtype)
     found = find_backend(str(backend))
-    found.probe()
+    found.check()
     if device is None and found is get_backend():
         return Target(found, get_device(), dtype)
     return Target(found, found.find_device(device), dtype)

@@ -37,7 +37,7 @@ def flat_matrices(x: Array) -> Array:
     return _reshape(x, shape=(*x.shape[:-2], x.shape[-2] * x.shape[-1]), copy=None)
 
 
-def expand_dims(x: Array, /, *, axis: int = 0) -> Array:
+def expand_dims(x: Array, /, axis: int = 0) -> Array:
     """A new axis of size 1 at position `axis` of the result.
 
     >>> import numpy as np

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from xpnn.autograd.core import TensorBase
 from xpnn.autograd.ops.indexing import take_along_axis
@@ -22,23 +23,57 @@ def sort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool 
     return take_along_axis(x, order, axis=axis)
 
 
-def _own(name: str) -> Callable[..., Any]:
-    """The library's own function, lifted to Tensors."""
+def _own(signature: Callable[..., Any]) -> Callable[..., Any]:
+    """The library's own function of that name, lifted to Tensors, with the standard's signature."""
+    name = signature.__name__
 
+    @functools.wraps(signature)
     def function(*args: Any, **options: Any) -> Any:
         arrays = [unwrap(arg) for arg in args if isinstance(arg, TensorBase) or hasattr(arg, "dtype")]
         return getattr(namespace(*arrays), name)(*args, **options)
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"The standard's `{name}`, which has no gradient."
     return lift(function, name)
 
 
-all = _own("all")
-any = _own("any")
-argmax = _own("argmax")
-argmin = _own("argmin")
-argsort = _own("argsort")
-count_nonzero = _own("count_nonzero")
-nonzero = _own("nonzero")
-searchsorted = _own("searchsorted")
+@_own
+def all(x: Array, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:  # type: ignore[empty-body]
+    """Whether all elements are true."""
+
+
+@_own
+def any(x: Array, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:  # type: ignore[empty-body]
+    """Whether any element is true."""
+
+
+@_own
+def argmax(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> Array:  # type: ignore[empty-body]
+    """The index of the first largest element."""
+
+
+@_own
+def argmin(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> Array:  # type: ignore[empty-body]
+    """The index of the first smallest element."""
+
+
+@_own
+def argsort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:  # type: ignore[empty-body]
+    """The indices that put the elements in order."""
+
+
+@_own
+def count_nonzero(  # type: ignore[empty-body]
+    x: Array, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+) -> Array:
+    """How many elements are not 0."""
+
+
+@_own
+def nonzero(x: Array, /) -> tuple[Array, ...]:  # type: ignore[empty-body]
+    """The indices of the elements that are not 0, an array for each axis."""
+
+
+@_own
+def searchsorted(  # type: ignore[empty-body]
+    x1: Array, x2: Array, /, *, side: Literal["left", "right"] = "left", sorter: Array | None = None
+) -> Array:
+    """Where in `x1`, which is sorted, the elements of `x2` belong."""

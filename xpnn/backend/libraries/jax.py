@@ -27,7 +27,11 @@ def _parse_device(device: Any) -> Any:
 
 
 def _probe() -> str:
-    return os.environ.get("JAX_PLATFORMS") or "jax.devices()"
+    """JAX has a CPU unless it is told to look elsewhere; only then is it imported to be asked."""
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    if platforms in ("", "cpu"):
+        return platforms or "jax.devices()"
+    return str(importlib.import_module("jax").devices()[0])
 
 
 def _index_add(values: Array, indices: Array, count: int) -> Array:
