@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import Array, ArrayT, ShapeError, namespace
+from xpnn.backend import Array, ArrayT, ShapeError, is_half, namespace
 from xpnn.functional.arguments import check_floating, check_same_dtype, check_shape, raw_array, shape_of
 from xpnn.functional.norm.groups import normalise, normalise_backward, trailing
 
@@ -32,7 +32,8 @@ def rms_norm(
         input: (..., *normalized_shape), floating.
         normalized_shape: the trailing axes that are the features of a sample; a number is one axis.
         weight: normalized_shape or None, which is 1.
-        eps: keeps the root away from zero; None is the distance from 1 to the next number of the dtype.
+        eps: keeps the root away from zero; None is the distance from 1 to the next number of the dtype, or of
+            float32 for half precision.
 
     Raises: ShapeError if the input does not end in normalized_shape.
 
@@ -52,7 +53,8 @@ def rms_norm(
     check_shape(weight, shape, "rms_norm", "weight")
     check_same_dtype("rms_norm", input, weight=weight)
     if eps is None:
-        eps = float(namespace(raw_array(input)).finfo(input.dtype).eps)
+        xp = namespace(raw_array(input))
+        eps = float(xp.finfo(xp.float32 if is_half(input) else input.dtype).eps)
     return _rms_norm(input, weight, features=len(shape), eps=float(eps))[0]
 
 
