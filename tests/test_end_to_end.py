@@ -287,3 +287,30 @@ def test_two_threads_with_two_backends() -> None:
         thread.join()
     for backend in ("numpy", "array_api_strict"):
         assert results[f"{backend} together"] == results[f"{backend} alone"]
+
+
+@pytest.mark.parametrize(
+    ("library", "dtype"), [("numpy", "float16"), ("torch", "float16"), ("torch", "bfloat16")]
+)
+def test_half_precision_trains_as_float32_does(library: str, dtype: str) -> None:
+    """With the norms, the loss, clipping and the optimizer's moments in float32."""
+    pytest.importorskip(library)
+
+    def losses(dtype: str) -> list[float]:
+        xpnn.manual_seed(0)
+        layers = [nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
+        model = nn.Sequential(*layers, nn.Linear(64, 16), nn.LayerNorm(16), nn.GELU(), nn.Linear(16, 3))
+        optimizer = optim.AdamW(model.to(dtype=dtype).parameters(), lr=1e-2)
+        images = xpnn.asarray(np.random.default_rng(0).standard_normal((8, 1, 8, 8)), dtype=dtype)
+        labels, found = xpnn.asarray(np.arange(8) % 3), []
+        for _ in range(25):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(images), labels)
+            loss.backward()
+            optim.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            found.append(loss.item())
+        return found
+
+    with xpnn.use_backend(library):
+        np.testing.assert_allclose(losses(dtype), losses("float32"), atol=0.03)
