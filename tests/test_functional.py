@@ -9,7 +9,7 @@ from targets import Target
 
 import xpnn.functional as F
 from xpnn.autograd import Tensor, grad
-from xpnn.backend import ArgumentError, GradientError, dtype_name, manual_seed, to_numpy
+from xpnn.backend import ArgumentError, GradientError, cheap_to_read, dtype_name, manual_seed, to_numpy
 from xpnn.testing import assert_close, gradcheck
 
 ACTIVATIONS = {
@@ -339,3 +339,42 @@ def test_jit_of_everything() -> None:
 
     x, w, labels = jnp.ones((2, 3)) * jnp.arange(2.0)[:, None], jnp.eye(3), jnp.asarray([0, 2])
     assert_close(np.asarray(jax.jit(step)(x, w, labels)), np.asarray(step(x, w, labels)), rtol=1e-5)
+
+
+def test_softmax_of_another_type(backend: Target) -> None:
+    """Integers are cast first."""
+    scores = backend.array(np.asarray([1, 2, 3]))
+    for function in (F.softmax, F.log_softmax):
+        expected = function(np.asarray([1.0, 2.0, 3.0]), 0)
+        assert_close(to_numpy(function(scores, 0, dtype="float64")), expected, rtol=1e-12)
+
+
+def test_prelu_with_a_single_number_of_a_slope(backend: Target) -> None:
+    y = F.prelu(backend.array(np.asarray([[-2.0, 3.0]])), backend.array(np.asarray(0.5)))
+    assert to_numpy(y).tolist() == [[-1.0, 3.0]]
+    assert F.prelu(backend.array(np.asarray(-2.0)), backend.array(np.asarray([0.5]))).shape == ()
+
+
+def test_distributions_are_refused_that_are_none(backend: Target) -> None:
+    scores = backend.array(np.zeros((2, 3)))
+    if cheap_to_read(scores):
+        with pytest.raises(ArgumentError, match="one-hot labels of 0 and 1, got 2"):
+            F.cross_entropy(scores, backend.array(np.asarray([[0, 2, 0], [1, 0, 0]])))
+    with pytest.raises(ArgumentError, match="class numbers as the target for ignore_index=0"):
+        F.cross_entropy(scores, backend.array(np.full((2, 3), 1 / 3)), ignore_index=0)
+
+
+@pytest.mark.parametrize("eps", [-1.0, float("nan"), "1"])
+def test_eps_of_norms(eps: object) -> None:
+    x = np.ones((2, 4, 3))
+    for call in (
+        lambda: F.batch_norm(x, None, None, training=True, eps=eps),
+        lambda: F.group_norm(x, 2, eps=eps),
+        lambda: F.instance_norm(x, eps=eps),
+        lambda: F.layer_norm(x, 3, eps=eps),
+        lambda: F.rms_norm(x, 3, eps=eps),
+    ):
+        with pytest.raises(ArgumentError, match="eps"):
+            call()
+    with pytest.raises(ArgumentError, match="eps above 0"):
+        F.batch_norm(x, None, None, training=True, eps=0)

@@ -35,8 +35,6 @@ SAMPLED = ("jax", "strict", "read_only")
 
 # What PyTorch prints and xpnn does not, and why.
 PRINTED_BY_TORCH = {
-    r"(?<=affine=True), bias=(True|False)": "an argument of norms that older versions don't print",
-    r"(?<=affine=False), bias=(True|False)": "the same",
     "NonDynamicallyQuantizable(?=Linear)": "a class that only its quantisation needs",
 }
 

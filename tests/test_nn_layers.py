@@ -10,6 +10,7 @@ import pytest
 import xpnn
 from xpnn import nn
 from xpnn.autograd import Tensor
+from xpnn.backend import ArgumentError
 
 
 def test_dropout_drops_in_training_only() -> None:
@@ -106,3 +107,20 @@ def test_instance_norm_of_no_elements_keeps_its_statistics(shape):
     norm.running_mean.array, norm.running_var.array = np.full(2, 1, np.float32), np.full(2, 2, np.float32)
     assert norm(Tensor(np.zeros(shape, np.float32))).shape == shape
     assert (norm.running_mean.tolist(), norm.running_var.tolist()) == ([1.0, 1.0], [2.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("LSTM", {"input_size": 2, "hidden_size": 3, "batch_first": "False"}),
+        ("Linear", {"in_features": 2, "out_features": 3, "bias": "False"}),
+        ("Conv2d", {"in_channels": 2, "out_channels": 3, "kernel_size": 1, "bias": 0}),
+        ("BatchNorm2d", {"num_features": 2, "affine": "no"}),
+        ("MaxPool2d", {"kernel_size": 2, "ceil_mode": "False"}),
+        ("MultiheadAttention", {"embed_dim": 2, "num_heads": 1, "batch_first": None}),
+    ],
+)
+def test_switches_are_true_or_false(name: str, arguments: dict[str, Any]) -> None:
+    """The string "False" would count as true."""
+    with pytest.raises(ArgumentError, match=rf"{name} expects {list(arguments)[-1]} as True or False"):
+        getattr(nn, name)(**arguments)

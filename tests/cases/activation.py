@@ -180,5 +180,7 @@ LAYERS = [
     layer("Hardsigmoid", MATRIX, inplace=True).differing(repr="Hardsigmoid(inplace=True)").within(1e-7),
     layer("Softplus", MATRIX, beta=2.0, threshold=1.0),
     layer("Softmax", MATRIX, dim=1),
+    layer("Softmax", (), dim=0),
+    layer("PReLU", ()),
     layer("LogSoftmax", (2, 3, 4), dim=-1),
 ]

@@ -47,7 +47,7 @@ def conv2d_case(name, inputs, options, **more):
         options=options,
         torch=lambda torch, *inputs, **options: torch.nn.functional.conv2d(*inputs, **options),
         naive=oracles.conv,
-        axes=(4, 4),
+        axes=(3, 4),
         **more,
     )
 
@@ -131,7 +131,7 @@ CASES = [
         ],
         torch=lambda torch, *inputs, **options: torch.nn.functional.conv_transpose2d(*inputs, **options),
         naive=oracles.conv_transpose,
-        axes=(4, 4),
+        axes=(3, 4),
         errors=[
             bad(
                 ShapeError,
@@ -149,6 +149,11 @@ CASES = [
 ]
 
 LAYERS = [
+    layer("Conv2d", (4, 7, 6), in_channels=4, out_channels=6, kernel_size=3),
+    layer("ConvTranspose2d", (4, 3, 4), in_channels=4, out_channels=6, kernel_size=3),
+    layer("ConvTranspose2d", (2, 4, 3, 4), in_channels=4, out_channels=6, kernel_size=3, stride=2).called(
+        output_size=(8, 9)
+    ),
     layer("Conv2d", (2, 4, 7, 6), in_channels=4, out_channels=6, kernel_size=3),
     layer(
         *("Conv2d", (2, 4, 7, 6)),

@@ -48,7 +48,7 @@ CASES = [
         ],
         torch=_in_torch("max_pool2d"),
         naive=oracles.max_pool,
-        axes=(4, 4),
+        axes=(3, 4),
         errors=_WINDOW_REFUSALS,
     ),
     Case(
@@ -58,7 +58,7 @@ CASES = [
         options=grid(kernel_size=(3, 2), padding=[0, 1], ceil_mode=True, return_indices=True),
         torch=_in_torch("max_pool2d"),
         naive=oracles.max_pool,
-        axes=(4, 4),
+        axes=(3, 4),
     ),
     Case(
         "avg_pool2d",
@@ -73,7 +73,7 @@ CASES = [
         ],
         torch=_in_torch("avg_pool2d"),
         naive=oracles.avg_pool,
-        axes=(4, 4),
+        axes=(3, 4),
         errors=[
             *_WINDOW_REFUSALS,
             bad(ArgumentError, r"divisor_override of at least 1, got 0", divisor_override=0),
@@ -88,7 +88,7 @@ CASES = [
         options=grid(output_size=[1, 3, (4, 5), (None, 2), 8]),
         torch=_in_torch("adaptive_avg_pool2d"),
         naive=oracles.adaptive_avg_pool,
-        axes=(4, 4),
+        axes=(3, 4),
         errors=[
             bad(ArgumentError, r"output_size of at least 1", output_size=0),
             bad(ArgumentError, r"output_size as an integer or 2 integers", output_size=(1, 2, 3)),
@@ -101,13 +101,19 @@ CASES = [
         options=grid(output_size=[1, (4, 5), (None, 2)], return_indices=[False, True]),
         torch=_in_torch("adaptive_max_pool2d"),
         naive=oracles.adaptive_max_pool,
-        axes=(4, 4),
+        axes=(3, 4),
         errors=[bad(ArgumentError, r"output_size of at least 1", output_size=(0, 1))],
     ),
 ]
 
 PICTURES = (2, 3, 5, 6)
 LAYERS = [
+    layer("MaxPool2d", PICTURES[1:], kernel_size=2, return_indices=True),
+    layer("MaxPool2d", (3, 2, 2), kernel_size=3, stride=2, ceil_mode=True),
+    layer("AvgPool2d", PICTURES[1:], kernel_size=3, padding=1),
+    layer("AvgPool2d", (3, 2, 2), kernel_size=3, stride=2, ceil_mode=True),
+    layer("AdaptiveAvgPool2d", PICTURES[1:], output_size=(5, 2)),
+    layer("AdaptiveMaxPool2d", PICTURES[1:], output_size=2, return_indices=True),
     layer("MaxPool2d", PICTURES, kernel_size=2),
     layer("MaxPool2d", PICTURES, kernel_size=3, stride=2, padding=1, ceil_mode=True),
     layer("MaxPool2d", PICTURES, kernel_size=2, dilation=2, stride=1, return_indices=True),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+import xpnn.functional as F
 from cases.case import Case
 from xpnn.backend import ArgumentError, BackendMismatchError, DTypeError, ShapeError
 
@@ -25,7 +28,7 @@ class SharedRefusal:
 
 
 def shared_refusals(case: Case) -> Iterator[SharedRefusal]:
-    """Integers for floats, two element types, two libraries, too few or many axes, an unknown reduction."""
+    """Integers for floats, two element types, two libraries, too few or many axes, options of other types."""
     options = case.options[0]
     inputs = case.arrays(**options)
     floats = [i for i, x in enumerate(inputs) if x is not None and x.dtype.kind == "f"]
@@ -52,3 +55,16 @@ def shared_refusals(case: Case) -> Iterator[SharedRefusal]:
         unknown = {**options, "reduction": "average"}
         match = r"reduction to be 'none', .*, got 'average'"
         yield SharedRefusal("an unknown reduction", ArgumentError, match, inputs, unknown)
+    for option, wrong in _wrong_options(case):
+        yield SharedRefusal(f"{option}={wrong!r}", ArgumentError, option, inputs, {**options, option: wrong})
+
+
+def _wrong_options(case: Case) -> Iterator[tuple[str, Any]]:
+    """Numbers and switches of the public function, with what is neither."""
+    function = getattr(F, case.name.split()[0])
+    for name, parameter in inspect.signature(function).parameters.items():
+        used = any(name in options for options in case.options)
+        if used and parameter.annotation in ("float", "float | None"):
+            yield from ((name, wrong) for wrong in ("1", 1j, math.nan, True))
+        if used and parameter.annotation == "bool":
+            yield from ((name, wrong) for wrong in ("False", 1, None))

@@ -195,8 +195,48 @@ def check_reduction(reduction: str, subject: str, allowed: Sequence[str] = REDUC
         )
 
 
+def number(value: Any, name: str, subject: str) -> float:
+    """`value` as a float.
+
+    Raises: ArgumentError unless it is a real number: no string, boolean, complex number or NaN.
+
+    >>> number(2, "alpha", "elu")
+    2.0
+    """
+    if type(value) not in (float, int) and (
+        isinstance(value, bool | str | complex) or not hasattr(value, "__float__")
+    ):
+        raise ArgumentError(f"expects {name} as a number, got {value!r}", subject=subject)
+    result = float(value)
+    if result != result:
+        raise ArgumentError(f"expects {name} as a number, got NaN", subject=subject)
+    return result
+
+
+def check_flags(subject: str, **flags: Any) -> None:
+    """Raise an ArgumentError unless each is True or False: the string "False" would count as true.
+
+    >>> check_flags("lstm", batch_first=True)
+    """
+    for name, value in flags.items():
+        if value is not True and value is not False:
+            raise ArgumentError(f"expects {name} as True or False, got {value!r}", subject=subject)
+
+
+def check_eps(eps: Any, subject: str, above_zero: bool = False) -> float:
+    """`eps` of a norm as a float; raises an ArgumentError if it is negative or, `above_zero`, 0."""
+    result = number(eps, "eps", subject)
+    if result < 0 or (above_zero and result == 0):
+        raise ArgumentError(
+            f"expects eps {'above' if above_zero else 'of at least'} 0, got {eps!r}", subject=subject
+        )
+    return result
+
+
 def check_probability(p: float, subject: str, name: str = "p") -> None:
     """Raise an ArgumentError unless `p` is a number in [0, 1]."""
+    if type(p) is not float:
+        p = number(p, name, subject)
     if not 0.0 <= p <= 1.0:
         raise ArgumentError(f"expects {name} between 0 and 1, got {p!r}", subject=subject)
 

@@ -42,7 +42,9 @@ from xpnn.functional.windows import (
     Pairs,
     Size,
     add_windows,
+    batch_of_one,
     by_cross,
+    check_axes,
     conv_transpose_output_size,
     fitting_pairs,
     layout,
@@ -57,6 +59,7 @@ __all__ = ["conv2d", "conv_transpose2d"]
 Sizes = tuple[int, ...]
 
 
+@batch_of_one(2)
 def conv2d(
     input: ArrayT,
     weight: Array,
@@ -72,7 +75,7 @@ def conv2d(
     gradients are at the top of this file.
 
     Args:
-        input: (N, C, H, W) floats.
+        input: (N, C, H, W) floats, or (C, H, W).
         weight: (O, C / groups, KH, KW), of the input's dtype.
         bias: (O,), or None.
         stride: cells from one window to the next; a number, or one for rows and one for columns, as are
@@ -84,7 +87,7 @@ def conv2d(
         groups: cut the channels into that many groups, each with output channels of its own; with
             groups = C it is the depthwise convolution.
 
-    Returns: (N, O, OH, OW), see `conv_output_size`.
+    Returns: (N, O, OH, OW) or (O, OH, OW), see `conv_output_size`.
 
     Raises: ShapeError if ranks, channels or sizes don't fit; DTypeError if the arrays aren't floats of one
     type; ArgumentError for a stride below 1, or groups that don't divide the channels.
@@ -100,6 +103,7 @@ def conv2d(
     return _conv_nd("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
+@batch_of_one(2)
 def conv_transpose2d(
     input: ArrayT,
     weight: Array,
@@ -117,7 +121,7 @@ def conv_transpose2d(
     convolution (of the input) and that convolution's weight gradient.
 
     Args:
-        input: (N, C, H, W) floats.
+        input: (N, C, H, W) floats, or (C, H, W).
         weight: (C, O / groups, KH, KW), of the input's dtype.
         bias: (O,), or None.
         stride, padding, dilation, groups: those of the convolution that it transposes; so padding takes
@@ -125,7 +129,7 @@ def conv_transpose2d(
         output_padding: cells added to the output at the bottom and right, less than stride or dilation: a
             strided convolution maps several sizes to one, and this chooses among them.
 
-    Returns: (N, O, OH, OW), see `conv_transpose_output_size`.
+    Returns: (N, O, OH, OW) or (O, OH, OW), see `conv_transpose_output_size`.
 
     Raises: as `conv2d`.
 
@@ -372,7 +376,7 @@ def _append_zeros(x: Array, counts: Sizes) -> Array:
 
 def _check_arrays(subject: str, axes: int, input: Array, weight: Array, bias: Array | None) -> None:
     """Ranks and element types."""
-    check_rank(input, axes + 2, subject, layout(axes))
+    check_axes(input, axes, subject)
     check_rank(weight, axes + 2, subject, "channels, channels, kernel", name="weight")
     check_floating(input, subject)
     check_same_dtype(subject, input, weight=weight, bias=bias)

@@ -7,7 +7,7 @@ from typing import Any
 
 from xpnn.autograd import primitive
 from xpnn.backend import Array, ArrayT, namespace, random
-from xpnn.functional.arguments import check_floating, check_probability, check_rank, raw_array
+from xpnn.functional.arguments import check_flags, check_floating, check_probability, check_rank, raw_array
 
 __all__ = ["dropout", "dropout1d", "dropout2d", "dropout3d"]
 
@@ -81,6 +81,7 @@ def _drop_channels(x: Any, p: float, training: bool, subject: str, spatial: int)
 
 def _drop(x: Any, p: float, training: bool, subject: str, mask_shape: tuple[int, ...]) -> Any:
     check_probability(p, subject)
+    check_flags(subject, training=training)
     if not training or p == 0.0:
         return x
     return _dropout(x, draw_kept(mask_shape, p, raw_array(x)), p=float(p))

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, cast
 
-from xpnn.backend import ArgumentError, Array, ShapeError
+from xpnn.backend import ArgumentError, Array, ShapeError, namespace
 from xpnn.backend.idioms import add_at_slices, pad, zeros_like_shape
-from xpnn.functional.arguments import tuple_of
+from xpnn.functional.arguments import check_rank, tuple_of
 
 __all__ = ["conv_output_size", "conv_transpose_output_size"]
 
 Size = int | Sequence[int]
 Padding = int | str | Sequence[int]
 Pairs = tuple[tuple[int, int], ...]  # cells of padding before and after, along each axis
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _SPATIAL_AXES = {1: "L", 2: "HW", 3: "DHW"}
 
@@ -86,6 +88,34 @@ def conv_transpose_output_size(
         )
     )
     return out[0] if isinstance(size, int) else out
+
+
+# ---- a single image ----
+
+
+def batch_of_one(axes: int) -> Callable[[F], F]:
+    """Decorate a function of (N, C, ...), with `axes` axes of space: it takes and gives (C, ...) too."""
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def called(input: Any, *args: Any, **options: Any) -> Any:
+            if input.ndim != axes + 1:
+                return function(input, *args, **options)
+            xp = namespace(input)
+            results = function(xp.expand_dims(input, axis=0), *args, **options)
+            if isinstance(results, tuple):
+                return tuple(xp.squeeze(y, axis=0) for y in results)
+            return xp.squeeze(results, axis=0)
+
+        return cast(F, called)
+
+    return decorate
+
+
+def check_axes(x: Array, axes: int, subject: str) -> None:
+    """Raise a ShapeError unless x is (N, C, ...), which `batch_of_one` makes of (C, ...)."""
+    if x.ndim != axes + 2:
+        check_rank(x, (axes + 1, axes + 2), subject, f"{layout(axes)[1:]} or {layout(axes)}")
 
 
 # ---- sizes ----

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from xpnn import functional as F
@@ -174,15 +175,35 @@ class ConvTranspose2d(_Conv):
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, device, dtype
         )
 
-    def forward(self, input: Any) -> Tensor:
-        """(N, in_channels, H, W) to (N, out_channels, OH, OW)."""
+    def forward(self, input: Any, output_size: Sequence[int] | None = None) -> Tensor:
+        """(N, in_channels, H, W) to (N, out_channels, OH, OW).
+
+        Args:
+            output_size: (OH, OW), or the whole shape, in place of `output_padding`.
+        """
         return F.conv_transpose2d(
             input,
             self.weight,
             self.bias,
             self.stride,
             self.padding,
-            self.output_padding,
+            self.output_padding if output_size is None else self._padding_for(input, output_size),
             self.groups,
             self.dilation,
         )
+
+    def _padding_for(self, input: Any, output_size: Sequence[int]) -> tuple[int, ...]:
+        """The output_padding that gives an output of that size."""
+        size = tuple(input.shape[-self.axes :])
+        least = F.conv_transpose_output_size(
+            size, self.kernel_size, self.stride, self.padding, dilation=self.dilation
+        )
+        extra = tuple(wanted - cells for wanted, cells in zip(output_size[-self.axes :], least))
+        if len(extra) != self.axes or not all(0 <= e < s for e, s in zip(extra, self.stride)):
+            most = tuple(cells + s - 1 for cells, s in zip(least, self.stride))
+            raise ArgumentError(
+                f"expects an output_size between {least} and {most} for an input of {size}, "
+                f"got {tuple(output_size)}",
+                subject=type(self).__name__,
+            )
+        return extra

@@ -7,12 +7,15 @@ subclass therefore needs no `super().__init__()`, though it does no harm.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar
 
 from xpnn.autograd import Tensor
 from xpnn.autograd.mode import switches
 from xpnn.backend import ArgumentError, DTypeError, RefusingConstructor, XpnnError, is_array, namespace
+from xpnn.functional.arguments import check_flags
 from xpnn.nn.hooks import Hooks, RemovableHandle, add_hook, call_with_hooks
 from xpnn.nn.location import locate, running
 from xpnn.nn.parameter import Buffer, Parameter, raw_array
@@ -77,6 +80,14 @@ class Module(RefusingConstructor):
 
     training: bool = True
     _hooks: Hooks | None = None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """A module of this library takes True or False for what is declared as bool, nothing else."""
+        names = _flags(cls.__init__)
+        if names and (args or kwargs):
+            given = inspect.signature(cls.__init__).bind_partial(None, *args, **kwargs).arguments
+            check_flags(cls.__name__, **{name: given[name] for name in names if name in given})
+        return object.__new__(cls)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; defined by each subclass."""
@@ -380,6 +391,15 @@ def format_module(name: str, extra: list[str], lines: list[str]) -> str:
         return f"{name}({''.join(extra)})"
     body = "\n".join(f"  {line}" for line in (*extra, *lines))
     return f"{name}(\n{body}\n)"
+
+
+@functools.cache
+def _flags(init: Callable[..., None]) -> list[str]:
+    """The parameters that this library declares as bool."""
+    if not getattr(init, "__module__", "").startswith("xpnn."):  # the user's, or object's
+        return []
+    parameters = inspect.signature(init).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.annotation == "bool"]
 
 
 def _owned(module: Module, kind: type[_T]) -> list[tuple[str, _T]]:

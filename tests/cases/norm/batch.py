@@ -224,6 +224,7 @@ CASES = [
 ]
 
 LAYERS = [
+    layer("BatchNorm1d", (4, 3), num_features=3, bias=False),
     layer("BatchNorm1d", (4, 3), num_features=3),
     layer("BatchNorm1d", (4, 3, 5), num_features=3, affine=False),
     layer("BatchNorm2d", (2, 3, 4, 4), num_features=3, momentum=0.3, eps=1e-3),

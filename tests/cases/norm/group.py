@@ -66,6 +66,7 @@ CASES = [
 ]
 
 LAYERS = [
+    layer("GroupNorm", (2, 4, 3), num_groups=2, num_channels=4, bias=False),
     layer("GroupNorm", (3, 4, 2, 3), num_groups=2, num_channels=4),
     layer("GroupNorm", (3, 4), num_groups=1, num_channels=4, affine=False, eps=1e-3),
 ]

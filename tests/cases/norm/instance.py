@@ -80,6 +80,7 @@ CASES = [
 ]
 
 LAYERS = [
+    layer("InstanceNorm1d", (2, 3, 5), num_features=3, affine=True, bias=False),
     layer("InstanceNorm1d", (2, 3, 4), num_features=3),
     layer("InstanceNorm2d", (2, 3, 4, 2), num_features=3, affine=True, track_running_stats=True),
     layer("InstanceNorm2d", (3, 4, 2), num_features=3, momentum=0.3, track_running_stats=True),

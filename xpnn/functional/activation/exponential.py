@@ -10,6 +10,7 @@ from typing import Any
 from xpnn.backend import ArgumentError, ArrayT
 from xpnn.functional.activation.pointwise import Pointwise, mask
 from xpnn.functional.activation.sigmoid import sigmoid
+from xpnn.functional.arguments import number
 
 __all__ = ["celu", "elu", "selu", "softplus"]
 
@@ -29,7 +30,7 @@ def elu(input: ArrayT, alpha: float = 1.0) -> ArrayT:
     >>> elu(np.asarray([-1.0, 2.0])).round(4).tolist()
     [-0.6321, 2.0]
     """
-    return _elu(input, alpha=float(alpha), scale=1.0, rate=1.0)
+    return _elu(input, alpha=number(alpha, "alpha", "elu"), scale=1.0, rate=1.0)
 
 
 def selu(input: ArrayT) -> ArrayT:
@@ -60,9 +61,10 @@ def celu(input: ArrayT, alpha: float = 1.0) -> ArrayT:
     >>> celu(np.asarray([-2.0, 2.0]), alpha=2.0).round(4).tolist()
     [-1.2642, 2.0]
     """
+    alpha = number(alpha, "alpha", "celu")
     if not alpha > 0:
         raise ArgumentError(f"expects a positive alpha, got {alpha}", subject="celu")
-    return _celu(input, alpha=float(alpha), scale=1.0, rate=1.0 / alpha)
+    return _celu(input, alpha=alpha, scale=1.0, rate=1.0 / alpha)
 
 
 def _decaying(xp: Any, x: Any, *, alpha: float, scale: float, rate: float) -> Any:
@@ -91,9 +93,10 @@ def softplus(input: ArrayT, beta: float = 1.0, threshold: float = 20.0) -> Array
     >>> softplus(np.asarray([0.0, 1e4])).round(4).tolist()
     [0.6931, 10000.0]
     """
+    beta, threshold = number(beta, "beta", "softplus"), number(threshold, "threshold", "softplus")
     if not beta > 0:
         raise ArgumentError(f"expects a positive beta, got {beta}", subject="softplus")
-    return _softplus(input, beta=float(beta), threshold=float(threshold))
+    return _softplus(input, beta=beta, threshold=threshold)
 
 
 def _smooth(xp: Any, x: Any, *, beta: float, threshold: float) -> Any:

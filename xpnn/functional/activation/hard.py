@@ -6,6 +6,7 @@ from typing import Any
 
 from xpnn.backend import ArgumentError, ArrayT
 from xpnn.functional.activation.pointwise import Pointwise, select
+from xpnn.functional.arguments import number
 
 __all__ = ["hardsigmoid", "hardswish", "hardtanh", "relu6"]
 
@@ -23,11 +24,12 @@ def hardtanh(input: ArrayT, min_val: float = -1.0, max_val: float = 1.0) -> Arra
     >>> hardtanh(np.asarray([-2.0, 0.5, 2.0])).tolist()
     [-1.0, 0.5, 1.0]
     """
+    min_val, max_val = number(min_val, "min_val", "hardtanh"), number(max_val, "max_val", "hardtanh")
     if not min_val <= max_val:
         raise ArgumentError(
             f"expects min_val of at most max_val, got {min_val} and {max_val}", subject="hardtanh"
         )
-    return _hardtanh(input, low=float(min_val), high=float(max_val))
+    return _hardtanh(input, low=min_val, high=max_val)
 
 
 def relu6(input: ArrayT) -> ArrayT:

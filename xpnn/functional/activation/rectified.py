@@ -7,7 +7,7 @@ from typing import Any
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import Array, ArrayT, ShapeError, namespace
 from xpnn.functional.activation.pointwise import Pointwise, mask, select
-from xpnn.functional.arguments import check_floating, check_rank, check_same_dtype, shape_of
+from xpnn.functional.arguments import check_floating, check_rank, check_same_dtype, number, shape_of
 
 __all__ = ["leaky_relu", "prelu", "relu"]
 
@@ -55,7 +55,7 @@ def leaky_relu(input: ArrayT, negative_slope: float = 0.01) -> ArrayT:
     >>> leaky_relu(np.asarray([-1.0, 2.0]), 0.1).tolist()
     [-0.1, 2.0]
     """
-    return _leaky_relu(input, slope=float(negative_slope))
+    return _leaky_relu(input, slope=number(negative_slope, "negative_slope", "leaky_relu"))
 
 
 def _leaky(xp: Any, x: Any, *, slope: float) -> Any:
@@ -78,8 +78,8 @@ def prelu(input: ArrayT, weight: Array | Tensor) -> ArrayT:
         gx = gy where x > 0, else weight gy        gweight = sum gy min(x, 0)
 
     Args:
-        input: (N, C, ...), floating.
-        weight: (C,), a slope per channel, or (1,), one for all.
+        input: (N, C, ...), or of fewer axes, floating.
+        weight: (C,), a slope per channel; (1,) or (), one for all.
 
     Raises: ShapeError if there are neither one nor C slopes; DTypeError for two element types.
 
@@ -91,7 +91,12 @@ def prelu(input: ArrayT, weight: Array | Tensor) -> ArrayT:
     """
     check_floating(input, "prelu")
     check_same_dtype("prelu", input, weight=weight)
-    check_rank(weight, 1, "prelu", "channels", "weight")
+    check_rank(weight, (0, 1), "prelu", "channels", "weight")
+    if weight.ndim == 0:
+        weight = namespace(weight).expand_dims(weight, axis=0)
+    if input.ndim == 0:
+        xp = namespace(input)
+        return xp.reshape(prelu(xp.reshape(input, (1,)), weight), ())
     slopes = weight.shape[0]
     channels = input.shape[1] if input.ndim > 1 else 1
     if slopes not in (1, channels):

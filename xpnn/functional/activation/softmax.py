@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.autograd import primitive
-from xpnn.backend import ArrayT, namespace
+from xpnn.autograd import Primitive, primitive
+from xpnn.backend import ArrayT, dtype_named, namespace
 from xpnn.functional.arguments import axis_of, check_floating
 
 __all__ = ["log_softmax", "softmax"]
 
 
-def softmax(input: ArrayT, dim: int) -> ArrayT:
+def softmax(input: ArrayT, dim: int, *, dtype: Any = None) -> ArrayT:
     """Make probabilities of scores: y_i = e^x_i / sum_j e^x_j along the axis `dim`.
 
     Backward: gx_i = y_i (gy_i - sum_j gy_j y_j).
@@ -20,7 +20,8 @@ def softmax(input: ArrayT, dim: int) -> ArrayT:
 
     Args:
         input: floating, any shape.
-        dim: the axis that the probabilities sum to one along.
+        dim: the axis that the probabilities sum to one along; 0 or -1 of a number, which is a row of one.
+        dtype: what the input is cast to first.
 
     Raises: IndexOutOfRangeError if there is no such axis.
 
@@ -28,8 +29,7 @@ def softmax(input: ArrayT, dim: int) -> ArrayT:
     >>> softmax(np.asarray([0.0, 0.0, 1e4, 1e4]), dim=0).tolist()
     [0.0, 0.0, 0.5, 0.5]
     """
-    check_floating(input, "softmax")
-    return _softmax(input, axis=axis_of(dim, input.ndim, "softmax"))
+    return _along_axis(_softmax, "softmax", input, dim, dtype)
 
 
 @primitive
@@ -48,14 +48,15 @@ def _softmax_backward(gy, saved, needs, *, axis):
     return (gy_y - y * xp.sum(gy_y, axis=axis, keepdims=True),)
 
 
-def log_softmax(input: ArrayT, dim: int) -> ArrayT:
+def log_softmax(input: ArrayT, dim: int, *, dtype: Any = None) -> ArrayT:
     """The logarithm of the softmax: y_i = x_i - ln sum_j e^x_j along the axis `dim`.
 
     Backward: gx_i = gy_i - e^y_i sum_j gy_j.
 
     Args:
         input: floating, any shape.
-        dim: the axis that the probabilities sum to one along.
+        dim: the axis that the probabilities sum to one along; 0 or -1 of a number, which is a row of one.
+        dtype: what the input is cast to first.
 
     Raises: IndexOutOfRangeError if there is no such axis.
 
@@ -63,8 +64,7 @@ def log_softmax(input: ArrayT, dim: int) -> ArrayT:
     >>> log_softmax(np.asarray([0.0, 1e4]), dim=0).tolist()
     [-10000.0, 0.0]
     """
-    check_floating(input, "log_softmax")
-    return _log_softmax(input, axis=axis_of(dim, input.ndim, "log_softmax"))
+    return _along_axis(_log_softmax, "log_softmax", input, dim, dtype)
 
 
 @primitive
@@ -80,6 +80,17 @@ def _log_softmax_backward(gy, saved, needs, *, axis):
     (y,) = saved
     xp = namespace(gy, y)
     return (gy - xp.exp(y) * xp.sum(gy, axis=axis, keepdims=True),)
+
+
+def _along_axis(function: Primitive, subject: str, input: Any, dim: int, dtype: Any) -> Any:
+    xp = namespace(input)
+    if dtype is not None:
+        input = xp.astype(input, dtype_named(dtype, xp))
+    check_floating(input, subject)
+    axis = axis_of(dim, input.ndim or 1, subject)
+    if input.ndim:
+        return function(input, axis=axis)
+    return xp.reshape(function(xp.reshape(input, (1,)), axis=axis), ())
 
 
 def _below_largest(x: Any, axis: int) -> Any:

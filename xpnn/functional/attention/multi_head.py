@@ -8,7 +8,13 @@ from typing import Any
 from xpnn.autograd import Tensor
 from xpnn.autograd.half import half_in_float32
 from xpnn.backend import ArgumentError, Array, DTypeError, ShapeError, device_of, namespace
-from xpnn.functional.arguments import check_rank, raw_array, shape_of, type_name
+from xpnn.functional.arguments import (
+    check_flags,
+    check_rank,
+    raw_array,
+    shape_of,
+    type_name,
+)
 from xpnn.functional.attention.scaled_dot_product import (
     attention_with_weights,
     heads_apart,
@@ -90,6 +96,16 @@ def multi_head_attention_forward(
     >>> y.shape, weights.round(2).tolist()[0][0]
     ((3, 1, 2), [0.33, 0.33, 0.33])
     """
+    check_flags(
+        "multi_head_attention_forward",
+        add_zero_attn=add_zero_attn,
+        training=training,
+        need_weights=need_weights,
+        use_separate_proj_weight=use_separate_proj_weight,
+        average_attn_weights=average_attn_weights,
+        is_causal=is_causal,
+        batch_first=batch_first,
+    )
     batched = query.ndim == 3
     batch_first = batch_first and batched
     _check(query, key, value, embed_dim_to_check, num_heads, batch_axis=0 if batch_first else 1)

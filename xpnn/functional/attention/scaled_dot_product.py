@@ -23,9 +23,11 @@ from xpnn.backend import (
     namespace,
 )
 from xpnn.functional.arguments import (
+    check_flags,
     check_floating,
     check_probability,
     check_same_dtype,
+    number,
     raw_array,
     shape_of,
     type_name,
@@ -84,6 +86,7 @@ def scaled_dot_product_attention(
     >>> scaled_dot_product_attention(q, k, v).tolist()
     [[4.0]]
     """
+    check_flags(_SUBJECT, is_causal=is_causal, enable_gqa=enable_gqa)
     query, key, value = _checked(query, key, value, enable_gqa)
     mask, scale = _additive(attn_mask, query, key, is_causal), _scale(scale, query)
     check_probability(dropout_p, _SUBJECT, "dropout_p")
@@ -114,6 +117,7 @@ def attention_with_weights(
     >>> attention_with_weights(x, x, x, is_causal=True)[1].tolist()
     [[1.0, 0.0], [0.5, 0.5]]
     """
+    check_flags("attention_with_weights", is_causal=is_causal)
     query, key, value = _checked(query, key, value, False)
     mask, scale = _additive(attn_mask, query, key, is_causal), _scale(scale, query)
     weights = dropout(_attention_weights(query, key, mask, causal=is_causal, scale=scale), dropout_p)
@@ -285,7 +289,7 @@ def _score_gradients(
 
 def _scale(scale: float | None, q: Any) -> float:
     if scale is not None:
-        return float(scale)
+        return number(scale, "scale", _SUBJECT)
     return 1.0 / math.sqrt(q.shape[-1]) if q.shape[-1] else 1.0
 
 

@@ -10,7 +10,20 @@ from math import nan
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import Array, ArrayT, ShapeError, device_of, is_floating, namespace, seen_in_range, size_of
+from xpnn.backend import (
+    ArgumentError,
+    Array,
+    ArrayT,
+    ShapeError,
+    cheap_to_read,
+    concrete,
+    device_of,
+    extremes,
+    is_floating,
+    namespace,
+    seen_in_range,
+    size_of,
+)
 from xpnn.functional.activation.pointwise import select
 from xpnn.functional.activation.softmax import log_softmax, softmax
 from xpnn.functional.arguments import (
@@ -23,6 +36,7 @@ from xpnn.functional.arguments import (
     check_same_dtype,
     check_shape,
     once_per_signature,
+    raw_array,
     shape_of,
 )
 from xpnn.functional.loss.reduction import reduced, share
@@ -68,7 +82,9 @@ def cross_entropy(
     _check_scores(input, target, weight, reduction=reduction, label_smoothing=label_smoothing)
     axis = min(input.ndim - 1, 1)
     kept = None
-    if target.ndim < input.ndim:
+    if target.ndim == input.ndim:
+        _check_distribution(target, ignore_index)
+    else:
         target = as_indices(target)
         kept = _kept(input, target, axis, ignore_index, "cross_entropy")
     options = {"axis": axis, "reduction": reduction, "label_smoothing": float(label_smoothing)}
@@ -121,6 +137,22 @@ def _check_scores(input: Any, target: Any, weight: Any, *, reduction: str, label
         _check_labels(input, target, axis, "cross_entropy", or_probabilities=True)
     elif is_floating(target):
         check_same_dtype("cross_entropy", input, target=target)
+
+
+def _check_distribution(target: Any, ignore_index: int) -> None:
+    if ignore_index >= 0:
+        raise ArgumentError(
+            f"expects class numbers as the target for ignore_index={ignore_index}, got a distribution",
+            subject="cross_entropy",
+        )
+    raw = raw_array(target)
+    if is_floating(raw) or not size_of(raw.shape) or not (concrete(raw) and cheap_to_read(raw)):
+        return
+    low, high = extremes(raw)
+    if low < 0 or high > 1:
+        raise ArgumentError(
+            f"expects one-hot labels of 0 and 1, got {high if low >= 0 else low}", subject="cross_entropy"
+        )
 
 
 def nll_loss(

@@ -6,7 +6,7 @@ from typing import Any
 
 from xpnn.autograd import Tensor
 from xpnn.backend import Array, ArrayT
-from xpnn.functional.arguments import REDUCTIONS
+from xpnn.functional.arguments import REDUCTIONS, check_flags
 from xpnn.functional.loss.elementwise import ElementwiseLoss
 
 __all__ = ["kl_div"]
@@ -35,7 +35,8 @@ def kl_div(
     >>> float(kl_div(np.log(np.asarray([0.5, 0.5])), np.asarray([1.0, 0.0]), reduction="sum").round(4))
     0.6931
     """
-    return _kl_div(input, target, reduction=reduction, log_target=bool(log_target))
+    check_flags("kl_div", log_target=log_target)
+    return _kl_div(input, target, reduction=reduction, log_target=log_target)
 
 
 def _divergence(xp: Any, x: Any, t: Any, *, log_target: bool) -> Any:

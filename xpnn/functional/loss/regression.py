@@ -10,6 +10,7 @@ from typing import Any
 
 from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError, Array, ArrayT
+from xpnn.functional.arguments import number
 from xpnn.functional.loss.elementwise import ElementwiseLoss
 
 __all__ = ["huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss"]
@@ -87,9 +88,10 @@ def huber_loss(
     >>> huber_loss(np.asarray([1.0, 3.0]), np.zeros(2), reduction="none").tolist()
     [0.5, 2.5]
     """
+    delta = number(delta, "delta", "huber_loss")
     if not delta > 0:
         raise ArgumentError(f"expects a positive delta, got {delta}", subject="huber_loss")
-    return _huber_loss(input, target, delta=float(delta), scale=1.0, reduction=reduction)
+    return _huber_loss(input, target, delta=delta, scale=1.0, reduction=reduction)
 
 
 def smooth_l1_loss(
@@ -112,11 +114,12 @@ def smooth_l1_loss(
     >>> smooth_l1_loss(np.asarray([1.0, 3.0]), np.zeros(2), reduction="none", beta=2.0).tolist()
     [0.25, 2.0]
     """
+    beta = number(beta, "beta", "smooth_l1_loss")
     if beta < 0:
         raise ArgumentError(f"expects a beta of at least 0, got {beta}", subject="smooth_l1_loss")
     if beta == 0:
         return _l1_loss(input, target, reduction=reduction)
-    return _smooth_l1_loss(input, target, delta=float(beta), scale=1.0 / beta, reduction=reduction)
+    return _smooth_l1_loss(input, target, delta=beta, scale=1.0 / beta, reduction=reduction)
 
 
 def _huber(xp: Any, x: Any, t: Any, *, delta: float, scale: float) -> Any:

@@ -13,6 +13,8 @@ from xpnn.autograd import Tensor, primitive
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, is_half, is_tensor, namespace
 from xpnn.functional.activation.rectified import through_relu
 from xpnn.functional.arguments import (
+    check_eps,
+    check_flags,
     check_floating,
     check_same_dtype,
     check_shape,
@@ -77,6 +79,7 @@ def batch_norm(
     >>> batch_norm(np.asarray([[1.0], [3.0]]), None, None, training=True).round(4).tolist()
     [[-1.0], [1.0]]
     """
+    check_flags("batch_norm", training=training, relu=relu)
     if not training:
         if running_mean is None or running_var is None:
             raise ArgumentError(
@@ -86,7 +89,7 @@ def batch_norm(
             )
         _check_channels(input, running_mean, running_var, weight, bias, residual)
         arrays = (input, running_mean, running_var, weight, bias, residual)
-        return _batch_norm_inference(*arrays, eps=float(eps), relu=relu)
+        return _batch_norm_inference(*arrays, eps=check_eps(eps, "batch_norm"), relu=relu)
 
     for running in (running_mean, running_var):
         if running is not None and not is_tensor(running):
@@ -140,7 +143,9 @@ def batch_norm_with_statistics(
             subject="batch_norm",
             hint="Use larger batches (DataLoader(drop_last=True)), or eval() for a single sample",
         )
-    return _batch_norm(input, weight, bias, residual, eps=float(eps), relu=relu)
+    return _batch_norm(
+        input, weight, bias, residual, eps=check_eps(eps, "batch_norm", above_zero=True), relu=relu
+    )
 
 
 def running_statistics(

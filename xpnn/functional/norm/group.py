@@ -7,7 +7,13 @@ from typing import Any
 
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, namespace
-from xpnn.functional.arguments import check_floating, check_same_dtype, check_shape, shape_of
+from xpnn.functional.arguments import (
+    check_eps,
+    check_floating,
+    check_same_dtype,
+    check_shape,
+    shape_of,
+)
 from xpnn.functional.norm.groups import Groups, normalise, normalise_backward
 
 __all__ = ["group_norm"]
@@ -51,7 +57,7 @@ def group_norm(
             f"expects num_groups that divides the {input.shape[1]} channels, got {num_groups}",
             subject="group_norm",
         )
-    return _group_norm(input, weight, bias, groups=num_groups, eps=float(eps))[0]
+    return _group_norm(input, weight, bias, groups=num_groups, eps=check_eps(eps, "group_norm"))[0]
 
 
 @primitive(statistics=True)

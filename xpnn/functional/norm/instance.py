@@ -6,7 +6,13 @@ from math import prod
 
 from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, is_tensor, namespace
-from xpnn.functional.arguments import check_shape, raw_array, shape_of
+from xpnn.functional.arguments import (
+    check_eps,
+    check_flags,
+    check_shape,
+    raw_array,
+    shape_of,
+)
 from xpnn.functional.norm.batch import batch_norm, running_statistics
 from xpnn.functional.norm.group import _group_norm, check_channels
 
@@ -45,6 +51,7 @@ def instance_norm(
     [[[-1.0, 1.0], [-1.0, 1.0]]]
     """
     subject = "instance_norm"
+    check_flags(subject, use_input_stats=use_input_stats)
     check_channels(input, weight, bias, subject)
     if not use_input_stats:
         if running_mean is None or running_var is None:
@@ -60,7 +67,7 @@ def instance_norm(
             f"expects more than one value per channel and sample, got an input of shape {shape_of(input)}",
             subject=subject,
         )
-    y, mean, variance = _group_norm(input, weight, bias, groups=channels, eps=float(eps))
+    y, mean, variance = _group_norm(input, weight, bias, groups=channels, eps=check_eps(eps, "instance_norm"))
     if running_mean is not None and running_var is not None:
         if not (is_tensor(running_mean) and is_tensor(running_var)):
             raise ArgumentError(

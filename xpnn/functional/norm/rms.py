@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import Array, ArrayT, ShapeError, is_half, namespace
-from xpnn.functional.arguments import check_floating, check_same_dtype, check_shape, raw_array, shape_of
+from xpnn.functional.arguments import (
+    check_eps,
+    check_floating,
+    check_same_dtype,
+    check_shape,
+    raw_array,
+    shape_of,
+)
 from xpnn.functional.norm.groups import normalise, normalise_backward, trailing
 
 __all__ = ["rms_norm"]
@@ -55,7 +62,7 @@ def rms_norm(
     if eps is None:
         xp = namespace(raw_array(input))
         eps = float(xp.finfo(xp.float32 if is_half(input) else input.dtype).eps)
-    return _rms_norm(input, weight, features=len(shape), eps=float(eps))[0]
+    return _rms_norm(input, weight, features=len(shape), eps=check_eps(eps, "rms_norm"))[0]
 
 
 @primitive(statistics=True)

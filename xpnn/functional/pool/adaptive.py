@@ -11,10 +11,12 @@ from xpnn.functional.arguments import tuple_of
 from xpnn.functional.pool.arguments import Sizes, check_input
 from xpnn.functional.pool.average import avg_pool2d
 from xpnn.functional.pool.maximum import max_pool2d
+from xpnn.functional.windows import batch_of_one
 
 __all__ = ["adaptive_avg_pool2d", "adaptive_max_pool2d"]
 
 
+@batch_of_one(2)
 @half_in_float32
 def adaptive_avg_pool2d(input: ArrayT, output_size: int | Sequence[int | None] | None) -> ArrayT:
     """The mean of each of `output_size` windows that cover an image evenly.
@@ -24,10 +26,10 @@ def adaptive_avg_pool2d(input: ArrayT, output_size: int | Sequence[int | None] |
     then along the other.
 
     Args:
-        input: (N, C, H, W) floats.
+        input: (N, C, H, W) floats, or (C, H, W).
         output_size: OH and OW, or a number for both; None keeps the input's.
 
-    Returns: (N, C, OH, OW).
+    Returns: (N, C, OH, OW) or (C, OH, OW).
 
     Raises: ShapeError for a wrong rank; DTypeError for integers; ArgumentError for a size below 1.
 
@@ -55,6 +57,7 @@ def adaptive_max_pool2d(
 def adaptive_max_pool2d(
     input: ArrayT, output_size: int | Sequence[int | None] | None, return_indices: bool
 ) -> Any: ...
+@batch_of_one(2)
 def adaptive_max_pool2d(
     input: Any, output_size: int | Sequence[int | None] | None, return_indices: bool = False
 ) -> Any:
@@ -65,11 +68,11 @@ def adaptive_max_pool2d(
     `max_pool2d` whose stride is its kernel. The repeated ones never win: the first of equals does.
 
     Args:
-        input: (N, C, H, W) floats.
+        input: (N, C, H, W) floats, or (C, H, W).
         output_size: OH and OW, or a number for both; None keeps the input's.
         return_indices: whether to return where each maximum was found, as `max_pool2d`.
 
-    Returns: (N, C, OH, OW), or a pair of it and the indices.
+    Returns: (N, C, OH, OW) or (C, OH, OW), or a pair of it and the indices.
 
     Raises: as `adaptive_avg_pool2d`.
 

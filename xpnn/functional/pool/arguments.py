@@ -6,12 +6,12 @@ import functools
 from typing import Any
 
 from xpnn.backend import ArgumentError, Array
-from xpnn.functional.arguments import check_floating, check_rank, tuple_of
+from xpnn.functional.arguments import check_flags, check_floating, tuple_of
 from xpnn.functional.windows import (
     Pairs,
     Size,
+    check_axes,
     check_kernel_fits,
-    layout,
 )
 
 Sizes = tuple[int, ...]
@@ -29,12 +29,13 @@ def spelt_window(
 ) -> dict[str, Any]:
     """The checked arguments as the primitives take them; ceil mode becomes padding after the input."""
     check_input(subject, axes, input)
+    check_flags(subject, ceil_mode=ceil_mode)
     kernel = tuple_of(kernel_size, axes, "kernel_size", subject, minimum=1)
     strides = kernel if stride is None else tuple_of(stride, axes, "stride", subject, minimum=1)
     border = tuple_of(padding, axes, "padding", subject)
     dilations = tuple_of(dilation, axes, "dilation", subject, minimum=1)
     size = tuple(input.shape[2:])
-    pairs = _padding_pairs(subject, size, kernel, strides, border, dilations, bool(ceil_mode))
+    pairs = _padding_pairs(subject, size, kernel, strides, border, dilations, ceil_mode)
     return {"kernel_size": kernel, "stride": strides, "padding": pairs, "dilation": dilations}
 
 
@@ -68,5 +69,5 @@ def _overhang(cells: int, k: int, s: int, p: int, d: int) -> tuple[int, int]:
 
 def check_input(subject: str, axes: int, input: Array) -> None:
     """Raise unless the input is a floating array (N, C, ...) with `axes` axes of space."""
-    check_rank(input, axes + 2, subject, layout(axes))
+    check_axes(input, axes, subject)
     check_floating(input, subject)

@@ -8,12 +8,13 @@ from typing import Any
 from xpnn.autograd import primitive
 from xpnn.autograd.half import half_in_float32
 from xpnn.backend import Array, ArrayT, device_of, namespace
-from xpnn.functional.arguments import tuple_of
+from xpnn.functional.arguments import check_flags, tuple_of
 from xpnn.functional.pool.arguments import Sizes, spelt_window
 from xpnn.functional.windows import (
     Pairs,
     Size,
     add_windows,
+    batch_of_one,
     output_size,
     pad_spatial,
     window_slices,
@@ -22,6 +23,7 @@ from xpnn.functional.windows import (
 __all__ = ["avg_pool2d"]
 
 
+@batch_of_one(2)
 @half_in_float32
 def avg_pool2d(
     input: ArrayT,
@@ -38,7 +40,7 @@ def avg_pool2d(
     gy / count over the window.
 
     Args:
-        input: (N, C, H, W) floats.
+        input: (N, C, H, W) floats, or (C, H, W).
         kernel_size: cells of a window; a number, or one for rows and one for columns.
         stride: cells from one window to the next; None is kernel_size.
         padding: cells of zeros around the input, at most half of the kernel.
@@ -46,7 +48,7 @@ def avg_pool2d(
         count_include_pad: whether cells of the padding count.
         divisor_override: divide by this, at least 1, instead of by the number of cells.
 
-    Returns: (N, C, OH, OW).
+    Returns: (N, C, OH, OW) or (C, OH, OW).
 
     Raises: as `max_pool2d`.
 
@@ -108,6 +110,7 @@ def _pool_average(
     count_include_pad: bool,
     divisor_override: int | None,
 ) -> Array:
+    check_flags(subject, count_include_pad=count_include_pad)
     window = spelt_window(subject, axes, input, kernel_size, stride, padding, 1, ceil_mode)
     del window["dilation"]
     total = _sum_pool(input, **window)

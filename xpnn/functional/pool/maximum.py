@@ -21,11 +21,13 @@ from xpnn.autograd import primitive
 from xpnn.backend import Array, ArrayT, device_of, namespace
 from xpnn.backend.idioms import zeros_like_shape
 from xpnn.functional.activation.pointwise import select
+from xpnn.functional.arguments import check_flags
 from xpnn.functional.pool.arguments import Sizes, spelt_window
 from xpnn.functional.windows import (
     Pairs,
     Size,
     add_windows,
+    batch_of_one,
     output_size,
     pad_spatial,
     window_slices,
@@ -54,6 +56,7 @@ def max_pool2d(
     ceil_mode: bool = ...,
     return_indices: bool = ...,
 ) -> Any: ...
+@batch_of_one(2)
 def max_pool2d(
     input: Any,
     kernel_size: Size,
@@ -70,7 +73,7 @@ def max_pool2d(
     all numbers, the last one if there are several.
 
     Args:
-        input: (N, C, H, W) floats.
+        input: (N, C, H, W) floats, or (C, H, W).
         kernel_size: cells of a window; a number, or one for rows and one for columns, as are the next three.
         stride: cells from one window to the next; None is kernel_size.
         padding: cells of minus infinity around the input, at most half of the kernel. They never win.
@@ -78,8 +81,8 @@ def max_pool2d(
         ceil_mode: whether a last window may hang over the end of the input.
         return_indices: whether to return where each maximum was found, too.
 
-    Returns: (N, C, OH, OW); with `return_indices` a pair of it and integers of the same shape, that count
-    the cells of one (H, W) channel row by row.
+    Returns: (N, C, OH, OW) or (C, OH, OW); with `return_indices` a pair of it and integers of the same shape,
+    that count the cells of one (H, W) channel row by row.
 
     Raises: ShapeError if the rank is wrong or a window is larger than the padded input; DTypeError for
     integers; ArgumentError for a stride below 1 or too much padding.
@@ -229,6 +232,7 @@ def _pool_maximum(
     ceil_mode: bool,
     return_indices: bool,
 ) -> Any:
+    check_flags(subject, return_indices=return_indices)
     window = spelt_window(subject, axes, input, kernel_size, stride, padding, dilation, ceil_mode)
     y = _max_pool(input, **window)
     if not return_indices:

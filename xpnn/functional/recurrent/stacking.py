@@ -7,6 +7,7 @@ from typing import Any
 
 from xpnn.backend import ArgumentError, ShapeError, device_of, namespace
 from xpnn.functional.arguments import (
+    check_flags,
     check_floating,
     check_probability,
     check_rank,
@@ -47,6 +48,9 @@ def run_layers(
 
     Raises: as `functional.rnn_tanh`.
     """
+    check_flags(
+        subject, has_biases=has_biases, train=train, bidirectional=bidirectional, batch_first=batch_first
+    )
     directions = 2 if bidirectional else 1
     check_floating(input, subject)
     check_rank(input, 3, subject, "N, T, features" if batch_first else "T, N, features")

@@ -35,6 +35,8 @@ class _BatchNorm(Module):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         self.num_features = num_features
         self.eps = eps
@@ -43,7 +45,7 @@ class _BatchNorm(Module):
         self.track_running_stats = track_running_stats
         shape = (num_features,)
         self.weight = Parameter(full(shape, 1.0, device, dtype)) if affine else None
-        self.bias = Parameter(full(shape, 0.0, device, dtype)) if affine else None
+        self.bias = Parameter(full(shape, 0.0, device, dtype)) if affine and bias else None
         self.running_mean = Buffer(full(shape, 0.0, device, dtype)) if track_running_stats else None
         self.running_var = Buffer(full(shape, 1.0, device, dtype)) if track_running_stats else None
         self.num_batches_tracked = Buffer(asarray(0, device=device)) if track_running_stats else None
@@ -60,6 +62,7 @@ class _BatchNorm(Module):
         self.reset_running_stats()
         if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def forward(self, input: Any, *, residual: Any = None, relu: bool = False) -> Tensor:
@@ -93,7 +96,7 @@ class _BatchNorm(Module):
         """The arguments."""
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
 
@@ -107,7 +110,7 @@ class BatchNorm2d(_BatchNorm):
         num_features: channels.
         eps: keeps the root of the variance away from zero.
         momentum: the part of a batch in the running statistics; None gives all batches the same part.
-        affine: whether there are a weight and a bias.
+        affine, bias: whether there are a weight and, with it, a bias.
         track_running_stats: whether there are running statistics; without them the batch's are used always.
         device, dtype: as in `Linear`.
 

@@ -23,7 +23,7 @@ class GroupNorm(Module):
         num_groups: divides num_channels.
         num_channels: C.
         eps: keeps the root of the variance away from zero.
-        affine: whether there are a weight and a bias.
+        affine, bias: whether there are a weight and, with it, a bias.
         device, dtype: as in `Linear`.
 
     Attributes:
@@ -46,6 +46,8 @@ class GroupNorm(Module):
         affine: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         if num_groups < 1 or num_channels % num_groups:
             raise ArgumentError(
@@ -57,12 +59,13 @@ class GroupNorm(Module):
         self.eps = eps
         self.affine = affine
         self.weight = Parameter(full((num_channels,), 1.0, device, dtype)) if affine else None
-        self.bias = Parameter(full((num_channels,), 0.0, device, dtype)) if affine else None
+        self.bias = Parameter(full((num_channels,), 0.0, device, dtype)) if affine and bias else None
 
     def reset_parameters(self) -> None:
         """Start from weight 1 and bias 0."""
-        if self.weight is not None and self.bias is not None:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def forward(self, input: Any) -> Tensor:
@@ -71,4 +74,7 @@ class GroupNorm(Module):
 
     def extra_repr(self) -> str:
         """The arguments."""
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
