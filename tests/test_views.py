@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import gc
+import operator
 import pickle
 import weakref
 from collections.abc import Callable
@@ -195,6 +196,21 @@ def test_writes_through_views_reach_the_base(backend: Target) -> None:
         piece.add_(1)
     assert a.tolist() == [[2, 5], [2, 6]]
     assert r.tolist() == [2, 5]
+
+
+def test_every_operator_in_place_reaches_the_base(backend: Target) -> None:
+    for name in ("add", "sub", "mul", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift"):
+        values = np.asarray([[7, 5], [6, 4]])
+        a = xpnn.Tensor(backend.array(values.copy()))
+        for tensor in (a[0], values[0]):
+            getattr(operator, f"i{name}")(tensor, 2)
+        assert a.tolist() == values.tolist()
+    a = xpnn.Tensor(backend.array([[[1.0, 2.0], [3.0, 4.0]]]))
+    first = a[0]
+    first @= first * 1.0
+    assert a.tolist() == [[[7, 10], [15, 22]]]
+    first /= 2.0
+    assert a.tolist() == [[[3.5, 5], [7.5, 11]]]
 
 
 def test_the_base_is_seen_by_its_views(backend: Target) -> None:

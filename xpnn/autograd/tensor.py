@@ -345,6 +345,30 @@ class Tensor(Methods, NamedOperators, Conversions):
     def __ipow__(self, other: Any) -> Tensor:
         return self._rebind(self**other, "**=")
 
+    def __ifloordiv__(self, other: Any) -> Tensor:
+        return self._rebind(self // other, "//=")
+
+    def __imod__(self, other: Any) -> Tensor:
+        return self._rebind(self % other, "%=")
+
+    def __imatmul__(self, other: Any) -> Tensor:
+        return self._rebind(self @ other, "@=")
+
+    def __iand__(self, other: Any) -> Tensor:
+        return self._rebind(self & other, "&=")
+
+    def __ior__(self, other: Any) -> Tensor:
+        return self._rebind(self | other, "|=")
+
+    def __ixor__(self, other: Any) -> Tensor:
+        return self._rebind(self ^ other, "^=")
+
+    def __ilshift__(self, other: Any) -> Tensor:
+        return self._rebind(self << other, "<<=")
+
+    def __irshift__(self, other: Any) -> Tensor:
+        return self._rebind(self >> other, ">>=")
+
     def __setitem__(self, index: Any, value: Any) -> None:
         value = python_scalar(value)
         if not isinstance(value, int | float) and not is_array(value):
