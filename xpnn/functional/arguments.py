@@ -273,7 +273,7 @@ def check_indices(
         wrong &= values != ignored
     if not wrong.any():
         return False
-    position = tuple(int(where[0]) for where in wrong.nonzero())
+    position = tuple(int(where[0]) for where in wrong.nonzero()) if values.ndim else ()
     at = f" at position {position[0] if len(position) == 1 else position}" if position else ""
     raise IndexOutOfRangeError(
         f"expects {name} between 0 and {count - 1}, got {values[position]}{at}", subject=subject, hint=hint
@@ -297,4 +297,7 @@ def shape_of(x: Any) -> tuple[int, ...]:
 
 
 def _is_integer(value: Any) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, bool)
+    """Whether it counts as one integer; every array has `__index__`, and most raise in it."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        return False
+    return not hasattr(value, "shape") or (tuple(value.shape) == () and is_integer(value))

@@ -6,7 +6,7 @@ from math import nan
 from typing import Any
 
 from xpnn.autograd import primitive
-from xpnn.backend import ArgumentError, Array, ArrayT, device_of, idioms, namespace, size_of
+from xpnn.backend import ArgumentError, Array, ArrayT, device_of, idioms, namespace, refusing, size_of
 from xpnn.functional.arguments import (
     as_indices,
     check_floating,
@@ -18,6 +18,7 @@ from xpnn.functional.arguments import (
 __all__ = ["embedding"]
 
 
+@refusing
 def embedding(input: Array, weight: ArrayT, padding_idx: int | None = None) -> ArrayT:
     """Look up rows of a table: y[...] = weight[input[...]].
 

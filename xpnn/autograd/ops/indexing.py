@@ -11,7 +11,7 @@ from xpnn.autograd.ops.broadcasting import NUMBERS, broadcast_shapes, kind_of, u
 from xpnn.autograd.ops.lifting import unwrap
 from xpnn.autograd.ops.manipulation import broadcast_to, flip, moveaxis, reshaped, reversed_view
 from xpnn.autograd.primitive import primitive, view_primitive
-from xpnn.backend import Array, ShapeError, device_of, idioms, is_array, namespace, python_scalar
+from xpnn.backend import Array, ShapeError, device_of, idioms, is_array, namespace, python_scalar, refusing
 
 # What an index that only selects a window is made of; anything else may be an array.
 _PLAIN_PARTS = (int, slice, NoneType, EllipsisType, bool)
@@ -19,6 +19,7 @@ _PLAIN_PARTS = (int, slice, NoneType, EllipsisType, bool)
 # -- any index
 
 
+@refusing
 def getitem(x: Array, index: Any) -> Array:
     """`x[index]`; of a Tensor a view, unless there are arrays or lists in the index.
 
@@ -90,6 +91,7 @@ def window(x: Array, y: Array, index: tuple) -> Array:
     return new_view(y, x, _getitem, {"index": index}) if isinstance(x, TensorBase) else y
 
 
+@refusing
 def setitem(x: Array, value: Array | float, index: Any) -> Array:
     """A copy of `x` with `value`, broadcast, at `index` (see `getitem`).
 

@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, namespace
+from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, namespace, refusing
 from xpnn.functional.arguments import (
     check_eps,
     check_floating,
@@ -19,6 +19,7 @@ from xpnn.functional.norm.groups import Groups, normalise, normalise_backward
 __all__ = ["group_norm"]
 
 
+@refusing
 def group_norm(
     input: ArrayT,
     num_groups: int,

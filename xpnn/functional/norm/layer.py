@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import Array, ArrayT, ShapeError
+from xpnn.backend import Array, ArrayT, ShapeError, refusing
 from xpnn.functional.arguments import (
     check_eps,
     check_floating,
@@ -18,6 +18,7 @@ from xpnn.functional.norm.groups import normalise, normalise_backward, trailing
 __all__ = ["layer_norm"]
 
 
+@refusing
 def layer_norm(
     input: ArrayT,
     normalized_shape: int | Sequence[int],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import Array, ArrayT, ShapeError, is_half, namespace
+from xpnn.backend import Array, ArrayT, ShapeError, is_half, namespace, refusing
 from xpnn.functional.arguments import (
     check_eps,
     check_floating,
@@ -19,6 +19,7 @@ from xpnn.functional.norm.groups import normalise, normalise_backward, trailing
 __all__ = ["rms_norm"]
 
 
+@refusing
 def rms_norm(
     input: ArrayT,
     normalized_shape: int | Sequence[int],

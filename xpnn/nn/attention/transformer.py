@@ -15,7 +15,7 @@ from typing import Any
 
 from xpnn import functional as F
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, Array, ShapeError, device_of, namespace
+from xpnn.backend import ArgumentError, Array, DTypeError, ShapeError, device_of, namespace
 from xpnn.nn import init
 from xpnn.nn.attention.multi_head import MultiheadAttention
 from xpnn.nn.containers import ModuleList
@@ -390,6 +390,8 @@ def _sublayer(x: Any, function: Callable[[Any], Any], norm: Module, norm_first: 
 
 
 def _copies(layer: Module, count: int) -> ModuleList:
+    if not isinstance(layer, Module):
+        raise DTypeError(f"expects a layer to make copies of, got {type(layer).__name__}")
     return ModuleList([copy.deepcopy(layer) for _ in range(count)])
 
 
