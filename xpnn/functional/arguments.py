@@ -106,14 +106,13 @@ def axis_of(dim: int, ndim: int, subject: str, name: str = "dim") -> int:
     >>> axis_of(-1, 4, "softmax")
     3
     """
-    if not _is_integer(dim):
-        raise ArgumentError(f"expects {name} as an integer, got {dim!r}", subject=subject)
+    dim = whole(dim, name, subject)
     if not -ndim <= dim < ndim:
         raise IndexOutOfRangeError(
             f"expects {name} between {-ndim} and {ndim - 1} for an input of {ndim} axes, got {dim}",
             subject=subject,
         )
-    return int(dim) % ndim
+    return dim % ndim
 
 
 def check_floating(x: Any, subject: str, name: str = "input") -> None:
@@ -187,7 +186,7 @@ def check_shape(x: Any, shape: tuple[int, ...], subject: str, name: str, hint: s
 
 def check_reduction(reduction: str, subject: str, allowed: Sequence[str] = REDUCTIONS) -> None:
     """Raise an ArgumentError unless `reduction` is one of "none", "mean" and "sum"."""
-    if reduction not in allowed:
+    if not isinstance(reduction, str) or reduction not in allowed:
         raise ArgumentError(
             f"expects reduction to be {', '.join(map(repr, allowed[:-1]))} or {allowed[-1]!r}, "
             f"got {reduction!r}",
@@ -204,13 +203,26 @@ def number(value: Any, name: str, subject: str) -> float:
     2.0
     """
     if type(value) not in (float, int) and (
-        isinstance(value, bool | str | complex) or not hasattr(value, "__float__")
+        isinstance(value, bool | str | complex | type)
+        or not hasattr(value, "__float__")
+        or _is_several(value)
     ):
         raise ArgumentError(f"expects {name} as a number, got {value!r}", subject=subject)
     result = float(value)
     if result != result:
         raise ArgumentError(f"expects {name} as a number, got NaN", subject=subject)
     return result
+
+
+def whole(value: Any, name: str, subject: str) -> int:
+    """`value` as an int. Raises: ArgumentError unless it is a whole number.
+
+    >>> whole(-100, "ignore_index", "nll_loss")
+    -100
+    """
+    if type(value) is not int and not _is_integer(value):
+        raise ArgumentError(f"expects {name} as an integer, got {value!r}", subject=subject)
+    return int(value)
 
 
 def check_flags(subject: str, **flags: Any) -> None:
@@ -298,6 +310,11 @@ def shape_of(x: Any) -> tuple[int, ...]:
 
 def _is_integer(value: Any) -> bool:
     """Whether it counts as one integer; every array has `__index__`, and most raise in it."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool | type) or not hasattr(value, "__index__") or _is_several(value):
         return False
-    return not hasattr(value, "shape") or (tuple(value.shape) == () and is_integer(value))
+    return not hasattr(value, "dtype") or is_integer(value)
+
+
+def _is_several(value: Any) -> bool:
+    """Whether it is an array of any but one number, which stands for none."""
+    return tuple(getattr(value, "shape", ())) != ()

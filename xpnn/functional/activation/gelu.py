@@ -32,10 +32,11 @@ def gelu(input: ArrayT, approximate: str = "none") -> ArrayT:
     [-0.1587, 0.8413]
     """
     check_floating(input, "gelu")
-    if approximate == "none":
-        return _gelu(input)
-    if approximate == "tanh":
-        return _gelu_tanh(input)
+    if isinstance(approximate, str):  # an array would be compared element by element
+        if approximate == "none":
+            return _gelu(input)
+        if approximate == "tanh":
+            return _gelu_tanh(input)
     raise ArgumentError(f"expects approximate='none' or 'tanh', got {approximate!r}", subject="gelu")
 
 

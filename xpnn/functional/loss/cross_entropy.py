@@ -38,6 +38,7 @@ from xpnn.functional.arguments import (
     once_per_signature,
     raw_array,
     shape_of,
+    whole,
 )
 from xpnn.functional.loss.reduction import reduced, share
 
@@ -140,7 +141,7 @@ def _check_scores(input: Any, target: Any, weight: Any, *, reduction: str, label
 
 
 def _check_distribution(target: Any, ignore_index: int) -> None:
-    if ignore_index >= 0:
+    if whole(ignore_index, "ignore_index", "cross_entropy") >= 0:
         raise ArgumentError(
             f"expects class numbers as the target for ignore_index={ignore_index}, got a distribution",
             subject="cross_entropy",
@@ -257,6 +258,7 @@ def _along(vector: Any, x: Any, axis: int) -> Any:
 def _kept(x: Any, labels: Array, axis: int, ignore_index: int, subject: str) -> Array | None:
     """1.0 where a label counts, 0.0 where it is ignored, NaN where it is wrong; None if all count."""
     classes = x.shape[axis]
+    ignore_index = whole(ignore_index, "ignore_index", subject)
     if not 0 <= ignore_index < classes and seen_in_range(labels, classes):
         return None
     hint = f"The input of shape {shape_of(x)} has {classes} classes on axis {axis}"
