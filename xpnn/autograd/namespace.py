@@ -151,7 +151,7 @@ class TensorNamespace:
         return NamespaceInfo(self.raw_namespace)
 
     def __dir__(self) -> list[str]:
-        return sorted({*object.__dir__(self), *dir(self.raw_namespace), *_MAIN})
+        return sorted({*object.__dir__(self), *dir(self.raw_namespace), *_MAIN, "linalg"})
 
     def __repr__(self) -> str:
         return f"<{self.__name__}>"
