@@ -51,14 +51,20 @@ def explain_refusal(
 
 
 def refusing(function: _CALLS, name: str = "") -> _CALLS:
-    """`function`, with what a library refuses inside of it said as `explain_refusal` says it."""
+    """`function`, with what a library refuses inside of it said as `explain_refusal` says it.
+
+    A constructor goes by the name of the class that is made.
+    """
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
         try:
             return function(*args, **options)
         except REFUSALS as error:
-            explain_refusal(error, name or function.__name__, args, options)
+            if function.__name__ == "__init__":
+                explain_refusal(error, type(args[0]).__name__, args[1:], options)
+            else:
+                explain_refusal(error, name or function.__name__, args, options)
             raise
 
     return call  # type: ignore[return-value]
@@ -79,19 +85,7 @@ class RefusingConstructor:
         super().__init_subclass__(**options)
         own = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
         if own and "__init__" in vars(cls):
-            cls.__init__ = _refusing_constructor(cls.__init__)  # type: ignore[method-assign]
-
-
-def _refusing_constructor(construct: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(construct)
-    def call(self: Any, *args: Any, **options: Any) -> None:
-        try:
-            construct(self, *args, **options)
-        except REFUSALS as error:
-            explain_refusal(error, type(self).__name__, args, options)
-            raise
-
-    return call
+            cls.__init__ = refusing(cls.__init__)  # type: ignore[method-assign]
 
 
 def _described(value: Any) -> str:
