@@ -482,3 +482,16 @@ def test_optimizer_made_before_the_move_still_trains() -> None:
         optimizer.step()
         optimizer.zero_grad()
         assert not np.array_equal(net.weight.detach().to("numpy").numpy(), before)
+
+
+@pytest.mark.parametrize("value", [0.5, np.nan, np.inf, 1e30])
+def test_counters_are_taken_from_floats_that_are_whole(value: float) -> None:
+    norm = nn.BatchNorm1d(2)
+    state = {name: array.numpy().astype("float64") for name, array in norm.state_dict().items()}
+    state["num_batches_tracked"] = np.array(7.0)
+    norm.load_state_dict(state)
+    assert norm.num_batches_tracked.item() == 7
+    state["num_batches_tracked"] = np.array(value)
+    with pytest.raises(CheckpointError, match=r"'num_batches_tracked' expects int64, got float64"):
+        norm.load_state_dict(state)
+    assert norm.num_batches_tracked.item() == 7

@@ -20,6 +20,7 @@ from xpnn.backend import (
     is_floating,
     move,
     registered_backends,
+    to_numpy,
 )
 from xpnn.nn.parameter import Buffer, Parameter, copy_like, raw_array
 
@@ -159,7 +160,7 @@ def _mismatch(name: str, own: Parameter | Buffer | Tensor, state: Mapping[str, A
         return f"'{name}' expects an array, got {type(value).__name__}"
     if tuple(value.shape) != own.shape:
         return f"'{name}' expects the shape {own.shape}, got {tuple(value.shape)}"
-    if _kind(own) < _kind(value):
+    if _kind(own) < _kind(value) and not (_kind(value) == 1 and _are_whole(value)):
         return f"'{name}' expects {dtype_name(own.dtype)}, got {dtype_name(value.dtype)}"
     return ""
 
@@ -168,6 +169,12 @@ def _kind(array: Array | Tensor) -> int:
     """0 for integers and booleans, 1 for floats, 2 for complex numbers: a kind holds those below it."""
     name = dtype_name(array.dtype)
     return 2 if name.startswith("complex") else int("float" in name)
+
+
+def _are_whole(floats: Array | Tensor) -> bool:
+    """Whether integers lose nothing of them: counters come as floats where all of a state was made floats."""
+    values = to_numpy(floats)
+    return bool(((abs(values) < 2**63) & (values.round() == values)).all())
 
 
 def _listed(kind: str, entries: list[str]) -> list[str]:
