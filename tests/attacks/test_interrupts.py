@@ -5,6 +5,7 @@ The alarm of a timer takes the place of Ctrl-C: Python handles both alike, and i
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 import time
@@ -121,6 +122,7 @@ def pressing() -> Iterator[Callable[..., bool]]:
     def press(call: Operation, seconds: float, again: float = 0.0) -> bool:
         nonlocal armed
         armed = True
+        gc.disable()  # at a collection JAX is called, where other tests have brought it, and not xpnn
         try:
             signal.setitimer(signal.ITIMER_REAL, seconds, again)
             call()
@@ -130,6 +132,7 @@ def pressing() -> Iterator[Callable[..., bool]]:
         finally:
             armed = False
             signal.setitimer(signal.ITIMER_REAL, 0)
+            gc.enable()
         return False
 
     before = signal.signal(signal.SIGALRM, ctrl_c)

@@ -146,11 +146,7 @@ def _together(
     Ctrl-C put off. (Should one come through all the same, the next call waits.)
     """
     tasks = [_Task(functools.partial(contextvars.copy_context().run, function, part)) for part in parts[:-1]]
-    for worker in workers:
-        if worker.task is not None:
-            with worker.task.ended:
-                worker.task = None
-    late: BaseException | None = None
+    _finish(workers)
     try:
         with _own_part:
             for worker, task in zip(workers, tasks):
@@ -158,15 +154,10 @@ def _together(
                 worker.wake.release()
             own = function(parts[-1])
     finally:
-        while True:
-            try:
-                for worker, task in zip(workers, tasks):
-                    if worker.task is task:
-                        with task.ended:
-                            worker.task = None
-                break
-            except BaseException as error:
-                late = error
+        try:
+            late = _finish_undisturbed(workers)
+        finally:  # what comes between two turns of its loop is raised there
+            _finish_undisturbed(workers)
         if late is not None:
             raise late
     results, failed = [], []
@@ -178,6 +169,25 @@ def _together(
     if failed:
         raise failed.pop(0)
     return [*results, own]
+
+
+def _finish(workers: list[_Worker]) -> None:
+    """Wait until none of them has a task."""
+    for worker in workers:
+        if worker.task is not None:
+            with worker.task.ended:
+                worker.task = None
+
+
+def _finish_undisturbed(workers: list[_Worker]) -> BaseException | None:
+    """As `_finish`; returns the last of what was raised meanwhile."""
+    late: BaseException | None = None
+    while True:
+        try:
+            _finish(workers)
+            return late
+        except BaseException as error:
+            late = error
 
 
 def _forget_crew() -> None:
