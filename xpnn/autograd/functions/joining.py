@@ -1,0 +1,5 @@
+"""Several Tensors to one, and one to several."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

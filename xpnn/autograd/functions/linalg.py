@@ -1,0 +1,5 @@
+"""Products and decompositions of matrices."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,5 @@
+"""Sums, means, extremes and running sums."""
+
+from __future__ import annotations
+
+__all__: list[str] = []
