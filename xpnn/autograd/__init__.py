@@ -14,6 +14,7 @@ from xpnn.autograd.mode import (
 )
 from xpnn.autograd.namespace import CurrentNamespace, tensor_namespace, xp
 from xpnn.autograd.primitive import Primitive, primitive, primitive_names
+from xpnn.autograd.printing import set_printoptions
 from xpnn.autograd.tensor import Tensor, tensor
 from xpnn.autograd.views import View
 
@@ -38,6 +39,7 @@ __all__ = [
     "recomputing",
     "scope",
     "set_grad_enabled",
+    "set_printoptions",
     "tensor",
     "tensor_namespace",
     "vjp",

@@ -414,7 +414,7 @@ class NamedOperators(TensorBase):
 
         >>> from xpnn.autograd import tensor
         >>> tensor([1.0, 2.0]).mul_(0.5).add_(tensor([2.0, 4.0]), alpha=0.5)
-        tensor([1.5, 3. ])
+        tensor([1.5000, 3.0000])
         """
         return self._rebind(self.add(other, alpha=alpha), "add_")
 

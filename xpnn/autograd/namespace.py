@@ -141,7 +141,7 @@ class TensorNamespace:
 
         >>> import numpy as np
         >>> xp.from_dlpack(np.ones(2))
-        tensor([1., 1.], dtype=float64)
+        tensor([1., 1.], dtype=xpnn.float64)
         """
         asked = {"device": device, "copy": copy}
         options = {name: value for name, value in asked.items() if value is not None}

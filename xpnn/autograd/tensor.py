@@ -22,6 +22,7 @@ from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tenso
 from xpnn.autograd.handle import RemovableHandle
 from xpnn.autograd.methods import Conversions, Methods, NamedOperators
 from xpnn.autograd.mode import switches
+from xpnn.autograd.printing import text_of
 from xpnn.backend import (
     REFUSALS,
     Array,
@@ -32,6 +33,7 @@ from xpnn.backend import (
     admit,
     asarray,
     backend_of,
+    concrete,
     device_of,
     dtype_name,
     explain_refusal,
@@ -42,6 +44,7 @@ from xpnn.backend import (
     namespace,
     python_scalar,
     refusing,
+    size_of,
     to_numpy,
 )
 
@@ -491,23 +494,27 @@ class Tensor(Methods, NamedOperators, Conversions):
         return self.array.__dlpack_device__()
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec and not self.shape else object.__format__(self, spec)
+        return object.__format__(self, spec) if self.shape else format(self.item(), spec)
 
     def __repr__(self) -> str:
-        return f"tensor({self._describe()})"
+        return f"tensor({text_of(self.array, len('tensor('), self._notes())})"
 
-    def _describe(self) -> str:
-        values = str(to_numpy(self.array)) if not self.shape else _array_text(self.array)
-        notes = []
+    def _notes(self) -> list[str]:
+        """What `repr` says of it beside its values."""
+        notes, empty, kind = [], size_of(self.shape) == 0, dtype_name(self.dtype)
         if backend_of(self.array) is not get_backend():
             notes.append(f"backend='{backend_of(self.array)}'")
-        if dtype_name(self.dtype) not in ("float32", "int64", "bool"):
-            notes.append(f"dtype={dtype_name(self.dtype)}")
+        if concrete(self.array) and "cpu" not in str(self.device).lower():
+            notes.append(f"device='{self.device}'")
+        if empty and self.ndim != 1:
+            notes.append(f"size={self.shape}")
+        if kind not in (("float32",) if empty else ("float32", "complex64", "int64", "bool")):
+            notes.append(f"dtype=xpnn.{kind}")
         if self.edge is not None:
             notes.append(f"grad_fn=<{self.edge[0].primitive.name}>")
         elif self._requires_grad:
             notes.append("requires_grad=True")
-        return ", ".join([values, *notes])
+        return notes
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.edge is not None:
@@ -588,10 +595,3 @@ def _with_fractions(x: Tensor) -> Tensor:
     if namespace(x.array).isdtype(x.dtype, ("integral", "bool")):
         return ops.astype(x, namespace(x.array).float32)
     return x
-
-
-def _array_text(array: Array) -> str:
-    """NumPy's text of the values, with the rows of a matrix aligned under `tensor(`."""
-    text = repr(to_numpy(array))
-    inner = text[text.index("(") + 1 : text.rindex("]") + 1] if "]" in text else text
-    return inner.replace("\n      ", "\n       ")

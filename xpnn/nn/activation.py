@@ -59,7 +59,7 @@ class LeakyReLU(Module):
 
     >>> from xpnn.autograd import tensor
     >>> LeakyReLU(0.5)(tensor([-1.0, 2.0]))
-    tensor([-0.5,  2. ])
+    tensor([-0.5000,  2.0000])
     """
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
@@ -251,7 +251,7 @@ class Hardtanh(Module):
 
     >>> from xpnn.autograd import tensor
     >>> Hardtanh()(tensor([-2.0, 0.5]))
-    tensor([-1. ,  0.5])
+    tensor([-1.0000,  0.5000])
     """
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
@@ -290,7 +290,7 @@ class Hardsigmoid(ReLU):
 
     >>> from xpnn.autograd import tensor
     >>> Hardsigmoid()(tensor([-4.0, 0.0]))
-    tensor([0. , 0.5])
+    tensor([0.0000, 0.5000])
     """
 
     def forward(self, input: Any) -> Tensor:

@@ -52,7 +52,7 @@ def clip_grad_norm_(
     >>> x = tensor([3.0, 4.0], requires_grad=True)
     >>> (x * x).sum().backward()
     >>> clip_grad_norm_([x], max_norm=1.0), x.grad
-    (tensor(10.0), tensor([0.59999996, 0.79999995]))
+    (tensor(10.), tensor([0.6000, 0.8000]))
     """
     if not norm_type >= 1:
         raise ArgumentError(f"expects norm_type >= 1 or inf, got {norm_type}", subject="clip_grad_norm_")
@@ -86,7 +86,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     >>> (x * x).sum().backward()
     >>> clip_grad_value_([x], 1.0)
     >>> x.grad
-    tensor([1.  , 0.25])
+    tensor([1.0000, 0.2500])
     """
     if not clip_value >= 0:
         raise ArgumentError(f"expects clip_value >= 0, got {clip_value}", subject="clip_grad_value_")

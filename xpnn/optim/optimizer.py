@@ -64,7 +64,7 @@ def elementwise(formula: Formula | None = None, *, kernel: str = "") -> Any:
     >>> (x * x).sum().backward()
     >>> SignDescent([x], {"lr": 0.5}).step()
     >>> x
-    tensor([0.5, 1.5], requires_grad=True)
+    tensor([0.5000, 1.5000], requires_grad=True)
     """
 
     def mark(formula: Any) -> Formula:

@@ -126,7 +126,7 @@ class BatchNorm2d(_BatchNorm):
     >>> from xpnn.autograd import xp
     >>> norm = BatchNorm2d(3)
     >>> norm(xp.ones((2, 3, 4, 4))).shape, norm.running_mean
-    ((2, 3, 4, 4), tensor([0.1, 0.1, 0.1]))
+    ((2, 3, 4, 4), tensor([0.1000, 0.1000, 0.1000]))
     """
 
     ranks = (4,)
