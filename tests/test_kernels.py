@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from targets import TARGETS, missing
 
 from xpnn.backend import find_backend, find_kernels, move, reference_only, to_numpy
-from xpnn.functional import conv
+from xpnn.functional.conv import primitives
 from xpnn.functional.pool import average
 from xpnn.functional.pool import maximum as pool
 
@@ -20,9 +20,9 @@ BACKENDS = [
     for name, absent in ((t.backend, missing(t)) for t in TARGETS if t.name in ("numpy", "torch", "jax"))
 ]
 PRIMITIVES = [
-    conv._conv,
-    conv._conv_input_gradient,
-    conv._conv_weight_gradient,
+    primitives.conv,
+    primitives.conv_input_gradient,
+    primitives.conv_weight_gradient,
     pool._max_pool,
     average._sum_pool,
     average._spread_over_windows,
@@ -119,10 +119,10 @@ def check_convolution(name: str, window: Any, batch: Any, inputs: int, outputs: 
     w = rng.standard_normal((outputs, inputs // groups, *kernel_size)).astype(batch["dtype"])
     b = rng.standard_normal(outputs).astype(batch["dtype"])
     window["groups"] = groups
-    compare(conv._conv, name, (x, w, b), window)
-    compare(conv._conv, name, (x, w, None), window)
-    compare(conv._conv_input_gradient, name, (gy, w), {"size": size, **window})
-    compare(conv._conv_weight_gradient, name, (x, gy), {"kernel_size": kernel_size, **window})
+    compare(primitives.conv, name, (x, w, b), window)
+    compare(primitives.conv, name, (x, w, None), window)
+    compare(primitives.conv_input_gradient, name, (gy, w), {"size": size, **window})
+    compare(primitives.conv_weight_gradient, name, (x, gy), {"kernel_size": kernel_size, **window})
 
 
 def check_pooling(name: str, window: Any, batch: Any, channels: int) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import xpnn
 from xpnn.backend import ArgumentError, reference_only
-from xpnn.functional import conv
+from xpnn.functional import conv2d
+from xpnn.functional.conv import primitives
 from xpnn.functional.windows import output_size
 from xpnn.kernels.numpy import parallel
 from xpnn.kernels.numpy.conv import columns, depthwise, methods, planes, rows, table, winograd, winograd_rows
@@ -194,7 +195,7 @@ def test_large_weights_lie_as_their_gradients_do(options: dict[str, float]) -> N
         for _ in range(3):
             optimizer.zero_grad()
             x = xpnn.tensor(rng.standard_normal((4, 130, 2, 2)))
-            conv.conv2d(x, weight, bias, padding=1).tanh().sum().backward()
+            conv2d(x, weight, bias, padding=1).tanh().sum().backward()
             optimizer.step()
         return weight.array
 
@@ -227,7 +228,7 @@ def test_many_channels(size: int, kernel_size: int, padding: int, dilation: int,
 
     def run() -> list[np.ndarray]:
         tensors = [xpnn.Tensor(array, requires_grad=True) for array in (x, w)]
-        y = conv.conv2d(*tensors, padding=padding, dilation=dilation)
+        y = conv2d(*tensors, padding=padding, dilation=dilation)
         (y * y).sum().backward()
         return [y.array, *(tensor.grad.array for tensor in tensors)]
 
@@ -242,9 +243,9 @@ def test_exact_leaves_winograd_out() -> None:
     """Both are right; the plain sums are nearer."""
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((2, 64, 16, 16)), rng.standard_normal((64, 64, 3, 3))
-    exact = conv.conv2d(x, w, padding=1)
+    exact = conv2d(x, w, padding=1)
     x, w = x.astype(np.float32), w.astype(np.float32)
-    error = lambda: np.abs(conv.conv2d(x, w, padding=1) - exact).max() / np.abs(exact).max()
+    error = lambda: np.abs(conv2d(x, w, padding=1) - exact).max() / np.abs(exact).max()
     fast = error()
     with xpnn.use_precision("exact"):
         plain = error()
@@ -279,7 +280,7 @@ def test_two_threads_at_once() -> None:
         results = []
         for x, w, options in tasks * 3:
             x, w = xpnn.tensor(x, requires_grad=True), xpnn.tensor(w, requires_grad=True)
-            y = conv.conv2d(x, w, **options)
+            y = conv2d(x, w, **options)
             (y * y).sum().backward()
             results += [y.array, x.grad.array, w.grad.array]
         return results
@@ -302,7 +303,7 @@ def test_second_derivatives_through_the_kernel() -> None:
 
     def second() -> list[np.ndarray]:
         a, b = xpnn.tensor(x, requires_grad=True), xpnn.tensor(w, requires_grad=True)
-        (gx,) = xpnn.grad((conv.conv2d(a, b, padding=1) ** 2).sum(), [a], create_graph=True)
+        (gx,) = xpnn.grad((conv2d(a, b, padding=1) ** 2).sum(), [a], create_graph=True)
         return [g.array for g in xpnn.grad((gx**2).sum(), [a, b])]
 
     with reference_only():
@@ -321,7 +322,7 @@ def test_arguments_are_left_alone() -> None:
     tensors = [xpnn.tensor(a, requires_grad=True) for a in arrays[:3]]
     for t, a in zip(tensors, arrays, strict=False):
         t.array = a
-    conv.conv2d(*tensors, padding=1).backward(xpnn.tensor(arrays[3]))
+    conv2d(*tensors, padding=1).backward(xpnn.tensor(arrays[3]))
     assert all(t.grad is not None for t in tensors)
 
 
@@ -339,9 +340,9 @@ def check(
     options["groups"] = groups
     tolerance = tolerance or TOLERANCE[batch["dtype"]]
     for call in (
-        lambda: [conv._conv(x, w, b, **options), conv._conv(x, w, None, **options)],
-        lambda: [conv._conv_input_gradient(gy, w, size=size, **options)],
-        lambda: [conv._conv_weight_gradient(x, gy, kernel_size=kernel_size, **options)],
+        lambda: [primitives.conv(x, w, b, **options), primitives.conv(x, w, None, **options)],
+        lambda: [primitives.conv_input_gradient(gy, w, size=size, **options)],
+        lambda: [primitives.conv_weight_gradient(x, gy, kernel_size=kernel_size, **options)],
         lambda: derivatives(x, w, b, gy, options),
     ):
         actual = call()
@@ -357,7 +358,7 @@ def derivatives(x: Any, w: Any, b: Any, gy: Any, options: Any) -> list[np.ndarra
     leaves = [xpnn.tensor(a, requires_grad=True) for a in (x, w, b)]
     for leaf, a in zip(leaves, (x, w, b), strict=True):
         leaf.array = a
-    conv._conv(*leaves, **options).backward(xpnn.tensor(gy))
+    primitives.conv(*leaves, **options).backward(xpnn.tensor(gy))
     return [leaf.grad.array for leaf in leaves]
 
 

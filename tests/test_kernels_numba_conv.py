@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import xpnn
 from xpnn.backend import choose_kernel, find_backend, reference_only
-from xpnn.functional.conv import _conv
+from xpnn.functional.conv.primitives import conv
 from xpnn.kernels.numpy.parallel import parallel
 
 pytestmark = [
@@ -147,9 +147,9 @@ def compare(shape: Any, kernel: Any, order: str, options: Any, threads: int, tol
     x, w, b = array(shape, order), array(kernel, order), array(kernel[:1], order)
     copies = x.copy(), w.copy(), b.copy()
     with reference_only():
-        expected, saved = _conv.forward(x, w, b, **options)
+        expected, saved = conv.forward(x, w, b, **options)
         gy = array(expected.shape, order)
-        gradients = _conv.backward_function(gy, saved, (True,) * 3, **options)
+        gradients = conv.backward_function(gy, saved, (True,) * 3, **options)
     xpnn.set_num_threads(threads)
     entry = choose_kernel(find_backend("numpy"), "conv", x, w, b, **options)
     y, saved = entry.forward(x, w, b, **options)

@@ -14,7 +14,7 @@ import xpnn
 from xpnn import functional as F
 from xpnn.autograd import grad, tensor
 from xpnn.backend import choose_kernel, find_backend, reference_only
-from xpnn.functional import conv
+from xpnn.functional.conv import primitives
 from xpnn.kernels.numpy.conv.layout import windows_of
 from xpnn.kernels.numpy.conv.table import convolutions, input_gradients, joint_gradients, weight_gradients
 
@@ -65,12 +65,12 @@ def calls(draw: st.DrawFn) -> tuple[Any, Any]:
 def test_convolution_and_gradients(arrays: Any, threads: int) -> None:
     (x, w, b), options = arrays
     with reference_only():
-        y, _ = conv._conv.forward(x, w, b, **options)
+        y, _ = primitives.conv.forward(x, w, b, **options)
     gy = np.random.default_rng(0).standard_normal(y.shape).astype(x.dtype)
     xpnn.set_num_threads(threads)
-    compare(conv._conv, (x, w, b), options, gy)
-    compare(conv._conv_input_gradient, (gy, w), {"size": x.shape[2:], **options})
-    compare(conv._conv_weight_gradient, (x, gy), {"kernel_size": w.shape[2:], **options})
+    compare(primitives.conv, (x, w, b), options, gy)
+    compare(primitives.conv_input_gradient, (gy, w), {"size": x.shape[2:], **options})
+    compare(primitives.conv_weight_gradient, (x, gy), {"kernel_size": w.shape[2:], **options})
 
 
 @pytest.mark.parametrize("lies", ["straight", "channels last"])
@@ -82,10 +82,10 @@ def test_bands_on_threads(lies: str, batch: int) -> None:
     w = rng.standard_normal((40, 1, 3, 5)).astype(np.float32) / 4
     options = {"stride": (1, 2), "padding": ((1, 1), (2, 2)), "dilation": (1, 1), "groups": 40}
     with reference_only():
-        y, _ = conv._conv.forward(x, w, None, **options)
+        y, _ = primitives.conv.forward(x, w, None, **options)
     gy = laid(rng.standard_normal(y.shape).astype(np.float32), lies)
     xpnn.set_num_threads(2)
-    compare(conv._conv, (x, w, None), options, gy, scale=10)
+    compare(primitives.conv, (x, w, None), options, gy, scale=10)
 
 
 def test_results_past_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_results_past_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((2, 32, 9, 9)), rng.standard_normal((32, 1, 3, 3))
     options = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 32}
-    compare(conv._conv, (x, w, rng.standard_normal(32)), options, x)
+    compare(primitives.conv, (x, w, rng.standard_normal(32)), options, x)
 
 
 def test_second_derivatives() -> None:
@@ -121,7 +121,7 @@ def test_what_is_no_number_stays_where_it_is_seen(value: float) -> None:
     options = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 16}
     w = np.ones((16, 1, 1, 2), dtype=np.float32)
     assert methods_for(x, w, options) == {"compiled depthwise"}
-    y = conv._conv(x, w, None, **options)
+    y = primitives.conv(x, w, None, **options)
     assert np.isfinite(y).sum() == y.size - 2
     assert not np.isfinite(y[0, 3, 2, 1:3]).any()
 
@@ -141,7 +141,7 @@ def test_what_is_left_to_others() -> None:
 def compare(primitive: Any, inputs: Any, options: Any, gy: Any = None, scale: float = 1.0) -> None:
     """Kernel and reference, and with gy their derivatives: same values, nothing written to."""
     entry = choose_kernel(find_backend("numpy"), primitive.name, *inputs, **options)
-    if primitive is conv._conv:
+    if primitive is primitives.conv:
         assert methods_for(*inputs[:2], options) == {"compiled depthwise"}
     copies = [None if x is None else x.copy() for x in (*inputs, gy)]
     y, saved = entry.forward(*inputs, **options)

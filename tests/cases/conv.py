@@ -1,4 +1,4 @@
-"""Convolution and transposed convolution."""
+"""Convolution and transposed convolution, of sequences, images and volumes."""
 
 from __future__ import annotations
 
@@ -39,17 +39,25 @@ def _ones(*shapes: tuple[int, ...]):
     return lambda rng, **options: tuple(np.ones(shape) for shape in shapes)
 
 
-def conv2d_case(name, inputs, options, **more):
+def conv_case(name, inputs, options, **more):
+    """A case of the function that the first word of the name names."""
+    function = name.split()[0]
+    axes = int(function[-2])
     return Case(
         name,
-        F.conv2d,
+        getattr(F, function),
         inputs=inputs,
         options=options,
-        torch=lambda torch, *inputs, **options: torch.nn.functional.conv2d(*inputs, **options),
-        naive=oracles.conv,
-        axes=(3, 4),
+        torch=lambda torch, *inputs, **options: getattr(torch.nn.functional, function)(*inputs, **options),
+        naive=oracles.conv_transpose if "transpose" in function else oracles.conv,
+        axes=(axes + 1, axes + 2),
         **more,
     )
+
+
+def naive_tbc(x, w, b, pad=0):
+    y = oracles.conv(x.transpose(1, 2, 0), w.transpose(2, 1, 0), b, padding=pad)
+    return y.transpose(2, 0, 1)
 
 
 def normal(*shapes):
@@ -57,7 +65,7 @@ def normal(*shapes):
 
 
 CASES = [
-    conv2d_case(
+    conv_case(
         "conv2d",
         _images,
         [
@@ -102,36 +110,32 @@ CASES = [
         torch=lambda torch, x, w, b, padding, **options: _same_in_torch(torch, x, w, b, **options),
         naive=oracles.conv,
     ),
-    conv2d_case(
+    conv_case(
         "conv2d one channel",
         normal((2, 1, 5, 6), (2, 1, 2, 3), (2,)),
         grid(stride=[1, 2], padding=1),
     ),
-    conv2d_case(
+    conv_case(
         "conv2d from one channel to nine",
         normal((2, 1, 5, 6), (9, 1, 2, 3), (9,)),
         grid(stride=[1, 2], padding=1),
     ),
-    conv2d_case("conv2d pointwise", normal((2, 6, 4, 3), (5, 6, 1, 1), None), grid(stride=[1, 2], padding=1)),
-    conv2d_case(
+    conv_case("conv2d pointwise", normal((2, 6, 4, 3), (5, 6, 1, 1), None), grid(stride=[1, 2], padding=1)),
+    conv_case(
         "conv2d depthwise",
         normal((2, 6, 4, 5), (6, 1, 3, 3), (6,)),
         grid(groups=6, stride=[1, 2], padding=1),
     ),
-    Case(
+    conv_case(
         "conv_transpose2d",
-        F.conv_transpose2d,
-        inputs=_transposed_images,
-        options=[
+        _transposed_images,
+        [
             {"stride": 1, "padding": 0, "dilation": 1, "groups": 1},
             *grid(stride=[1, (2, 3)], padding=1, dilation=[1, (2, 1)], groups=2),
             {"stride": 2, "padding": 1, "output_padding": 1},
             {"stride": 4, "output_padding": (3, 1)},
             {"dilation": 3, "output_padding": 2},
         ],
-        torch=lambda torch, *inputs, **options: torch.nn.functional.conv_transpose2d(*inputs, **options),
-        naive=oracles.conv_transpose,
-        axes=(3, 4),
         errors=[
             bad(
                 ShapeError,
@@ -145,6 +149,87 @@ CASES = [
             bad(ArgumentError, r"output_padding smaller than stride \(1, 1\) or dilation", output_padding=1),
             bad(ArgumentError, r"groups that divide the 4 input channels, got groups=3", groups=3),
         ],
+    ),
+    conv_case(
+        "conv1d",
+        normal((2, 4, 7), (6, 2, 3), (6,)),
+        [
+            {"groups": 2, "stride": 1, "padding": 0, "dilation": 1},
+            {"groups": 2, "stride": (2,), "padding": 2, "dilation": 2},
+            {"groups": 2, "padding": "same"},
+            {"groups": 2, "padding": "valid", "stride": 3},
+        ],
+        errors=[
+            bad(
+                ShapeError,
+                r"conv1d expects 4 input channels \(NCL\), got 3",
+                inputs=_ones((1, 3, 5), (2, 4, 3)),
+                groups=1,
+            ),
+            bad(ArgumentError, r"stride as an integer or 1 integers", stride=(1, 2)),
+        ],
+    ),
+    conv_case("conv1d depthwise", normal((2, 3, 7), (3, 1, 2), (3,)), [{"groups": 3, "padding": 1}]),
+    conv_case(
+        "conv3d",
+        normal((2, 2, 4, 3, 4), (3, 2, 3, 2, 2), (3,)),
+        [
+            {"stride": 1, "padding": 0, "dilation": 1, "groups": 1},
+            {"stride": (2, 1, 3), "padding": (1, 0, 2), "dilation": (1, 2, 1)},
+        ],
+        errors=[
+            bad(
+                ShapeError,
+                r"conv3d expects 4 input channels \(NCDHW\), got 3",
+                inputs=_ones((1, 3, 2, 2, 2), (2, 4, 1, 1, 1)),
+            ),
+            bad(
+                ShapeError,
+                r"kernel of 3 x 2 x 2 \(dilated: 7 x 4 x 4\), larger than its input of",
+                padding=0,
+                dilation=3,
+            ),
+        ],
+    ),
+    conv_case(
+        "conv3d of groups",
+        normal((2, 4, 3, 2, 3), (4, 2, 2, 1, 2), None),
+        [{"groups": 2, "padding": (1, 0, 0)}, {"groups": 2, "stride": 2}],
+    ),
+    conv_case(
+        "conv3d depthwise", normal((1, 3, 3, 3, 2), (3, 1, 3, 1, 1), (3,)), [{"groups": 3, "padding": "same"}]
+    ),
+    conv_case(
+        "conv_transpose1d",
+        normal((2, 4, 3), (4, 3, 3), (6,)),
+        [
+            {"stride": 1, "padding": 0, "dilation": 1, "groups": 2},
+            {"stride": 3, "padding": 1, "output_padding": 2, "groups": 2},
+            {"dilation": 3, "output_padding": 2, "groups": 2},
+        ],
+    ),
+    conv_case(
+        "conv_transpose3d",
+        normal((2, 2, 2, 3, 2), (2, 3, 2, 2, 3), (3,)),
+        [
+            {"stride": 1, "padding": 0, "dilation": 1, "groups": 1},
+            {"stride": (2, 1, 3), "padding": (1, 0, 1), "output_padding": (1, 0, 2)},
+        ],
+    ),
+    conv_case(
+        "conv_transpose3d of groups",
+        normal((2, 4, 2, 1, 2), (4, 1, 2, 2, 1), None),
+        [{"groups": 2, "dilation": 2, "padding": (0, 1, 0)}],
+    ),
+    Case(
+        "conv_tbc",
+        F.conv_tbc,
+        inputs=normal((4, 2, 3), (2, 3, 4), (4,)),
+        options=[{"pad": 0}, {"pad": 1}],
+        torch=lambda torch, *inputs, **options: torch.nn.functional.conv_tbc(*inputs, **options),
+        naive=naive_tbc,
+        axes=(3, 3),
+        batched=(),
     ),
 ]
 

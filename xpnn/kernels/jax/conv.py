@@ -29,7 +29,7 @@ def conv(
     dilation: Sizes,
     groups: int,
 ) -> tuple[jax.Array, tuple]:
-    """The reference's `_conv`."""
+    """The reference's `conv`."""
     y = _convolve(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
     if b is not None:
         y = y + b.reshape(-1, *(1,) * len(stride))
@@ -47,7 +47,7 @@ def conv_input_gradient(
     dilation: Sizes,
     groups: int,
 ) -> tuple[jax.Array, tuple]:
-    """The reference's `_conv_input_gradient`."""
+    """The reference's `conv_input_gradient`."""
     window = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     return _input_gradient(gy, w, size=size, **window), (gy, w)
 
@@ -63,7 +63,7 @@ def conv_weight_gradient(
     dilation: Sizes,
     groups: int,
 ) -> tuple[jax.Array, tuple]:
-    """The reference's `_conv_weight_gradient`."""
+    """The reference's `conv_weight_gradient`."""
     window = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     return _weight_gradient(x, gy, kernel_size=kernel_size, **window), (x, gy)
 

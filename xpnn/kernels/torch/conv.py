@@ -22,7 +22,7 @@ def conv(
     dilation: Sizes,
     groups: int,
 ) -> tuple[torch.Tensor, tuple]:
-    """The reference's `_conv`."""
+    """The reference's `conv`."""
     common, _ = _split_padding(padding)
     no_output_padding = (0,) * len(stride)
     y = torch.convolution(
@@ -42,7 +42,7 @@ def conv_input_gradient(
     dilation: Sizes,
     groups: int,
 ) -> tuple[torch.Tensor, tuple]:
-    """The reference's `_conv_input_gradient`."""
+    """The reference's `conv_input_gradient`."""
     common, rest = _split_padding(padding)
     padded = [cells + before + after for cells, (before, after) in zip(size, rest)]
     shape_of_x = gy.new_empty(1).expand(gy.shape[0], w.shape[1] * groups, *padded)
@@ -63,7 +63,7 @@ def conv_weight_gradient(
     dilation: Sizes,
     groups: int,
 ) -> tuple[torch.Tensor, tuple]:
-    """The reference's `_conv_weight_gradient`."""
+    """The reference's `conv_weight_gradient`."""
     common, _ = _split_padding(padding)
     shape_of_w = gy.new_empty(1).expand(gy.shape[1], x.shape[1] // groups, *kernel_size)
     padded = _pad_rest(x, padding)

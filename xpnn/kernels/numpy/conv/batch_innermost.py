@@ -73,7 +73,7 @@ def _suits(
 def conv(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, padding: Pairs, **options: Any
 ) -> tuple[np.ndarray, tuple]:
-    """The reference's `_conv`, without strides."""
+    """The reference's `conv`, without strides."""
     canvas = _canvas(x, padding)
     rows, columns = (n - k + 1 for n, k in zip(canvas.shape, w.shape[2:]))
     y = np.empty((rows, columns, len(w), len(x)), dtype=x.dtype)

@@ -1,4 +1,4 @@
-"""Convolution in NumPy: the three primitives of `functional/conv.py`, and the table of methods for them.
+"""Convolution in NumPy: the three primitives of `functional/conv`, and the table of methods for them.
 
 Each primitive asks its table, once, which method serves the sizes at hand; the tables are filled at the end
 of this file, and by `kernels/numba/conv`. A method may be to divide the work into parts, for each of which
@@ -73,7 +73,7 @@ def _windows(
 
 @kernel("numpy", "conv", when=_conv_suits)
 def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, **options: Any) -> tuple[np.ndarray, tuple]:
-    """The reference's `_conv`."""
+    """The reference's `conv`."""
     windows = _windows(x.shape, w.shape, x.dtype, **options)
     method = convolutions.choose(windows)
     y = method.empty((windows.images, windows.outputs, *windows.out_size), x.dtype)
@@ -105,7 +105,7 @@ def convolve_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...], **o
 def input_gradient(
     gy: np.ndarray, w: np.ndarray, *, size: tuple[int, ...], **options: Any
 ) -> tuple[np.ndarray, tuple]:
-    """The reference's `_conv_input_gradient`."""
+    """The reference's `conv_input_gradient`."""
     windows = _windows((len(gy), w.shape[1] * options["groups"], *size), w.shape, gy.dtype, **options)
     method = input_gradients.choose(windows)
     gx = method.empty((windows.images, windows.channels, *windows.size), gy.dtype)
@@ -118,7 +118,7 @@ def input_gradient(
 def weight_gradient(
     x: np.ndarray, gy: np.ndarray, *, kernel_size: tuple[int, ...], **options: Any
 ) -> tuple[np.ndarray, tuple]:
-    """The reference's `_conv_weight_gradient`."""
+    """The reference's `conv_weight_gradient`."""
     shape = (gy.shape[1], x.shape[1] // options["groups"], *kernel_size)
     windows = _windows(x.shape, shape, x.dtype, **options)
     method = weight_gradients.choose(windows)

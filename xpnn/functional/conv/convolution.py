@@ -1,0 +1,168 @@
+"""Convolution of sequences, images and volumes; the maths and the gradients stand in `primitives.py`."""
+
+from __future__ import annotations
+
+from xpnn.backend import Array, ArrayT, namespace
+from xpnn.functional.arguments import check_rank, check_shape, once_per_signature, tuple_of
+from xpnn.functional.conv.arguments import check_arrays, check_groups, check_input_channels
+from xpnn.functional.conv.primitives import conv
+from xpnn.functional.windows import Padding, Size, batch_of_one, fitting_pairs
+
+__all__ = ["conv1d", "conv2d", "conv3d", "conv_tbc"]
+
+
+@batch_of_one(1)
+def conv1d(
+    input: ArrayT,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> ArrayT:
+    """Convolution of sequences: `y[n, o, i] = b[o] + sum over c, t of w[o, c, t] x[n, c, s i + d t - p]`.
+
+    Args:
+        input: (N, C, L) floats, or (C, L).
+        weight: (O, C / groups, K), of the input's dtype.
+        bias: (O,), or None.
+        stride, padding, dilation, groups: as in `conv2d`, along the one axis.
+
+    Returns: (N, O, OL) or (O, OL), see `conv_output_size`.
+
+    Raises: as `conv2d`.
+
+    >>> import numpy as np
+    >>> conv1d(np.arange(4.0).reshape(1, 1, 4), np.ones((1, 1, 2))).tolist()
+    [[[1.0, 3.0, 5.0]]]
+    """
+    return _conv_nd("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+
+
+@batch_of_one(2)
+def conv2d(
+    input: ArrayT,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> ArrayT:
+    """Convolution of images with a set of kernels.
+
+    `y[n, o, i, j] = b[o] + sum over c, u, v of w[o, c, u, v] x[n, c, s i + d u - p, s j + d v - p]`; the
+    gradients are at the top of `functional/conv/primitives.py`.
+
+    Args:
+        input: (N, C, H, W) floats, or (C, H, W).
+        weight: (O, C / groups, KH, KW), of the input's dtype.
+        bias: (O,), or None.
+        stride: cells from one window to the next; a number, or one for rows and one for columns, as are
+            dilation and padding.
+        padding: cells of zeros around the input; or "valid" (none); or "same": as many as give
+            `ceil(H / stride)` rows, with the odd one at the bottom and right, as TensorFlow and ONNX
+            (SAME_UPPER) define it. PyTorch refuses "same" with a stride; with stride 1 they agree.
+        dilation: cells from one cell of the kernel to the next.
+        groups: cut the channels into that many groups, each with output channels of its own; with
+            groups = C it is the depthwise convolution.
+
+    Returns: (N, O, OH, OW) or (O, OH, OW), see `conv_output_size`.
+
+    Raises: ShapeError if ranks, channels or sizes don't fit; DTypeError if the arrays aren't floats of one
+    type; ArgumentError for a stride below 1, or groups that don't divide the channels.
+
+    See: LeCun et al., "Gradient-based learning applied to document recognition", 1998. Dumoulin and
+    Visin, "A guide to convolution arithmetic for deep learning", 2016.
+
+    >>> import numpy as np
+    >>> image = np.arange(9.0).reshape(1, 1, 3, 3)
+    >>> conv2d(image, np.ones((1, 1, 2, 2)), stride=1).tolist()
+    [[[[8.0, 12.0], [20.0, 24.0]]]]
+    """
+    return _conv_nd("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+
+
+@batch_of_one(3)
+def conv3d(
+    input: ArrayT,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> ArrayT:
+    """Convolution of volumes: `conv2d` with a third axis, the depth, before the other two.
+
+    Args:
+        input: (N, C, D, H, W) floats, or (C, D, H, W).
+        weight: (O, C / groups, KD, KH, KW), of the input's dtype.
+        bias: (O,), or None.
+        stride, padding, dilation, groups: as in `conv2d`; a number, or one for each of the three axes.
+
+    Returns: (N, O, OD, OH, OW) or (O, OD, OH, OW), see `conv_output_size`.
+
+    Raises: as `conv2d`.
+
+    >>> import numpy as np
+    >>> conv3d(np.ones((1, 1, 2, 2, 3)), np.ones((1, 1, 2, 2, 2))).tolist()
+    [[[[[8.0, 8.0]]]]]
+    """
+    return _conv_nd("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv_tbc(input: ArrayT, weight: Array, bias: Array, pad: int = 0) -> ArrayT:
+    """`conv1d` of sequences whose axes are time, batch and channels.
+
+    Args:
+        input: (T, N, C) floats.
+        weight: (K, C, O), of the input's dtype.
+        bias: (O,).
+        pad: steps of zeros before and after each sequence.
+
+    Returns: (T + 2 pad - K + 1, N, O).
+
+    Raises: as `conv2d`.
+
+    >>> import numpy as np
+    >>> conv_tbc(np.ones((3, 1, 2)), np.ones((2, 2, 1)), np.zeros(1)).tolist()
+    [[[4.0]], [[4.0]]]
+    """
+    check_rank(input, 3, "conv_tbc", "time, batch, channels")
+    check_rank(weight, 3, "conv_tbc", "kernel, input channels, output channels", name="weight")
+    xp = namespace(input, weight)
+    x, w = xp.permute_dims(input, (1, 2, 0)), xp.permute_dims(weight, (2, 1, 0))
+    return xp.permute_dims(_conv_nd("conv_tbc", 1, x, w, bias, 1, pad, 1, 1), (2, 0, 1))
+
+
+def _conv_nd(
+    subject: str,
+    axes: int,
+    input: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: Size,
+    padding: Padding,
+    dilation: Size,
+    groups: int,
+) -> Array:
+    _check_convolution(input, weight, bias, subject=subject, axes=axes, groups=groups)
+    size, kernel_size = tuple(input.shape[2:]), tuple(weight.shape[2:])
+    stride = tuple_of(stride, axes, "stride", subject, minimum=1)
+    dilation = tuple_of(dilation, axes, "dilation", subject, minimum=1)
+    if not isinstance(padding, str):
+        padding = tuple_of(padding, axes, "padding", subject)
+    pairs = fitting_pairs(padding, size, kernel_size, stride, dilation, subject)
+    return conv(input, weight, bias, stride=stride, padding=pairs, dilation=dilation, groups=groups)
+
+
+@once_per_signature
+def _check_convolution(
+    input: Array, weight: Array, bias: Array | None, *, subject: str, axes: int, groups: int
+) -> None:
+    check_arrays(subject, axes, input, weight, bias)
+    check_groups(subject, groups, weight.shape[0], "output")
+    check_input_channels(subject, axes, input, weight.shape[1] * groups)
+    check_shape(bias, (weight.shape[0],), subject, "bias")
