@@ -15,6 +15,7 @@ from xpnn.backend import (
     Array,
     GradientError,
     backend_of,
+    device_named,
     device_of,
     is_floating,
     namespace,
@@ -91,8 +92,9 @@ class TensorBase:
 
     @property
     def device(self) -> Any:
-        """The device, as the backend names it."""
-        return device_of(self.array)
+        """The device, an `xpnn.device`."""
+        native = device_of(self.array)
+        return None if native is None else device_named(native, backend_of(self.array))
 
     @property
     def requires_grad(self) -> bool:

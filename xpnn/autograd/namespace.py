@@ -23,7 +23,10 @@ from xpnn.autograd.primitive import Primitive
 from xpnn.backend import (
     Backend,
     admit,
+    default_dtype,
+    dtype_named,
     get_backend,
+    get_default_dtype,
     get_device,
     is_array,
     move,
@@ -123,15 +126,17 @@ class TensorNamespace:
         if isinstance(obj, list | tuple) and next(tensors_in(obj), None) is not None:
             return ops.stack([self.asarray(part, dtype=dtype, device=device) for part in obj])
         if isinstance(obj, TensorBase) and obj.__array_namespace__() is self:
-            if dtype is not None and dtype != obj.array.dtype:
+            if dtype is not None and obj.array.dtype != dtype:
                 obj = ops.astype(obj, dtype)
             elif copy:
                 obj = ops.astype(obj, obj.array.dtype)
             return obj if device is None else ops.to_device(obj, device)
+        if device is not None or not is_array(obj):
+            device = _default_device(self.raw_namespace, device)
         if not is_array(obj):
             # to_numpy makes float32 of Python's floats, which loses digits where another dtype is asked for
-            obj = to_numpy(obj) if dtype is None else self.raw_namespace.asarray(obj, dtype=dtype)
-            device = _default_device(self.raw_namespace, device)
+            named = None if dtype is None else dtype_named(dtype, self.raw_namespace)
+            obj = to_numpy(obj) if named is None else self.raw_namespace.asarray(obj, dtype=named)
         raw = move(admit(obj, "asarray()"), _backend_with(self.raw_namespace), device, dtype)
         return new_tensor(self.raw_namespace.asarray(raw, copy=True) if copy else raw)
 
@@ -195,7 +200,8 @@ class NamespaceInfo:
         """The element types that are chosen where none is asked for, by kind."""
         raw = self._raw_namespace
         own = self._info.default_dtypes(device=device)
-        return {**own, "real floating": raw.float32, "complex floating": raw.complex64}
+        wide = dtype_named(get_default_dtype().to_complex(), raw)
+        return {**own, "real floating": default_dtype(raw), "complex floating": wide}
 
 
 def _resolve(raw_namespace: Any, name: str, with_rule: frozenset[str]) -> Any:
@@ -233,13 +239,16 @@ def _creator(raw_namespace: Any, name: str, function: Callable) -> Callable[...,
             args = (unwrap(args[0]), *args[1:])
         else:
             numbers = (*args, *options.values())
-            if name not in _FLOATING and any(isinstance(number, complex) for number in numbers):
-                options["dtype"] = options.get("dtype") or raw_namespace.complex64
-            elif name in _FLOATING or any(isinstance(number, float) for number in numbers):
-                options["dtype"] = options.get("dtype") or raw_namespace.float32
+            dtype = options.get("dtype")
+            if dtype is None and name not in _FLOATING and any(isinstance(n, complex) for n in numbers):
+                options["dtype"] = dtype_named(get_default_dtype().to_complex(), raw_namespace)
+            elif dtype is None and (name in _FLOATING or any(isinstance(n, float) for n in numbers)):
+                options["dtype"] = default_dtype(raw_namespace)
             device = _default_device(raw_namespace, options.pop("device", None))
             if device is not None:
                 options["device"] = device
+        if isinstance(options.get("dtype"), str):
+            options["dtype"] = dtype_named(options["dtype"], raw_namespace)
         result = lifted(*args, **options)
         return result if isinstance(result, TensorBase) else new_tensor(result)
 
@@ -248,7 +257,9 @@ def _creator(raw_namespace: Any, name: str, function: Callable) -> Callable[...,
 
 def _default_device(raw_namespace: Any, device: Any) -> Any:
     """The device of new arrays: the current one if this is the current backend."""
-    return get_device() if device is None and get_backend().xp is raw_namespace else device
+    if device is None:
+        return get_device() if get_backend().xp is raw_namespace else None
+    return _backend_with(raw_namespace).find_device(device)
 
 
 def _backend_with(raw_namespace: Any) -> Backend:

@@ -19,6 +19,7 @@ from typing import Any
 
 from xpnn.autograd import gradients, ops
 from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor, share, tensor_class
+from xpnn.autograd.functions.creation import NewLike, zeros
 from xpnn.autograd.handle import RemovableHandle
 from xpnn.autograd.methods import Conversions, Methods, NamedOperators
 from xpnn.autograd.mode import switches
@@ -72,12 +73,13 @@ def tensor(obj: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
 
 
 @tensor_class
-class Tensor(Methods, NamedOperators, Conversions):
+class Tensor(Methods, NamedOperators, Conversions, NewLike):
     """One array of any backend, and its place on the tape.
 
     Args:
         data: a raw array, which is wrapped and not copied, unless its byte order is not this machine's. A
-            Tensor shares its elements, anything else is converted by `asarray`.
+            Tensor shares its elements, anything else is converted by `asarray`. One or several whole numbers
+            are the sizes of a Tensor of zeros.
         requires_grad: record what is computed from it, so that a gradient can be asked for.
 
     Raises: GradientError for data on a tape: a Tensor or a `torch.Tensor` that requires a gradient.
@@ -98,7 +100,11 @@ class Tensor(Methods, NamedOperators, Conversions):
     __array_ufunc__ = None  # NumPy's operators defer to the reflected ones here
     __array_priority__ = 1000
 
-    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+    def __init__(self, data: Any = (), *more: Any, requires_grad: bool = False) -> None:
+        if more and type(more[-1]) is bool:
+            *more, requires_grad = more  # type: ignore[assignment]
+        if type(data) is int or more:
+            data = zeros(data, *more).array
         self.array = as_array(admit(data, "Tensor()")) if is_array(data) else asarray(data)
         self.grad = self.edge = self.hooks = self.aliases = None
         self._requires_grad = False

@@ -1,6 +1,6 @@
 """L0: which array library, device, element type and random stream; imports nothing else of xpnn."""
 
-from xpnn.backend import errors, idioms, libraries, numba_switch, random, special, tuning
+from xpnn.backend import errors, idioms, libraries, numba_switch, random, rows, special, tuning
 from xpnn.backend.arrays import (
     admit,
     asarray,
@@ -8,7 +8,6 @@ from xpnn.backend.arrays import (
     concrete,
     default_dtype,
     device_of,
-    dtype_name,
     dtype_named,
     extremes,
     is_floating,
@@ -22,6 +21,17 @@ from xpnn.backend.arrays import (
     to_numpy,
 )
 from xpnn.backend.dependencies import optional_import
+from xpnn.backend.devices import device, device_named
+from xpnn.backend.dtypes import (
+    DType,
+    can_cast,
+    dtype_name,
+    finfo,
+    get_default_dtype,
+    iinfo,
+    promote_types,
+    set_default_dtype,
+)
 from xpnn.backend.errors import (
     AnomalyError,
     ArgumentError,
@@ -103,6 +113,7 @@ __all__ = [
     "BackendMismatchError",
     "BackendStatus",
     "CheckpointError",
+    "DType",
     "DTypeError",
     "DataError",
     "GradientError",
@@ -118,11 +129,14 @@ __all__ = [
     "at_registration",
     "available_backends",
     "backend_of",
+    "can_cast",
     "cheap_to_read",
     "choose",
     "choose_kernel",
     "concrete",
     "default_dtype",
+    "device",
+    "device_named",
     "device_of",
     "dtype_name",
     "dtype_named",
@@ -133,12 +147,15 @@ __all__ = [
     "extremes",
     "find_backend",
     "find_kernels",
+    "finfo",
     "get_backend",
+    "get_default_dtype",
     "get_device",
     "get_num_threads",
     "get_numba",
     "get_precision",
     "idioms",
+    "iinfo",
     "is_array",
     "is_count",
     "is_flag",
@@ -159,6 +176,7 @@ __all__ = [
     "numba_switch",
     "optional_import",
     "printable",
+    "promote_types",
     "python_scalar",
     "raise_mismatch",
     "random",
@@ -169,9 +187,11 @@ __all__ = [
     "register_tensor_type",
     "registered_backends",
     "registered_kernels",
+    "rows",
     "saves_as_reference",
     "seen_in_range",
     "set_backend",
+    "set_default_dtype",
     "set_num_threads",
     "set_numba",
     "set_precision",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnn.backend.dtypes import dtype_name, get_default_dtype
 from xpnn.backend.errors import DTypeError, XpnnError
 from xpnn.backend.namespace import backend_of, is_array, is_tensor, namespace
 from xpnn.backend.registry import Array, Backend, get_backend, get_device
@@ -38,6 +39,8 @@ def asarray(obj: Any, dtype: Any = None, device: Any = None, *, copy: bool | Non
             obj, dtype = _on_host(obj, backend, dtype)
     else:
         obj = _from_python(obj, dtype)
+        if dtype is None and obj.dtype.kind == "f" and get_default_dtype() == "bfloat16":
+            dtype = "bfloat16"
     device = get_device() if device is None else backend.find_device(device)
     return _to_backend(obj, backend, dtype, device, copy)
 
@@ -89,8 +92,10 @@ def device_of(array: Array) -> Any:
 
 
 def default_dtype(xp: Any = None) -> Any:
-    """The element type of new arrays: float32 of the namespace `xp` (the current backend's if None)."""
-    return (get_backend().xp if xp is None else xp).float32
+    """The element type of new arrays in the namespace `xp` (the current backend's if None): float32, or what
+    `set_default_dtype` has set.
+    """
+    return dtype_named(get_default_dtype(), get_backend().xp if xp is None else xp)
 
 
 def dtype_named(name: Any, xp: Any) -> Any:
@@ -102,26 +107,6 @@ def dtype_named(name: Any, xp: Any) -> Any:
     if dtype is None:
         raise DTypeError(f"expected the name of a dtype, got {name!r:.60}", hint="For example 'float32'")
     return dtype
-
-
-def dtype_name(dtype: Any) -> str:
-    """The standard's name of an element type of any library.
-
-    >>> dtype_name(np.float32), dtype_name("float64")
-    ('float32', 'float64')
-    """
-    if isinstance(dtype, str):
-        return dtype
-    if isinstance(dtype, np.dtype):
-        return dtype.name
-    text = str(dtype)
-    for name in _DTYPE_NAMES:
-        if text.rpartition(".")[2].strip("'> ") == name:
-            return name
-    try:
-        return np.dtype(dtype).name
-    except TypeError:
-        raise DTypeError(f"expected a dtype, got {dtype!r}", hint="For example 'float32'") from None
 
 
 def is_floating(array: Any) -> bool:
@@ -234,17 +219,10 @@ def size_of(shape: tuple[int, ...]) -> int:
     return math.prod(shape)
 
 
-# What Python's numbers become.
-_DEFAULTS = {np.dtype("float64"): np.float32, np.dtype("complex128"): np.complex64}
-
 # Integers that Python looks through faster than NumPy.
 _FEW = 32
 
 _ACCELERATORS = ("cuda", "gpu", "rocm", "tpu", "mps", "xpu", "metal")
-_DTYPE_NAMES = (
-    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-    *("float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
-)
 
 
 def _is_of_kind(array: Any, kind: str) -> bool:
@@ -264,7 +242,11 @@ def _from_python(obj: Any, dtype: Any = None) -> np.ndarray:
     if array.dtype.kind not in "bifuc":
         raise DTypeError(f"expected numbers, got {type(obj).__name__}: {obj!r:.80}")
     if dtype is None and not isinstance(obj, np.generic):
-        return array.astype(_DEFAULTS.get(array.dtype, array.dtype), copy=False)
+        default = get_default_dtype()
+        if array.dtype.kind == "c":
+            return array.astype(default.to_complex().name, copy=False)
+        if array.dtype.kind == "f":  # NumPy has no bfloat16
+            return array.astype("float32" if default == "bfloat16" else default.name, copy=False)
     return array
 
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import array_api_compat
 import numpy as np
 
+from xpnn.backend.devices import device as device_type
 from xpnn.backend.errors import ArgumentError, BackendError, XpnnError
 from xpnn.backend.scope import remove_last, scoped
 
@@ -82,6 +83,7 @@ class Backend:
         device_of: the device of an array, in the form that creation functions take as `device=`. Left out, it
             is asked as the standard says (`array.device`).
         parse_device: turns a user's word (`"cpu"`, `"cuda:1"`, `0`, `None`) into the library's device.
+        device_name: the word of one of the library's devices: "cpu", "cuda:1". Left out, it is its `str()`.
         probe: raises BackendError if the library is there but cannot compute (no GPU); else returns a
             word on the device. Left out, a small array is made.
         several_devices: whether two of its arrays can live on different devices.
@@ -113,6 +115,7 @@ class Backend:
     to_numpy: Callable[[Array], Any] = field(default=np.asarray, kw_only=False)
     device_of: Callable[[Array], Any] = array_api_compat.device
     parse_device: Callable[[Any], Any] = lambda device: device
+    device_name: Callable[[Any], str] = str
     probe: Callable[[], str] | None = None
     several_devices: bool = False
     mutable: bool = True
@@ -147,6 +150,8 @@ class Backend:
 
     def find_device(self, device: Any) -> Any:
         """The library's device that a user's word names. Raises: ArgumentError where there is none."""
+        if isinstance(device, device_type):
+            device = device.word if device.native is None else device.native
         try:
             return self.parse_device(device)
         except XpnnError:

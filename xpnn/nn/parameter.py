@@ -12,6 +12,7 @@ from xpnn.backend import (
     device_of,
     dtype_named,
     get_backend,
+    get_default_dtype,
     get_device,
     is_array,
     is_tensor,
@@ -80,12 +81,12 @@ class Buffer(Tensor):
 
 
 def full(shape: tuple[int, ...], value: float, device: Any = None, dtype: Any = None) -> Array:
-    """A raw array of the current backend, float32 unless told otherwise: what a new layer starts with."""
+    """A raw array of the current backend, of the default dtype if none is given: what a layer starts with."""
     backend = get_backend()
     return backend.xp.full(
         shape,
         value,
-        dtype=dtype_named("float32" if dtype is None else dtype, backend.xp),
+        dtype=dtype_named(get_default_dtype() if dtype is None else dtype, backend.xp),
         device=get_device() if device is None else backend.find_device(device),
     )
 

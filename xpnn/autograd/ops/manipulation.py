@@ -9,7 +9,16 @@ from typing import Any
 from xpnn.autograd.core import TensorBase
 from xpnn.autograd.ops.broadcasting import axes_of, broadcast_shapes, unbroadcast
 from xpnn.autograd.primitive import Primitive, primitive, view_primitive
-from xpnn.backend import ArgumentError, Array, ViewError, backend_of, device_of, move, namespace
+from xpnn.backend import (
+    ArgumentError,
+    Array,
+    ViewError,
+    backend_of,
+    device_of,
+    dtype_named,
+    move,
+    namespace,
+)
 
 
 def reshape(x: Array, /, shape: Sequence[int], *, copy: bool | None = None) -> Array:
@@ -279,6 +288,8 @@ def astype(x: Array, dtype: Any, /, *, copy: bool = True, device: Any = None) ->
     >>> astype(np.asarray([1, 2]), np.float32).dtype.name
     'float32'
     """
+    if isinstance(dtype, str):
+        dtype = dtype_named(dtype, namespace(x))
     return _astype(x, dtype=dtype, copy=copy, device=device)
 
 
@@ -303,7 +314,7 @@ def to_device(x: Array, device: Any) -> Array:
     >>> to_device(np.ones(2), "cpu").tolist()
     [1.0, 1.0]
     """
-    return _to_device(x, device=device)
+    return _to_device(x, device=backend_of(x).find_device(device))
 
 
 @primitive(half=True)

@@ -8,7 +8,7 @@ from typing import Any
 from xpnn.autograd.ops.broadcasting import axes_of
 from xpnn.autograd.ops.manipulation import astype
 from xpnn.autograd.primitive import Primitive, primitive
-from xpnn.backend import Array, dtype_name, is_half, namespace
+from xpnn.backend import Array, dtype_name, dtype_named, is_half, namespace
 
 Axis = int | tuple[int, ...] | None
 
@@ -255,6 +255,7 @@ def _of_type(reduction: Primitive, x: Array, dtype: Any, **options: Any) -> Arra
     """A reduction with a result of `dtype`; one in half precision is rounded at the end, not on the way."""
     if dtype is None:
         return reduction(x, dtype=None, **options)
+    dtype = dtype_named(dtype, namespace(x))
     if dtype_name(dtype) in ("float16", "bfloat16"):
         return astype(reduction(x, dtype=None, **options), dtype)
     return reduction(astype(x, dtype) if is_half(x) else x, dtype=dtype, **options)

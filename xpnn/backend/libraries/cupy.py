@@ -21,6 +21,11 @@ def _parse_device(device: Any) -> Any:
         return None
     cupy = importlib.import_module("cupy")
     if isinstance(device, str):
+        if device.partition(":")[0] not in ("cuda", "gpu"):
+            raise BackendError(
+                f"backend 'cupy' has no device '{device}', it computes on 'cuda'",
+                hint="On the CPU computes xpnn.set_backend('numpy')",
+            )
         device = int(device.partition(":")[2] or 0)
     return cupy.cuda.Device(device) if isinstance(device, int) else device
 
@@ -67,6 +72,7 @@ register_backend(
         to_numpy=lambda array: array.get(),
         device_of=lambda array: array.device,
         parse_device=_parse_device,
+        device_name=lambda device: f"cuda:{device.id}",
         probe=_probe,
         kernels="xpnn.kernels.cupy",
         several_devices=True,

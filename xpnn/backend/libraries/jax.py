@@ -26,6 +26,12 @@ def _parse_device(device: Any) -> Any:
     return jax.devices(platform)[int(index or 0)]
 
 
+def _device_name(device: Any) -> str:
+    device = min(getattr(device, "device_set", (device,)), key=lambda one: one.id)  # of an array in parts
+    kind = "cuda" if device.platform == "gpu" else device.platform
+    return kind if kind == "cpu" and device.id == 0 else f"{kind}:{device.id}"
+
+
 def _probe() -> str:
     """JAX has a CPU unless it is told to look elsewhere; only then is it imported to be asked."""
     platforms = os.environ.get("JAX_PLATFORMS", "")
@@ -60,6 +66,7 @@ register_backend(
         install="pip install 'xpnn[jax]'",
         to_numpy=np.asarray,
         parse_device=_parse_device,
+        device_name=_device_name,
         probe=_probe,
         kernels="xpnn.kernels.jax",
         mutable=False,

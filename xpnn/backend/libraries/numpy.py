@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend.errors import DTypeError
+from xpnn.backend.errors import ArgumentError, DTypeError
 from xpnn.backend.registry import Array, Backend, register_backend
 
 _REAL = (
@@ -26,7 +26,10 @@ def _load() -> ModuleType:
 
 def _parse_device(device: Any) -> Any:
     if device not in (None, "cpu"):
-        raise ValueError("NumPy computes on 'cpu' only")
+        raise ArgumentError(
+            f"backend 'numpy' has no device {device!r:.60}, it computes on 'cpu'",
+            hint="On a GPU compute xpnn.set_backend('cupy') and xpnn.set_backend('torch')",
+        )
     return device
 
 

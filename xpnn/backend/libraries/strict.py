@@ -34,6 +34,7 @@ register_backend(
         install="pip install array-api-strict",
         to_numpy=_to_numpy,
         parse_device=_parse_device,
+        device_name=lambda device: str(device).partition("'")[2].rstrip("')").replace("CPU_DEVICE", "cpu"),
         several_devices=True,
     )
 )

@@ -1,0 +1,89 @@
+"""Devices by a word, as PyTorch has them: `xpnn.device("cuda:0")`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from xpnn.backend.errors import ArgumentError, DTypeError
+
+if TYPE_CHECKING:
+    from xpnn.backend.registry import Backend
+
+_WORD = re.compile(r"([a-zA-Z_]\w*)(?::(\d+))?")
+
+
+class device(str):  # noqa: N801 - PyTorch's name
+    """A device: its kind, and its number where there are several of a kind.
+
+    It is its word, a string, and can be given wherever a word can. `t.device` is one as well, which knows the
+    library's own object.
+
+    Args:
+        type: "cpu", "cuda", "cuda:1", another device, or the number of a GPU.
+        index: the number, where the first argument is a kind.
+
+    Attributes:
+        type: "cpu", "cuda" ...
+        index: the number, or None.
+        native: the library's own object, where the device is that of a Tensor; else None.
+
+    >>> device("cuda:1").type, device("cuda", 1).index, device("cpu") == "cpu"
+    ('cuda', 1, True)
+    """
+
+    type: str
+    index: int | None  # type: ignore[assignment]
+    native: Any
+
+    def __new__(cls, type: Any, index: int | None = None) -> device:
+        """The device of that word."""
+        word = f"cuda:{type}" if isinstance(type, int) and not isinstance(type, bool) else type
+        match = _WORD.fullmatch(word.word if isinstance(word, device) else str(word))
+        if match is None or (index is not None and match[2] is not None):
+            raise ArgumentError(
+                f"expects a kind and a number, such as 'cuda:0', got {type!r:.60}"
+                + ("" if index is None else f" and {index!r:.60}"),
+                subject="device",
+            )
+        if index is not None and (not isinstance(index, int) or index < 0):
+            raise DTypeError(f"expects the number of a device, got {index!r:.60}", subject="device")
+        number = index if index is not None else None if match[2] is None else int(match[2])
+        made = super().__new__(cls, match[1] if number is None else f"{match[1]}:{number}")
+        made.type, made.index, made.native = match[1], number, None
+        return made
+
+    @property
+    def word(self) -> str:
+        """Its word, as a plain string."""
+        return str.__str__(self)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            return self.word == str.__str__(other)
+        return other is not None and (other is self.native or self.word == str(other))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+    def __repr__(self) -> str:
+        number = "" if self.index is None else f", index={self.index}"
+        return f"device(type={self.type!r}{number})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return device, (self.word,)
+
+
+def device_named(native: Any, backend: Backend) -> device:
+    """A library's own device as xpnn's."""
+    try:
+        return _known[backend.name, native]
+    except KeyError:
+        known = device(backend.device_name(native))
+        known.native = native
+        return _known.setdefault((backend.name, native), known)
+
+
+_known: dict[tuple[str, Any], device] = {}
