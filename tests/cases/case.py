@@ -55,6 +55,7 @@ class Case:
             None is any number.
         extremes: positions of the inputs that NaN, infinities, zeros and the like are put into, one at a
             time, to compare results and gradients with PyTorch's; () leaves it out.
+        any_dtype: whether the first input may be integers as well.
         own_dtype: positions of the floating inputs that may have another element type than the first.
         checks: False for a helper whose callers have checked its arguments: no refusals are derived.
         errors: calls that must be refused beside those that all functions refuse (tests/cases/refusals.py);
@@ -76,6 +77,7 @@ class Case:
     float32: tuple[float, float] = (1e-4, 1e-5)
     axes: tuple[int, int | None] | None = None
     extremes: tuple[int, ...] = (0,)
+    any_dtype: bool = False
     own_dtype: tuple[int, ...] = ()
     checks: bool = True
     errors: Sequence[Bad] = ()

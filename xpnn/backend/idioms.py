@@ -72,18 +72,29 @@ def add_at_slices(array: Array, index: Any, value: Any) -> Array:
     return array.at[index].add(value)
 
 
-def pad(x: Array, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Array:
+def pad(x: Array, widths: Sequence[tuple[int, int]], value: float = 0.0, copy: bool | None = None) -> Array:
     """`x` with `widths[i] = (before, after)` cells of `value` around axis i: a constant, then one write.
+
+    Args:
+        widths: negative ones cut cells off, of which there must be as many.
+        copy: whether the result is a new array in any case.
 
     >>> import numpy as np
     >>> pad(np.ones((1, 2)), [(1, 0), (0, 1)]).tolist()
     [[0.0, 0.0, 0.0], [1.0, 1.0, 0.0]]
     """
-    if not any(before or after for before, after in widths):
-        return x
-    shape = tuple(size + before + after for size, (before, after) in zip(x.shape, widths, strict=True))
-    canvas = namespace(x).full(shape, value, dtype=x.dtype, device=device_of(x))
-    window = tuple(slice(before, before + size) for size, (before, _) in zip(x.shape, widths, strict=True))
+    pairs = list(zip(x.shape, widths, strict=True))
+    if any(before < 0 or after < 0 for before, after in widths):
+        x = x[tuple([slice(max(-before, 0), n - max(-after, 0)) for n, (before, after) in pairs])]
+    if not any(before > 0 or after > 0 for before, after in widths):
+        return namespace(x).astype(x, x.dtype, copy=True) if copy else x
+    shape = tuple([n + before + after for n, (before, after) in pairs])
+    if value == 0:
+        canvas = zeros_like_shape(x, shape)
+    else:
+        canvas = namespace(x).full(shape, value, dtype=x.dtype, device=device_of(x))
+    starts = [max(before, 0) for before, _ in widths]
+    window = tuple([slice(start, start + size) for start, size in zip(starts, x.shape)])
     return set_at(canvas, window, x)
 
 

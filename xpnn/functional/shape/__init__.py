@@ -1,3 +1,3 @@
-"""Shapes: cells around an input, and other ways to arrange it."""
+"""Elements in another place: padded, shuffled between channels and space, resampled."""
 
 from xpnn.functional.shape.padding import *

@@ -1,0 +1,4 @@
+"""Elements in another place or shape."""
+
+from xpnn.nn.shape.flatten import *
+from xpnn.nn.shape.padding import *
