@@ -55,7 +55,7 @@ FLOORS = {
     "xpnn/nn": {
         *("containers", "hooks", "init", "location", "module", "parameter", "state", "summary", "utils"),
     },
-    "tests/cases": {"case", "layer", "oracles", "refusals"},
+    "tests/cases": {"case", "front", "layer", "oracles", "refusals"},
 }
 NO_FAMILY = {"ops", "optim", "products"}  # kernels of what autograd and optim compute
 

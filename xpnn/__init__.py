@@ -41,7 +41,16 @@ from xpnn.autograd import (
     vjp as vjp,
     xp as xp,
 )
-from xpnn.autograd.functions import *
+from xpnn.autograd.functions.comparison import *
+from xpnn.autograd.functions.creation import *
+from xpnn.autograd.functions.elementwise import *
+from xpnn.autograd.functions.indexing import *
+from xpnn.autograd.functions.joining import *
+from xpnn.autograd.functions.linalg import *
+from xpnn.autograd.functions.random import *
+from xpnn.autograd.functions.reduction import *
+from xpnn.autograd.functions.shape import *
+from xpnn.autograd.functions.sorting import *
 from xpnn.backend import (
     DType as DType,
     asarray as asarray,

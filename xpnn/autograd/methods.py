@@ -256,14 +256,6 @@ class Methods(TensorBase):
 
     # -- elementwise
 
-    def abs(self) -> Tensor:
-        """The absolute value."""
-        return ops.abs(self)
-
-    def exp(self) -> Tensor:
-        """The exponential."""
-        return ops.exp(self)
-
     def log(self) -> Tensor:
         """The natural logarithm."""
         return ops.log(self)
@@ -353,17 +345,9 @@ class NamedOperators(TensorBase):
 
     __slots__ = ()
 
-    def add(self, other: Any, *, alpha: float = 1) -> Tensor:
-        """`self + alpha * other`."""
-        return self + _scaled(other, alpha)  # type: ignore[operator]
-
     def sub(self, other: Any, *, alpha: float = 1) -> Tensor:
         """`self - alpha * other`."""
         return self - _scaled(other, alpha)  # type: ignore[operator]
-
-    def mul(self, other: Any) -> Tensor:
-        """The product."""
-        return self * other  # type: ignore[operator]
 
     def div(self, other: Any) -> Tensor:
         """The quotient."""
@@ -409,22 +393,9 @@ class NamedOperators(TensorBase):
 
     # -- what looks like writing in place
 
-    def add_(self, other: Any, *, alpha: float = 1) -> Self:
-        """`self += alpha * other`.
-
-        >>> from xpnn.autograd import tensor
-        >>> tensor([1.0, 2.0]).mul_(0.5).add_(tensor([2.0, 4.0]), alpha=0.5)
-        tensor([1.5000, 3.0000])
-        """
-        return self._rebind(self.add(other, alpha=alpha), "add_")
-
     def sub_(self, other: Any, *, alpha: float = 1) -> Self:
         """`self -= alpha * other`."""
         return self._rebind(self.sub(other, alpha=alpha), "sub_")
-
-    def mul_(self, other: Any) -> Self:
-        """`self *= other`."""
-        return self._rebind(self.mul(other), "mul_")
 
     def div_(self, other: Any) -> Self:
         """`self /= other`."""

@@ -19,10 +19,12 @@ from typing import Any
 
 from xpnn.autograd import gradients, ops
 from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor, share, tensor_class
+from xpnn.autograd.functions import promotion
 from xpnn.autograd.functions.creation import NewLike, zeros
 from xpnn.autograd.handle import RemovableHandle
 from xpnn.autograd.methods import Conversions, Methods, NamedOperators
 from xpnn.autograd.mode import switches
+from xpnn.autograd.numeric_methods import NumericMethods
 from xpnn.autograd.printing import text_of
 from xpnn.backend import (
     REFUSALS,
@@ -73,7 +75,7 @@ def tensor(obj: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
 
 
 @tensor_class
-class Tensor(Methods, NamedOperators, Conversions, NewLike):
+class Tensor(NumericMethods, Methods, NamedOperators, Conversions, NewLike):
     """One array of any backend, and its place on the tape.
 
     Args:
@@ -240,28 +242,28 @@ class Tensor(Methods, NamedOperators, Conversions, NewLike):
     # -- operators
 
     def __add__(self, other: Any) -> Tensor:
-        return _binary(ops.add, self, other)
+        return _binary(promotion.add, self, other)
 
     def __radd__(self, other: Any) -> Tensor:
-        return _binary(ops.add, other, self)
+        return _binary(promotion.add, other, self)
 
     def __sub__(self, other: Any) -> Tensor:
-        return _binary(ops.subtract, self, other)
+        return _binary(promotion.subtract, self, other)
 
     def __rsub__(self, other: Any) -> Tensor:
-        return _binary(ops.subtract, other, self)
+        return _binary(promotion.subtract, other, self)
 
     def __mul__(self, other: Any) -> Tensor:
-        return _binary(ops.multiply, self, other)
+        return _binary(promotion.multiply, self, other)
 
     def __rmul__(self, other: Any) -> Tensor:
-        return _binary(ops.multiply, other, self)
+        return _binary(promotion.multiply, other, self)
 
     def __truediv__(self, other: Any) -> Tensor:
-        return _binary(ops.divide, self, other)
+        return _binary(promotion.divide, self, other)
 
     def __rtruediv__(self, other: Any) -> Tensor:
-        return _binary(ops.divide, other, self)
+        return _binary(promotion.divide, other, self)
 
     def __floordiv__(self, other: Any) -> Tensor:
         return _binary(ops.floor_divide, self, other)

@@ -6,7 +6,7 @@ from typing import Any
 
 from xpnn.backend import Array, ShapeError, is_half, namespace
 
-NUMBERS = (bool, int, float, complex)
+NUMBERS = frozenset((bool, int, float, complex))
 
 
 def kind_of(x: Any) -> Any:

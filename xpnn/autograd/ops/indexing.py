@@ -102,7 +102,7 @@ def setitem(x: Array, value: Array | float, index: Any) -> Array:
     [0.0, 5.0, 0.0]
     """
     index, backwards = _plain(index, x)
-    if backwards and not isinstance(value, NUMBERS):
+    if backwards and not isinstance(value, bool | int | float | complex):
         value = flip(value, axis=tuple(axis for axis in backwards if axis >= -value.ndim))
     return _setitem(x, value, index=index)
 

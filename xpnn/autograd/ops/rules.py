@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable
 from typing import Any
 
-from xpnn.autograd.ops.broadcasting import NUMBERS, kind_of, unbroadcast
+from xpnn.autograd.ops.broadcasting import NUMBERS, unbroadcast
 from xpnn.autograd.primitive import Primitive
 from xpnn.backend import Array, device_of, namespace
 
@@ -56,6 +57,7 @@ def binary(
     dx1: Callable[..., Array],
     dx2: Callable[..., Array],
     make: Callable[[Callable], Any] | None = None,
+    unify: Callable[[Any, Any], tuple[Any, Any]] | None = None,
 ) -> Any:
     """The function `name` of the standard as a primitive; either operand may be a Python number.
 
@@ -64,17 +66,31 @@ def binary(
             their other parameters name: the operands `x1` and `x2`, the output `y`. An operand that is
             a number has no gradient, and nothing is kept for it.
         make: as of `unary`.
+        unify: brings two operands to one element type where they have several, where one is a number, and
+            where they are integers that are divided. None is the standard's rule.
+
+    Returns: the primitive; its attribute `promoting(unify)` makes another one of the same derivatives.
     """
     uses1, uses2 = [
         [("x1", "x2", "y").index(parameter) for parameter in _parameters(derivative)]
         for derivative in (dx1, dx2)
     ]
     evaluate = _OPERATORS.get(name) or _promoting(name)
+    settled: set[tuple] = set()  # pairs of types that need nothing done
+    quotient = name == "divide"
 
     def compute(x1: Any, x2: Any) -> tuple[Array, tuple]:
-        kind1, kind2 = kind_of(x1), kind_of(x2)
-        if kind1 and kind2 and kind1[1] != kind2[1]:
-            x1, x2 = _of_one_kind(x1, x2)
+        kind1 = None if type(x1) in NUMBERS else (x1.shape, x1.dtype)
+        kind2 = None if type(x2) in NUMBERS else (x2.shape, x2.dtype)
+        type1, type2 = kind1[1] if kind1 else type(x1), kind2[1] if kind2 else type(x2)
+        if type1 is not type2 or quotient:
+            # types of arrays come first, as element types of two libraries do not like to be compared
+            types = type(x1), type(x2), type1, type2
+            if types not in settled:
+                given = x1, x2
+                x1, x2 = (unify or _of_one_kind)(x1, x2)
+                if x1 is given[0] and x2 is given[1]:
+                    settled.add(types)
         y = evaluate(x1, x2)
         values = (x1, x2, y)
         kept1 = [values[i] if kind1 else None for i in uses1]
@@ -89,7 +105,11 @@ def binary(
             unbroadcast(dx2(g, *saved[middle:]), *saved[1]) if needs[1] else None,
         )
 
-    return _named(name, compute, pull_back, make)
+    if unify:  # beside the one of this name, whose kernels it shares
+        make = functools.partial(Primitive, name=name, half=True)
+    result = _named(name, compute, pull_back, make)
+    result.promoting = lambda unify: binary(name, dx1, dx2, unify=unify)
+    return result
 
 
 def as_operand(value: Any, like: Array) -> Array:
@@ -104,6 +124,8 @@ def _of_one_kind(x1: Array, x2: Array) -> tuple[Array, Array]:
 
     The standard leaves the mix open: NumPy would widen float32 to float64, array-api-strict refuses it.
     """
+    if type(x1) in NUMBERS or type(x2) in NUMBERS or x1.dtype == x2.dtype:
+        return x1, x2
     xp = namespace(x1, x2)
     whole1, whole2 = [xp.isdtype(x.dtype, ("bool", "integral")) for x in (x1, x2)]
     if whole1 == whole2:
