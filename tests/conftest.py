@@ -128,3 +128,13 @@ def compiled_kernels() -> Iterator[None]:
     yield
     xpnn.set_numba(before[0])
     xpnn.set_num_threads(before[1])
+
+
+@pytest.fixture
+def torch_in_float64() -> Iterator[Any]:
+    """PyTorch, which keeps some numbers of optimizers in its default element type."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield torch
+    torch.set_default_dtype(before)

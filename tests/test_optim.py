@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 
@@ -41,11 +42,45 @@ ADAM_OPTIONS = [
     {"lr": 0.1, "amsgrad": True},
     {"lr": 0.1, "maximize": True, "weight_decay": 0.1, "amsgrad": True},
 ]
-CASES = [
+OF_PYTORCH = [
     *(("SGD", options) for options in SGD_OPTIONS),
     *(("Adam", options) for options in ADAM_OPTIONS),
     *(("AdamW", options) for options in ADAM_OPTIONS),
+    ("Adam", {"lr": 0.1, "weight_decay": 0.2, "decoupled_weight_decay": True, "foreach": True}),
+    ("Adagrad", {"lr": 0.1}),
+    ("Adagrad", {"lr_decay": 0.1, "weight_decay": 0.01, "initial_accumulator_value": 0.2, "maximize": True}),
+    ("Adadelta", {}),
+    ("Adadelta", {"lr": 0.5, "rho": 0.5, "eps": 1e-3, "weight_decay": 0.1, "maximize": True}),
+    ("RMSprop", {}),
+    ("RMSprop", {"alpha": 0.9, "momentum": 0.9, "eps": 1e-3}),
+    ("RMSprop", {"centered": True, "weight_decay": 0.1, "maximize": True, "eps": 1e-3}),
+    ("Rprop", {}),
+    ("Rprop", {"lr": 0.1, "etas": (0.3, 1.5), "step_sizes": (1e-2, 0.3), "maximize": True}),
+    ("ASGD", {}),
+    ("ASGD", {"lr": 0.1, "lambd": 0.1, "alpha": 0.5, "t0": 5, "weight_decay": 0.1, "maximize": True}),
+    ("Adamax", {}),
+    ("Adamax", {"lr": 0.1, "betas": (0.5, 0.6), "eps": 0.1, "weight_decay": 0.1, "maximize": True}),
+    ("NAdam", {}),
+    ("NAdam", {"lr": 0.1, "betas": (0.5, 0.6), "weight_decay": 0.1, "momentum_decay": 0.3, "maximize": True}),
+    ("NAdam", {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True, "eps": 1e-3}),
+    ("RAdam", {}),
+    ("RAdam", {"lr": 0.1, "betas": (0.8, 0.9), "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("RAdam", {"lr": 0.1, "betas": (0.5, 0.5), "weight_decay": 0.1, "maximize": True}),
+    ("Adafactor", {"lr": 0.1}),
+    ("Adafactor", {"lr": 0.1, "beta2_decay": -0.5, "eps": (1e-2, 0.1), "d": 2.0, "weight_decay": 0.1}),
+    ("Muon", {}),
+    ("Muon", {"lr": 0.1, "nesterov": False, "adjust_lr_fn": "match_rms_adamw", "ns_steps": 3}),
 ]
+OF_PAPERS = [
+    ("Lion", {"lr": 0.01, "weight_decay": 0.1}),
+    ("Lion", {"lr": 0.1, "betas": (0.5, 0.8), "maximize": True}),
+    ("LAMB", {}),
+    ("LAMB", {"lr": 0.1, "betas": (0.5, 0.8), "eps": 1e-3, "weight_decay": 0.1, "maximize": True}),
+    ("LARS", {"lr": 0.1, "trust_coefficient": 0.1}),
+    ("LARS", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1, "trust_coefficient": 0.5, "nesterov": True}),
+    ("LARS", {"lr": 0.1, "momentum": 0.5, "dampening": 0.2, "maximize": True, "trust_coefficient": None}),
+]
+CASES = OF_PYTORCH + OF_PAPERS
 
 
 def test_each_optimizer_has_a_case():
@@ -61,10 +96,15 @@ def values(seed, shape):
     return np.asarray(np.random.default_rng(seed).standard_normal(shape))
 
 
-def parameters(backend, dtype="float64"):
+def shapes(optimizer):
+    """Those of the parameters that an optimizer takes: all, or matrices."""
+    return {name: shape for name, shape in SHAPES.items() if optimizer != "Muon" or len(shape) == 2}
+
+
+def parameters(backend, dtype="float64", optimizer=""):
     return {
         name: Tensor(xpnn.asarray(backend.array(values(i, shape)), dtype=dtype), requires_grad=True)
-        for i, (name, shape) in enumerate(SHAPES.items())
+        for i, (name, shape) in enumerate(shapes(optimizer).items())
     }
 
 
@@ -84,20 +124,94 @@ def train_torch(torch, params, optimizer, steps):
         optimizer.step()
 
 
-@pytest.mark.parametrize(("name", "arguments"), CASES)
-def test_equal_to_pytorch(name, arguments, backend):
-    torch = pytest.importorskip("torch")
-    params = parameters(backend)
-    train(params, getattr(optim, name)(params.items(), **arguments), 20)
-    reference = [torch.tensor(values(i, s), requires_grad=True) for i, s in enumerate(SHAPES.values())]
-    train_torch(torch, reference, getattr(torch.optim, name)(reference, **arguments), 20)
+@pytest.mark.parametrize(("name", "arguments"), OF_PYTORCH)
+def test_equal_to_pytorch(name, arguments, backend, torch_in_float64, monkeypatch):
+    torch = torch_in_float64
+    monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)  # Muon iterates in this type
+    params = parameters(backend, optimizer=name)
+    train(params, getattr(optim, name)(params.items(), **arguments), 50)
+    reference = [torch.tensor(values(i, s), requires_grad=True) for i, s in enumerate(shapes(name).values())]
+    train_torch(torch, reference, getattr(torch.optim, name)(reference, **arguments), 50)
     for param, expected in zip(params.values(), reference):
-        np.testing.assert_allclose(backend.numpy(param), expected.detach(), rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(backend.numpy(param), expected.detach(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in OF_PYTORCH}))
+def test_arguments_are_those_of_pytorch(name):
+    torch = pytest.importorskip("torch")
+    mine, theirs = (inspect.signature(getattr(module, name)).parameters for module in (optim, torch.optim))
+    assert [(p.name, p.kind, p.default) for p in mine.values()] == [
+        (p.name, p.kind, p.default) for p in theirs.values()
+    ]
+
+
+@pytest.mark.parametrize(("name", "arguments"), OF_PAPERS)
+def test_equal_to_the_formulas_of_papers(name, arguments, backend):
+    params = parameters(backend)
+    optimizer = getattr(optim, name)(params.items(), **arguments)
+    train(params, optimizer, 50)
+    by_hand = {"Lion": lion, "LAMB": lamb, "LARS": lars}[name]
+    for i, param in enumerate(params.values()):
+        weight, memory = values(i, param.shape), {}
+        for step in range(50):
+            gradient = weight * 0.5 + values((step, i), param.shape)
+            weight = by_hand(step + 1, weight, gradient, memory, **optimizer.defaults)
+        np.testing.assert_allclose(backend.numpy(param), weight, rtol=1e-9, atol=1e-9)
+
+
+def lion(count, w, g, memory, lr, betas, weight_decay, maximize):
+    g, m = -g if maximize else g, memory.get("m", 0.0)
+    memory["m"] = betas[1] * m + (1 - betas[1]) * g
+    return w - lr * (np.sign(betas[0] * m + (1 - betas[0]) * g) + weight_decay * w)
+
+
+def lamb(count, w, g, memory, lr, betas, eps, weight_decay, maximize):
+    g = -g if maximize else g
+    memory["m"] = betas[0] * memory.get("m", 0.0) + (1 - betas[0]) * g
+    memory["v"] = betas[1] * memory.get("v", 0.0) + (1 - betas[1]) * g**2
+    mean, square = memory["m"] / (1 - betas[0] ** count), memory["v"] / (1 - betas[1] ** count)
+    r = mean / (np.sqrt(square) + eps) + weight_decay * w
+    return w - lr * math.sqrt((w**2).sum()) / math.sqrt((r**2).sum()) * r
+
+
+def lars(
+    count,
+    w,
+    g,
+    memory,
+    lr,
+    momentum,
+    dampening,
+    weight_decay,
+    nesterov,
+    trust_coefficient,
+    eps,
+    maximize,
+):
+    local = 1.0
+    if trust_coefficient is not None:
+        length, slope = math.sqrt((w**2).sum()), math.sqrt((g**2).sum())
+        local = trust_coefficient * length / (slope + weight_decay * length + eps)
+    g = local * ((-g if maximize else g) + weight_decay * w)
+    memory["b"] = momentum * memory["b"] + (1 - dampening) * g if memory else g
+    return w - lr * (g + momentum * memory["b"] if nesterov else memory["b"])
+
+
+@pytest.mark.parametrize("name", ["LAMB", "LARS"])
+def test_a_parameter_of_zeros_moves_by_the_rate_as_it_is(name, backend):
+    x = Tensor(backend.array([0.0, 0.0]), requires_grad=True)
+    optimizer = getattr(optim, name)([x], lr=0.5, weight_decay=0.1)
+    for gradient, expected in (([0.0, 0.0], 0.0), ([1.0, 1.0], -0.5)):
+        x.grad = Tensor(backend.array(gradient))
+        optimizer.step()
+        if name == "LARS" or gradient == [0.0, 0.0]:
+            assert backend.numpy(x).tolist() == [expected] * 2
+    assert (backend.numpy(x) < 0).all()
 
 
 @pytest.mark.parametrize(("name", "arguments"), CASES)
 def test_float32_stays_float32(name, arguments, backend):
-    params = parameters(backend, "float32")
+    params = parameters(backend, "float32", name)
     optimizer = getattr(optim, name)(params.items(), **arguments)
     optimizer.param_groups[0]["lr"] = xpnn.asarray(np.asarray(0.1), dtype="float64")
     train(params, optimizer, 2)
@@ -137,11 +251,11 @@ def test_parameters_without_gradient_are_left_alone():
 
 
 def test_gradients_are_not_written_to():
-    x = Tensor(np.ones(2), requires_grad=True)
-    x.grad = Tensor(np.ones(2))
+    x = Tensor(np.ones((1, 2)), requires_grad=True)
+    x.grad = Tensor(np.ones((1, 2)))
     for name, options in CASES:
         getattr(optim, name)([x], **options).step()
-    assert x.grad.tolist() == [1, 1]
+    assert x.grad.tolist() == [[1, 1]]
 
 
 def test_zero_grad():
@@ -263,6 +377,20 @@ def test_groups_with_options_of_their_own():
             lambda x: optim.SGD([{"params": x, "weigth_decay": 1}]),
         ),
         (ArgumentError, "lr >= 0, got lr=-1", lambda x: optim.SGD([x], lr=-1)),
+        (ArgumentError, "lr >= 0, got lr='fast'", lambda x: optim.SGD([x], lr="fast")),
+        (ArgumentError, "lr >= 0, got lr=nan", lambda x: optim.Lion([x], lr=math.nan)),
+        (ArgumentError, "one number as lr", lambda x: optim.SGD([x], lr=np.ones(2))),
+        (ArgumentError, "True or False, got maximize='no'", lambda x: optim.SGD([x], maximize="no")),
+        (ArgumentError, "two betas", lambda x: optim.Adam([x], betas=(0.9, math.nan))),
+        (ArgumentError, "two betas", lambda x: optim.NAdam([x], betas=0.9)),
+        (ArgumentError, r"rho in \[0, 1\]", lambda x: optim.Adadelta([x], rho=2)),
+        (ArgumentError, "etas with", lambda x: optim.Rprop([x], etas=(1.2, 0.5))),
+        (ArgumentError, "d >= 1", lambda x: optim.Adafactor([x], d=0.5)),
+        (ArgumentError, "lambd as a finite number", lambda x: optim.ASGD([x], lambd="x")),
+        (ArgumentError, "expects matrices, '0' has", lambda x: optim.Muon([x])),
+        (ArgumentError, "differentiable=True cannot", lambda x: optim.RMSprop([x], differentiable=True)),
+        (ArgumentError, "at most one of foreach", lambda x: optim.AdamW([x], foreach=True, fused=True)),
+        (ArgumentError, "foreach as True, False", lambda x: optim.Adagrad([x], foreach="yes")),
         (ArgumentError, "momentum > 0", lambda x: optim.SGD([x], nesterov=True)),
         (ArgumentError, r"two betas in \[0, 1\)", lambda x: optim.Adam([x], betas=(0.9, 1.0))),
         (ArgumentError, "weight_decay >= 0", lambda x: optim.AdamW([{"params": [x], "weight_decay": -1}])),
@@ -365,7 +493,7 @@ def halves(backend):
 @pytest.mark.parametrize(("name", "arguments"), CASES)
 def test_half_is_float32_rounded_once_a_step(name, arguments, backend):
     for dtype in halves(backend):
-        params, wide = parameters(backend, dtype), parameters(backend, dtype)
+        params, wide = (parameters(backend, dtype, name) for _ in range(2))
         for param in wide.values():
             param.array = param.detach().to("float32").array
         optimizer, other = (getattr(optim, name)(p.items(), **arguments) for p in (params, wide))

@@ -23,6 +23,15 @@ CASES = [
     ("Adam", {"lr": 0.1, "betas": (0.5, 0.9)}),
     ("Adam", {"lr": 0.1, "amsgrad": True, "maximize": True}),
     ("AdamW", {"lr": 0.1, "eps": 1e-3}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.1}),
+    ("Adadelta", {"lr": 0.1}),
+    ("RMSprop", {"lr": 0.1, "momentum": 0.9, "centered": True}),
+    ("Rprop", {"lr": 0.1}),
+    ("ASGD", {"lr": 0.1, "lambd": 0.1, "t0": 2}),
+    ("Adamax", {"lr": 0.1}),
+    ("NAdam", {"lr": 0.1, "decoupled_weight_decay": True}),
+    ("RAdam", {"lr": 0.1}),
+    ("Adafactor", {"lr": 0.1}),
 ]
 each_case = pytest.mark.parametrize(("name", "options"), CASES)
 
@@ -55,8 +64,10 @@ def mine(array: np.ndarray) -> Tensor:
 
 
 @each_case
-def test_a_state_of_pytorch_goes_on_as_there(name: str, options: dict[str, Any], backend: Any) -> None:
-    torch = pytest.importorskip("torch")
+def test_a_state_of_pytorch_goes_on_as_there(
+    name: str, options: dict[str, Any], backend: Any, torch_in_float64: Any
+) -> None:
+    torch = torch_in_float64
     theirs = parameters(lambda array: torch.tensor(array, requires_grad=True))
     other = getattr(torch.optim, name)(groups(theirs), **options)
     train(other, theirs, range(3), torch.tensor)
@@ -94,7 +105,10 @@ def test_a_file_of_pytorch(tmp_path: Any) -> None:
     [
         ("lacks the option 'betas'", lambda torch, p: torch.optim.SGD(p)),
         ("the option 'alpha', which this optimizer has not", lambda torch, p: torch.optim.RMSprop(p)),
-        ("Adam and AdamW differ in it", lambda torch, p: torch.optim.AdamW(p)),
+        (
+            "has decoupled_weight_decay=True, by which optimizers differ",
+            lambda torch, p: torch.optim.AdamW(p),
+        ),
         ("group 0 lacks '1'", lambda torch, p: torch.optim.Adam(p[:1])),
         ("group 0 has 'parameter 2', which", lambda torch, p: torch.optim.Adam([*p, p[0].detach()])),
         ("2 parameter groups, this optimizer 1", lambda torch, p: torch.optim.Adam(groups(p))),
@@ -181,7 +195,8 @@ def found(tree: Any, path: tuple[Any, ...]) -> Any:
 
 def is_legal(path: tuple[Any, ...], old: Any, value: Any) -> bool:
     both_empty = isinstance(old, dict | list) and old == value
-    return both_empty or type(old) is type(value) is bool or (path[-1:] == ("dampening",) and value == -1.0)
+    may_be_negative = path[-1:] and path[-1] in ("dampening", "lambd", "alpha", "t0", "beta2_decay")
+    return both_empty or type(old) is type(value) is bool or (may_be_negative and value == -1.0)
 
 
 def test_arrays_that_were_swapped_or_lost() -> None:

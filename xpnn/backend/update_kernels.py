@@ -20,7 +20,8 @@ So a backend may register two things:
 
       def adam(param, grad, state, options): ...
 
-  `state["step"]`, if it is a slot, is an int, the number of this update, 1 for the first; the options are
+  `state["step"]`, if it is a slot, is an int, the number of this update, 1 for the first; other 0-d slots
+  are floats, for which the state takes new ones; the options are
   the group's, as Python numbers. What a portion is (on NumPy a piece of memory, on PyTorch a list of arrays),
   and whether it is written in place, the updater says.
 
@@ -58,7 +59,9 @@ class GroupStep:
         grads: the arrays of the gradients, each as its parameter in shape and element type, or None.
         states: the dicts that the optimizer keeps. An updater puts new arrays, and the new count, into those
             that `prepare` returned, at this step or an earlier one, and into no others.
-        slots: the names of a state's arrays. `"step"` is the 0-d count, others are shaped as the parameter.
+        slots: the names of a state's arrays.
+        scalars: those of them that are 0-d: `"step"`, the count, and numbers that the formula goes on with.
+            All others are shaped as the parameter.
         options: those of the group, as Python numbers.
         prepare: the state of a parameter, by its position, with all slots as they have to be: beside the
             parameter, zeros where there were none. It is also put into `states`.
@@ -70,8 +73,19 @@ class GroupStep:
     grads: Sequence[Any]
     states: list[State]
     slots: tuple[str, ...]
+    scalars: tuple[str, ...]
     options: Options
     prepare: Callable[[int], State]
+
+    @property
+    def numbers(self) -> list[str]:
+        """The slots that are 0-d."""
+        return [slot for slot in self.slots if slot in self.scalars]
+
+    @property
+    def arrays(self) -> list[str]:
+        """The slots that are shaped as the parameter."""
+        return [slot for slot in self.slots if slot not in self.scalars]
 
 
 class Updater(Protocol):

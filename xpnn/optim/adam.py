@@ -8,6 +8,7 @@ from typing import Any
 from xpnn.backend import Array, namespace
 from xpnn.backend.update_kernels import bias_correction
 from xpnn.optim.optimizer import Group, Optimizer, State, elementwise
+from xpnn.optim.terms import running_mean, with_decay
 
 __all__ = ["Adam", "AdamW"]
 
@@ -24,6 +25,7 @@ class Adam(Optimizer):
             itself instead).
         amsgrad: divide by the largest second moment so far.
         maximize: climb instead of descend.
+        foreach, fused, capturable, differentiable: see `Optimizer.check_way`.
         decoupled_weight_decay: be `AdamW`.
 
     $$m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
@@ -44,6 +46,7 @@ class Adam(Optimizer):
     """
 
     never_negative = ("step", "exp_avg_sq", "max_exp_avg_sq")
+    kept_options = ("decoupled_weight_decay",)
 
     def __init__(
         self,
@@ -54,14 +57,19 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
+        self.check_way(foreach, fused, capturable, differentiable)
         super().__init__(
             params,
             {
                 "lr": lr,
-                "betas": tuple(betas),
+                "betas": betas,
                 "eps": eps,
                 "weight_decay": weight_decay,
                 "amsgrad": amsgrad,
@@ -69,13 +77,6 @@ class Adam(Optimizer):
                 "decoupled_weight_decay": decoupled_weight_decay,
             },
         )
-
-    def check_options(self, group: Group) -> None:
-        """Raise ArgumentError for an option that is outside of its domain."""
-        super().check_options(group)
-        self.expect(group, "betas", "two betas in [0, 1)", _are_betas)
-        self.expect(group, "eps", "eps >= 0", lambda eps: eps >= 0)
-        self.expect(group, "weight_decay", "weight_decay >= 0", lambda decay: decay >= 0)
 
     def slots(self, group: Group) -> tuple[str, ...]:
         """The count of steps and the running means of the gradient and its square."""
@@ -87,18 +88,11 @@ class Adam(Optimizer):
         """The formula of the class."""
         xp = namespace(param)
         lr, (beta1, beta2) = options["lr"], options["betas"]
-        if options["maximize"]:
-            grad = -grad
-        if options["weight_decay"] != 0:
-            if options["decoupled_weight_decay"]:
-                param = param * (1 - lr * options["weight_decay"])
-            else:
-                grad = grad + options["weight_decay"] * param
-
+        param, grad = with_decay(param, grad, options)
         state = {
             **state,
-            "exp_avg": _running_mean(state["exp_avg"], grad, beta1),
-            "exp_avg_sq": _running_mean(state["exp_avg_sq"], grad * grad, beta2),
+            "exp_avg": running_mean(state["exp_avg"], grad, beta1),
+            "exp_avg_sq": running_mean(state["exp_avg_sq"], grad * grad, beta2),
         }
         second_moment = state["exp_avg_sq"]
         if options["amsgrad"]:
@@ -144,19 +138,22 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         super().__init__(
-            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
         )
-
-
-def _running_mean(mean: Array, value: Array, beta: Any) -> Array:
-    """`beta mean + (1 - beta) value`; what is written in place is new here, so no argument changes."""
-    change = value - mean
-    change *= 1 - beta
-    change += mean
-    return change
-
-
-def _are_betas(betas: Any) -> bool:
-    return len(betas) == 2 and all(0 <= beta < 1 for beta in betas)

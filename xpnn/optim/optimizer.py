@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from xpnn.autograd import Tensor, enable_grad
 from xpnn.backend import (
@@ -40,7 +41,19 @@ __all__ = ["Optimizer", "elementwise"]
 Group = dict[str, Any]
 Formula = Callable[..., tuple[Array, State]]
 
-_PLAIN = frozenset((float, int, bool, type(None)))  # options that an update takes as they are
+_PLAIN = frozenset((float, int, bool, str, type(None)))  # options that an update takes as they are
+
+Domain = tuple[str, Callable[[Any], bool]]  # of an option: in words, and as a test of its value
+
+_FLAG: Domain = ("True or False", lambda flag: flag in (True, False))
+_COMMON_DOMAINS: dict[str, Domain] = {
+    **{
+        name: (f"{name} >= 0", lambda value: value >= 0)
+        for name in ("lr", "eps", "weight_decay", "momentum", "lr_decay", "momentum_decay")
+    },
+    **dict.fromkeys(("maximize", "amsgrad", "nesterov", "centered", "decoupled_weight_decay"), _FLAG),
+    "betas": ("two betas in [0, 1)", lambda betas: len(betas) == 2 and all(0 <= beta < 1 for beta in betas)),
+}
 _NOTHING: State = {}  # the state of a parameter that was never updated
 
 
@@ -98,10 +111,13 @@ class Optimizer(RefusingConstructor):
     parameter that occurs twice; DTypeError for what is not a Tensor.
     """
 
+    scalars: tuple[str, ...] = ("step",)  # the slots that are 0-d
     never_negative: tuple[str, ...] = ("step",)  # slots
+    domains: ClassVar[dict[str, Domain]] = {}  # of options, beside those that all optimizers share
+    kept_options: tuple[str, ...] = ()  # what a state dict may not change
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        self.defaults = defaults
+        self.defaults = {name: _option(value) for name, value in defaults.items()}
         self.param_groups: list[Group] = []
         self.state: dict[str, State] = {}
         self.schedules_stepped = False  # whether a learning-rate schedule has gone on from its start
@@ -127,12 +143,20 @@ class Optimizer(RefusingConstructor):
     # -- what a subclass defines
 
     def slots(self, group: Group) -> tuple[str, ...]:
-        """The names of the arrays kept for each parameter of `group`; they start as zeros.
+        """The names of the arrays kept for each parameter of `group`.
 
-        `"step"` is the 0-d count of updates; all others have the shape of the parameter. They have its
-        element type, and float32 beside a parameter of half precision.
+        `"step"` is the count of updates. They have the parameter's element type, and float32 beside a
+        parameter of half precision.
         """
         raise NotImplementedError(f"{type(self).__name__} must define slots")
+
+    def slot_shapes(self, group: Group, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """The slots of a parameter of this shape, and theirs: the same, or () for `scalars`."""
+        return {slot: () if slot in self.scalars else shape for slot in self.slots(group)}
+
+    def initial(self, slot: str, group: Group) -> Any:
+        """The number, or 0-d array, that a slot is filled with at first."""
+        return 0.0
 
     def update(self, param: Array, grad: Array, state: State, options: dict[str, Any]) -> tuple[Array, State]:
         """The formula, a pure function: the new parameter and the new slots.
@@ -142,14 +166,17 @@ class Optimizer(RefusingConstructor):
         Args:
             param, grad: raw arrays of one backend, device, shape and element type; float32 in place of half
                 precision, to which the new parameter is rounded.
-            state: its slots; `"step"` counts this update already.
+            state: its slots; `"step"` counts this update already. All arrays are 0-d or of the shape of
+                the parameter, where the formula acts element by element; it returns the slots anew.
             options: those of the group: Python numbers, or 0-d arrays beside `param`.
         """
         raise NotImplementedError(f"{type(self).__name__} must define update")
 
     def check_options(self, group: Group) -> None:
         """Raise ArgumentError for an option that is outside of its domain."""
-        self.expect(group, "lr", "lr >= 0", lambda lr: lr >= 0)
+        for name, (domain, test) in (_COMMON_DOMAINS | self.domains).items():
+            if name in group:
+                self.expect(group, name, domain, test)
 
     # -- what a user calls
 
@@ -201,7 +228,7 @@ class Optimizer(RefusingConstructor):
                 f"expects a group as a dict with the key 'params', got {param_group!r:.80}",
                 "Either all entries are groups, or all are parameters",
             )
-        options = {name: value for name, value in param_group.items() if name not in STRUCTURE}
+        options = {name: _option(value) for name, value in param_group.items() if name not in STRUCTURE}
         self._refuse_misspelt(options)
         names, params = self._named(param_group["params"], param_group.get("param_names"))
         group = {"params": params, "param_names": names, **self.defaults, **options}
@@ -285,10 +312,41 @@ class Optimizer(RefusingConstructor):
     def expect(self, group: Group, name: str, domain: str, test: Callable[[Any], bool]) -> None:
         """Raise ArgumentError unless the option passes the test; arrays are not read."""
         value = group[name]
+        for number in value if isinstance(value, tuple) else (value,):
+            if is_array(number) and number.ndim:
+                raise self._error(ArgumentError, f"expects one number as {name}, got shape {number.shape}")
         if is_array(value) or (isinstance(value, tuple) and any(is_array(v) for v in value)):
             return
-        if not test(value):
-            raise self._error(ArgumentError, f"expects {domain}, got {name}={value!r}")
+        try:
+            fits = test(value)
+        except (TypeError, ValueError, IndexError):
+            fits = False
+        if not fits:
+            raise self._error(ArgumentError, f"expects {domain}, got {name}={value!r:.80}")
+
+    def check_way(
+        self,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        """Take PyTorch's options of how to compute, which change no result here.
+
+        Raises: ArgumentError for both of foreach and fused, and for `differentiable=True`: an update is not
+            recorded.
+        """
+        for name, value in (("foreach", foreach), ("fused", fused), ("capturable", capturable)):
+            if value not in (None, True, False):
+                raise self._error(ArgumentError, f"expects {name} as True, False or None, got {value!r:.80}")
+        if foreach and fused:
+            raise self._error(ArgumentError, "expects at most one of foreach and fused, got both")
+        if differentiable:
+            raise self._error(
+                ArgumentError,
+                "does not record its updates, so differentiable=True cannot be had",
+                "Write the update on Tensors: w - lr * xpnn.grad(loss, w, create_graph=True)[0]",
+            )
 
     # -- helpers
 
@@ -315,7 +373,17 @@ class Optimizer(RefusingConstructor):
             if name not in STRUCTURE
         }
         return self._updaters[index].update(
-            GroupStep(formula, formula.kernel, tensors, grads, states, self.slots(group), options, prepare)
+            GroupStep(
+                formula,
+                formula.kernel,
+                tensors,
+                grads,
+                states,
+                self.slots(group),
+                self.scalars,
+                options,
+                prepare,
+            )
         )
 
     def _update(self, name: str, param: Tensor, grad: Array, group: Group) -> None:
@@ -342,10 +410,10 @@ class Optimizer(RefusingConstructor):
         """The slots of a parameter, made or moved so that they are where it is."""
         kept = self.state.get(name, {})
         state = {}
-        for slot in self.slots(group):
+        for slot, shape in self.slot_shapes(group, param.shape).items():
             dtype = _slot_dtype(slot, param)
             if slot not in kept:
-                state[slot] = _zeros(param, () if slot == "step" else None, dtype)
+                state[slot] = _filled(param, shape, dtype, self.initial(slot, group))
             elif _together(kept[slot], param, dtype):
                 state[slot] = kept[slot]
             else:
@@ -441,6 +509,23 @@ def _zeros(like: Array, shape: tuple[int, ...] | None = None, dtype: Any = None)
     return namespace(like).zeros(
         like.shape if shape is None else shape, dtype=dtype or like.dtype, device=device_of(like)
     )
+
+
+def _filled(like: Array, shape: tuple[int, ...], dtype: Any, value: Any) -> Array:
+    zeros = _zeros(like, shape, dtype)
+    value = _beside(value, zeros)
+    return zeros if type(value) in _PLAIN and value == 0 else namespace(zeros).asarray(zeros + value)
+
+
+def _option(value: Any) -> Any:
+    """An option as a group holds it: lists are tuples, and an array of a single number is 0-d."""
+    if isinstance(value, list):
+        value = tuple(value)
+    if isinstance(value, tuple):
+        return tuple(map(_option, value))
+    if is_array(value) and value.ndim and math.prod(value.shape) == 1:
+        return namespace(value).reshape(value, ())
+    return value
 
 
 def _slot_dtype(slot: str, param: Array) -> Any:

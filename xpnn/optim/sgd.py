@@ -7,6 +7,7 @@ from typing import Any
 
 from xpnn.backend import ArgumentError, Array, namespace
 from xpnn.optim.optimizer import Group, Optimizer, State, elementwise
+from xpnn.optim.terms import has_momentum, with_decay
 
 __all__ = ["SGD"]
 
@@ -22,6 +23,7 @@ class SGD(Optimizer):
         weight_decay: $\lambda$ of an L2 penalty, added to the gradient.
         nesterov: look ahead along the direction.
         maximize: climb instead of descend.
+        foreach, fused, differentiable: see `Optimizer.check_way`.
 
     $$g \leftarrow g + \lambda\theta, \quad b \leftarrow \mu b + (1 - \tau) g, \quad
     \theta \leftarrow \theta - \eta b$$
@@ -52,7 +54,11 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
+        self.check_way(foreach, fused, differentiable=differentiable)
         super().__init__(
             params,
             {
@@ -68,28 +74,23 @@ class SGD(Optimizer):
     def check_options(self, group: Group) -> None:
         """Raise ArgumentError for an option that is outside of its domain."""
         super().check_options(group)
-        self.expect(group, "momentum", "momentum >= 0", lambda momentum: momentum >= 0)
-        self.expect(group, "weight_decay", "weight_decay >= 0", lambda decay: decay >= 0)
-        if group["nesterov"] and (not _has_momentum(group) or group["dampening"] != 0):
+        if group["nesterov"] and (not has_momentum(group) or group["dampening"] != 0):
             raise ArgumentError(
                 "with nesterov=True expects momentum > 0 and dampening=0, "
                 f"got momentum={group['momentum']} and dampening={group['dampening']}",
-                subject="SGD",
+                subject=type(self).__name__,
             )
 
     def slots(self, group: Group) -> tuple[str, ...]:
         """The direction, and with dampening the count that tells the first step from the others."""
-        if not _has_momentum(group):
+        if not has_momentum(group):
             return ()
         return ("momentum_buffer", "step") if group["dampening"] != 0 else ("momentum_buffer",)
 
     @elementwise(kernel="sgd")
     def update(self, param: Array, grad: Array, state: State, options: dict[str, Any]) -> tuple[Array, State]:
         """The formula of the class."""
-        if options["maximize"]:
-            grad = -grad
-        if options["weight_decay"] != 0:
-            grad = grad + options["weight_decay"] * param
+        param, grad = with_decay(param, grad, options)
         if not state:
             return param - options["lr"] * grad, state
 
@@ -97,12 +98,6 @@ class SGD(Optimizer):
         direction = momentum * state["momentum_buffer"] + _undampened(grad, state, options)
         step = grad + momentum * direction if options["nesterov"] else direction
         return param - options["lr"] * step, {**state, "momentum_buffer": direction}
-
-
-def _has_momentum(group: Group) -> bool:
-    """Whether a direction is kept; a momentum that is an array is one that a schedule cycles."""
-    momentum = group["momentum"]
-    return not isinstance(momentum, (int, float)) or momentum != 0
 
 
 def _undampened(grad: Array, state: State, options: dict[str, Any]) -> Array:

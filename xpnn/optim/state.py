@@ -73,13 +73,14 @@ def misfits(state_dict: Any, optimizer: Optimizer) -> Iterator[str]:
     if len(groups) != len(optimizer.param_groups):
         yield f"it has {len(groups)} parameter groups, this optimizer {len(optimizer.param_groups)}"
         return
-    wanted: dict[str, tuple[str, ...]] = {}
+    wanted: dict[str, dict[str, tuple[int, ...]]] = {}
     for index, (group, saved) in enumerate(zip(optimizer.param_groups, groups)):
         yield from (f"group {index} {problem}" for problem in _of_names(group, saved))
         problems = list(_of_options(group, saved, optimizer))
         yield from (f"group {index} {problem}" for problem in problems)
         options = group if problems else group | taken_options(saved)
-        wanted |= dict.fromkeys(group["param_names"], optimizer.slots(options))
+        for name, param in zip(group["param_names"], group["params"]):
+            wanted[name] = optimizer.slot_shapes(options, tuple(param.shape))
     yield from _of_state(state_dict, optimizer, wanted)
 
 
@@ -141,8 +142,8 @@ def _of_options(group: Group, saved: Group, optimizer: Optimizer) -> Iterator[st
             yield f"has {name}={value!r:.60}, expected a value like {as_python(group.get(name, 0.0))!r:.60}"
         elif name == "initial_lr" and value < 0:
             yield f"has initial_lr={value!r:.60}, expected a rate >= 0"
-        elif name == "decoupled_weight_decay" and value != group[name]:
-            yield f"has decoupled_weight_decay={value}: Adam and AdamW differ in it"
+        elif name in optimizer.kept_options and value != group[name]:
+            yield f"has {name}={value}, by which optimizers differ: this one has {group[name]}"
     try:
         optimizer.check_options(group | taken_options(saved))
     except XpnnError as error:
@@ -180,7 +181,7 @@ def _of_state(state_dict: dict[str, Any], optimizer: Optimizer, wanted: dict[str
             if missing:
                 yield f"the state of '{name}' lacks {_listing(missing)}"
             for slot, array in slots.items():
-                shape = None if slot == "step" else params[name].shape
+                shape = None if slot in optimizer.scalars else wanted[name].get(slot, params[name].shape)
                 problem = _of_slot(array, shape, slot in optimizer.never_negative)
                 if problem:
                     yield f"{slot!s:.60} of '{name}' {problem}"

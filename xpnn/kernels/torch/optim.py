@@ -45,24 +45,27 @@ class Lists:
         params = [tensor.array for tensor in step.tensors]
         positions = [i for i, grad in enumerate(step.grads) if grad is not None and _is_plain(params[i])]
         alike: dict[Any, list[int]] = {}
-        counts: dict[int, int] = {}
+        numbers: dict[int, float] = {}  # of 0-d arrays that many parameters share
         for i in positions:
             state = step.states[i]
             if not _is_complete(state, step.slots, params[i]):
                 state = step.prepare(i)
-            count = state.get("step")
-            if count is not None and id(count) not in counts:
-                counts[id(count)] = int(count)
-            alike.setdefault((params[i].dtype, counts.get(id(count), 0)), []).append(i)
-        for (dtype, count), members in alike.items():
-            state = {slot: [step.states[i][slot] for i in members] for slot in step.slots}
+            scalars = [state[slot] for slot in step.numbers]
+            for scalar in scalars:
+                if id(scalar) not in numbers:
+                    numbers[id(scalar)] = float(scalar)
+            key = (params[i].dtype, *(numbers[id(scalar)] for scalar in scalars))
+            alike.setdefault(key, []).append(i)
+        for (dtype, *scalars), members in alike.items():
+            state = {slot: [step.states[i][slot] for i in members] for slot in step.arrays}
             grads = [step.grads[i] for i in members]
+            state |= dict(zip(step.numbers, scalars))
             if "step" in state:
-                state["step"] = count + 1
+                state["step"] = int(state["step"]) + 1
             update = find_fused_update("torch", step, params, grads, state) or _by_formula(step)
             updated = update([params[i] for i in members], grads, state, step.options)
-            if "step" in state:
-                state["step"] = [torch.tensor(count + 1, dtype=dtype)] * len(members)
+            for slot in step.numbers:
+                state[slot] = [torch.as_tensor(state[slot], dtype=dtype)] * len(members)
             for k, i in enumerate(members):
                 step.tensors[i].put(updated[k])
                 for slot, arrays in state.items():
@@ -75,17 +78,18 @@ def _by_formula(step: GroupStep) -> Any:
 
     def update(params: Arrays, grads: Arrays, state: State, options: Options) -> Arrays:
         new = list(params)
-        slots = {slot: list(arrays) for slot, arrays in state.items() if slot != "step"}
-        count = {slot: torch.tensor(state[slot], dtype=params[0].dtype) for slot in state if slot == "step"}
+        slots = {slot: list(state[slot]) for slot in step.arrays}
+        numbers = {slot: torch.tensor(state[slot], dtype=params[0].dtype) for slot in step.numbers}
         for members in _portions(params):
             flat = {slot: _together(arrays, members) for slot, arrays in slots.items()}
             param, flat = step.formula(
-                _together(params, members), _together(grads, members), flat | count, options
+                _together(params, members), _together(grads, members), flat | numbers, options
             )
             for arrays, result in ((new, param), *((slots[slot], flat[slot]) for slot in slots)):
                 for k, array in zip(members, _apart(result, [params[k] for k in members])):
                     arrays[k] = array
         state |= slots
+        state |= {slot: flat[slot] for slot in step.numbers if slot != "step"}
         return new
 
     return update

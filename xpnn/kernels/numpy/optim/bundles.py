@@ -86,6 +86,9 @@ class Bundles:
             self._settle(step)
         pieces = [piece for bundle in self._bundles for piece in bundle.pieces(step)]
         _work_on(pieces, step)
+        if step.numbers not in ([], ["step"]):
+            for bundle in self._bundles:
+                bundle.keep_numbers(step)
         return self._taken
 
     def _is_as_before(self, step: GroupStep) -> bool:
@@ -97,9 +100,9 @@ class Bundles:
             return False
         arrays = [tensor.array for tensor in step.tensors]
         for slot in self._slots:
-            if slot != "step":
+            if slot not in step.scalars:
                 arrays += [state.get(slot) for state in step.states]
-            elif not all("step" in state for state in step.states):
+            elif not all(slot in state for state in step.states):
                 return False
         if len(arrays) != self._views or not all(map(operator.is_, arrays, self._arrays)):
             return False
@@ -109,7 +112,7 @@ class Bundles:
         """Put all parameters that have a gradient into bundles, in memory that is our own."""
         self._views, self._arrays = 0, []
         columns: Columns = {_PARAM: [tensor.array for tensor in step.tensors]}
-        columns |= {slot: [s.get(slot) for s in step.states] for slot in step.slots if slot != "step"}
+        columns |= {slot: [state.get(slot) for state in step.states] for slot in step.arrays}
         self._bundles = [bundle for bundle in self._bundles if bundle.is_current(step, columns)]
         self._taken = {i for bundle in self._bundles for i in bundle.positions}
         if len(self._taken) < len(step.tensors):
@@ -187,9 +190,10 @@ class _Bundle:
         order: the axes of a single parameter in the order of its memory, that of its first gradient; None
             where it is as usual. So a method of convolution may have the weights as it likes them best.
         whole: all of the memory in pieces, as dicts of their arrays.
+        updated: in a step, members whose 0-d slots go on, and the arrays of a piece of theirs.
     """
 
-    __slots__ = ("bounds", "flats", "order", "positions", "whole")
+    __slots__ = ("bounds", "flats", "order", "positions", "updated", "whole")
 
     def __init__(self, positions: list[int], step: GroupStep, columns: Columns) -> None:
         self.positions = positions
@@ -208,7 +212,7 @@ class _Bundle:
             column = columns[name]
             if not all(map(operator.is_, [column[i] for i in self.positions], flat.views)):
                 return False
-        return "step" not in step.slots or all("step" in step.states[i] for i in self.positions)
+        return all(slot in step.states[i] for slot in step.numbers for i in self.positions)
 
     def own(self, step: GroupStep, columns: Columns) -> None:
         """See that nobody else holds what is to be updated."""
@@ -220,7 +224,8 @@ class _Bundle:
     def pieces(self, step: GroupStep) -> list[Piece]:
         """What there is to update."""
         pieces: list[Piece] = []
-        for first, last, count in self._runs(step):
+        self.updated: list[tuple[list[int], State]] = []
+        for first, last, numbers in self._runs(step):
             members, given, grads = self.positions, self.whole, step.grads
             if last - first < len(members):
                 members, part = members[first:last], slice(self.bounds[first], self.bounds[last])
@@ -232,26 +237,45 @@ class _Bundle:
                 pieces += zip(
                     _cut((grad if self.order is None else grad.transpose(self.order)).ravel()), given
                 )
-            if "step" in step.slots:
-                number = np.asarray(count, dtype=self.flats[_PARAM].memory.dtype)
+            if "step" in numbers:
+                count = np.asarray(numbers["step"], dtype=self.flats[_PARAM].memory.dtype)
                 for i in members:
-                    step.states[i]["step"] = number
-                for arrays in given:
-                    arrays["step"] = count
+                    step.states[i]["step"] = count
+            for arrays in given:
+                arrays |= numbers
+            if numbers.keys() - {"step"}:
+                self.updated.append((members, given[0]))
         return pieces
 
-    def _runs(self, step: GroupStep) -> list[tuple[int, int, int]]:
-        """Neighbours that are updated together: the first, the one after the last, the update's number."""
-        counts: list[Any] = [None if step.grads[i] is None else 0 for i in self.positions]
-        if "step" in step.slots:
-            counts = [
-                count if count is None else step.states[i]["step"] for i, count in zip(self.positions, counts)
-            ]
-        if all(map(operator.is_, counts, itertools.repeat(counts[0]))):
-            return [] if counts[0] is None else [(0, len(counts), int(counts[0]) + 1)]
-        counts = [None if count is None else int(count) + 1 for count in counts]
-        groups = [(count, [*run]) for count, run in itertools.groupby(range(len(counts)), counts.__getitem__)]
-        return [(run[0], run[-1] + 1, count) for count, run in groups if count is not None]
+    def keep_numbers(self, step: GroupStep) -> None:
+        """Give the members the numbers that the formula found, which are alike in all pieces."""
+        for members, arrays in self.updated:
+            for slot in step.numbers:
+                if slot != "step":
+                    number = np.asarray(arrays[slot], dtype=self.flats[_PARAM].memory.dtype)
+                    for i in members:
+                        step.states[i][slot] = number
+        self.updated = []
+
+    def _runs(self, step: GroupStep) -> list[tuple[int, int, State]]:
+        """Neighbours that are updated together: the first, the one after the last, their 0-d slots."""
+        states, slots = [step.states[i] for i in self.positions], step.numbers
+        columns: list[list[Any]] = [[step.grads[i] is None for i in self.positions]]
+        columns += [[state[slot] for state in states] for slot in slots]
+        if all(all(map(operator.is_, column, itertools.repeat(column[0]))) for column in columns):
+            alike = [(columns[0][0], [column[0] for column in columns[1:]], len(states))]
+        else:
+            rows = [(row[0], [float(number) for number in row[1:]]) for row in zip(*columns)]
+            alike = [(*row, len([*run])) for row, run in itertools.groupby(rows)]
+        runs, first = [], 0
+        for is_left_out, values, length in alike:
+            if not is_left_out:
+                numbers: State = {slot: float(value) for slot, value in zip(slots, values)}
+                if "step" in numbers:
+                    numbers["step"] = int(numbers["step"]) + 1
+                runs.append((first, first + length, numbers))
+            first += length
+        return runs
 
     def _place(self, step: GroupStep, columns: Columns) -> None:
         """Put the views where the arrays belong."""
@@ -294,7 +318,7 @@ def _work_on(pieces: list[Piece], step: GroupStep) -> None:
             param = arrays[_PARAM]
             functions[param.dtype](param, grad, arrays, step.options)
 
-    passes = 2 + 4 * (len(step.slots) - ("step" in step.slots))
+    passes = 2 + 4 * len(step.arrays)
     if passes * elements < _WORTHWHILE:
         work(slice(1))
     else:
@@ -305,14 +329,18 @@ def _in_place(formula: Formula) -> FusedUpdate:
     """A formula as a fused update: it makes new arrays, a few that stay in the cache."""
 
     def update(param: np.ndarray, grad: np.ndarray, state: State, options: Options) -> None:
-        count = {slot: np.asarray(state[slot], dtype=param.dtype) for slot in state if slot == "step"}
+        arrays = {slot: array for slot, array in state.items() if type(array) is np.ndarray}
+        numbers = {slot: state[slot] for slot in state.keys() - arrays.keys()}
+        given = {slot: np.asarray(number, dtype=param.dtype) for slot, number in numbers.items()}
+        del arrays[_PARAM]
         length = _FORMULA_BYTES // param.itemsize
-        for first in range(0, param.size, length):
+        for first in range(0, max(param.size, 1), length):
             part = slice(first, first + length)
-            old = {slot: array[part] for slot, array in state.items() if slot not in (_PARAM, "step")}
-            param[part], new = formula(param[part], grad[part], old | count, options)
+            old = {slot: array[part] for slot, array in arrays.items()}
+            param[part], new = formula(param[part], grad[part], old | given, options)
             for slot, array in old.items():
                 array[...] = new[slot]
+        state |= {slot: new[slot] for slot in numbers if slot != "step"}
 
     return update
 
