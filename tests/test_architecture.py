@@ -53,7 +53,18 @@ TOP_LEVEL = {
 FLOORS = {
     "xpnn/functional": {"arguments", "windows"},
     "xpnn/nn": {
-        *("containers", "hooks", "init", "location", "module", "parameter", "state", "summary", "utils"),
+        *(
+            "containers",
+            "hooks",
+            "init",
+            "lazy",
+            "location",
+            "module",
+            "parameter",
+            "state",
+            "summary",
+            "utils",
+        ),
     },
     "tests/cases": {"case", "front", "layer", "oracles", "refusals"},
 }

@@ -265,4 +265,64 @@ LAYERS = [
         bias=False,
         dilation=2,
     ),
+    layer("Conv1d", (2, 4, 7), in_channels=4, out_channels=6, kernel_size=3, padding="valid", groups=2),
+    layer(
+        *("Conv1d", (4, 7)), in_channels=4, out_channels=2, kernel_size=3, padding=2, padding_mode="replicate"
+    ),
+    layer(
+        *("Conv2d", (2, 2, 5, 6)),
+        in_channels=2,
+        out_channels=3,
+        kernel_size=(3, 2),
+        stride=2,
+        padding=(1, 2),
+        padding_mode="circular",
+    ),
+    layer(
+        *("Conv2d", (2, 2, 5, 6)),
+        in_channels=2,
+        out_channels=3,
+        kernel_size=(3, 5),
+        padding="same",
+        padding_mode="reflect",
+    ),
+    layer("Conv3d", (2, 2, 3, 4, 3), in_channels=2, out_channels=3, kernel_size=(3, 1, 2), bias=False),
+    layer(
+        *("Conv3d", (2, 3, 4, 3)),
+        in_channels=2,
+        out_channels=3,
+        kernel_size=3,
+        padding=(2, 0, 1),
+        padding_mode="reflect",
+    ),
+    layer(
+        *("ConvTranspose1d", (2, 4, 3)),
+        in_channels=4,
+        out_channels=6,
+        kernel_size=3,
+        stride=2,
+        padding=1,
+        output_padding=1,
+        groups=2,
+        dilation=2,
+    ),
+    layer("ConvTranspose1d", (4, 3), in_channels=4, out_channels=2, kernel_size=3, stride=3).called(
+        output_size=(11,)
+    ),
+    layer(
+        *("ConvTranspose3d", (2, 2, 2, 1, 3)),
+        in_channels=2,
+        out_channels=3,
+        kernel_size=(1, 3, 2),
+        stride=(1, 2, 2),
+        bias=False,
+    ).called(output_size=(2, 4, 6)),
+    layer("LazyConv1d", (2, 4, 5), out_channels=2, kernel_size=3),
+    layer(
+        "LazyConv2d", (4, 5, 4), out_channels=2, kernel_size=3, groups=2, padding_mode="circular", padding=1
+    ),
+    layer("LazyConv3d", (2, 2, 2, 3, 2), out_channels=3, kernel_size=2, bias=False),
+    layer("LazyConvTranspose1d", (2, 4, 5), out_channels=2, kernel_size=3, stride=2, output_padding=1),
+    layer("LazyConvTranspose2d", (2, 2, 3, 3), out_channels=2, kernel_size=2, groups=2),
+    layer("LazyConvTranspose3d", (2, 2, 2, 1, 2), out_channels=2, kernel_size=2),
 ]

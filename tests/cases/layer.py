@@ -58,14 +58,17 @@ class Layer:
         return dataclasses.replace(self, rtol=rtol)
 
     def make(self, library: Any, as_array: Callable[[np.ndarray], Any]) -> Any:
-        """The module of `library`, which is `xpnn.nn` or `torch.nn`."""
+        """The module of `library`, which is `xpnn.nn` or `torch.nn`; a lazy one has been called once."""
 
         def made(value: Any) -> Any:
             if isinstance(value, Layer):
                 return value.make(library, as_array)
             return as_array(value) if isinstance(value, np.ndarray) else value
 
-        return getattr(library, self.name)(**{key: made(value) for key, value in self.arguments.items()})
+        module = getattr(library, self.name)(**{key: made(value) for key, value in self.arguments.items()})
+        if self.name.startswith("Lazy"):
+            module(*(as_array(x.astype(np.float32)) for x in self.arrays()))
+        return module
 
     def arrays(self, seed: int = 0) -> tuple[Any, ...]:
         """The inputs as NumPy arrays, in nested tuples; the same ones for the same seed."""

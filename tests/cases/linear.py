@@ -74,5 +74,6 @@ CASES = [
 LAYERS = [
     layer("Linear", (2, 4, 5), in_features=5, out_features=3),
     layer("Linear", (2, 5), in_features=5, out_features=3, bias=False),
+    layer("LazyLinear", (2, 5), out_features=3),
     layer("Identity", (2, 5)),
 ]

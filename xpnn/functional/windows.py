@@ -20,6 +20,7 @@ __all__ = ["conv_output_size", "conv_transpose_output_size"]
 
 Size = int | Sequence[int]
 Padding = int | str | Sequence[int]
+PADDING_WORDS = ("valid", "same")
 Pairs = tuple[tuple[int, int], ...]  # cells of padding before and after, along each axis
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -101,15 +102,19 @@ def batch_of_one(axes: int) -> Callable[[F], F]:
         def called(input: Any, *args: Any, **options: Any) -> Any:
             if input.ndim != axes + 1:
                 return function(input, *args, **options)
-            xp = namespace(input)
-            results = function(xp.expand_dims(input, axis=0), *args, **options)
+            results = function(namespace(input).expand_dims(input, axis=0), *args, **options)
             if isinstance(results, tuple):
-                return tuple(xp.squeeze(y, axis=0) for y in results)
-            return xp.squeeze(results, axis=0)
+                return tuple(_only(y) for y in results)
+            return _only(results)
 
         return cast(F, called)
 
     return decorate
+
+
+def _only(y: Array) -> Array:
+    """The one image of a batch; a Tensor where the weights were, though the image was none."""
+    return namespace(y).squeeze(y, axis=0)
 
 
 def check_axes(x: Array, axes: int, subject: str) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 from xpnn import functional as F
 from xpnn.autograd import Tensor
 from xpnn.nn import init
+from xpnn.nn.lazy import LazyModule
 from xpnn.nn.module import Module
 from xpnn.nn.parameter import Parameter, full
 
-__all__ = ["Identity", "Linear"]
+__all__ = ["Identity", "LazyLinear", "Linear"]
 
 
 class Linear(Module):
@@ -60,6 +61,19 @@ class Linear(Module):
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
         )
+
+
+class LazyLinear(LazyModule, Linear):
+    """A `Linear` whose in_features are found at the first call.
+
+    >>> from xpnn.autograd import xp
+    >>> layer = LazyLinear(2)
+    >>> layer(xp.zeros((4, 3))).shape, layer
+    ((4, 2), Linear(in_features=3, out_features=2, bias=True))
+    """
+
+    becomes = Linear
+    channel_axis = -1
 
 
 class Identity(Module):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from xpnn.autograd import Tensor
 from xpnn.backend import (
+    ArgumentError,
     Array,
     asarray,
     backend_of,
@@ -20,7 +21,7 @@ from xpnn.backend import (
     namespace,
 )
 
-__all__ = ["Buffer", "Parameter"]
+__all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter"]
 
 
 class Parameter(Tensor):
@@ -78,6 +79,138 @@ class Buffer(Tensor):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.array, self.persistent)
+
+
+class Uninitialized(Tensor):
+    """What `UninitializedParameter` and `UninitializedBuffer` share: an element type, a device, no elements.
+
+    Whatever asks for its shape or its elements raises an ArgumentError. The first array that is put into it
+    makes it a Parameter or Buffer.
+    """
+
+    __slots__ = ()
+
+    _becomes: type[Tensor]
+
+    @classmethod
+    def like(cls, tensor: Any) -> Self:
+        """One of the element type and device of a Parameter or Buffer, and as trained or kept as that."""
+        raise NotImplementedError
+
+    @classmethod
+    def _of(cls, array: Array, **flags: bool) -> Self:
+        made = cls(**flags)
+        made.array = namespace(array).zeros((0,), dtype=array.dtype, device=device_of(array))
+        return made
+
+    @property
+    def array(self) -> Array:  # type: ignore[override]
+        """There is none yet."""
+        raise ArgumentError(
+            "has no shape and no elements yet",
+            subject=type(self).__name__,
+            hint="Call its lazy module once with an input first",
+        )
+
+    @array.setter
+    def array(self, array: Array) -> None:
+        _slot.__set__(self, array)
+
+    @property
+    def dtype(self) -> Any:
+        """The element type that it will have."""
+        return held_array(self).dtype
+
+    @property
+    def device(self) -> Any:
+        """The device that it will be on."""
+        return device_of(held_array(self))
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether it will be trained."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, flag: bool) -> None:
+        self._requires_grad = bool(flag)
+
+    def put(self, array: Array) -> None:
+        """Become what it is to be, with these elements."""
+        self.array = array
+        self.__class__ = self._becomes  # type: ignore[assignment]
+
+    def materialize(self, shape: tuple[int, ...], device: Any = None, dtype: Any = None) -> None:
+        """Become what it is to be, of that shape, with zeros."""
+        like = held_array(self)
+        device = device_of(like) if device is None else device
+        self.put(full(tuple(shape), 0.0, device, like.dtype if dtype is None else dtype))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        memo[id(self)] = copied = self.like(self)
+        return copied
+
+
+# Where a Tensor keeps its array, also where `array` is a property that asks for more.
+_slot: Any = Parameter.array  # type: ignore[misc]
+
+
+def held_array(tensor: Tensor) -> Array:
+    """The array of a Parameter or Buffer; of an uninitialised one, an empty one of its type and device."""
+    return _slot.__get__(tensor)
+
+
+class UninitializedParameter(Uninitialized, Parameter):
+    """A Parameter of a lazy module before its first call; see `Uninitialized`.
+
+    >>> from xpnn import nn
+    >>> nn.LazyLinear(2).weight
+    <UninitializedParameter>
+    """
+
+    __slots__ = ()
+
+    _becomes = Parameter
+
+    def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
+        super().__init__(full((0,), 0.0, device, dtype), requires_grad)
+
+    @classmethod
+    def like(cls, tensor: Any) -> Self:
+        """See `Uninitialized.like`."""
+        return cls._of(held_array(tensor), requires_grad=tensor.requires_grad)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), held_array(self), {"requires_grad": self.requires_grad})
+
+
+class UninitializedBuffer(Uninitialized, Buffer):
+    """A Buffer of a lazy module before its first call; see `Uninitialized`."""
+
+    __slots__ = ()
+
+    _becomes = Buffer
+
+    def __init__(
+        self, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True
+    ) -> None:
+        super().__init__(full((0,), 0.0, device, dtype), persistent)
+        self.requires_grad = requires_grad
+
+    @classmethod
+    def like(cls, tensor: Any) -> Self:
+        """See `Uninitialized.like`."""
+        return cls._of(held_array(tensor), persistent=tensor.persistent)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), held_array(self), {"persistent": self.persistent})
+
+
+def _rebuild(kind: type[Uninitialized], array: Array, flags: dict[str, bool]) -> Uninitialized:
+    return kind._of(array, **flags)
 
 
 def full(shape: tuple[int, ...], value: float, device: Any = None, dtype: Any = None) -> Array:

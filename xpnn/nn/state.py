@@ -22,7 +22,7 @@ from xpnn.backend import (
     registered_backends,
     to_numpy,
 )
-from xpnn.nn.parameter import Buffer, Parameter, copy_like, raw_array
+from xpnn.nn.parameter import Buffer, Parameter, Uninitialized, copy_like, held_array, raw_array
 
 __all__ = ["IncompatibleKeys"]
 
@@ -54,9 +54,13 @@ class Target(NamedTuple):
 
 def state_of(module: Module, prefix: str) -> dict[str, Tensor]:
     """Detached copies of the parameters and persistent buffers by dotted name."""
-    return {
-        prefix + name: Tensor(copy_like(tensor.array, tensor.array)) for name, tensor in _persistent(module)
-    }
+    return {prefix + name: _copied(tensor) for name, tensor in _persistent(module)}
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    if isinstance(tensor, Uninitialized):
+        return tensor.like(tensor)
+    return Tensor(copy_like(tensor.array, tensor.array))
 
 
 def check_state(module: Module, state: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
@@ -85,9 +89,9 @@ def load_state(module: Module, state: Mapping[str, Any], strict: bool) -> Incomp
     incompatible = check_state(module, state, strict)
     # Copies first: what fails for want of memory, or is interrupted, has changed nothing either.
     copies = [
-        (tensor, copy_like(raw_array(state[name]), tensor.array))
+        (tensor, copy_like(raw_array(state[name]), held_array(tensor)))
         for name, tensor in _persistent(module)
-        if name in state
+        if name in state and not isinstance(state[name], Uninitialized)
     ]
     for tensor, copy in copies:
         tensor.put(copy)
@@ -119,7 +123,7 @@ def parse_target(args: tuple, backend: Any, device: Any, dtype: Any) -> Target:
 
 def relocate(tensor: Tensor, target: Target) -> None:
     """Move a Tensor and its gradient, leaving the objects what they are."""
-    tensor.data = _moved(tensor.array, target)
+    tensor.data = _moved(held_array(tensor), target)
     if tensor.grad is not None:
         relocate(tensor.grad, target)
 
@@ -158,6 +162,10 @@ def _mismatch(name: str, own: Parameter | Buffer | Tensor, state: Mapping[str, A
     value = state[name]
     if not is_array(value):
         return f"'{name}' expects an array, got {type(value).__name__}"
+    if isinstance(value, Uninitialized):
+        return "" if isinstance(own, Uninitialized) else f"'{name}' is not initialised in the state dict"
+    if isinstance(own, Uninitialized):
+        return ""
     if tuple(value.shape) != own.shape:
         return f"'{name}' expects the shape {own.shape}, got {tuple(value.shape)}"
     if _kind(own) < _kind(value) and not (_kind(value) == 1 and _are_whole(value)):

@@ -1,0 +1,5 @@
+"""Convolutions as modules."""
+
+from xpnn.nn.conv.convolution import *
+from xpnn.nn.conv.lazy import *
+from xpnn.nn.conv.transposed import *
