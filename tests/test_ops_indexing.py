@@ -9,6 +9,7 @@ import pytest
 from targets import Target
 
 from xpnn.autograd import Tensor, grad, ops
+from xpnn.backend import XpnnError
 from xpnn.testing import assert_close, gradcheck, gradgradcheck
 
 X = np.random.default_rng(0).standard_normal((3, 4, 2))
@@ -38,7 +39,7 @@ GATHER = {
     "integer arrays on all axes": (np.array([0, 2, 0]), np.array([1, -1, 1]), np.array([0, 1, 0])),
     "broadcast integer arrays": (np.array([[0], [2]]), np.array([1, 3]), np.array(1)),
 }
-# What the standard leaves open; libraries other than the strict one can.
+# What the standard leaves open.
 MIXED = {
     "two integer arrays": (np.array([0, 2, 0]), np.array([1, -1, 1])),
     "array and slice": (slice(1, None), np.array([0, 0, 3])),
@@ -66,15 +67,9 @@ def moved(index: Any, backend: Target) -> Any:
     return Tensor(backend.array(index)) if isinstance(index, np.ndarray) else index
 
 
-def skip_unless_standard(name: str, backend: Target) -> None:
-    if backend.name == "strict" and name in MIXED:
-        pytest.skip("not in the standard")
-
-
 @pytest.mark.parametrize("name", READS)
 def test_getitem(name: str, backend: Target) -> None:
     """Values as NumPy's; the gradient adds up at the index, the second one reads it again."""
-    skip_unless_standard(name, backend)
     x = Tensor(backend.array(X), requires_grad=True)
     y = x[moved(READS[name], backend)]
     expected = X[READS[name]]
@@ -95,8 +90,6 @@ def test_getitem(name: str, backend: Target) -> None:
 @pytest.mark.parametrize("name", WRITES)
 def test_setitem(name: str, backend: Target) -> None:
     """A new array with the value at the index; gradients for the array and for the value."""
-    if backend.name == "strict" and name not in BASIC:
-        pytest.skip("not in the standard")
     index = WRITES[name]
     selected = X[index].shape
     values = np.random.default_rng(2).standard_normal(selected[-1:])
@@ -162,3 +155,38 @@ def test_take_along_axis_broadcasts(backend: Target) -> None:
         (g,) = grad(y.sum(), t)
         assert g.shape == x.shape
         assert g.sum().item() == 6.0
+
+
+# Where NumPy counts the integers among the arrays, and moves their axes to the front.
+PLACED = {
+    "integer, slice, array": (0, slice(None), [0, 1]),
+    "array, slice, integer": ([0, 2], slice(1, 3), 1),
+    "integer, slice, mask": (1, slice(None), np.array([True, False])),
+    "number of an array": (np.array(1), slice(None), np.array([0, 1, 1])),
+    "true": (True, 0),
+    "false": (False,),
+}
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_integers_come_first_as_in_pytorch(name: str, backend: Target) -> None:
+    torch = pytest.importorskip("torch")
+    theirs = tuple(torch.tensor(p) if isinstance(p, np.ndarray) else p for p in PLACED[name])
+    x, expected = Tensor(backend.array(X)), torch.tensor(X)
+    assert_close(backend.numpy(x[moved(PLACED[name], backend)]), expected[theirs].numpy())
+    x[moved(PLACED[name], backend)], expected[theirs] = 2.0, 2.0
+    assert_close(backend.numpy(x), expected.numpy())
+
+
+@pytest.mark.parametrize("index", [3, (0, -5), [0, 3], (0, 0, 0, 0), np.ones((2, 4), bool), 1.5, "a"])
+def test_what_is_no_index(index: Any, backend: Target) -> None:
+    with pytest.raises(XpnnError):
+        Tensor(backend.array(X))[moved(index, backend)]
+
+
+def test_a_place_named_twice_keeps_the_last(backend: Target) -> None:
+    x = Tensor(backend.array(np.zeros(3)))
+    v = Tensor(backend.array(np.array([1.0, 2.0, 3.0])), requires_grad=True)
+    y = ops.setitem(x, v, [2, 0, 2])
+    assert y.tolist() == [2.0, 0.0, 3.0]
+    assert grad(y.sum(), v)[0].tolist() == [0.0, 1.0, 1.0]

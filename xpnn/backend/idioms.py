@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend.arrays import device_of, is_half
+from xpnn.backend.arrays import cheap_to_read, concrete, device_of, is_half, move
 from xpnn.backend.namespace import backend_of, namespace
 from xpnn.backend.registry import Array
 
@@ -36,6 +36,72 @@ def blank(shape: tuple[int, ...]) -> Any:
     """
     steps = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
     return np.lib.stride_tricks.as_strided(np.empty(1, np.int8), shape, steps)
+
+
+def strided(x: Array, size: tuple[int, ...], steps: tuple[int, ...], offset: int) -> Array:
+    """The elements of `x`, in a row, at `offset` plus the multiples of `steps`; a view where NumPy gives one.
+
+    >>> import numpy as np
+    >>> strided(np.arange(4.0), (2, 2), (1, 2), 0).tolist()
+    [[0.0, 2.0], [1.0, 3.0]]
+    """
+    if type(x) is np.ndarray:
+        row = np.ascontiguousarray(x).reshape(-1)[offset:]
+        return np.lib.stride_tricks.as_strided(row, size, [step * x.itemsize for step in steps])
+    xp = namespace(x)
+    places = xp.reshape(positions(x, size, steps, offset), (-1,))
+    return xp.reshape(xp.take(xp.reshape(x, (-1,)), places, axis=0), size)
+
+
+def positions(x: Array, size: tuple[int, ...], steps: tuple[int, ...], offset: int) -> Array:
+    """Integers of the shape `size` on the device of `x`: `offset` plus the multiples of `steps`.
+
+    >>> import numpy as np
+    >>> positions(np.ones(1), (2, 2), (1, 2), 0).tolist()
+    [[0, 2], [1, 3]]
+    """
+    xp, device = namespace(x), device_of(x)
+    places = xp.full(size, offset, dtype=xp.int64, device=device)
+    for axis, (n, step) in enumerate(zip(size, steps)):
+        along = xp.arange(n, dtype=xp.int64, device=device) * step
+        places = places + xp.reshape(along, (n, *[1] * (len(size) - axis - 1)))
+    return places
+
+
+def nonzero(x: Array) -> list[Array]:
+    """The positions of the elements that are not 0, by axes, in their order.
+
+    They are counted on the host where reading stalls nothing: the standard leaves out such functions.
+
+    >>> import numpy as np
+    >>> [axis.tolist() for axis in nonzero(np.asarray([[0, 5], [7, 0]]))]
+    [[0, 1], [1, 0]]
+    """
+    if concrete(x) and cheap_to_read(x):
+        backend, device = backend_of(x), device_of(x)
+        found = np.nonzero(backend.to_numpy(x))
+        return [move(np.ascontiguousarray(axis), backend, device) for axis in found]
+    return list(namespace(x).nonzero(x))
+
+
+def last_writers(positions: Array, count: int) -> Array:
+    """For each of `count` places the last k with `positions[k]` there, -1 where there is none.
+
+    >>> import numpy as np
+    >>> last_writers(np.asarray([0, 2, 0]), 3).tolist()
+    [2, -1, 1]
+    """
+    if type(positions) is np.ndarray:
+        writers = np.full(count, -1)
+        writers[positions] = np.arange(len(positions))
+        return writers
+    xp, device = namespace(positions), device_of(positions)
+    if positions.shape[0] == 0:
+        return xp.full((count,), -1, dtype=xp.int64, device=device)
+    order = xp.argsort(positions, stable=True)
+    ordered = xp.take(positions, order, axis=0)
+    last = xp.concat([ordered[1:] != ordered[:-1], xp.ones((1,), dtype=xp.bool, device=device)])
+    return index_add(xp.where(last, order + 1, 0), ordered, count) - 1
 
 
 def own(array: Array, taken: set[int]) -> Array:

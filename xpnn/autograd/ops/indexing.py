@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from types import EllipsisType, NoneType
 from typing import Any
 
@@ -11,7 +12,25 @@ from xpnn.autograd.ops.broadcasting import NUMBERS, broadcast_shapes, kind_of, u
 from xpnn.autograd.ops.lifting import unwrap
 from xpnn.autograd.ops.manipulation import broadcast_to, flip, moveaxis, reshaped, reversed_view
 from xpnn.autograd.primitive import primitive, view_primitive
-from xpnn.backend import Array, ShapeError, device_of, idioms, is_array, namespace, python_scalar, refusing
+from xpnn.backend import (
+    Array,
+    IndexOutOfRangeError,
+    ShapeError,
+    backend_of,
+    cheap_to_read,
+    concrete,
+    device_of,
+    dtype_name,
+    extremes,
+    idioms,
+    is_array,
+    move,
+    namespace,
+    python_scalar,
+    refusing,
+    seen_in_range,
+    to_numpy,
+)
 
 # What an index that only selects a window is made of; anything else may be an array.
 _PLAIN_PARTS = (int, slice, NoneType, EllipsisType, bool)
@@ -25,7 +44,8 @@ def getitem(x: Array, index: Any) -> Array:
 
     Args:
         index: integers, slices (with any step), `...`, None, integer arrays or lists, boolean masks, or a
-            tuple of these.
+            tuple of these. Integers, slices and None are applied first, as in PyTorch; so the axes of the
+            arrays stay where the first of them stands, or come first where there are slices between them.
 
     Backward: the gradient, added up at the index in an array of zeros.
 
@@ -33,28 +53,34 @@ def getitem(x: Array, index: Any) -> Array:
     >>> getitem(np.asarray([1.0, 2.0, 3.0]), slice(1, None)).tolist()
     [2.0, 3.0]
     """
-    index, backwards = _plain(index, x)
-    gather = _gather_axis(index, x)
-    if gather is None:
-        y = _at(x, index)
-        return reversed_view(y, backwards) if backwards else y
-    axis, positions = gather  # the standard has no mix of integer arrays and slices, but it has take
-    rows = take(x, namespace(positions).reshape(positions, (-1,)), axis=axis)
-    return reshaped(rows, (*x.shape[:axis], *positions.shape, *x.shape[axis + 1 :]))
+    plain, arrays, backwards = _read(index, x)
+    y = x if arrays and all(part in (slice(None), Ellipsis) for part in plain) else _getitem(x, index=plain)
+    if backwards:
+        y = reversed_view(y, backwards)
+    return _gathered(y, arrays) if arrays else y
 
 
-def _at(x: Array, index: tuple) -> Array:
-    """A view of `x` for an index of integers and slices, a copy for one with arrays."""
-    return _copied(x, index=index) if any(map(_is_array, index)) else _getitem(x, index=index)
+def _gathered(x: Array, arrays: dict[int, Array]) -> Array:
+    """Elements along the axes that have an array of positions, by one `take` along one axis."""
+    axes = sorted(arrays)
+    shape = broadcast_shapes(*(arrays[axis].shape for axis in axes))
+    sizes = tuple([x.shape[axis] for axis in axes])
+    place = axes[0]
+    if axes != [*range(place, place + len(axes))]:
+        x, place = moveaxis(x, tuple(axes), tuple(range(len(axes)))), 0
+    before, after = x.shape[:place], x.shape[place + len(axes) :]
+    positions: Any = 0
+    for axis, size in zip(axes, sizes):
+        positions = positions * size + _in_range(arrays[axis], size)
+    xp = namespace(positions)
+    positions = xp.reshape(xp.broadcast_to(positions, shape), (-1,))
+    if len(axes) > 1:
+        x = reshaped(x, (*before, math.prod(sizes), *after))
+    return reshaped(_take(x, positions, axis=place), (*before, *shape, *after))
 
 
 @view_primitive
 def _getitem(x: Array, *, index: tuple) -> tuple[Array, tuple]:
-    return x[index], (x.shape,)
-
-
-@primitive(half=True)
-def _copied(x: Array, *, index: tuple) -> tuple[Array, tuple]:
     return x[index], (x.shape,)
 
 
@@ -64,7 +90,6 @@ def _getitem_write(x: Array, value: Array, *, index: tuple) -> Array:
 
 
 @_getitem.backward
-@_copied.backward
 def _getitem_backward(g: Array, saved: tuple, needs: tuple, *, index: tuple) -> tuple[Array]:
     (shape,) = saved
     return (_scatter(g, index=index, shape=tuple(shape)),)
@@ -72,18 +97,13 @@ def _getitem_backward(g: Array, saved: tuple, needs: tuple, *, index: tuple) -> 
 
 @primitive(half=True)
 def _scatter(g: Array, *, index: tuple, shape: tuple[int, ...]) -> tuple[Array, tuple]:
-    """Zeros of `shape` with `[index] += g`."""
-    if not any(_is_integer_array(part) for part in index):  # then no element is named twice
-        return _written(idioms.zeros_like_shape(g, shape), index, g), ()
-    xp, size = namespace(g), math.prod(shape)
-    places = xp.reshape(xp.arange(size, device=device_of(g)), shape)[index]
-    total = idioms.index_add(xp.reshape(g, (-1,)), xp.reshape(places, (-1,)), size)
-    return xp.reshape(total, shape), ()
+    """Zeros of `shape` with `g` at `[index]`."""
+    return _written(idioms.zeros_like_shape(g, shape), index, g), ()
 
 
 @_scatter.backward
 def _scatter_backward(gg: Array, saved: tuple, needs: tuple, *, index: tuple, **_: Any) -> tuple[Array]:
-    return (_at(gg, index),)
+    return (_getitem(gg, index=index),)
 
 
 def window(x: Array, y: Array, index: tuple) -> Array:
@@ -92,8 +112,10 @@ def window(x: Array, y: Array, index: tuple) -> Array:
 
 
 @refusing
-def setitem(x: Array, value: Array | float, index: Any) -> Array:
+def setitem(x: Array, value: Any, index: Any) -> Array:
     """A copy of `x` with `value`, broadcast, at `index` (see `getitem`).
+
+    Of a place that is named twice, the last value wins.
 
     Backward: gx is the gradient with 0 at the index; gvalue is the gradient at the index.
 
@@ -101,42 +123,125 @@ def setitem(x: Array, value: Array | float, index: Any) -> Array:
     >>> setitem(np.zeros(3), 5.0, 1).tolist()
     [0.0, 5.0, 0.0]
     """
-    index, backwards = _plain(index, x)
-    if backwards and not isinstance(value, bool | int | float | complex):
+    mask = _mask_over(index, x)
+    if mask is not None and (type(value) in NUMBERS or value.ndim == 0):
+        return _fill(x, value, mask=mask)
+    plain, arrays, backwards = _read(index, x)
+    if arrays:
+        raw = unwrap(x)
+        size = math.prod(raw.shape)
+        xp = namespace(raw)
+        places = xp.reshape(xp.arange(size, dtype=xp.int64, device=device_of(raw)), raw.shape)
+        return write_at(x, getitem(places, index), value)
+    if backwards and type(value) not in NUMBERS:
         value = flip(value, axis=tuple(axis for axis in backwards if axis >= -value.ndim))
-    return _setitem(x, value, index=index)
+    return _setitem(x, value, index=plain)
 
 
 @primitive(half=True)
 def _setitem(x: Array, value: Any, *, index: tuple) -> tuple[Array, tuple]:
-    xp, saved = namespace(x), (kind_of(value),)
-    if type(value) in NUMBERS:
-        value = xp.asarray(value, dtype=x.dtype, device=device_of(x))
-    value = xp.astype(value, x.dtype, copy=False)
-    if _is_mask_of(x, index) and value.ndim == 0:
-        return xp.where(index[0], value, x), saved
-    return _written(xp.asarray(x, copy=True), index, value), saved
+    value, kind = _fitting(x, value)
+    return _written(namespace(x).asarray(x, copy=True), index, value), (kind,)
 
 
 @_setitem.backward
 def _setitem_backward(g: Array, saved: tuple, needs: tuple[bool, ...], *, index: tuple) -> tuple:
     (kind,) = saved
     gx = _setitem(g, 0.0, index=index) if needs[0] else None
-    g_value = None
-    if needs[1]:
-        mask_of_number = _is_mask_of(g, index) and kind[0] == ()
-        part = namespace(g).where(index[0], g, 0.0) if mask_of_number else _at(g, index)
-        g_value = unbroadcast(part, *kind)
-    return gx, g_value
+    return gx, unbroadcast(_getitem(g, index=index), *kind) if needs[1] else None
+
+
+@primitive(half=True)
+def _fill(x: Array, value: Any, *, mask: Array) -> tuple[Array, tuple]:
+    """One number where the mask, which broadcasts, is true."""
+    value, kind = _fitting(x, value)
+    return namespace(x).where(mask, value, x), (kind,)
+
+
+@_fill.backward
+def _fill_backward(g: Array, saved: tuple, needs: tuple[bool, ...], *, mask: Array) -> tuple:
+    (kind,) = saved
+    xp = namespace(g)
+    gx = _fill(g, 0.0, mask=mask) if needs[0] else None
+    return gx, unbroadcast(xp.where(mask, g, 0.0), *kind) if needs[1] else None
+
+
+def _fitting(x: Array, value: Any) -> tuple[Array, Any]:
+    """What is written into `x`, in its element type; and what its gradient must be like."""
+    xp, kind = namespace(x), kind_of(value)
+    if kind is None:
+        value = xp.asarray(value, dtype=x.dtype, device=device_of(x))
+    return xp.astype(value, x.dtype, copy=False), kind
 
 
 def _written(array: Array, index: tuple, value: Array) -> Array:
     """`array[index] = value`; the standard has no new axes (None) in an index that is written at."""
-    if any(part is None for part in index) and not any(_is_array(part) for part in index):
+    if any(part is None for part in index):
         xp, inner = namespace(array), tuple([part for part in index if part is not None])
         value = xp.reshape(xp.broadcast_to(value, array[index].shape), array[inner].shape)
         index = inner
     return idioms.set_at(array, index, value)
+
+
+# -- at positions in a row
+
+
+def add_at(values: Array, positions: Array, shape: tuple[int, ...]) -> Array:
+    """Zeros of `shape` with each of `values` added at its position, counted in a row: adjoint of taking.
+
+    >>> import numpy as np
+    >>> add_at(np.asarray([1.0, 2.0, 4.0]), np.asarray([0, 3, 0]), (2, 2)).tolist()
+    [[5.0, 0.0], [0.0, 2.0]]
+    """
+    positions = namespace(positions).reshape(positions, (-1,))
+    total = _index_add(reshaped(values, (math.prod(values.shape),)), positions, count=math.prod(shape))
+    return reshaped(total, shape)
+
+
+def write_at(x: Array, positions: Array, value: Array | float) -> Array:
+    """A copy of `x` with `value`, broadcast to the shape of `positions`, at them; the last one wins.
+
+    Args:
+        positions: raw integers, counted over the elements of `x` in a row.
+
+    >>> import numpy as np
+    >>> write_at(np.zeros((2, 2)), np.asarray([0, 3, 0]), np.asarray([1.0, 2.0, 4.0])).tolist()
+    [[4.0, 0.0], [0.0, 2.0]]
+    """
+    if type(value) not in NUMBERS:
+        value = broadcast_to(_without_ones(value, positions.ndim), positions.shape)
+        value = reshaped(value, (math.prod(positions.shape),))
+    return _write_at(x, value, positions=namespace(positions).reshape(positions, (-1,)))
+
+
+@primitive(half=True)
+def _write_at(x: Array, value: Any, *, positions: Array) -> tuple[Array, tuple]:
+    value, kind = _fitting(x, value)
+    xp, size = namespace(x), math.prod(x.shape)
+    writers = idioms.last_writers(positions, size)
+    row = xp.reshape(x, (-1,))
+    if value.ndim and value.shape[0]:
+        value = xp.take(value, xp.where(writers < 0, 0, writers), axis=0)
+    if value.ndim == 0 or value.shape[0]:
+        row = xp.where(writers < 0, row, value)
+    return xp.reshape(row, x.shape), (writers, kind)
+
+
+@_write_at.backward
+def _write_at_backward(g: Array, saved: tuple, needs: tuple[bool, ...], *, positions: Array) -> tuple:
+    writers, kind = saved
+    xp = namespace(g)
+    untouched = xp.reshape(writers < 0, g.shape)
+    gx = xp.where(untouched, g, 0.0) if needs[0] else None
+    if not needs[1]:
+        return gx, None
+    row = reshaped(xp.where(untouched, 0.0, g), (math.prod(g.shape),))
+    if kind[0] == ():
+        return gx, unbroadcast(row, *kind)
+    raw = namespace(positions)
+    chosen = raw.take(writers, positions, axis=0)
+    last = chosen == raw.arange(positions.shape[0], dtype=chosen.dtype, device=device_of(positions))
+    return gx, unbroadcast(xp.where(last, _take(row, positions, axis=0), 0.0), *kind)
 
 
 # -- along one axis
@@ -158,7 +263,7 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
         if x.ndim != 1:
             raise ShapeError(f"needs an axis for an array of shape {tuple(x.shape)}", subject="take")
         axis = 0
-    return _take(x, _from_start(indices, x.shape[axis]), axis=axis % x.ndim)
+    return _take(x, _in_range(unwrap(indices), x.shape[axis]), axis=axis % x.ndim)
 
 
 @primitive(half=True)
@@ -197,7 +302,7 @@ def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
     [[2.0], [3.0]]
     """
     axis = axis % x.ndim
-    indices = _from_start(indices, x.shape[axis])
+    indices = _in_range(unwrap(indices), x.shape[axis])
     if x.shape[:axis] != indices.shape[:axis] or x.shape[axis + 1 :] != indices.shape[axis + 1 :]:
         rows = broadcast_shapes(_with_one(x.shape, axis), _with_one(indices.shape, axis))
         x = broadcast_to(x, (*rows[:axis], x.shape[axis], *rows[axis + 1 :]))
@@ -238,93 +343,159 @@ def _add_along_axis_backward(g: Array, saved: tuple, needs: tuple, *, axis: int,
 # -- reading an index
 
 
-def _plain(index: Any, x: Array) -> tuple[tuple, tuple[int, ...]]:
-    """The index as every library reads it, and the axes of the result to reverse then.
+def _read(index: Any, x: Array) -> tuple[tuple, dict[int, Array], tuple[int, ...]]:
+    """The index in two steps, as every library can take them.
 
-    The standard wants all axes named, or `...` for the rest; PyTorch has no slices that go backwards. The
-    axes are counted from the end.
+    Returns: integers, slices that go forwards, None and `...` (the standard wants all axes named, or `...`
+        for the rest); the raw arrays of integers, by the axes of what these give; and the axes to reverse
+        before them, counted from the end: PyTorch has no slices that go backwards.
     """
-    parts = tuple([_raw(part, x) for part in (index if isinstance(index, tuple) else (index,))])
+    parts = [_raw(part, x) for part in (index if isinstance(index, tuple) else (index,))]
     named = sum([_axes_named(part) for part in parts])
-    if named < x.ndim and not any(part is Ellipsis for part in parts):
-        parts = (*parts, ...)
-    if any(isinstance(part, slice) and (part.step or 1) < 0 for part in parts):
-        return _upwards(parts, x.shape, x.ndim - named)
-    return parts, ()
+    if named > x.ndim:
+        raise IndexOutOfRangeError(f"expects at most {x.ndim} indices, got {named}", subject="an index")
+    if not any(part is Ellipsis for part in parts) and named < x.ndim:
+        parts.append(Ellipsis)
+    plain: list[Any] = []
+    arrays: dict[int, Array] = {}
+    backwards: list[int] = []
+    axis = place = 0  # of the array, and of the result
+    for part in parts:
+        if part is Ellipsis:
+            axis, place = axis + x.ndim - named, place + x.ndim - named
+        elif part is None:
+            place += 1
+        elif type(part) is bool:  # a new axis, with one element or none
+            plain.append(None)
+            arrays[place] = _no_or_one(part, x)
+            place += 1
+            continue
+        elif _is_array(part):
+            found = _mask_positions(part, x.shape[axis : axis + part.ndim]) if _is_mask(part) else (part,)
+            for positions in found:
+                plain.append(slice(None))
+                arrays[place] = positions
+                axis, place = axis + 1, place + 1
+            continue
+        elif isinstance(part, slice):
+            if (part.step or 1) < 0:
+                taken = range(*part.indices(x.shape[axis]))
+                part = slice(taken[-1], taken[0] + 1, -taken.step) if taken else slice(0, 0)
+                backwards.append(place)
+            axis, place = axis + 1, place + 1
+        else:
+            if not -x.shape[axis] <= part < x.shape[axis]:
+                raise IndexOutOfRangeError(
+                    f"expects an integer between {-x.shape[axis]} and {x.shape[axis] - 1} for axis {axis}, "
+                    f"got {part}",
+                    subject="an index",
+                )
+            axis += 1
+        plain.append(part)
+    return tuple(plain), arrays, tuple(axis - place for axis in backwards)
 
 
 def _raw(part: Any, x: Array) -> Any:
-    """Part of an index with a raw array in place of a Tensor or list."""
+    """Part of an index with a raw array in place of a Tensor or list, and integers as plain ones."""
     if type(part) in _PLAIN_PARTS:
         return part
-    if isinstance(part, list):
-        return namespace(unwrap(x)).asarray(part, device=device_of(x))
-    return python_scalar(unwrap(part))
+    if isinstance(part, list | range):
+        raw = unwrap(x)
+        values = move(to_numpy([*part]), backend_of(raw), device_of(raw)) if part else _no_or_one(False, raw)
+        part = values if values.ndim else _raw(values, x)
+    if isinstance(part, slice):
+        return slice(
+            *[None if end is None else operator.index(end) for end in (part.start, part.stop, part.step)]
+        )
+    part = python_scalar(unwrap(part))
+    if is_array(part):
+        xp = namespace(part)
+        if part.ndim == 0 and concrete(part):
+            if xp.isdtype(part.dtype, "integral"):
+                return int(part)
+            if xp.isdtype(part.dtype, "bool"):
+                return bool(part)
+        if xp.isdtype(part.dtype, ("bool", "integral")):
+            return part
+        raise IndexOutOfRangeError(
+            f"expects integers, booleans, slices, None or ..., got an array of {dtype_name(part.dtype)}",
+            subject="an index",
+        )
+    if type(part) in _PLAIN_PARTS:
+        return part
+    return operator.index(part)
 
 
 def _axes_named(part: Any) -> int:
     """How many axes of the array this part of an index speaks for."""
-    kind = type(part)
-    if kind is int or kind is slice:
-        return 1
-    if kind in _PLAIN_PARTS:
+    if part is None or part is Ellipsis or type(part) is bool:
         return 0
     return part.ndim if _is_mask(part) else 1
 
 
-def _upwards(parts: tuple, shape: tuple[int, ...], unnamed: int) -> tuple[tuple, tuple[int, ...]]:
-    """The index with slices that go forwards, and the axes of the result to reverse."""
-    if any(_is_array(part) for part in parts):
-        return parts, ()
-    result: list[Any] = []
-    backwards: list[int] = []
-    axis = place = 0  # of the array, and of the result
-    for part in parts:
-        if isinstance(part, slice) and (part.step or 1) < 0:
-            taken = range(*part.indices(shape[axis]))
-            part = slice(taken[-1], taken[0] + 1, -taken.step) if taken else slice(0, 0)
-            backwards.append(place)
-        result.append(part)
-        axis += unnamed if part is Ellipsis else part is not None
-        place += unnamed if part is Ellipsis else part is None or isinstance(part, slice)
-    return tuple(result), tuple(before - place for before in backwards)
+def _no_or_one(flag: bool, x: Array) -> Array:
+    """The positions along a new axis that a boolean leaves."""
+    raw = unwrap(x)
+    return namespace(raw).zeros(int(flag), dtype=namespace(raw).int64, device=device_of(raw))
+
+
+def _mask_positions(mask: Array, shape: tuple[int, ...]) -> list[Array]:
+    """Where a mask of axes of that shape is true, by axes."""
+    if tuple(mask.shape) != tuple(shape):
+        raise IndexOutOfRangeError(
+            f"expects a mask of shape {tuple(shape)}, got {tuple(mask.shape)}", subject="an index"
+        )
+    return idioms.nonzero(mask)
+
+
+def _mask_over(index: Any, x: Array) -> Array | None:
+    """The mask, broadcasting against `x`, if the index is one mask of its first axes."""
+    if isinstance(index, tuple):
+        if len(index) != 1:
+            return None
+        (index,) = index
+    if type(index) in _PLAIN_PARTS:
+        return None
+    mask = _raw(index, x)
+    if not _is_mask(mask) or tuple(mask.shape) != tuple(x.shape[: mask.ndim]):
+        return None
+    return namespace(mask).reshape(mask, (*mask.shape, *[1] * (x.ndim - mask.ndim)))
 
 
 def _is_array(part: Any) -> bool:
     return type(part) not in _PLAIN_PARTS and is_array(part)
 
 
-def _is_integer_array(part: Any) -> bool:
-    return _is_array(part) and namespace(part).isdtype(part.dtype, "integral")
-
-
 def _is_mask(part: Any) -> bool:
     return _is_array(part) and namespace(part).isdtype(part.dtype, "bool")
 
 
-def _is_mask_of(x: Array, index: tuple) -> bool:
-    """Whether the index is one mask for all of `x`."""
-    return len(index) == 1 and _is_mask(index[0]) and index[0].ndim == x.ndim
+def _in_range(positions: Array, count: int) -> Array:
+    """Positions, those from the end as counted from the start.
+
+    Raises: IndexOutOfRangeError where that can be seen without a stall.
+    """
+    if seen_in_range(positions, count):
+        return positions
+    xp = namespace(positions)
+    if concrete(positions) and cheap_to_read(positions):
+        lowest, highest = extremes(positions)
+        if lowest < -count or highest >= count:
+            wrong = lowest if lowest < -count else highest
+            raise IndexOutOfRangeError(
+                f"expects integers between {-count} and {count - 1}, got {wrong}", subject="an index"
+            )
+    if not xp.isdtype(positions.dtype, "signed integer"):
+        return positions
+    return xp.where(positions < 0, positions + count, positions)
 
 
-def _gather_axis(index: tuple, x: Array) -> tuple[int, Array] | None:
-    """The axis and the positions, if the index is one integer array and leaves the other axes whole."""
-    arrays = [i for i, part in enumerate(index) if _is_array(part)]
-    if len(arrays) != 1 or not _is_integer_array(index[arrays[0]]):
-        return None
-    (place,) = arrays
-    before, after = index[:place], index[place + 1 :]
-    if any(part is not Ellipsis and part != slice(None) for part in before + after):
-        return None
-    return (x.ndim - 1 - len(after) if Ellipsis in before else place), index[place]
-
-
-def _from_start(indices: Array, count: int) -> Array:
-    """Indices from the end as indices from the start."""
-    xp = namespace(indices)
-    if not xp.isdtype(indices.dtype, "signed integer"):
-        return indices
-    return xp.where(indices < 0, indices + count, indices)
+def _without_ones(x: Array, ndim: int) -> Array:
+    """Without axes of size 1 that are more than `ndim`, as PyTorch writes it."""
+    extra = x.ndim - ndim
+    if extra > 0 and all(n == 1 for n in x.shape[:extra]):
+        return reshaped(x, tuple(x.shape[extra:]))
+    return x
 
 
 def _with_one(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
