@@ -65,7 +65,6 @@ from xpnn.backend import (
     get_numba as get_numba,
     get_precision as get_precision,
     iinfo as iinfo,
-    manual_seed as manual_seed,
     namespace as namespace,
     promote_types as promote_types,
     random as random,

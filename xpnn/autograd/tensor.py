@@ -21,6 +21,7 @@ from xpnn.autograd import gradients, ops
 from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor, share, tensor_class
 from xpnn.autograd.functions import promotion
 from xpnn.autograd.functions.creation import NewLike, zeros
+from xpnn.autograd.functions.random import RandomMethods
 from xpnn.autograd.handle import RemovableHandle
 from xpnn.autograd.methods import Conversions, Methods, NamedOperators
 from xpnn.autograd.mode import switches
@@ -75,7 +76,7 @@ def tensor(obj: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
 
 
 @tensor_class
-class Tensor(NumericMethods, Methods, NamedOperators, Conversions, NewLike):
+class Tensor(NumericMethods, Methods, NamedOperators, Conversions, NewLike, RandomMethods):
     """One array of any backend, and its place on the tape.
 
     Args:

@@ -54,6 +54,12 @@ def host_generator() -> np.random.Generator:
     return _state.host
 
 
+def host_generator_of(generator: Any) -> np.random.Generator:
+    """A NumPy generator of a seed, of one that has a `stream` (whose next draw it takes), or itself."""
+    stream = getattr(generator, "stream", None)
+    return np.random.default_rng(generator) if stream is None else stream.host_generator()
+
+
 def default_stream() -> RandomStream:
     """The stream that dropout draws its masks from: this thread's `use_stream`, else the global one."""
     return _local.streams[-1] if _local.streams else _state.stream
@@ -110,6 +116,10 @@ class RandomStream:
             return native(shape, like, self.seed, counter)
         return uniform(shape, like, self.seed, counter)
 
+    def host_generator(self) -> np.random.Generator:
+        """A NumPy generator that the next draw determines, for distributions that are drawn on the host."""
+        return np.random.default_rng([self.seed, int(self.next_counter())])
+
     def next_counter(self) -> Any:
         """The number of the next draw, which is drawn by that."""
         counter, self.counter = self.counter, self.counter + 1
@@ -131,14 +141,19 @@ class RandomStream:
         self.seed, self.counter, self.rng = state["seed"], state["counter"], state["rng"]
 
 
+def words(shape: tuple[int, ...], like: Array, seed: int, counter: Any) -> Array:
+    """Threefry's numbers of draw `counter`: int32 of all values, on the device of `like`."""
+    xp = namespace(like)
+    return xp.reshape(_random_words(xp, seed, counter, math.prod(shape), device_of(like)), shape)
+
+
 def uniform(shape: tuple[int, ...], like: Array, seed: int, counter: Any) -> Array:
     """Threefry's numbers of draw `counter`: float32 in [0, 1), multiples of 1 / RESOLUTION."""
-    xp = namespace(like)
-    words = _random_words(xp, seed, counter, math.prod(shape), device_of(like))
+    xp, drawn = namespace(like), words(shape, like, seed, counter)
     mantissa = xp.bitwise_and(
-        xp.bitwise_right_shift(words, _int32(xp, 8, words)), _int32(xp, 0xFFFFFF, words)
+        xp.bitwise_right_shift(drawn, _int32(xp, 8, drawn)), _int32(xp, 0xFFFFFF, drawn)
     )
-    return xp.reshape(xp.astype(mantissa, xp.float32) * (1.0 / RESOLUTION), shape)
+    return xp.astype(mantissa, xp.float32) * (1.0 / RESOLUTION)
 
 
 def set_rng(rng: str) -> None:

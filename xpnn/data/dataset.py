@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend import ArgumentError, IndexOutOfRangeError, ShapeError, admit, is_array, to_numpy
+from xpnn.backend import ArgumentError, IndexOutOfRangeError, ShapeError, admit, is_array, random, to_numpy
 from xpnn.data.collate import default_collate
 from xpnn.data.seeding import fresh_seed
 from xpnn.data.transforms import transform_batch
@@ -197,15 +197,13 @@ class ConcatDataset(Dataset):
         return self.datasets[which][index - (self.cumulative_sizes[which - 1] if which else 0)]
 
 
-def random_split(
-    dataset: Any, lengths: Sequence[float], generator: np.random.Generator | int | None = None
-) -> list[Subset]:
+def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) -> list[Subset]:
     """Split a dataset at random into subsets that do not overlap.
 
     Args:
         lengths: how many samples each subset gets, which add up to `len(dataset)`; or fractions that add
             up to 1, of which what rounding down leaves over goes to the first subsets, one sample each.
-        generator: a NumPy generator or a seed; None takes what `manual_seed` determines.
+        generator: an `xpnn.Generator`, a NumPy generator or a seed; None takes what `manual_seed` determines.
 
     Raises: ArgumentError if the lengths do not add up.
 
@@ -225,7 +223,7 @@ def random_split(
                 f"expects lengths that add up to {count}, or fractions that add up to 1, got {list(lengths)}",
                 subject="random_split",
             )
-    order = np.random.default_rng(fresh_seed() if generator is None else generator).permutation(count)
+    order = random.host_generator_of(fresh_seed() if generator is None else generator).permutation(count)
     return [Subset(dataset, part) for part in np.split(order, np.cumsum(sizes)[:-1])]
 
 
