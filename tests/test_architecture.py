@@ -51,7 +51,7 @@ TOP_LEVEL = {
 }
 # Families have one name on every floor; beside them a floor has files and folders that serve all of them.
 FLOORS = {
-    "xpnn/functional": {"arguments", "windows"},
+    "xpnn/functional": {"arguments", "inplace", "windows"},
     "xpnn/nn": {
         *(
             "containers",

@@ -10,7 +10,7 @@ from targets import Target
 import xpnn.functional as F
 from xpnn.autograd import Tensor, grad
 from xpnn.backend import ArgumentError, GradientError, cheap_to_read, dtype_name, manual_seed, to_numpy
-from xpnn.testing import assert_close, gradcheck
+from xpnn.testing import assert_close
 
 ACTIVATIONS = {
     "relu": F.relu,
@@ -23,6 +23,10 @@ ACTIVATIONS = {
     "softplus": F.softplus,
     "tanh": F.tanh,
     "silu": F.silu,
+    "mish": F.mish,
+    "softsign": F.softsign,
+    "tanhshrink": F.tanhshrink,
+    "softshrink": F.softshrink,
     "gelu": F.gelu,
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
     "softmax": lambda x: F.softmax(x, dim=0),
@@ -56,6 +60,7 @@ INF = float("inf")
     [
         (F.relu, [-1.0, 0.0, 2.0], [0.0, 0.0, 2.0], [0.0, 0.0, INF]),
         (F.relu6, [-1.0, 2.0, 7.0], [0.0, 2.0, 6.0], [0.0, INF, 0.0]),
+        (lambda x: F.step(x, 0.5), [-INF, 0.0, 3.0], [0.0, 0.5, 1.0], [0.0, 0.0, 0.0]),
         (F.hardsigmoid, [-4.0, 4.0], [0.0, 1.0], [0.0, 0.0]),
         (F.hardswish, [-4.0, 4.0], [0.0, 4.0], [0.0, INF]),
         (F.sigmoid, [-INF, INF], [0.0, 1.0], None),
@@ -96,76 +101,36 @@ def test_sigmoid_of_very_negative_numbers(backend: Target) -> None:
     assert_close(y, np.exp(np.asarray([-80.0])).astype(np.float32), rtol=1e-5)
 
 
-# dropout
+def test_random_slopes(backend: Target) -> None:
+    """Drawn evenly from [lower, upper), the same ones everywhere; those of the forward scale the gradient."""
+    x = -np.ones((40, 50), np.float32)
+    manual_seed(3)
+    expected = -to_numpy(F.rrelu(x, 0.25, 0.75, training=True))
+    leaf = Tensor(backend.array(x), requires_grad=True)
+    manual_seed(3)
+    y = F.rrelu(leaf, 0.25, 0.75, training=True)
+    np.testing.assert_array_equal(-to_numpy(y.detach()), expected)
+    np.testing.assert_array_equal(to_numpy(grad([y.sum()], [leaf])[0]), expected)
+    assert 0.25 <= expected.min() < 0.26
+    assert 0.74 < expected.max() < 0.75
+    assert abs(expected.mean() - 0.5) < 0.01
 
 
-def test_dropout_scales_what_it_keeps(backend: Target) -> None:
+def test_gumbel_softmax_draws_its_categories(backend: Target) -> None:
+    """As often as softmax says; `hard` is 1 there and 0 elsewhere, with the gradient of the soft sample."""
+    probabilities = np.asarray([0.5, 0.3, 0.2])
+    logits = Tensor(backend.array(np.tile(np.log(probabilities), (4000, 1))), requires_grad=True)
     manual_seed(0)
-    x = backend.array(np.ones((100, 50), np.float32))
-    y = to_numpy(F.dropout(x, p=0.25))
-    assert y.dtype == np.float32
-    assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.75)}
-    assert abs((y == 0).mean() - 0.25) < 0.02
-    assert abs(y.mean() - 1) < 0.03
-
-
-def test_dropout_is_the_same_everywhere(backend: Target) -> None:
-    """The mask is a function of the seed and of the number of draws, not of the library."""
-    manual_seed(5)
-    x = np.arange(1.0, 13.0).reshape(3, 4)
-    expected = [F.dropout(x), F.dropout(x, p=0.7)]
-    manual_seed(5)
-    for values in expected:
-        p = 0.5 if values is expected[0] else 0.7
-        assert np.array_equal(to_numpy(F.dropout(backend.array(x), p=p)), values)
-    assert not np.array_equal(expected[0] == 0, expected[1] == 0)
-
-
-def test_dropout_gradient_uses_the_mask_of_the_forward(backend: Target) -> None:
-    def dropped(x):
-        manual_seed(1)
-        return F.dropout(x, p=0.4)
-
-    gradcheck(dropped, [backend.array(np.random.default_rng(0).standard_normal((4, 3)))])
-
-
-def test_dropout_at_the_ends(backend: Target) -> None:
-    x = Tensor(backend.array(np.asarray([1.0, -2.0])), requires_grad=True)
-    assert F.dropout(x, p=0.0) is x
-    assert F.dropout(x, training=False) is x
-    y = F.dropout(x, p=1.0)
-    assert to_numpy(y).tolist() == [0.0, 0.0]
-    assert to_numpy(grad([y.sum()], [x])[0]).tolist() == [0.0, 0.0]
-
-
-@pytest.mark.parametrize("p", [-0.1, 1.5, float("nan")])
-def test_dropout_refuses_what_is_no_probability(p: float) -> None:
-    with pytest.raises(ArgumentError, match=r"dropout expects p between 0 and 1"):
-        F.dropout(np.ones(3), p=p)
-
-
-@pytest.mark.parametrize(
-    ("function", "spatial"), [(F.dropout1d, (5,)), (F.dropout2d, (2, 3)), (F.dropout3d, (2, 1, 3))]
-)
-def test_dropout_of_channels(function, spatial: tuple[int, ...]) -> None:
-    """A channel is kept or dropped as one, each channel of each sample on its own."""
+    hard = F.gumbel_softmax(logits, tau=0.5, hard=True)
     manual_seed(0)
-    y = function(np.ones((8, 6, *spatial), np.float32)).reshape(8, 6, -1)
-    assert set(np.unique(y)) == {0.0, 2.0}
-    assert (y == y[..., :1]).all()
-    assert len({tuple(sample[:, 0]) for sample in y}) > 1
-    assert function(np.ones((6, *spatial), np.float32)).shape == (6, *spatial)
-
-
-# embedding
-
-
-def test_embedding_padding_row_has_no_gradient(backend: Target) -> None:
-    indices = backend.array(np.asarray([[0, 2], [2, 1]]))
-    weight = Tensor(backend.array(np.ones((3, 2))), requires_grad=True)
-    for padding in (2, -1):
-        (g,) = grad([F.embedding(indices, weight, padding).sum()], [weight])
-        assert to_numpy(g).tolist() == [[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]]
+    soft = F.gumbel_softmax(logits, tau=0.5)
+    values = to_numpy(hard.detach())
+    assert set(np.unique(values)) == {0.0, 1.0}
+    np.testing.assert_array_equal(values.argmax(-1), to_numpy(soft.detach()).argmax(-1))
+    assert abs(values.mean(axis=0) - probabilities).max() < 0.03
+    above = Tensor(backend.array(np.random.default_rng(0).standard_normal(values.shape)))
+    gradients = [to_numpy(grad([y], [logits], [above])[0]) for y in (hard, soft)]
+    np.testing.assert_array_equal(*gradients)
 
 
 # batch norm

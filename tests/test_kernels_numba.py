@@ -30,7 +30,7 @@ from xpnn.functional.activation.sigmoid import _silu
 from xpnn.functional.activation.softmax import _softmax
 from xpnn.functional.conv import primitives
 from xpnn.functional.dropout import _dropout, _threefry_mask
-from xpnn.functional.embedding import _sum_into_rows
+from xpnn.functional.embedding.table import sum_into_rows
 from xpnn.functional.loss.cross_entropy import _cross_entropy
 from xpnn.functional.norm import batch as norm
 from xpnn.functional.norm import layer
@@ -220,10 +220,10 @@ def test_masks_are_the_same_bits(shape: tuple[int, ...], p: float) -> None:
 @given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 9), arrays())
 def test_embedding(places: int, features: int, rows: int, kind: Any) -> None:
     values, indices = array((places, 1, features), kind), kind["rng"].integers(0, rows, (places, 1))
-    compare(_sum_into_rows, (values, indices), {"rows": rows})
-    compare(_sum_into_rows, (values, indices.astype(np.int32)), {"rows": rows})
+    compare(sum_into_rows, (values, indices), {"rows": rows})
+    compare(sum_into_rows, (values, indices.astype(np.int32)), {"rows": rows})
     for outside in (-1, rows):
-        assert compiled_entry(_sum_into_rows, (values, np.full((places, 1), outside)), {"rows": rows}) is None
+        assert compiled_entry(sum_into_rows, (values, np.full((places, 1), outside)), {"rows": rows}) is None
 
 
 pairs = st.tuples(st.integers(1, 4), st.integers(1, 4))

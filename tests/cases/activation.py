@@ -9,7 +9,7 @@ import numpy as np
 import xpnn.functional as F
 from cases.case import Case, bad, grid
 from cases.layer import layer
-from xpnn.backend import ArgumentError, IndexOutOfRangeError, ShapeError
+from xpnn.backend import ArgumentError, IndexOutOfRangeError, ShapeError, manual_seed, random
 
 
 def spread(rng, **options):
@@ -44,6 +44,30 @@ def naive_softplus(x, beta=1.0, threshold=20.0):
 def naive_softmax(x, dim):
     e = np.exp(x)
     return e / e.sum(axis=dim, keepdims=True)
+
+
+def naive_glu(x, dim=-1):
+    a, b = np.split(x, 2, axis=dim)
+    return a * sigmoid(b)
+
+
+def seeded_gumbel_softmax(x, **options):
+    manual_seed(0)
+    return F.gumbel_softmax(x, **options)
+
+
+def naive_gumbel_softmax(x, dim, tau=1.0):
+    u = random.uniform(x.shape, x, 0, 0).astype(np.float64)
+    return naive_softmax((x - np.log(-np.log(u))) / tau, dim)
+
+
+def naive_maxout(x, pieces, dim=1):
+    groups = [np.take(x, range(i, x.shape[dim], pieces), axis=dim) for i in range(pieces)]
+    return np.maximum.reduce(groups)
+
+
+def torch_maxout(torch, x, pieces, dim=1):
+    return x.unflatten(dim, (-1, pieces)).amax(dim + 1 if dim >= 0 else dim)
 
 
 def naive_prelu(x, w):
@@ -97,7 +121,7 @@ def softmax_case(name, naive):
         batched=(),
         errors=[
             bad(IndexOutOfRangeError, rf"{name} expects dim between -3 and 2 .* got 3", dim=3),
-            bad(ArgumentError, rf"{name} expects dim as an integer", dim=None),
+            bad(ArgumentError, rf"{name} expects dim as an integer", dim="0"),
         ],
     )
 
@@ -154,6 +178,75 @@ CASES = [
     elementwise("hardswish", lambda x: x * np.clip(x + 3, 0, 6) / 6, inputs=around_bends),
     softmax_case("softmax", naive_softmax),
     softmax_case("log_softmax", lambda x, dim: np.log(naive_softmax(x, dim))),
+    softmax_case("softmin", lambda x, dim: naive_softmax(-x, dim)),
+    elementwise("mish", lambda x: x * np.tanh(np.log(1 + np.exp(x)))),
+    elementwise("softsign", lambda x: x / (1 + np.abs(x))),
+    elementwise("tanhshrink", lambda x: x - np.tanh(x)),
+    elementwise("hardshrink", lambda x, lambd=0.5: np.where(np.abs(x) > lambd, x, 0), grid(lambd=[0.5, 1.0])),
+    elementwise(
+        "softshrink",
+        lambda x, lambd=0.5: np.sign(x) * np.maximum(np.abs(x) - lambd, 0),
+        grid(lambd=[0.5, 1.0]),
+        errors=[bad(ArgumentError, r"softshrink expects lambd of at least 0, got -1", lambd=-1)],
+    ),
+    elementwise(
+        "threshold",
+        lambda x, threshold, value: np.where(x > threshold, x, value),
+        grid(threshold=0.5, value=[-2.0, 7.0]),
+    ),
+    elementwise(
+        "rrelu",
+        lambda x, lower=1 / 8, upper=1 / 3, training=False: np.where(x > 0, x, (lower + upper) / 2 * x),
+        [{}, {"lower": 0.25, "upper": 0.25, "training": True}],
+        errors=[bad(ArgumentError, r"rrelu expects finite lower <= upper, got 1.* and 0", lower=1, upper=0)],
+    ),
+    elementwise(
+        "step",
+        lambda x, at_zero=0.0: np.heaviside(x, at_zero),
+        [{}, {"at_zero": 0.5}],
+        torch=lambda torch, x, at_zero=0.0: (
+            torch.heaviside(x.detach(), torch.tensor(at_zero).double()) + 0 * x
+        ),
+    ),
+    Case(
+        "glu",
+        F.glu,
+        inputs=lambda rng, **options: (rng.standard_normal((2, 4, 2)),),
+        options=grid(dim=[-1, 1]),
+        torch=lambda torch, x, dim: torch.nn.functional.glu(x, dim),
+        naive=naive_glu,
+        errors=[
+            bad(ShapeError, r"glu expects an even size along dim 0, got 3", lambda rng: (np.ones(3),), dim=0),
+            bad(ShapeError, r"glu expects an input with an axis", lambda rng: (np.ones(()),)),
+            bad(IndexOutOfRangeError, r"glu expects dim between -3 and 2", dim=3),
+        ],
+    ),
+    Case(
+        "maxout",
+        F.maxout,
+        inputs=lambda rng, **options: (rng.standard_normal((2, 6, 2)),),
+        options=[{"pieces": 3}, {"pieces": 2, "dim": -1}],
+        torch=torch_maxout,
+        naive=naive_maxout,
+        errors=[
+            bad(ShapeError, r"maxout expects a multiple of 4 along dim 1, got 6", pieces=4),
+            bad(ArgumentError, r"maxout expects pieces of at least 1, got 0", pieces=0),
+            bad(ShapeError, r"maxout expects an input with an axis", lambda rng: (np.ones(()),)),
+            bad(IndexOutOfRangeError, r"maxout expects dim between -3 and 2", dim=3),
+        ],
+    ),
+    Case(
+        "gumbel_softmax",
+        seeded_gumbel_softmax,
+        inputs=lambda rng, **options: (rng.standard_normal((2, 3)),),
+        options=[{"dim": -1}, {"tau": 0.5, "dim": 0}],
+        naive=naive_gumbel_softmax,
+        batched=(),
+        errors=[
+            bad(ArgumentError, r"gumbel_softmax expects a tau above 0, got 0", tau=0),
+            bad(IndexOutOfRangeError, r"gumbel_softmax expects dim between -2 and 1", dim=2),
+        ],
+    ),
 ]
 
 MATRIX = (3, 4)
@@ -162,7 +255,8 @@ LAYERS = [
         layer(name, MATRIX)
         for name in (
             *("ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "CELU", "SELU", "GELU", "SiLU"),
-            *("Hardtanh", "Hardswish", "Softplus", "Sigmoid", "LogSigmoid", "Tanh"),
+            *("Hardtanh", "Hardswish", "Softplus", "Sigmoid", "LogSigmoid", "Tanh", "Mish", "Softsign"),
+            *("Tanhshrink", "Hardshrink", "Softshrink"),
         )
     ],
     layer("ReLU", MATRIX, inplace=True),
@@ -183,4 +277,16 @@ LAYERS = [
     layer("Softmax", (), dim=0),
     layer("PReLU", ()),
     layer("LogSoftmax", (2, 3, 4), dim=-1),
+    layer("Softmin", MATRIX, dim=0),
+    layer("Softmax2d", (2, 3, 2, 2)),
+    layer("Softmax2d", (3, 2, 2)),
+    layer("Mish", MATRIX, inplace=True),
+    layer("RReLU", MATRIX).differing(training="other slopes"),
+    layer("RReLU", MATRIX, lower=0.25, upper=0.25, inplace=True),
+    layer("Threshold", MATRIX, threshold=0.1, value=20.0),
+    layer("Threshold", MATRIX, threshold=0.1, value=-1.0, inplace=True),
+    layer("Hardshrink", MATRIX, lambd=0.3),
+    layer("Softshrink", MATRIX, lambd=0.3),
+    layer("GLU", (3, 4)),
+    layer("GLU", (4, 3), dim=0),
 ]

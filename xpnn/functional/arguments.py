@@ -245,12 +245,13 @@ def check_eps(eps: Any, subject: str, above_zero: bool = False) -> float:
     return result
 
 
-def check_probability(p: float, subject: str, name: str = "p") -> None:
-    """Raise an ArgumentError unless `p` is a number in [0, 1]."""
+def check_probability(p: Any, subject: str, name: str = "p") -> float:
+    """`p` as a float; raises an ArgumentError unless it is a number in [0, 1]."""
     if type(p) is not float:
         p = number(p, name, subject)
     if not 0.0 <= p <= 1.0:
         raise ArgumentError(f"expects {name} between 0 and 1, got {p!r}", subject=subject)
+    return p
 
 
 def as_indices(x: Any) -> Array:

@@ -1,6 +1,6 @@
 """Activations: elementwise nonlinearities and softmax; the gradients stand in `functional.activation`.
 
-`inplace` is taken where PyTorch takes it, and changes nothing: values are never overwritten here.
+With `inplace=True` the result replaces the values of the Tensor that the module is called with.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Any
 
 from xpnn import functional as F
 from xpnn.autograd import Tensor
+from xpnn.functional.arguments import check_rank
 from xpnn.nn.module import Module
 from xpnn.nn.parameter import Parameter, full
 
@@ -16,25 +17,50 @@ __all__ = [
     "CELU",
     "ELU",
     "GELU",
+    "GLU",
     "SELU",
+    "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
     "LeakyReLU",
     "LogSigmoid",
     "LogSoftmax",
+    "Maxout",
+    "Mish",
     "PReLU",
+    "RReLU",
     "ReLU",
     "ReLU6",
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softmax2d",
+    "Softmin",
     "Softplus",
+    "Softshrink",
+    "Softsign",
+    "Step",
     "Tanh",
+    "Tanhshrink",
+    "Threshold",
 ]
 
+_STACKLEVEL = 5  # a warning names the line that calls the module
 
-class ReLU(Module):
+
+class _Elementwise(Module):
+    """What the modules share whose one argument is `inplace`."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return "inplace=True" if self.inplace else ""
+
+
+class ReLU(_Elementwise):
     """max(0, x), elementwise.
 
     >>> from xpnn.autograd import tensor
@@ -42,16 +68,9 @@ class ReLU(Module):
     tensor([0., 2.])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
-
     def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
-        return F.relu(input)
-
-    def extra_repr(self) -> str:
-        """The arguments."""
-        return "inplace=True" if self.inplace else ""
+        return F.relu(input, self.inplace)
 
 
 class LeakyReLU(Module):
@@ -68,7 +87,7 @@ class LeakyReLU(Module):
 
     def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
-        return F.leaky_relu(input, self.negative_slope)
+        return F.leaky_relu(input, self.negative_slope, self.inplace)
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -117,7 +136,7 @@ class ELU(Module):
 
     def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
-        return F.elu(input, self.alpha)
+        return F.elu(input, self.alpha, self.inplace)
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -134,10 +153,10 @@ class CELU(ELU):
 
     def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
-        return F.celu(input, self.alpha)
+        return F.celu(input, self.alpha, self.inplace)
 
 
-class SELU(ReLU):
+class SELU(_Elementwise):
     """The ELU scaled so that mean 0 and variance 1 are kept from layer to layer.
 
     >>> from xpnn.autograd import tensor
@@ -147,10 +166,10 @@ class SELU(ReLU):
 
     def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
-        return F.selu(input)
+        return F.selu(input, self.inplace)
 
 
-class SiLU(ReLU):
+class SiLU(_Elementwise):
     """x sigmoid(x), elementwise; also called Swish.
 
     >>> from xpnn.autograd import tensor
@@ -160,7 +179,7 @@ class SiLU(ReLU):
 
     def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
-        return F.silu(input)
+        return F.silu(input, self.inplace)
 
 
 class GELU(Module):
@@ -261,7 +280,7 @@ class Hardtanh(Module):
 
     def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
-        return F.hardtanh(input, self.min_val, self.max_val)
+        return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -285,7 +304,7 @@ class ReLU6(Hardtanh):
         return "inplace=True" if self.inplace else ""
 
 
-class Hardsigmoid(ReLU):
+class Hardsigmoid(_Elementwise):
     """x / 6 + 1/2 cut off at 0 and 1, elementwise.
 
     >>> from xpnn.autograd import tensor
@@ -295,10 +314,10 @@ class Hardsigmoid(ReLU):
 
     def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
-        return F.hardsigmoid(input)
+        return F.hardsigmoid(input, self.inplace)
 
 
-class Hardswish(ReLU):
+class Hardswish(_Elementwise):
     """x times its hard sigmoid, elementwise.
 
     >>> from xpnn.autograd import tensor
@@ -308,7 +327,7 @@ class Hardswish(ReLU):
 
     def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
-        return F.hardswish(input)
+        return F.hardswish(input, self.inplace)
 
 
 class Softmax(Module):
@@ -319,12 +338,12 @@ class Softmax(Module):
     [[0.5, 0.5]]
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int | None = None) -> None:
         self.dim = dim
 
     def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
-        return F.softmax(input, self.dim)
+        return F.softmax(input, self.dim, _STACKLEVEL)
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -341,4 +360,210 @@ class LogSoftmax(Softmax):
 
     def forward(self, input: Any) -> Tensor:
         """Any shape to the same."""
-        return F.log_softmax(input, self.dim)
+        return F.log_softmax(input, self.dim, _STACKLEVEL)
+
+
+class Softmin(Softmax):
+    """The softmax of -x along the axis `dim`.
+
+    >>> from xpnn.autograd import tensor
+    >>> Softmin(dim=1)(tensor([[0.0, 1e4]])).tolist()
+    [[1.0, 0.0]]
+    """
+
+    def forward(self, input: Any) -> Tensor:
+        """Any shape to the same."""
+        return F.softmin(input, self.dim, _STACKLEVEL)
+
+
+class Softmax2d(Module):
+    """The softmax over the channels at each place of images (N, C, H, W) or (C, H, W).
+
+    >>> from xpnn.autograd import xp
+    >>> Softmax2d()(xp.zeros((4, 1, 2)))[:, 0, 0].tolist()
+    [0.25, 0.25, 0.25, 0.25]
+    """
+
+    def forward(self, input: Any) -> Tensor:
+        """(N, C, H, W) or (C, H, W) to the same."""
+        check_rank(input, (3, 4), type(self).__name__, "an optional batch, channels, then space")
+        return F.softmax(input, -3)
+
+
+class Mish(_Elementwise):
+    """x tanh(ln(1 + e^x)), elementwise.
+
+    >>> from xpnn.autograd import tensor
+    >>> Mish()(tensor([0.0, 1e4])).tolist()
+    [0.0, 10000.0]
+    """
+
+    def forward(self, input: Any) -> Tensor:
+        """Any shape to the same."""
+        return F.mish(input, self.inplace)
+
+
+class RReLU(Module):
+    """x where x > 0, else a x, elementwise; in training every a is drawn anew from [lower, upper).
+
+    In evaluation a is in the middle between them.
+
+    >>> from xpnn.autograd import tensor
+    >>> RReLU(0.25, 0.75).eval()(tensor([-1.0, 2.0]))
+    tensor([-0.5,  2. ])
+    """
+
+    def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
+        self.lower = lower
+        self.upper = upper
+        self.inplace = inplace
+
+    def forward(self, input: Any) -> Tensor:
+        """Any shape to the same."""
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"lower={self.lower}, upper={self.upper}{', inplace=True' if self.inplace else ''}"
+
+
+class Threshold(Module):
+    """x where x > threshold, else value, elementwise.
+
+    >>> from xpnn.autograd import tensor
+    >>> Threshold(0.5, 9.0)(tensor([0.25, 2.0]))
+    tensor([9., 2.])
+    """
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        self.threshold = threshold
+        self.value = value
+        self.inplace = inplace
+
+    def forward(self, input: Any) -> Tensor:
+        """Any shape to the same."""
+        return F.threshold(input, self.threshold, self.value, self.inplace)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"threshold={self.threshold}, value={self.value}{', inplace=True' if self.inplace else ''}"
+
+
+class Hardshrink(Module):
+    """x where |x| > lambd, else 0, elementwise.
+
+    >>> from xpnn.autograd import tensor
+    >>> Hardshrink()(tensor([0.25, 2.0]))
+    tensor([0., 2.])
+    """
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        self.lambd = lambd
+
+    def forward(self, input: Any) -> Tensor:
+        """Any shape to the same."""
+        return F.hardshrink(input, self.lambd)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"{self.lambd}"
+
+
+class Softshrink(Hardshrink):
+    """sign(x) max(|x| - lambd, 0), elementwise.
+
+    >>> from xpnn.autograd import tensor
+    >>> Softshrink()(tensor([0.25, 2.0]))
+    tensor([0. , 1.5])
+    """
+
+    def forward(self, input: Any) -> Tensor:
+        """Any shape to the same."""
+        return F.softshrink(input, self.lambd)
+
+
+class Tanhshrink(Module):
+    """x - tanh(x), elementwise.
+
+    >>> from xpnn.autograd import tensor
+    >>> Tanhshrink()(tensor([0.0, 10.0])).tolist()
+    [0.0, 9.0]
+    """
+
+    def forward(self, input: Any) -> Tensor:
+        """Any shape to the same."""
+        return F.tanhshrink(input)
+
+
+class Softsign(Module):
+    """x / (1 + |x|), elementwise.
+
+    >>> from xpnn.autograd import tensor
+    >>> Softsign()(tensor([-1.0, 3.0])).tolist()
+    [-0.5, 0.75]
+    """
+
+    def forward(self, input: Any) -> Tensor:
+        """Any shape to the same."""
+        return F.softsign(input)
+
+
+class Step(Module):
+    """1 where x > 0, 0 where x < 0, and `at_zero` at 0; the gradient is 0. PyTorch has no such module.
+
+    >>> from xpnn.autograd import tensor
+    >>> Step()(tensor([-2.0, 3.0])).tolist()
+    [0.0, 1.0]
+    """
+
+    def __init__(self, at_zero: float = 0.0) -> None:
+        self.at_zero = at_zero
+
+    def forward(self, input: Any) -> Tensor:
+        """Any shape to the same."""
+        return F.step(input, self.at_zero)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"at_zero={self.at_zero}"
+
+
+class GLU(Module):
+    """a sigmoid(b), where a and b are the halves of the input along the axis `dim`.
+
+    >>> from xpnn.autograd import tensor
+    >>> GLU()(tensor([2.0, 4.0, 0.0, 1e4])).tolist()
+    [1.0, 4.0]
+    """
+
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
+
+    def forward(self, input: Any) -> Tensor:
+        """(..., 2 n, ...) to (..., n, ...)."""
+        return F.glu(input, self.dim)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"dim={self.dim}"
+
+
+class Maxout(Module):
+    """The largest of each `pieces` neighbours along the axis `dim`. PyTorch has no such module.
+
+    >>> from xpnn.autograd import tensor
+    >>> Maxout(2)(tensor([[1.0, 5.0, 3.0, 2.0]])).tolist()
+    [[5.0, 3.0]]
+    """
+
+    def __init__(self, pieces: int, dim: int = 1) -> None:
+        self.pieces = pieces
+        self.dim = dim
+
+    def forward(self, input: Any) -> Tensor:
+        """(N, C pieces, ...) to (N, C, ...)."""
+        return F.maxout(input, self.pieces, self.dim)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"pieces={self.pieces}, dim={self.dim}"

@@ -11,17 +11,18 @@ from xpnn.backend import ArgumentError, ArrayT
 from xpnn.functional.activation.pointwise import Pointwise, mask
 from xpnn.functional.activation.sigmoid import sigmoid
 from xpnn.functional.arguments import number
+from xpnn.functional.inplace import in_place, in_place_of
 
-__all__ = ["celu", "elu", "selu", "softplus"]
+__all__ = ["celu", "celu_", "elu", "elu_", "selu", "selu_", "softplus"]
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
 
-def elu(input: ArrayT, alpha: float = 1.0) -> ArrayT:
+def elu(input: ArrayT, alpha: float = 1.0, inplace: bool = False) -> ArrayT:
     """Let what is negative approach -alpha: y = x where x > 0, else alpha (e^x - 1).
 
-    Backward: gx = gy where x > 0, else alpha e^x gy.
+    Backward: gx = gy where x > 0, else alpha e^x gy. With `inplace` a Tensor `input` takes the result.
 
     See: Clevert, Unterthiner & Hochreiter (2016), "Fast and accurate deep network learning by exponential
     linear units (ELUs)".
@@ -30,14 +31,15 @@ def elu(input: ArrayT, alpha: float = 1.0) -> ArrayT:
     >>> elu(np.asarray([-1.0, 2.0])).round(4).tolist()
     [-0.6321, 2.0]
     """
-    return _elu(input, alpha=number(alpha, "alpha", "elu"), scale=1.0, rate=1.0)
+    y = _elu(input, alpha=number(alpha, "alpha", "elu"), scale=1.0, rate=1.0)
+    return in_place_of(input, y, inplace, "elu")
 
 
-def selu(input: ArrayT) -> ArrayT:
+def selu(input: ArrayT, inplace: bool = False) -> ArrayT:
     """ELU with the alpha = 1.6733 and scale = 1.0507 that keep mean 0 and variance 1 through deep nets.
 
     y = scale x where x > 0, else scale alpha (e^x - 1). Backward: gx = scale gy where x > 0, else
-    scale alpha e^x gy.
+    scale alpha e^x gy. With `inplace` a Tensor `input` takes the result.
 
     See: Klambauer, Unterthiner, Mayr & Hochreiter (2017), "Self-normalizing neural networks".
 
@@ -45,13 +47,14 @@ def selu(input: ArrayT) -> ArrayT:
     >>> selu(np.asarray([-1.0, 1.0])).round(4).tolist()
     [-1.1113, 1.0507]
     """
-    return _selu(input, alpha=_SELU_ALPHA, scale=_SELU_SCALE, rate=1.0)
+    y = _selu(input, alpha=_SELU_ALPHA, scale=_SELU_SCALE, rate=1.0)
+    return in_place_of(input, y, inplace, "selu")
 
 
-def celu(input: ArrayT, alpha: float = 1.0) -> ArrayT:
+def celu(input: ArrayT, alpha: float = 1.0, inplace: bool = False) -> ArrayT:
     """ELU with a continuous derivative: y = x where x > 0, else alpha (e^(x / alpha) - 1).
 
-    Backward: gx = gy where x > 0, else e^(x / alpha) gy.
+    Backward: gx = gy where x > 0, else e^(x / alpha) gy. With `inplace` a Tensor `input` takes the result.
 
     Raises: ArgumentError unless alpha > 0.
 
@@ -64,7 +67,7 @@ def celu(input: ArrayT, alpha: float = 1.0) -> ArrayT:
     alpha = number(alpha, "alpha", "celu")
     if not alpha > 0:
         raise ArgumentError(f"expects a positive alpha, got {alpha}", subject="celu")
-    return _celu(input, alpha=alpha, scale=1.0, rate=1.0 / alpha)
+    return in_place_of(input, _celu(input, alpha=alpha, scale=1.0, rate=1.0 / alpha), inplace, "celu")
 
 
 def _decaying(xp: Any, x: Any, *, alpha: float, scale: float, rate: float) -> Any:
@@ -79,6 +82,9 @@ def _decaying_gradient(xp: Any, gy: Any, x: Any, *, alpha: float, scale: float, 
 
 
 _elu, _selu, _celu = (Pointwise(name, _decaying, _decaying_gradient) for name in ("elu", "selu", "celu"))
+
+
+elu_, selu_, celu_ = in_place(elu), in_place(selu), in_place(celu)
 
 
 def softplus(input: ArrayT, beta: float = 1.0, threshold: float = 20.0) -> ArrayT:

@@ -1,21 +1,43 @@
-"""Rectifiers, which treat what is negative another way: ReLU, leaky ReLU and PReLU."""
+"""Rectifiers, which treat what is negative another way: ReLU, leaky, randomized and parametric ReLU."""
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import Array, ArrayT, ShapeError, namespace
+from xpnn.autograd.half import half_in_float32
+from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, namespace, random
 from xpnn.functional.activation.pointwise import Pointwise, mask, select
-from xpnn.functional.arguments import check_floating, check_rank, check_same_dtype, number, shape_of
+from xpnn.functional.arguments import (
+    check_flags,
+    check_floating,
+    check_rank,
+    check_same_dtype,
+    number,
+    raw_array,
+    shape_of,
+)
+from xpnn.functional.inplace import in_place, in_place_of
 
-__all__ = ["leaky_relu", "prelu", "relu"]
+__all__ = [
+    "leaky_relu",
+    "leaky_relu_",
+    "prelu",
+    "relu",
+    "relu_",
+    "rrelu",
+    "rrelu_",
+    "threshold",
+    "threshold_",
+]
 
 
-def relu(input: ArrayT) -> ArrayT:
+def relu(input: ArrayT, inplace: bool = False) -> ArrayT:
     """Cut off what is negative: y = max(x, 0).
 
-    Backward: gx = gy where y > 0, else 0. NaN passes both ways.
+    Backward: gx = gy where y > 0, else 0. NaN passes both ways. With `inplace` a Tensor `input` takes
+    the result.
 
     See: Nair & Hinton (2010), "Rectified linear units improve restricted Boltzmann machines".
 
@@ -23,7 +45,11 @@ def relu(input: ArrayT) -> ArrayT:
     >>> relu(np.asarray([-1.0, 2.0])).tolist()
     [0.0, 2.0]
     """
-    return _relu(input)
+    y = _relu(input)
+    return y if inplace is False else in_place_of(input, y, inplace, "relu")
+
+
+relu_ = in_place(relu)
 
 
 _relu = Pointwise(
@@ -44,10 +70,10 @@ def through_relu(gy: Any, y: Any) -> Any:
     return select(y != 0, gy)
 
 
-def leaky_relu(input: ArrayT, negative_slope: float = 0.01) -> ArrayT:
+def leaky_relu(input: ArrayT, negative_slope: float = 0.01, inplace: bool = False) -> ArrayT:
     """Flatten what is negative: y = x where x > 0, else negative_slope x.
 
-    Backward: gx = gy where x > 0, else negative_slope gy.
+    Backward: gx = gy where x > 0, else negative_slope gy. With `inplace` a Tensor `input` takes the result.
 
     See: Maas, Hannun & Ng (2013), "Rectifier nonlinearities improve neural network acoustic models".
 
@@ -55,7 +81,11 @@ def leaky_relu(input: ArrayT, negative_slope: float = 0.01) -> ArrayT:
     >>> leaky_relu(np.asarray([-1.0, 2.0]), 0.1).tolist()
     [-0.1, 2.0]
     """
-    return _leaky_relu(input, slope=number(negative_slope, "negative_slope", "leaky_relu"))
+    y = _leaky_relu(input, slope=number(negative_slope, "negative_slope", "leaky_relu"))
+    return in_place_of(input, y, inplace, "leaky_relu")
+
+
+leaky_relu_ = in_place(leaky_relu)
 
 
 def _leaky(xp: Any, x: Any, *, slope: float) -> Any:
@@ -67,6 +97,75 @@ _leaky_relu = Pointwise(
     "leaky_relu",
     value=_leaky,
     gradient=lambda xp, gy, x, *, slope: gy * (slope + (1 - slope) * mask(x > 0, x)),
+)
+
+
+def rrelu(
+    input: ArrayT,
+    lower: float = 1.0 / 8,
+    upper: float = 1.0 / 3,
+    training: bool = False,
+    inplace: bool = False,
+) -> ArrayT:
+    """Flatten what is negative by a random slope: y = x where x > 0, else a x.
+
+    In training every element has its own a, drawn evenly from [lower, upper) by the next numbers of
+    `xpnn.random.default_stream()`: the same on every backend. Else a = (lower + upper) / 2.
+
+    Backward: gx = gy where x > 0, else a gy. With `inplace` a Tensor `input` takes the result.
+
+    Raises: ArgumentError unless lower <= upper, both finite.
+
+    See: Xu, Wang, Chen & Li (2015), "Empirical evaluation of rectified activations in convolutional network".
+
+    >>> import numpy as np
+    >>> rrelu(np.asarray([-1.0, 2.0]), 0.25, 0.75).tolist()
+    [-0.5, 2.0]
+    """
+    check_floating(input, "rrelu")
+    check_flags("rrelu", training=training)
+    lower, upper = number(lower, "lower", "rrelu"), number(upper, "upper", "rrelu")
+    if not -inf < lower <= upper < inf:
+        raise ArgumentError(f"expects finite lower <= upper, got {lower} and {upper}", subject="rrelu")
+    if training:
+        drawn = random.default_stream().uniform(tuple(input.shape), raw_array(input))
+        y = _rrelu(input, lower + (upper - lower) * drawn)
+    else:
+        y = _leaky_relu(input, slope=(lower + upper) / 2)
+    return in_place_of(input, y, inplace, "rrelu")
+
+
+rrelu_ = in_place(rrelu)
+
+
+@half_in_float32
+def _rrelu(x: Any, slopes: Any) -> Any:
+    slopes = namespace(slopes).astype(slopes, raw_array(x).dtype)
+    return select(x > 0, x) + select(~(x > 0), x * slopes)
+
+
+def threshold(input: ArrayT, threshold: float, value: float, inplace: bool = False) -> ArrayT:
+    """Replace what is not above a threshold: y = x where x > threshold, else value.
+
+    Backward: gx = gy where x > threshold, else 0. NaN passes both ways. With `inplace` a Tensor `input` takes
+    the result.
+
+    >>> import numpy as np
+    >>> threshold(np.asarray([-1.0, 0.5, 2.0]), 0.5, 9.0).tolist()
+    [9.0, 9.0, 2.0]
+    """
+    threshold, value = number(threshold, "threshold", "threshold"), number(value, "value", "threshold")
+    return in_place_of(input, _threshold(input, least=threshold, value=value), inplace, "threshold")
+
+
+threshold_ = in_place(threshold)
+
+
+_threshold = Pointwise(
+    "threshold",
+    value=lambda xp, x, *, least, value: xp.where(x <= least, xp.full_like(x, value), x),
+    gradient=lambda xp, gy, x, *, least, value: select(~(x <= least), gy),
+    half=True,
 )
 
 

@@ -1,17 +1,18 @@
-"""Softmax and its logarithm."""
+"""Softmax, its logarithm, and softmin."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from xpnn.autograd import Primitive, primitive
 from xpnn.backend import ArrayT, dtype_named, namespace
 from xpnn.functional.arguments import axis_of, check_floating
 
-__all__ = ["log_softmax", "softmax"]
+__all__ = ["log_softmax", "softmax", "softmin"]
 
 
-def softmax(input: ArrayT, dim: int, *, dtype: Any = None) -> ArrayT:
+def softmax(input: ArrayT, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> ArrayT:
     """Make probabilities of scores: y_i = e^x_i / sum_j e^x_j along the axis `dim`.
 
     Backward: gx_i = y_i (gy_i - sum_j gy_j y_j).
@@ -21,6 +22,8 @@ def softmax(input: ArrayT, dim: int, *, dtype: Any = None) -> ArrayT:
     Args:
         input: floating, any shape.
         dim: the axis that the probabilities sum to one along; 0 or -1 of a number, which is a row of one.
+            None is 0 for 0, 1 or 3 axes, else 1, with a warning.
+        _stacklevel: how many calls up the line stands that the warning names.
         dtype: what the input is cast to first.
 
     Raises: IndexOutOfRangeError if there is no such axis.
@@ -29,7 +32,7 @@ def softmax(input: ArrayT, dim: int, *, dtype: Any = None) -> ArrayT:
     >>> softmax(np.asarray([0.0, 0.0, 1e4, 1e4]), dim=0).tolist()
     [0.0, 0.0, 0.5, 0.5]
     """
-    return _along_axis(_softmax, "softmax", input, dim, dtype)
+    return _along_axis(_softmax, "softmax", input, dim, _stacklevel, dtype)
 
 
 @primitive
@@ -48,7 +51,7 @@ def _softmax_backward(gy, saved, needs, *, axis):
     return (gy_y - y * xp.sum(gy_y, axis=axis, keepdims=True),)
 
 
-def log_softmax(input: ArrayT, dim: int, *, dtype: Any = None) -> ArrayT:
+def log_softmax(input: ArrayT, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> ArrayT:
     """The logarithm of the softmax: y_i = x_i - ln sum_j e^x_j along the axis `dim`.
 
     Backward: gx_i = gy_i - e^y_i sum_j gy_j.
@@ -56,6 +59,8 @@ def log_softmax(input: ArrayT, dim: int, *, dtype: Any = None) -> ArrayT:
     Args:
         input: floating, any shape.
         dim: the axis that the probabilities sum to one along; 0 or -1 of a number, which is a row of one.
+            None is 0 for 0, 1 or 3 axes, else 1, with a warning.
+        _stacklevel: how many calls up the line stands that the warning names.
         dtype: what the input is cast to first.
 
     Raises: IndexOutOfRangeError if there is no such axis.
@@ -64,7 +69,7 @@ def log_softmax(input: ArrayT, dim: int, *, dtype: Any = None) -> ArrayT:
     >>> log_softmax(np.asarray([0.0, 1e4]), dim=0).tolist()
     [-10000.0, 0.0]
     """
-    return _along_axis(_log_softmax, "log_softmax", input, dim, dtype)
+    return _along_axis(_log_softmax, "log_softmax", input, dim, _stacklevel, dtype)
 
 
 @primitive
@@ -82,15 +87,43 @@ def _log_softmax_backward(gy, saved, needs, *, axis):
     return (gy - xp.exp(y) * xp.sum(gy, axis=axis, keepdims=True),)
 
 
-def _along_axis(function: Primitive, subject: str, input: Any, dim: int, dtype: Any) -> Any:
-    xp = namespace(input)
-    if dtype is not None:
-        input = xp.astype(input, dtype_named(dtype, xp))
+def softmin(input: ArrayT, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> ArrayT:
+    """The softmax of -x: the smallest number gets the largest share along the axis `dim`.
+
+    Backward: gx_i = -y_i (gy_i - sum_j gy_j y_j).
+
+    Args:
+        input, dim, dtype: as for `softmax`.
+
+    >>> import numpy as np
+    >>> softmin(np.asarray([0.0, 0.0, 1e4, 1e4]), dim=0).tolist()
+    [0.5, 0.5, 0.0, 0.0]
+    """
+    x = _as_type(input, dtype)
+    check_floating(x, "softmin")
+    return _along_axis(_softmax, "softmin", namespace(x).negative(x), dim, _stacklevel, None)
+
+
+def _along_axis(
+    function: Primitive, subject: str, input: Any, dim: int | None, stacklevel: int, dtype: Any
+) -> Any:
+    xp, input = namespace(input), _as_type(input, dtype)
     check_floating(input, subject)
+    if dim is None:
+        dim = 0 if input.ndim in (0, 1, 3) else 1
+        warnings.warn(
+            f"{subject} chose dim={dim} for an input of {input.ndim} axes, as old versions of PyTorch do. "
+            f"Pass dim={dim}, or the axis that you mean",
+            stacklevel=stacklevel,
+        )
     axis = axis_of(dim, input.ndim or 1, subject)
     if input.ndim:
         return function(input, axis=axis)
     return xp.reshape(function(xp.reshape(input, (1,)), axis=axis), ())
+
+
+def _as_type(x: Any, dtype: Any) -> Any:
+    return x if dtype is None else namespace(x).astype(x, dtype_named(dtype, namespace(x)))
 
 
 def _below_largest(x: Any, axis: int) -> Any:

@@ -398,7 +398,7 @@ def _copies(layer: Module, count: int) -> ModuleList:
 def _activation(activation: Activation) -> Callable[[Any], Any]:
     if callable(activation):
         return activation
-    functions = {"relu": F.relu, "gelu": F.gelu}
+    functions: dict[str, Callable[[Any], Any]] = {"relu": F.relu, "gelu": F.gelu}
     if activation not in functions:
         raise ArgumentError(
             f"expects activation='relu', 'gelu' or a function, got {activation!r}",
