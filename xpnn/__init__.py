@@ -10,7 +10,9 @@ Sub-packages: `functional` (the maths), `nn` (modules), `optim`, `data`, `metric
 """
 
 import xpnn.startup as _startup  # noqa: F401 - before all others
+import xpnn.optim.swa_utils as _swa_utils  # noqa: F401
 from xpnn import (
+    amp as amp,
     autograd as autograd,
     backend as backend,
     data as data,
@@ -22,6 +24,11 @@ from xpnn import (
     optim as optim,
     testing as testing,
     train as train,
+)
+from xpnn.amp import (
+    GradScaler as GradScaler,
+    autocast as autocast,
+    is_autocast_enabled as is_autocast_enabled,
 )
 from xpnn.autograd import (
     Tensor as Tensor,

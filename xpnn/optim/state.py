@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from xpnn.optim.optimizer import Group, Optimizer
 
 STRUCTURE = ("params", "param_names")  # the keys of a group that are not options
-_HOW_PYTORCH_COMPUTES = ("foreach", "capturable", "differentiable", "fused")  # options that change no result
+# What PyTorch keeps in groups beside options: how it computes, and the bounds of its schedules.
+_NO_OPTIONS = (
+    *("foreach", "capturable", "differentiable", "fused"),
+    *("max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr"),
+)
 
 
 def as_python(value: Any) -> Any:
@@ -49,7 +53,7 @@ def in_our_layout(state_dict: Any, optimizer: Optimizer) -> Any:
         if used:
             state[names.get(number, f"parameter {number}")] = used
     for group in groups:
-        for name in _HOW_PYTORCH_COMPUTES:
+        for name in _NO_OPTIONS:
             if name not in optimizer.defaults:
                 group.pop(name, None)
         if group.get("dampening") and group.get("momentum"):  # ours counts, to know the first step

@@ -8,3 +8,4 @@ from xpnn.optim.lr_scheduler.function import *
 from xpnn.optim.lr_scheduler.one_cycle import *
 from xpnn.optim.lr_scheduler.plateau import *
 from xpnn.optim.lr_scheduler.schedule import *
+from xpnn.optim.lr_scheduler.swa import *
