@@ -89,5 +89,6 @@ from xpnn.backend import (
 from xpnn.backend.errors import XpnnError as XpnnError
 from xpnn.backend.random import set_rng as set_rng
 from xpnn.backend.type_names import *
+from xpnn.io import load as load, save as save
 from xpnn.train import compile as compile
 from xpnn.version import __version__ as __version__

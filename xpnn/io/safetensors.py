@@ -12,6 +12,7 @@ See: https://huggingface.co/docs/safetensors, "Format".
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -109,6 +110,30 @@ def write_file(
     arrays: Mapping[str, np.ndarray], filename: Any, metadata: Mapping[str, str], digest: str
 ) -> None:
     """`save_file` for what `host_arrays` has made, and whose digest is known."""
+    header, order = _header_of(arrays, metadata, digest)
+    with atomic_write(filename) as file:
+        _write(file, header, [arrays[name] for name in order])
+
+
+def write_to(
+    file: BinaryIO, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str], digest: str
+) -> None:
+    """`write_file` into a file that is open already."""
+    header, order = _header_of(arrays, metadata, digest)
+    _write(file, header, [arrays[name] for name in order])
+
+
+def _write(file: BinaryIO, header: bytes, arrays: list[np.ndarray]) -> None:
+    file.write(len(header).to_bytes(8, "little"))
+    file.write(header)
+    for array in arrays:
+        file.write(_bytes_of(array).data)
+
+
+def _header_of(
+    arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str], digest: str
+) -> tuple[bytes, list[str]]:
+    """The header of a file, and the names of the arrays in the order in which they follow it."""
     if not isinstance(metadata, Mapping):
         raise DTypeError(f"expects metadata by name, got {type(metadata).__name__}", subject="save_file")
     for name, value in metadata.items():
@@ -144,11 +169,7 @@ def write_file(
             f"expects names and metadata of at most {_LONGEST_HEADER:,} bytes, got {len(text):,}",
             subject="save_file",
         )
-    with atomic_write(filename) as file:
-        file.write(len(text).to_bytes(8, "little"))
-        file.write(text)
-        for name in order:
-            file.write(_bytes_of(arrays[name]).data)
+    return text, order
 
 
 def load_file(filename: str | os.PathLike[str], device: Any = None) -> dict[str, Array]:
@@ -191,6 +212,11 @@ def read_file(filename: str | os.PathLike[str]) -> Contents:
         raise CheckpointError(
             f"cannot be read: {error.strerror or error}", subject=f"'{os.fspath(filename)}'"
         ) from error
+
+
+def read_bytes(data: bytes, name: str) -> Contents:
+    """`read_file` of what a file of that name holds."""
+    return _read(io.BytesIO(data), name)
 
 
 def host_arrays(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -237,7 +263,8 @@ def json_of(text: str | bytes) -> Any:
 
 
 def _read(file: BinaryIO, filename: Any) -> Contents:
-    size = os.fstat(file.fileno()).st_size
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     header, data_at = _read_header(file, size, filename)
     metadata = header.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):

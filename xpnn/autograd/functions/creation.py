@@ -212,7 +212,7 @@ def arange(
     Raises: ArgumentError for a step that does not lead from start to end.
 
     >>> arange(3), arange(1.0, 2.0, 0.5)
-    (tensor([0, 1, 2]), tensor([1. , 1.5]))
+    (tensor([0, 1, 2]), tensor([1.0000, 1.5000]))
     """
     if end is None:
         start, end = options.pop("end", 0), start
@@ -257,7 +257,7 @@ def linspace(
     """`steps` numbers from start to end, both included, at equal distances.
 
     >>> linspace(0, 1, 5)
-    tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
+    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
     values = rows.evenly(_number(start), _number(end), _count(steps, "linspace"))
     return _from_host(values, dtype, device, requires_grad, options, "linspace")
@@ -362,7 +362,7 @@ def from_numpy(ndarray: Any) -> Tensor:
 
     >>> import numpy as np
     >>> from_numpy(np.arange(2.0))
-    tensor([0., 1.], dtype=float64)
+    tensor([0., 1.], dtype=xpnn.float64)
     """
     if isinstance(ndarray, TensorBase) or not is_array(ndarray):
         raise DTypeError(
@@ -378,7 +378,7 @@ def complex(real: Any, imag: Any) -> Tensor:
     """Complex numbers of their parts, which are float32 or float64; no gradient flows through it.
 
     >>> complex(ones(1), ones(1))
-    tensor([1.+1.j], dtype=complex64)
+    tensor([1.+1.j])
     """
     if dtype_name(real.dtype) != dtype_name(imag.dtype) or not DType(real.dtype).is_floating_point:
         raise DTypeError(
@@ -395,7 +395,7 @@ def polar(abs: Any, angle: Any) -> Tensor:
     """The complex numbers abs (cos(angle) + i sin(angle)); no gradient flows through it.
 
     >>> polar(ones(1), zeros(1))
-    tensor([1.+0.j], dtype=complex64)
+    tensor([1.+0.j])
     """
     return complex(abs * ops.cos(angle), abs * ops.sin(angle))
 
@@ -409,7 +409,7 @@ class NewLike(TensorBase):
         """Zeros of another shape; see `zeros`.
 
         >>> ones(2, dtype="float64").new_zeros(1)
-        tensor([0.], dtype=float64)
+        tensor([0.], dtype=xpnn.float64)
         """
         return _new_filled(self, size, 0, options, "new_zeros")
 
