@@ -3,6 +3,7 @@
 from xpnn.functional.activation import *
 from xpnn.functional.attention import *
 from xpnn.functional.conv import *
+from xpnn.functional.distance import *
 from xpnn.functional.dropout import *
 from xpnn.functional.embedding import *
 from xpnn.functional.linear import *

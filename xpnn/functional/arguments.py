@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from typing import Any
 
+from xpnn.autograd.core import new_tensor
+from xpnn.autograd.ops.broadcasting import broadcast_shapes
 from xpnn.backend import (
     ArgumentError,
     Array,
@@ -184,6 +186,17 @@ def check_shape(x: Any, shape: tuple[int, ...], subject: str, name: str, hint: s
         )
 
 
+def check_broadcasts(subject: str, **arrays: Any) -> tuple[int, ...]:
+    """The shape that arrays (None is passed over) broadcast to; raises a ShapeError if they do not."""
+    given = {name: shape_of(x) for name, x in arrays.items() if x is not None}
+    try:
+        return broadcast_shapes(*given.values())
+    except ShapeError:
+        shapes = ", ".join(map(str, given.values()))
+        names = ", ".join(given)
+        raise ShapeError(f"expects {names} of shapes that broadcast, got {shapes}", subject=subject) from None
+
+
 def check_reduction(reduction: str, subject: str, allowed: Sequence[str] = REDUCTIONS) -> None:
     """Raise an ArgumentError unless `reduction` is one of "none", "mean" and "sum"."""
     if not isinstance(reduction, str) or reduction not in allowed:
@@ -297,6 +310,13 @@ def type_name(x: Any) -> str:
     """The element type of an array, for messages."""
     native = getattr(x.dtype, "isnative", True)  # what only NumPy's have
     return dtype_name(x.dtype) if native else f"{dtype_name(x.dtype)} in another byte order"
+
+
+def alike(*arrays: Any) -> tuple[Any, ...]:
+    """The arrays, of which raw ones become Tensors where one is a Tensor: operators take no mixture."""
+    if not any(is_tensor(x) for x in arrays):
+        return arrays
+    return tuple([x if is_tensor(x) else new_tensor(x) for x in arrays])
 
 
 def raw_array(x: Any) -> Array:

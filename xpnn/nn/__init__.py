@@ -6,6 +6,7 @@ from xpnn.nn.activation import *
 from xpnn.nn.attention import *
 from xpnn.nn.containers import *
 from xpnn.nn.conv import *
+from xpnn.nn.distance import *
 from xpnn.nn.dropout import *
 from xpnn.nn.embedding import *
 from xpnn.nn.hooks import *

@@ -1,12 +1,13 @@
-"""The Kullback-Leibler divergence."""
+"""Divergences of distributions."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from cases.case import grid
+from cases.case import bad, grid
 from cases.layer import layer
 from cases.loss.elementwise import REDUCTIONS, elementwise, reduced
+from xpnn.backend import ArgumentError
 
 
 def naive_kl_div(x, t, reduction, log_target=False):
@@ -24,7 +25,34 @@ def kl_inputs(rng, reduction, log_target=False):
     return log_probabilities(rng, 2, 3), t if log_target else np.exp(t)
 
 
+def naive_js_div(p, q, reduction):
+    m = (p + q) / 2
+    return reduced((p * np.log(p / m) + q * np.log(q / m)) / 2, reduction)
+
+
+def torch_js_div(torch, p, q, reduction):
+    m = ((p + q) / 2).log()
+    divergence = torch.nn.functional.kl_div
+    return (divergence(m, p, reduction=reduction) + divergence(m, q, reduction=reduction)) / 2
+
+
 CASES = [
+    elementwise(
+        "js_div",
+        naive_js_div,
+        grid(reduction=["batchmean", "sum", "none"]),
+        lambda rng, reduction: tuple(np.exp(log_probabilities(rng, 2, 3)) for _ in range(2)),
+        torch=torch_js_div,
+        extremes=(),
+        errors=[
+            bad(
+                ArgumentError,
+                "js_div expects input as probabilities",
+                values=True,
+                inputs=lambda rng: (np.full(2, 1.5), np.ones(2)),
+            )
+        ],
+    ),
     elementwise(
         "kl_div",
         naive_kl_div,

@@ -45,18 +45,16 @@ def elementwise(name, naive, options, make=None, errors=(), **more):
     function = getattr(F, name)
     shapes = bad(
         ShapeError,
-        rf"{name} expects input and target of one shape, got \(3, 1\) and \(3,\)\. "
-        r"Did you mean target.reshape\(3, 1\)\?",
-        inputs=lambda rng: (np.ones((3, 1)), np.ones(3)),
+        rf"{name} expects input and target of one shape, got \(3, 2\) and \(2, 3\)\. "
+        r"Did you mean target.reshape\(3, 2\)\?",
+        inputs=lambda rng: (np.ones((3, 2)), np.ones((2, 3))),
     )
     return Case(
         name,
         function,
         inputs=make or differing(3, 2),
         options=options,
-        torch=torch_of(name),
         naive=naive,
-        batched=(0, 1),
         errors=[shapes, *errors],
-        **more,
+        **{"torch": torch_of(name), "batched": (0, 1), **more},
     )

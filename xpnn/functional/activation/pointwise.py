@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnn.autograd import Primitive, primitive
-from xpnn.backend import namespace
+from xpnn.backend import ArrayT, namespace
 from xpnn.functional.arguments import check_floating
 
 
@@ -87,3 +87,24 @@ def _select(condition, x):
 def _select_backward(gy, saved, needs):
     (condition,) = saved
     return None, _select(condition, gy)
+
+
+def at_least(x: ArrayT, low: float) -> ArrayT:
+    """max(x, low), whose gradient is that of x everywhere: for what is divided by, such as a length.
+
+    >>> import numpy as np
+    >>> at_least(np.asarray([0.0, 2.0]), 1.0).tolist()
+    [1.0, 2.0]
+    """
+    return _at_least(x, low=low)
+
+
+@primitive(half=True)
+def _at_least(x, *, low):
+    xp = namespace(x)
+    return xp.maximum(x, xp.full_like(x, low)), ()
+
+
+@_at_least.backward
+def _at_least_backward(gy, saved, needs, *, low):
+    return (gy,)

@@ -15,20 +15,30 @@ from xpnn.backend import (
     is_floating,
     size_of,
 )
+from xpnn.functional.activation.pointwise import Pointwise
 from xpnn.functional.activation.sigmoid import sigmoid
 from xpnn.functional.arguments import raw_array
 from xpnn.functional.loss.elementwise import ElementwiseLoss
+from xpnn.functional.loss.reduction import loss
 
 __all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits"]
 
 _LOWEST_LOG = -100.0  # the loss cuts ln off here, so that a certain but wrong answer costs 100
+_LEAST_DIVISOR = 1e-12
+
+_OF_SCORES = {
+    "binary_cross_entropy": "binary_cross_entropy_with_logits",
+    "cross_entropy_of_probabilities": "cross_entropy",
+}
 
 
+@loss
 def binary_cross_entropy_with_logits(
     input: ArrayT,
     target: Array | Tensor,
     weight: Array | Tensor | None = None,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: Array | None = None,
 ) -> ArrayT:
@@ -53,7 +63,7 @@ def binary_cross_entropy_with_logits(
     >>> binary_cross_entropy_with_logits(x, t, reduction="none").round(4).tolist()
     [0.6931, 0.0, 10000.0]
     """
-    return _bce_with_logits(input, target, weight, pos_weight, reduction=reduction)
+    return bce_with_logits(input, target, weight, pos_weight, reduction=reduction)
 
 
 def _of_logits(xp: Any, x: Any, t: Any, pos_weight: Any) -> Any:
@@ -64,12 +74,13 @@ def _of_logits_by_target(xp: Any, gl: Any, x: Any, t: Any, pos_weight: Any) -> A
     return -gl * (x if pos_weight is None else x - (pos_weight - 1) * _softplus_of_minus(xp, x))
 
 
-_bce_with_logits = ElementwiseLoss(
+bce_with_logits = ElementwiseLoss(
     "binary_cross_entropy_with_logits",
     value=_of_logits,
     gx=lambda xp, gl, x, t, w: gl * (1 - t - _weight_of_yes(t, w) * sigmoid(-x)),
     gt=_of_logits_by_target,
     others=("pos_weight",),
+    broadcasts=False,
 )
 
 
@@ -82,11 +93,13 @@ def _softplus_of_minus(xp: Any, x: Any) -> Any:
     return xp.maximum(-x, xp.zeros_like(x)) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
+@loss
 def binary_cross_entropy(
     input: ArrayT,
     target: Array | Tensor,
     weight: Array | Tensor | None = None,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> ArrayT:
     """How badly a probability predicts yes or no: l = -(t ln x + (1 - t) ln(1 - x)).
@@ -108,14 +121,14 @@ def binary_cross_entropy(
     >>> binary_cross_entropy(p, t, reduction="none").round(4).tolist()
     [0.6931, 100.0]
     """
-    _check_probabilities(input, "input")
-    _check_probabilities(target, "target")
+    for name, x in (("input", input), ("target", target)):
+        check_probabilities(x, name, "binary_cross_entropy")
     return _binary_cross_entropy(input, target, weight, reduction=reduction)
 
 
 def _of_probabilities_by_input(xp: Any, gl: Any, x: Any, t: Any) -> Any:
     product = x * (1 - x)
-    return gl * (x - t) / xp.maximum(product, xp.full_like(product, 1e-12))
+    return gl * (x - t) / _off_zero(xp, product)
 
 
 _binary_cross_entropy = ElementwiseLoss(
@@ -123,6 +136,7 @@ _binary_cross_entropy = ElementwiseLoss(
     value=lambda xp, x, t: -(t * _cut_log(xp, x) + (1 - t) * _cut_log(xp, 1 - x)),
     gx=_of_probabilities_by_input,
     gt=lambda xp, gl, x, t: gl * (_cut_log(xp, 1 - x) - _cut_log(xp, x)),
+    broadcasts=False,
 )
 
 
@@ -132,7 +146,15 @@ def _cut_log(xp: Any, x: Any) -> Any:
     return xp.maximum(xp.log(x + zero) + _LOWEST_LOG * zero, xp.full_like(x, _LOWEST_LOG))
 
 
-def _check_probabilities(x: Any, name: str) -> None:
+def _off_zero(xp: Any, x: Any) -> Any:
+    return xp.maximum(x, xp.full_like(x, _LEAST_DIVISOR))
+
+
+cut_log = Pointwise("cut_log", value=_cut_log, gradient=lambda xp, gy, x: gy / _off_zero(xp, x))
+
+
+def check_probabilities(x: Any, name: str, subject: str) -> None:
+    """Raise an ArgumentError if a value that can be read without stalling is not in [0, 1]."""
     raw = raw_array(x)
     if not is_floating(raw) or size_of(raw.shape) == 0 or not concrete(raw) or not cheap_to_read(raw):
         return
@@ -140,6 +162,6 @@ def _check_probabilities(x: Any, name: str) -> None:
     if not (low >= 0 and high <= 1):
         raise ArgumentError(
             f"expects {name} as probabilities between 0 and 1, got {high if low >= 0 else low}",
-            subject="binary_cross_entropy",
-            hint="For scores use binary_cross_entropy_with_logits" if name == "input" else "",
+            subject=subject,
+            hint=f"For scores use {_OF_SCORES[subject]}" if name == "input" and subject in _OF_SCORES else "",
         )

@@ -14,7 +14,6 @@ from xpnn.backend import (
     ArgumentError,
     Array,
     ArrayT,
-    ShapeError,
     cheap_to_read,
     concrete,
     device_of,
@@ -28,29 +27,29 @@ from xpnn.functional.activation.pointwise import select
 from xpnn.functional.activation.softmax import log_softmax, softmax
 from xpnn.functional.arguments import (
     as_indices,
-    check_floating,
     check_indices,
-    check_integer,
     check_probability,
     check_reduction,
     check_same_dtype,
-    check_shape,
     once_per_signature,
     raw_array,
     shape_of,
     whole,
 )
-from xpnn.functional.loss.reduction import reduced, share
+from xpnn.functional.loss.labels import check_class_weight, check_labels, class_axis
+from xpnn.functional.loss.reduction import loss, reduced, share
 
 __all__ = ["cross_entropy", "nll_loss"]
 
 
+@loss
 def cross_entropy(
     input: ArrayT,
     target: Array | Tensor,
     weight: Array | None = None,
-    *,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> ArrayT:
@@ -132,10 +131,10 @@ def _cross_entropy_backward(gy, saved, needs, *, axis, reduction, label_smoothin
 def _check_scores(input: Any, target: Any, weight: Any, *, reduction: str, label_smoothing: float) -> None:
     check_probability(label_smoothing, "cross_entropy", "label_smoothing")
     check_reduction(reduction, "cross_entropy")
-    axis = _class_axis(input, "cross_entropy")
-    _check_weight(input, weight, axis, "cross_entropy")
+    axis = class_axis(input, "cross_entropy")
+    check_class_weight(input, weight, axis, "cross_entropy")
     if shape_of(target) != shape_of(input):
-        _check_labels(input, target, axis, "cross_entropy", or_probabilities=True)
+        check_labels(input, target, axis, "cross_entropy", or_probabilities=True)
     elif is_floating(target):
         check_same_dtype("cross_entropy", input, target=target)
 
@@ -156,12 +155,14 @@ def _check_distribution(target: Any, ignore_index: int) -> None:
         )
 
 
+@loss
 def nll_loss(
     input: ArrayT,
     target: Array,
     weight: Array | None = None,
-    *,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> ArrayT:
     """The negative log likelihood of the right class: l = -weight[target] input[target].
@@ -180,9 +181,9 @@ def nll_loss(
     1.0397
     """
     check_reduction(reduction, "nll_loss")
-    axis = _class_axis(input, "nll_loss")
-    _check_labels(input, target, axis, "nll_loss")
-    _check_weight(input, weight, axis, "nll_loss")
+    axis = class_axis(input, "nll_loss")
+    check_labels(input, target, axis, "nll_loss")
+    check_class_weight(input, weight, axis, "nll_loss")
     target = as_indices(target)
     kept = _kept(input, target, axis, ignore_index, "nll_loss")
     return _nll_loss(input, target, weight, kept, axis=axis, reduction=reduction)
@@ -228,8 +229,11 @@ def _distribution(x: Any, target: Any, weight: Any, kept: Any, axis: int, label_
     if label_smoothing:
         q = (1 - label_smoothing) * q + label_smoothing / classes
     if weight is not None:
-        q = q * _along(weight, x, axis)
-    return q if kept is None else q * xp.expand_dims(kept, axis=axis)
+        q = q * select(q != 0, xp.broadcast_to(_along(weight, x, axis), q.shape))  # which may be infinite
+    if kept is not None:
+        kept = xp.expand_dims(kept, axis=axis)
+        q = kept * select(kept != 0, q)
+    return q
 
 
 def _label_weights(labels: Any, weight: Any, kept: Any) -> Any:
@@ -239,7 +243,7 @@ def _label_weights(labels: Any, weight: Any, kept: Any) -> Any:
     xp = namespace(labels, weight)
     flat = xp.reshape(labels % weight.shape[0], (size_of(labels.shape),))
     weights = xp.reshape(xp.take(weight, flat, axis=0), labels.shape)
-    return weights if kept is None else kept * weights
+    return weights if kept is None else kept * select(kept != 0, weights)  # a weight may be infinite
 
 
 def _count(x: Any, target: Any, weight: Any, kept: Any, axis: int) -> Any:
@@ -267,32 +271,3 @@ def _kept(x: Any, labels: Array, axis: int, ignore_index: int, subject: str) -> 
     kept = xp.astype(xp.asarray(labels != ignore_index), x.dtype)  # a 0-d comparison is a scalar in NumPy
     wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
     return xp.where(wrong, xp.full_like(kept, nan), kept)
-
-
-def _class_axis(x: Any, subject: str) -> int:
-    check_floating(x, subject)
-    axes = x.ndim
-    if axes == 0:
-        raise ShapeError("expects an input of shape (N, C), (N, C, d1, ...) or (C,), got ()", subject=subject)
-    return 1 if axes > 1 else 0
-
-
-def _check_labels(x: Any, labels: Any, axis: int, subject: str, or_probabilities: bool = False) -> None:
-    shape = shape_of(x)
-    expected = shape[:axis] + shape[axis + 1 :]
-    came = shape_of(labels)
-    if came != expected:
-        otherwise = f" or probabilities of shape {shape}" if or_probabilities else ""
-        raise ShapeError(
-            f"expects labels of shape {expected}{otherwise} for an input of shape {shape}, got {came}",
-            subject=subject,
-            hint=f"Did you mean target.reshape{expected}?" if size_of(came) == size_of(expected) else "",
-        )
-    check_integer(labels, subject, "labels")
-
-
-def _check_weight(x: Any, weight: Any, axis: int, subject: str) -> None:
-    if weight is None:
-        return
-    check_shape(weight, (x.shape[axis],), subject, "weight", "It has one number per class")
-    check_same_dtype(subject, x, weight=weight)

@@ -11,12 +11,13 @@ The public function, with its arguments and its docstring, stands beside it and 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
-from xpnn.autograd import Primitive
-from xpnn.autograd.ops.broadcasting import unbroadcast
-from xpnn.backend import ShapeError, namespace, size_of
+from xpnn.autograd import Primitive, ops
+from xpnn.autograd.ops.broadcasting import broadcast_shapes, unbroadcast
+from xpnn.backend import ShapeError, is_array, is_floating, is_tensor, namespace, size_of
 from xpnn.functional.arguments import (
     REDUCTIONS,
     check_floating,
@@ -37,6 +38,7 @@ class ElementwiseLoss(Primitive):
         gt: the same of the target; None is -gx, which holds for whatever depends on x - t alone.
         reductions: what the public function allows.
         others: the names of the other arrays, for errors.
+        broadcasts: whether input and target of two shapes are broadcast, with a warning, or refused.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class ElementwiseLoss(Primitive):
         gt: Callable[..., Any] | None = None,
         reductions: tuple[str, ...] = REDUCTIONS,
         others: tuple[str, ...] = (),
+        broadcasts: bool = True,
     ) -> None:
         def forward(
             x: Any, t: Any, weight: Any, *others: Any, reduction: str, count: int, **options: Any
@@ -75,7 +78,7 @@ class ElementwiseLoss(Primitive):
         forward.__name__ = forward.__qualname__ = name
         super().__init__(forward)
         self.backward(pull_back)
-        self.reductions, self.others = reductions, others
+        self.reductions, self.others, self.broadcasts = reductions, others, broadcasts
 
     def __call__(
         self, x: Any, target: Any, weight: Any = None, *others: Any, reduction: str, **options: Any
@@ -83,27 +86,55 @@ class ElementwiseLoss(Primitive):
         """The reduced losses, after all that the losses have in common to check.
 
         Args:
-            x, target: floating-point, of one shape and element type.
+            x, target: floating-point, of one shape and element type; a target of integers or booleans
+                becomes floating.
             weight: multiplies the losses; broadcasts against the input.
             others: arrays without a gradient that `value` takes, or None; they broadcast, too.
             reduction: "none", "sum", "mean", or "batchmean", the sum over the length of the first axis.
         """
         check_reduction(reduction, self.name, self.reductions)
         check_floating(x, self.name)
+        if target.dtype is not x.dtype:
+            target = as_floating(target, x)
         factors = {"weight": weight} | dict(zip(self.others, others))
         check_same_dtype(self.name, x, target=target, **factors)
         if x.shape != target.shape:
-            same_size = size_of(x.shape) == size_of(target.shape)
-            raise ShapeError(
-                f"expects input and target of one shape, got {shape_of(x)} and {shape_of(target)}",
-                subject=self.name,
-                hint=f"Did you mean target.reshape{shape_of(x)}?" if same_size else "",
-            )
+            x, target = of_one_shape(self.name, x, target, self.broadcasts)
         _check_broadcast(self.name, x, factors)
         count = size_of(x.shape)
         if reduction == "batchmean":
             reduction, count = "mean", x.shape[0] if x.ndim else 1
         return super().__call__(x, target, weight, *others, reduction=reduction, count=count, **options)
+
+
+def as_floating(target: Any, x: Any) -> Any:
+    """A target of integers or booleans as numbers like those of the input `x`; others as they are."""
+    if not (is_array(target) or is_tensor(target)) or is_floating(target):
+        return target
+    xp = namespace(x, target)  # two libraries: that is the mistake to name
+    return ops.astype(target, x.dtype) if xp.isdtype(target.dtype, ("integral", "bool")) else target
+
+
+def of_one_shape(subject: str, x: Any, target: Any, broadcasts: bool = True) -> tuple[Any, Any]:
+    """Input and target broadcast to one shape, with a warning, as it is rarely meant.
+
+    Raises: ShapeError if they do not broadcast, or must not.
+    """
+    shapes = shape_of(x), shape_of(target)
+    hint = f"Did you mean target.reshape{shapes[0]}?" if size_of(shapes[0]) == size_of(shapes[1]) else ""
+    try:
+        shape = broadcast_shapes(*shapes)
+    except ShapeError:
+        broadcasts = False
+    if not broadcasts:
+        raise ShapeError(
+            f"expects input and target of one shape, got {shapes[0]} and {shapes[1]}",
+            subject=subject,
+            hint=hint,
+        )
+    problem = f"{subject} broadcasts input and target of shapes {shapes[0]} and {shapes[1]} to {shape}"
+    warnings.warn(f"{problem}. {hint}".rstrip(), stacklevel=4)
+    return ops.broadcast_to(x, shape), ops.broadcast_to(target, shape)
 
 
 def _check_broadcast(subject: str, x: Any, factors: dict[str, Any]) -> None:

@@ -1,22 +1,35 @@
 """Regression losses, which compare numbers element by element.
 
 `reduction` is the same everywhere: "none" gives the loss of each element, "sum" their sum, "mean" their mean.
+`size_average` and `reduce` are PyTorch's old words for it (see `reduction.loss`).
 In the formulas gl is the gradient into one element's loss: gy, or gy / N for the mean of N elements.
+
+Input and target of two shapes are broadcast, with a warning: (N,) and (N, 1) would make N x N losses.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, Array, ArrayT
+from xpnn.autograd import Tensor, ops
+from xpnn.autograd.half import half_in_float32
+from xpnn.backend import ArgumentError, Array, ArrayT, namespace
 from xpnn.functional.arguments import number
 from xpnn.functional.loss.elementwise import ElementwiseLoss
+from xpnn.functional.loss.reduction import loss
 
-__all__ = ["huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss"]
+__all__ = ["half_squared_error", "huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss"]
 
 
-def mse_loss(input: ArrayT, target: Array | Tensor, *, reduction: str = "mean") -> ArrayT:
+@loss
+def mse_loss(
+    input: ArrayT,
+    target: Array | Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Array | Tensor | None = None,
+) -> ArrayT:
     """Squared error: l = (x - t)^2.
 
     Backward: gx = 2 gl (x - t), gt = -gx.
@@ -24,14 +37,18 @@ def mse_loss(input: ArrayT, target: Array | Tensor, *, reduction: str = "mean") 
     Args:
         input, target: floating, of one shape.
         reduction: see the module.
+        weight: multiplies the losses; broadcasts against the input. The mean is their sum over
+            that of the weights.
 
-    Raises: ShapeError if the shapes differ: (N,) against (N, 1) would broadcast to N x N.
+    Raises: ShapeError if the shapes do not broadcast.
 
     >>> import numpy as np
     >>> float(mse_loss(np.asarray([1.0, 2.0]), np.asarray([1.0, 4.0])))
     2.0
     """
-    return _mse_loss(input, target, reduction=reduction)
+    if weight is not None and reduction == "mean":
+        return _weighted_mean(input, target, weight, _mse_loss)
+    return _mse_loss(input, target, weight, reduction=reduction)
 
 
 _mse_loss = ElementwiseLoss(
@@ -41,7 +58,40 @@ _mse_loss = ElementwiseLoss(
 )
 
 
-def l1_loss(input: ArrayT, target: Array | Tensor, *, reduction: str = "mean") -> ArrayT:
+def half_squared_error(input: ArrayT, target: Array | Tensor, reduction: str = "sum") -> ArrayT:
+    """Half the squared error, summed: l = (x - t)^2 / 2, whose gradient is the difference itself.
+
+    Backward: gx = gl (x - t), gt = -gx.
+
+    Args:
+        input, target: floating, of one shape.
+        reduction: see the module; here the sum unless asked otherwise.
+
+    Raises: ShapeError if the shapes do not broadcast.
+
+    >>> import numpy as np
+    >>> float(half_squared_error(np.asarray([1.0, 2.0]), np.asarray([1.0, 4.0])))
+    2.0
+    """
+    return _half_squared_error(input, target, reduction=reduction)
+
+
+_half_squared_error = ElementwiseLoss(
+    "half_squared_error",
+    value=lambda xp, x, t: xp.square(x - t) / 2,
+    gx=lambda xp, gl, x, t: gl * (x - t),
+)
+
+
+@loss
+def l1_loss(
+    input: ArrayT,
+    target: Array | Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Array | Tensor | None = None,
+) -> ArrayT:
     """Absolute error: l = |x - t|.
 
     Backward: gx = gl sign(x - t), gt = -gx; 0 where x = t or one is NaN.
@@ -49,14 +99,18 @@ def l1_loss(input: ArrayT, target: Array | Tensor, *, reduction: str = "mean") -
     Args:
         input, target: floating, of one shape.
         reduction: see the module.
+        weight: multiplies the losses; broadcasts against the input. The mean is their sum over
+            that of the weights.
 
-    Raises: ShapeError if the shapes differ.
+    Raises: ShapeError if the shapes do not broadcast.
 
     >>> import numpy as np
     >>> float(l1_loss(np.asarray([1.0, 2.0]), np.asarray([1.0, 4.0])))
     1.0
     """
-    return _l1_loss(input, target, reduction=reduction)
+    if weight is not None and reduction == "mean":
+        return _weighted_mean(input, target, weight, _l1_loss)
+    return _l1_loss(input, target, weight, reduction=reduction)
 
 
 _l1_loss = ElementwiseLoss(
@@ -67,7 +121,11 @@ _l1_loss = ElementwiseLoss(
 
 
 def huber_loss(
-    input: ArrayT, target: Array | Tensor, *, reduction: str = "mean", delta: float = 1.0
+    input: ArrayT,
+    target: Array | Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Array | Tensor | None = None,
 ) -> ArrayT:
     """Squared error for small errors, absolute error for large ones.
 
@@ -79,8 +137,9 @@ def huber_loss(
         input, target: floating, of one shape.
         reduction: see the module.
         delta: where one passes into the other.
+        weight: multiplies the losses; broadcasts against the input. The mean is that of the products.
 
-    Raises: ShapeError if the shapes differ; ArgumentError unless delta > 0.
+    Raises: ShapeError if the shapes do not broadcast; ArgumentError unless delta > 0.
 
     See: Huber (1964), "Robust estimation of a location parameter".
 
@@ -91,11 +150,17 @@ def huber_loss(
     delta = number(delta, "delta", "huber_loss")
     if not delta > 0:
         raise ArgumentError(f"expects a positive delta, got {delta}", subject="huber_loss")
-    return _huber_loss(input, target, delta=delta, scale=1.0, reduction=reduction)
+    return _huber_loss(input, target, weight, delta=delta, scale=1.0, reduction=reduction)
 
 
+@loss
 def smooth_l1_loss(
-    input: ArrayT, target: Array | Tensor, *, reduction: str = "mean", beta: float = 1.0
+    input: ArrayT,
+    target: Array | Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
 ) -> ArrayT:
     """Absolute error, rounded off where it is below beta: `huber_loss` with delta = beta, over beta.
 
@@ -106,7 +171,7 @@ def smooth_l1_loss(
         reduction: see the module.
         beta: where one passes into the other; 0 gives `l1_loss`.
 
-    Raises: ShapeError if the shapes differ; ArgumentError if beta < 0.
+    Raises: ShapeError if the shapes do not broadcast; ArgumentError if beta < 0.
 
     See: Girshick (2015), "Fast R-CNN".
 
@@ -140,3 +205,10 @@ _huber_loss, _smooth_l1_loss = (
 def _clipped(xp: Any, error: Any, delta: float) -> Any:
     bound = xp.full_like(error, delta)
     return xp.maximum(xp.minimum(error, bound), -bound)
+
+
+@half_in_float32
+def _weighted_mean(x: Any, t: Any, weight: Any, loss_of: ElementwiseLoss) -> Any:
+    """The sum of the weighted losses over that of the weights."""
+    total = loss_of(x, t, weight, reduction="sum")
+    return total / namespace(weight).sum(ops.broadcast_to(weight, x.shape))
