@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 
 from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, new_tensor
-from xpnn.autograd.half import half_in_float32
 from xpnn.backend import (
     ArgumentError,
     ShapeError,
@@ -242,65 +241,7 @@ class Methods(TensorBase):
         """The p-norm of the elements, taken as one long vector or along `dim`."""
         return ops.vector_norm(self, axis=_axis(dim), keepdims=keepdim, ord=p)
 
-    @half_in_float32
-    def softmax(self, dim: int) -> Tensor:
-        """exp(x) over its sum along `dim`, shifted by the maximum so that it cannot overflow."""
-        shifted = ops.exp(self - ops.max(new_tensor(self.array), axis=dim, keepdims=True))
-        return shifted / ops.sum(shifted, axis=dim, keepdims=True)
-
-    @half_in_float32
-    def log_softmax(self, dim: int) -> Tensor:
-        """The logarithm of `softmax`, also where that is too small for a number."""
-        shifted = self - ops.max(new_tensor(self.array), axis=dim, keepdims=True)
-        return shifted - ops.log(ops.sum(ops.exp(shifted), axis=dim, keepdims=True))
-
     # -- elementwise
-
-    def log(self) -> Tensor:
-        """The natural logarithm."""
-        return ops.log(self)
-
-    def sqrt(self) -> Tensor:
-        """The square root."""
-        return ops.sqrt(self)
-
-    def square(self) -> Tensor:
-        """The square."""
-        return ops.square(self)
-
-    def pow(self, exponent: Any) -> Tensor:
-        """The power."""
-        return self**exponent  # type: ignore[operator]
-
-    def sin(self) -> Tensor:
-        """The sine."""
-        return ops.sin(self)
-
-    def cos(self) -> Tensor:
-        """The cosine."""
-        return ops.cos(self)
-
-    def tanh(self) -> Tensor:
-        """The hyperbolic tangent."""
-        return ops.tanh(self)
-
-    def sigmoid(self) -> Tensor:
-        """1 / (1 + exp(-x)), by way of its logarithm: no overflow, and no digits lost where it is small."""
-        return ops.exp(ops.negative(ops.logaddexp(ops.negative(self), 0.0)))
-
-    def relu(self) -> Tensor:
-        """max(x, 0)."""
-        return ops.where(self <= 0, 0.0, self)  # type: ignore[operator]
-
-    def sign(self) -> Tensor:
-        """-1, 0 or 1."""
-        return ops.sign(self)
-
-    def clamp(self, min: Any = None, max: Any = None) -> Tensor:
-        """The elements, moved into [min, max]."""
-        return ops.clip(self, min, max)
-
-    clip = clamp
 
     def matmul(self, other: Any) -> Tensor:
         """The matrix product."""
@@ -345,65 +286,7 @@ class NamedOperators(TensorBase):
 
     __slots__ = ()
 
-    def sub(self, other: Any, *, alpha: float = 1) -> Tensor:
-        """`self - alpha * other`."""
-        return self - _scaled(other, alpha)  # type: ignore[operator]
-
-    def div(self, other: Any) -> Tensor:
-        """The quotient."""
-        return self / other  # type: ignore[operator]
-
-    def neg(self) -> Tensor:
-        """The number with the other sign."""
-        return -self  # type: ignore[operator]
-
-    def maximum(self, other: Any) -> Tensor:
-        """The larger of two elements; a tie shares the gradient."""
-        return ops.maximum(self, other)
-
-    def minimum(self, other: Any) -> Tensor:
-        """The smaller of two elements; a tie shares the gradient."""
-        return ops.minimum(self, other)
-
-    # -- comparisons
-
-    def eq(self, other: Any) -> Tensor:
-        """Where the elements are equal."""
-        return self == other
-
-    def ne(self, other: Any) -> Tensor:
-        """Where the elements differ."""
-        return self != other
-
-    def lt(self, other: Any) -> Tensor:
-        """Where the elements are smaller."""
-        return self < other  # type: ignore[operator]
-
-    def le(self, other: Any) -> Tensor:
-        """Where the elements are smaller or equal."""
-        return self <= other  # type: ignore[operator]
-
-    def gt(self, other: Any) -> Tensor:
-        """Where the elements are larger."""
-        return self > other  # type: ignore[operator]
-
-    def ge(self, other: Any) -> Tensor:
-        """Where the elements are larger or equal."""
-        return self >= other  # type: ignore[operator]
-
     # -- what looks like writing in place
-
-    def sub_(self, other: Any, *, alpha: float = 1) -> Self:
-        """`self -= alpha * other`."""
-        return self._rebind(self.sub(other, alpha=alpha), "sub_")
-
-    def div_(self, other: Any) -> Self:
-        """`self /= other`."""
-        return self._rebind(self.div(other), "div_")
-
-    def clamp_(self, min: Any = None, max: Any = None) -> Self:
-        """Move the elements into [min, max]."""
-        return self._rebind(ops.clip(self, min, max), "clamp_")
 
     def copy_(self, source: Any) -> Self:
         """Take over the elements of another Tensor or array, broadcast, in this element type."""

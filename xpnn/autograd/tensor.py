@@ -17,9 +17,10 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from xpnn.autograd import gradients, ops
-from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor, share, tensor_class
+from xpnn.autograd import functions, gradients, ops
+from xpnn.autograd.core import TensorBase, as_array, new_tensor, share, tensor_class
 from xpnn.autograd.functions import promotion
+from xpnn.autograd.functions.comparison import compare
 from xpnn.autograd.functions.creation import NewLike, zeros
 from xpnn.autograd.functions.random import RandomMethods
 from xpnn.autograd.handle import RemovableHandle
@@ -37,6 +38,7 @@ from xpnn.backend import (
     admit,
     asarray,
     backend_of,
+    can_cast,
     concrete,
     device_of,
     dtype_name,
@@ -267,22 +269,22 @@ class Tensor(NumericMethods, Methods, NamedOperators, Conversions, NewLike, Rand
         return _binary(promotion.divide, other, self)
 
     def __floordiv__(self, other: Any) -> Tensor:
-        return _binary(ops.floor_divide, self, other)
+        return _binary(functions.floor_divide, self, other)
 
     def __rfloordiv__(self, other: Any) -> Tensor:
-        return _binary(ops.floor_divide, other, self)
+        return _binary(functions.floor_divide, other, self)
 
     def __mod__(self, other: Any) -> Tensor:
-        return _binary(ops.remainder, self, other)
+        return _binary(functions.remainder, self, other)
 
     def __rmod__(self, other: Any) -> Tensor:
-        return _binary(ops.remainder, other, self)
+        return _binary(functions.remainder, other, self)
 
     def __pow__(self, other: Any) -> Tensor:
-        return _binary(ops.pow, self, other)
+        return _binary(functions.pow, self, other)
 
     def __rpow__(self, other: Any) -> Tensor:
-        return _binary(ops.pow, other, self)
+        return _binary(functions.pow, other, self)
 
     @refusing
     def __matmul__(self, other: Any) -> Tensor:
@@ -402,9 +404,12 @@ class Tensor(NumericMethods, Methods, NamedOperators, Conversions, NewLike, Rand
         return self
 
     def _fitting(self, result: Tensor, operation: str) -> Tensor:
-        """The result of what looks like writing in place, in the element type that stays."""
-        if result.dtype != self.dtype and carries_gradient(self.array) and carries_gradient(result.array):
-            result = ops.astype(result, self.dtype)  # of two floating types it is this one that stays
+        """The result of what looks like writing in place, in the element type that stays.
+
+        That has to be of the result's kind, or of one that holds it: booleans, integers, floating, complex.
+        """
+        if result.dtype != self.dtype and can_cast(result.dtype, self.dtype):
+            result = ops.astype(result, self.dtype)
         if result.shape != self.shape or result.dtype != self.dtype:
             raise ShapeError(
                 f"`{operation}` cannot change {self.shape} {dtype_name(self.dtype)} "
@@ -562,8 +567,6 @@ def _binary(operation: Callable, left: Any, right: Any) -> Any:
         else:
             right = scalar
         other = scalar
-    if type(other) is complex:  # which makes complex64 of integers too
-        left, right = (_with_fractions(x) if isinstance(x, Tensor) else x for x in (left, right))
     return operation(left, right)
 
 
@@ -578,10 +581,8 @@ def _compare(left: Tensor, right: Any, operation: Callable) -> Any:
             right = _beside(array, right)
         if type(right) not in _NUMBERS and not is_array(right):
             return NotImplemented
-    if type(right) is complex:
-        array = _with_fractions(left).array
     try:
-        return new_tensor(as_array(operation(array, right)))
+        return compare(operation, array, right)
     except REFUSALS as error:
         explain_refusal(error, operation.__name__, (left, right))
         raise
@@ -597,10 +598,3 @@ def _beside(array: Array, values: Sequence[Any]) -> Any:
     if whole or any(map(is_array, values)):
         return move(host, backend_of(array), device_of(array))
     return namespace(array).asarray(values, dtype=array.dtype, device=device_of(array))
-
-
-def _with_fractions(x: Tensor) -> Tensor:
-    """Integers and booleans as float32, which a complex number makes complex64 of."""
-    if namespace(x.array).isdtype(x.dtype, ("integral", "bool")):
-        return ops.astype(x, namespace(x.array).float32)
-    return x

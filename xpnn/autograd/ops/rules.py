@@ -58,6 +58,7 @@ def binary(
     dx2: Callable[..., Array],
     make: Callable[[Callable], Any] | None = None,
     unify: Callable[[Any, Any], tuple[Any, Any]] | None = None,
+    forward: Callable[[Any, Any, Any], Array] | None = None,
 ) -> Any:
     """The function `name` of the standard as a primitive; either operand may be a Python number.
 
@@ -69,13 +70,15 @@ def binary(
         unify: brings two operands to one element type where they have several, where one is a number, and
             where they are integers that are divided. None is the standard's rule.
 
+        forward: `forward(xp, x1, x2)` computes the function, where it is not the library's own.
+
     Returns: the primitive; its attribute `promoting(unify)` makes another one of the same derivatives.
     """
     uses1, uses2 = [
         [("x1", "x2", "y").index(parameter) for parameter in _parameters(derivative)]
         for derivative in (dx1, dx2)
     ]
-    evaluate = _OPERATORS.get(name) or _promoting(name)
+    evaluate = _OPERATORS.get(name) or _promoting(name, forward)
     settled: set[tuple] = set()  # pairs of types that need nothing done
     quotient = name == "divide"
 
@@ -133,11 +136,13 @@ def _of_one_kind(x1: Array, x2: Array) -> tuple[Array, Array]:
     return (xp.astype(x1, x2.dtype), x2) if whole1 else (x1, xp.astype(x2, x1.dtype))
 
 
-def _promoting(name: str) -> Callable[[Any, Any], Array]:
+def _promoting(name: str, forward: Callable[[Any, Any, Any], Array] | None) -> Callable[[Any, Any], Array]:
     """A function of two arrays as one that takes a number for either of them."""
 
     def evaluate(x1: Any, x2: Any) -> Array:
-        return getattr(namespace(x1, x2), name)(as_operand(x1, like=x2), as_operand(x2, like=x1))
+        xp = namespace(x1, x2)
+        x1, x2 = as_operand(x1, like=x2), as_operand(x2, like=x1)
+        return forward(xp, x1, x2) if forward else getattr(xp, name)(x1, x2)
 
     return evaluate
 
