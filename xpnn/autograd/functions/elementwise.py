@@ -414,6 +414,7 @@ def exp2(input: ArrayT) -> ArrayT:
 
 
 @front
+@half_in_float32
 def ldexp(input: ArrayT, other: Any) -> ArrayT:
     """x 2^y.
 
@@ -421,7 +422,8 @@ def ldexp(input: ArrayT, other: Any) -> ArrayT:
     >>> ldexp(tensor([1.0]), tensor([1, 2]))
     tensor([2., 4.])
     """
-    return promotion.multiply(input, 2.0**other if type(other) in NUMBERS else exp2(other))
+    x1, x2 = promoted(input, other, fractions=True)
+    return promotion.multiply(x1, 2.0**x2 if type(x2) in NUMBERS else exp2(x2))
 
 
 @front
