@@ -42,8 +42,10 @@ AVERAGES = [
 
 
 @pytest.mark.parametrize(("functions", "use_buffers"), AVERAGES)
-def test_equal_to_pytorch(functions: dict[str, Any], use_buffers: bool, backend: Any) -> None:
-    torch = pytest.importorskip("torch")
+def test_equal_to_pytorch(
+    functions: dict[str, Any], use_buffers: bool, backend: Any, torch_in_float64: Any
+) -> None:
+    torch = torch_in_float64
     mine, theirs = models(torch)
     averaged, other = (
         module.AveragedModel(

@@ -10,6 +10,7 @@ from xpnn.optim.asgd import *
 from xpnn.optim.clip import *
 from xpnn.optim.lamb import *
 from xpnn.optim.lars import *
+from xpnn.optim.lbfgs import *
 from xpnn.optim.lion import *
 from xpnn.optim.lr_scheduler import *
 from xpnn.optim.muon import *
