@@ -2,6 +2,7 @@
 
 from xpnn.autograd import ops
 from xpnn.autograd.checkpoint import checkpoint
+from xpnn.autograd.function import Function, FunctionCtx, once_differentiable
 from xpnn.autograd.gradients import backward, grad, hessian, jacobian, jvp, vjp
 from xpnn.autograd.mode import (
     detect_anomaly,
@@ -20,6 +21,8 @@ from xpnn.autograd.views import View
 
 __all__ = [
     "CurrentNamespace",
+    "Function",
+    "FunctionCtx",
     "Primitive",
     "Tensor",
     "View",
@@ -33,6 +36,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "no_grad",
+    "once_differentiable",
     "ops",
     "primitive",
     "primitive_names",

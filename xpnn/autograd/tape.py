@@ -148,6 +148,8 @@ def sweep(
             if edge is None:
                 continue
             if gradient is None:
+                if getattr(node.primitive, "may_omit", False):
+                    continue
                 raise _no_gradient(edges, results, node)
             if type(edge) is not tuple:
                 key = id(edge)
