@@ -98,6 +98,8 @@ def fault_of(call: Call) -> str:
     for result in (ours, reference):
         if isinstance(result, Exception) and not is_clear(result, call.options):
             return f"raw {type(result).__name__}: {result}"
+    if call.odd_option and "dropout" in call.case.name:
+        return ""  # another mask every time
     if isinstance(ours, Exception) or isinstance(reference, Exception):
         if type(ours) is not type(reference):
             return f"kernels: {ours!r:.200}; reference: {reference!r:.200}"
@@ -159,13 +161,11 @@ def answer_of_torch(call: Call) -> Answer | Exception:
 
 def ends_pytorch(call: Call, refused: bool) -> bool:
     """Whether PyTorch may end the process instead of refusing the call."""
-    private = call.case.name.split()[0].split("_")[0] in (
-        "lstm",
-        "gru",
-        "rnn",
-    )  # functions that check nothing
+    # Functions that check nothing, or not their indices.
+    bags = call.case.name.startswith("embedding_bag")
+    private = bags or call.case.name.startswith(("lstm", "gru", "rnn"))
     empty = any(x is not None and x.size == 0 for x in call.arrays)
-    return call.huge or (refused and private) or (empty and "enable_gqa" in call.options)
+    return call.huge or (refused and private) or (empty and (bags or "enable_gqa" in call.options))
 
 
 # What PyTorch computes and xpnn refuses, as their messages say it.
@@ -203,7 +203,7 @@ def difference(ours: Answer, theirs: Answer, call: Call) -> str:
 def gap(x: np.ndarray, y: np.ndarray, finite: bool, lenient: bool) -> str:
     if x.dtype.kind != "f":
         return "" if np.array_equal(x, y) else f"{x} and {y}"
-    y = y.astype(x.dtype)
+    x, y = np.atleast_1d(x, y.astype(x.dtype))
     if not finite:
         x, y = (np.where(np.isfinite(z), z, np.nan).astype(x.dtype) for z in (x, y))
     finite = np.abs(y[np.isfinite(y)].astype(float))

@@ -410,7 +410,7 @@ class RReLU(Module):
 
     >>> from xpnn.autograd import tensor
     >>> RReLU(0.25, 0.75).eval()(tensor([-1.0, 2.0]))
-    tensor([-0.5,  2. ])
+    tensor([-0.5000,  2.0000])
     """
 
     def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
@@ -474,7 +474,7 @@ class Softshrink(Hardshrink):
 
     >>> from xpnn.autograd import tensor
     >>> Softshrink()(tensor([0.25, 2.0]))
-    tensor([0. , 1.5])
+    tensor([0.0000, 1.5000])
     """
 
     def forward(self, input: Any) -> Tensor:

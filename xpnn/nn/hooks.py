@@ -1,4 +1,8 @@
-"""Hooks: functions that a module calls before its forward, after it, and in the backward sweep."""
+"""Hooks: functions that are called before a module's forward, after it, and in the backward sweep.
+
+A hook belongs to one module (`module.register_forward_hook`), or to all of them
+(`register_module_forward_hook`). State dicts have hooks, too; `state.py` calls them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,13 @@ from xpnn.autograd import Tensor, primitive
 from xpnn.autograd.handle import RemovableHandle
 from xpnn.backend import device_of, namespace
 
-__all__ = ["RemovableHandle"]
+__all__ = [
+    "RemovableHandle",
+    "register_module_forward_hook",
+    "register_module_forward_pre_hook",
+    "register_module_full_backward_hook",
+    "register_module_full_backward_pre_hook",
+]
 
 Module = Any  # the class in `module.py`, which is built from these functions
 
@@ -18,12 +28,36 @@ _keys = itertools.count()
 
 
 class Hooks:
-    """The hooks of one module, in the order in which they are called; forward hooks with their options."""
+    """The hooks of one module, or of all, in the order in which they are called; some with their options.
+
+    Attributes:
+        before: forward pre-hooks, and whether they take keyword arguments.
+        after: forward hooks, whether they take keyword arguments, and whether an error lets them be called.
+        above: backward pre-hooks.
+        backward: backward hooks.
+        saving, saved: called before and after `state_dict`.
+        loading, loaded: called before and after `load_state_dict`.
+        used: whether there ever was a hook of all modules, which every call asks.
+    """
+
+    used = False
 
     def __init__(self) -> None:
         self.before: dict[int, tuple[Callable, bool]] = {}
-        self.after: dict[int, tuple[Callable, bool]] = {}
+        self.after: dict[int, tuple[Callable, bool, bool]] = {}
+        self.above: dict[int, Callable] = {}
         self.backward: dict[int, Callable] = {}
+        self.saving: dict[int, Callable] = {}
+        self.saved: dict[int, Callable] = {}
+        self.loading: dict[int, Callable] = {}
+        self.loaded: dict[int, Callable] = {}
+
+    def watches_calls(self) -> bool:
+        """Whether there is a hook that a call of the module would call."""
+        return bool(self.before or self.after or self.above or self.backward)
+
+
+EVERYWHERE = Hooks()  # those of all modules
 
 
 def add_hook(hooks: dict[int, Any], entry: Any, prepend: bool = False) -> RemovableHandle:
@@ -40,12 +74,26 @@ def add_hook(hooks: dict[int, Any], entry: Any, prepend: bool = False) -> Remova
 def has_hooks(module: Module) -> bool:
     """Whether somebody watches the module's calls."""
     hooks = module._hooks
-    return hooks is not None and bool(hooks.before or hooks.after or hooks.backward)
+    return bool(EVERYWHERE.watches_calls() or (hooks is not None and hooks.watches_calls()))
 
 
 def call_with_hooks(module: Module, hooks: Hooks, args: tuple, kwargs: dict[str, Any]) -> Any:
-    """`module.forward(*args, **kwargs)` with all hooks called around it."""
-    for hook, with_kwargs in list(hooks.before.values()):
+    """`module.forward(*args, **kwargs)` with all hooks called around it, those of all modules first."""
+    after = [*EVERYWHERE.after.values(), *hooks.after.values()]
+    called: list[Any] = []
+    try:
+        return _call(module, hooks, args, kwargs, after, called)
+    except Exception:
+        for entry in after:
+            if entry[2] and entry not in called:  # whatever they return, there is nothing to replace
+                _call_after(entry, module, args, kwargs, None)
+        raise
+
+
+def _call(
+    module: Module, hooks: Hooks, args: tuple, kwargs: dict[str, Any], after: list, called: list[Any]
+) -> Any:
+    for hook, with_kwargs in [*EVERYWHERE.before.values(), *hooks.before.values()]:
         if with_kwargs:
             replaced = hook(module, args, kwargs)
             if replaced is not None:
@@ -54,26 +102,74 @@ def call_with_hooks(module: Module, hooks: Hooks, args: tuple, kwargs: dict[str,
             replaced = hook(module, args)
             if replaced is not None:
                 args = replaced if isinstance(replaced, tuple) else (replaced,)
-    sweep = _BackwardHooks(module, list(hooks.backward.values())) if hooks.backward else None
+    above = [*EVERYWHERE.above.values(), *hooks.above.values()]
+    backward = [*EVERYWHERE.backward.values(), *hooks.backward.values()]
+    sweep = _BackwardHooks(module, above, backward) if above or backward else None
     if sweep is not None:
         args = sweep.watch_inputs(args)
     output = module.forward(*args, **kwargs)
-    for hook, with_kwargs in list(hooks.after.values()):
-        replaced = hook(module, args, kwargs, output) if with_kwargs else hook(module, args, output)
+    for entry in after:
+        called.append(entry)
+        replaced = _call_after(entry, module, args, kwargs, output)
         if replaced is not None:
             output = replaced
     return output if sweep is None else sweep.watch_outputs(output)
 
 
+def _call_after(
+    entry: tuple[Callable, bool, bool], module: Module, args: tuple, kwargs: dict, output: Any
+) -> Any:
+    hook, with_kwargs, _ = entry
+    return hook(module, args, kwargs, output) if with_kwargs else hook(module, args, output)
+
+
+def register_module_forward_pre_hook(hook: Callable) -> RemovableHandle:
+    """Call `hook(module, args)` before the forward of every module; a result replaces the arguments."""
+    return _for_all(EVERYWHERE.before, (hook, False))
+
+
+def register_module_forward_hook(
+    hook: Callable, *, with_kwargs: bool = False, always_call: bool = False
+) -> RemovableHandle:
+    """Call `hook(module, args, output)` after the forward of every module; a result replaces the output.
+
+    Args:
+        with_kwargs: call `hook(module, args, kwargs, output)`.
+        always_call: call it, with None as the output, when the forward raises.
+
+    >>> from xpnn import nn
+    >>> with register_module_forward_hook(lambda module, args, output: output + 1):
+    ...     nn.Identity()(2)
+    3
+    """
+    return _for_all(EVERYWHERE.after, (hook, with_kwargs, always_call))
+
+
+def register_module_full_backward_pre_hook(hook: Callable) -> RemovableHandle:
+    """Call `hook(module, grad_output)` of every module when these are known; a result replaces them."""
+    return _for_all(EVERYWHERE.above, hook)
+
+
+def register_module_full_backward_hook(hook: Callable) -> RemovableHandle:
+    """Call `hook(module, grad_input, grad_output)` of every module; a result replaces grad_input."""
+    return _for_all(EVERYWHERE.backward, hook)
+
+
+def _for_all(hooks: dict[int, Any], entry: Any) -> RemovableHandle:
+    EVERYWHERE.used = True
+    return add_hook(hooks, entry)
+
+
 class _BackwardHooks:
-    """The backward hooks of one call of a module.
+    """The backward hooks of one call of a module, and those before them (`above`).
 
     Two identities are put on the tape, one around the inputs and one around the outputs. The sweep
     comes to the outputs' first, which keeps the gradients, and to the inputs' last, which calls the hooks.
     """
 
-    def __init__(self, module: Module, hooks: list[Callable]) -> None:
+    def __init__(self, module: Module, above: list[Callable], hooks: list[Callable]) -> None:
         self.module = module
+        self.above = above
         self.hooks = hooks
         self.inputs = 0
         self.watching = False
@@ -106,6 +202,10 @@ class _BackwardHooks:
         return values if isinstance(output, list) else tuple(values)
 
     def _first(self, gradients: tuple) -> tuple:
+        for hook in self.above:
+            replaced = hook(self.module, gradients)
+            if replaced is not None:
+                gradients = replaced if isinstance(replaced, tuple) else (replaced,)
         self.grad_output = gradients
         if not self.watching:  # no gradient goes on to the inputs: nothing else would call the hooks
             self._call((None,) * self.inputs)

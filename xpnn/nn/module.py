@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 from xpnn.autograd import Tensor
 from xpnn.autograd.mode import switches
-from xpnn.backend import ArgumentError, DTypeError, RefusingConstructor, XpnnError, is_array, namespace
+from xpnn.backend import (
+    ArgumentError,
+    DTypeError,
+    RefusingConstructor,
+    XpnnError,
+    is_array,
+    namespace,
+)
 from xpnn.functional.arguments import check_flags
-from xpnn.nn.hooks import Hooks, RemovableHandle, add_hook, call_with_hooks
+from xpnn.nn.hooks import EVERYWHERE, Hooks, RemovableHandle, add_hook, call_with_hooks
 from xpnn.nn.location import locate, running
 from xpnn.nn.parameter import Buffer, Parameter, raw_array
 from xpnn.nn.state import IncompatibleKeys, check_state, load_state, parse_target, relocate, state_of
@@ -74,10 +81,6 @@ class Module(RefusingConstructor):
     ([7.0], ['scale', 'shift'])
     """
 
-    if TYPE_CHECKING:  # parts and parameters are attributes that no checker can know
-
-        def __getattr__(self, name: str) -> Any: ...
-
     training: bool = True
     _hooks: Hooks | None = None
 
@@ -99,8 +102,8 @@ class Module(RefusingConstructor):
             if switches.anomaly:
                 with running(self):
                     return call_with_hooks(self, self._hooks or Hooks(), args, kwargs)
-            if self._hooks is not None:
-                return call_with_hooks(self, self._hooks, args, kwargs)
+            if self._hooks is not None or EVERYWHERE.used:
+                return call_with_hooks(self, self._hooks or Hooks(), args, kwargs)
             return self.forward(*args, **kwargs)
         except XpnnError as error:
             locate(error, self)
@@ -110,7 +113,17 @@ class Module(RefusingConstructor):
         """What stands between the brackets of the module's repr."""
         return ""
 
+    def _get_name(self) -> str:
+        """What the repr calls the module."""
+        return type(self).__name__
+
     # --- what belongs to it ---
+
+    def __getattr__(self, name: str) -> Any:
+        """Called for names that are not there; by hand, PyTorch's programs call it for those that are."""
+        if name in self.__dict__:
+            return self.__dict__[name]
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'", name=name, obj=self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         held = self.__dict__.get(name)
@@ -156,6 +169,25 @@ class Module(RefusingConstructor):
         if hasattr(self, name) and not isinstance(getattr(self, name), kind | None):
             raise ArgumentError(f"has an attribute {name!r} already", subject=subject)
         setattr(self, name, value)
+
+    @property
+    def _modules(self) -> MutableMapping[str, Any]:
+        """The parts by name, as PyTorch keeps them; what is set in it is set on the module."""
+        return _Registry(self, Module)
+
+    @property
+    def _parameters(self) -> MutableMapping[str, Any]:
+        """The module's own Parameters by name; see `_modules`."""
+        return _Registry(self, Parameter)
+
+    @property
+    def _buffers(self) -> MutableMapping[str, Any]:
+        """The module's own Buffers by name; see `_modules`."""
+        return _Registry(self, Buffer)
+
+    def named_parts(self) -> list[tuple[str, Module]]:
+        """The parts that are set on this module itself under all their names, also shared ones."""
+        return _owned(self, Module)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The parts that are set on this module itself, with their names; shared ones once."""
@@ -234,6 +266,30 @@ class Module(RefusingConstructor):
             module = part
         return module
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module in the place of the part with a dotted name.
+
+        Args:
+            target: where; the part that it is set on has to be there.
+            strict: whether there has to be a part of the name already.
+
+        Raises: ArgumentError if there is no such place.
+
+        >>> from xpnn import nn
+        >>> net = nn.Sequential(nn.Sequential(nn.ReLU()))
+        >>> net.set_submodule("0.0", nn.Tanh())
+        >>> net[0][0]
+        Tanh()
+        """
+        if not target:
+            raise ArgumentError("expects the name of a part, got ''", subject=type(self).__name__)
+        if not isinstance(module, Module):
+            raise DTypeError(f"expects a module, got {type(module).__name__}", subject=type(self).__name__)
+        if strict:
+            self.get_submodule(target)
+        path, _, name = target.rpartition(".")
+        setattr(self.get_submodule(path), name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         """The Parameter with a dotted name. Raises: ArgumentError if there is none."""
         return self._get(target, Parameter)
@@ -302,6 +358,47 @@ class Module(RefusingConstructor):
             relocate(tensor, target)
         return self
 
+    def to_empty(self, *, device: Any = None, recurse: bool = True) -> Self:
+        """Move to a device, where the values do not matter: here they come along.
+
+        Args:
+            device: the library's word for a device; None leaves all where it is.
+            recurse: whether the parts are moved, too.
+        """
+        target = parse_target((), None, device, None)
+        for tensor in (*self.named_parameters(recurse=recurse), *self.named_buffers(recurse=recurse)):
+            relocate(tensor[1], target)
+        return self
+
+    def cpu(self) -> Self:
+        """Move to the host's processor."""
+        return self.to(device="cpu")
+
+    def cuda(self, device: Any = None) -> Self:
+        """Move to a GPU of the library that the parameters are of, the first one unless told otherwise."""
+        if device is None or isinstance(device, int):
+            device = f"cuda:{device or 0}"
+        return self.to(device=device)
+
+    def share_memory(self) -> Self:
+        """Itself: processes that are forked see the parameters as they are, and no writes of each other."""
+        return self
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing, where PyTorch compiles the module's calls: `xpnn.compile` compiles a training step."""
+
+    def type(self, dst_type: Any) -> Self:
+        """Make all parameters and floating-point buffers of an element type."""
+        return self.to(dtype=dst_type)
+
+    def half(self) -> Self:
+        """Make all parameters and floating-point buffers float16."""
+        return self.to(dtype="float16")
+
+    def bfloat16(self) -> Self:
+        """Make all parameters and floating-point buffers bfloat16."""
+        return self.to(dtype="bfloat16")
+
     def float(self) -> Self:
         """Make all parameters and floating-point buffers float32."""
         return self.to(dtype="float32")
@@ -310,31 +407,53 @@ class Module(RefusingConstructor):
         """Make all parameters and floating-point buffers float64."""
         return self.to(dtype="float64")
 
-    def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
+    def state_dict(
+        self, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
         """The values of all parameters and persistent buffers by dotted name, as detached copies.
+
+        Args:
+            destination: a dictionary that takes them, in place of a new one.
+            prefix: what every name begins with.
+            keep_vars: whether they are the Parameters and Buffers themselves.
 
         >>> from xpnn import nn
         >>> [(name, t.shape) for name, t in nn.Linear(2, 3).state_dict(prefix="fc.").items()]
         [('fc.weight', (3, 2)), ('fc.bias', (3,))]
         """
-        return state_of(self, prefix)
+        return state_of(self, {} if destination is None else destination, prefix, keep_vars)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
         """Take over the values of a `state_dict()`, whichever backend, device and dtype they come in.
 
         Args:
             state_dict: Tensors or arrays by dotted name.
             strict: whether a missing or unexpected name is an error. A wrong shape always is.
+            assign: whether the arrays themselves are taken, of whichever element type, in place of copies.
 
         Returns: the named tuple (missing_keys, unexpected_keys).
 
         Raises: CheckpointError that lists every entry that does not fit; nothing is loaded then.
         """
-        return load_state(self, state_dict, strict)
+        return load_state(self, state_dict, strict, assign)
 
     def check_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
         """Raise what `load_state_dict` would, without loading anything."""
         check_state(self, state_dict, strict)
+
+    def get_extra_state(self) -> Any:
+        """What the state dict is to hold beside Tensors; a subclass that defines it has that stored."""
+        raise NotImplementedError(f"{type(self).__name__} defines no get_extra_state()")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take over what `get_extra_state` gave; defined beside it."""
+        raise NotImplementedError(f"{type(self).__name__} defines no set_extra_state()")
+
+    def keeps_extra_state(self) -> bool:
+        """Whether a subclass defines `get_extra_state`."""
+        return type(self).get_extra_state is not Module.get_extra_state
 
     # --- hooks ---
 
@@ -350,13 +469,19 @@ class Module(RefusingConstructor):
         return add_hook(self._own_hooks().before, (hook, with_kwargs), prepend)
 
     def register_forward_hook(
-        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+        self,
+        hook: Callable,
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
     ) -> RemovableHandle:
         """Call `hook(module, args, output)` after the forward; a result that is not None replaces the output.
 
         Args:
             prepend: call it before the hooks that are there.
             with_kwargs: call `hook(module, args, kwargs, output)`.
+            always_call: call it, with None as the output, when the forward raises.
 
         >>> from xpnn import nn
         >>> layer = nn.Identity()
@@ -364,7 +489,7 @@ class Module(RefusingConstructor):
         ...     layer(2)
         3
         """
-        return add_hook(self._own_hooks().after, (hook, with_kwargs), prepend)
+        return add_hook(self._own_hooks().after, (hook, with_kwargs, always_call), prepend)
 
     def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
         """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs are known.
@@ -373,6 +498,45 @@ class Module(RefusingConstructor):
         result that is not None replaces grad_input.
         """
         return add_hook(self._own_hooks().backward, hook, prepend)
+
+    register_backward_hook = register_full_backward_hook
+
+    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_output)` when the gradients of the outputs are known.
+
+        A result that is not None replaces grad_output.
+        """
+        return add_hook(self._own_hooks().above, hook, prepend)
+
+    def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(module, prefix, keep_vars)` before the module puts its entries into a state dict."""
+        return add_hook(self._own_hooks().saving, hook)
+
+    def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(module, state_dict, prefix, local_metadata)` after it; a result replaces the second."""
+        return add_hook(self._own_hooks().saved, hook)
+
+    _register_state_dict_hook = register_state_dict_post_hook
+
+    def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
+        """Call a hook with a copy of the state dict, which it may change, before anything is compared.
+
+        `hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)`;
+        what it adds to the last three lists is complained of.
+        """
+        return add_hook(self._own_hooks().loading, hook)
+
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable, with_module: bool = False
+    ) -> RemovableHandle:
+        """The same, where `hook` only takes the module if `with_module`."""
+        return self.register_load_state_dict_pre_hook(
+            hook if with_module else lambda module, *words: hook(*words)
+        )
+
+    def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(module, incompatible_keys)` after loading; it may take names off its two lists."""
+        return add_hook(self._own_hooks().loaded, hook)
 
     def _own_hooks(self) -> Hooks:
         if self._hooks is None:
@@ -383,6 +547,39 @@ class Module(RefusingConstructor):
         extra = self.extra_repr().split("\n") if self.extra_repr() else []
         lines = [f"({name}): {indent(repr(child))}" for name, child in _owned(self, Module)]
         return format_module(type(self).__name__, extra, lines)
+
+
+class _Registry(MutableMapping[str, Any]):
+    """The attributes of a module that are of one kind, under their names."""
+
+    def __init__(self, module: Module, kind: type) -> None:
+        self.module = module
+        self.kind = kind
+
+    def __getitem__(self, name: str) -> Any:
+        return dict(_owned(self.module, self.kind))[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if value is not None and not isinstance(value, self.kind):
+            raise DTypeError(
+                f"expects a {self.kind.__name__} or None as '{name}', got {type(value).__name__}",
+                subject=type(self.module).__name__,
+            )
+        setattr(self.module, name, value)
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        delattr(self.module, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([name for name, _ in _owned(self.module, self.kind)])
+
+    def __len__(self) -> int:
+        return len(_owned(self.module, self.kind))
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
 
 def format_module(name: str, extra: list[str], lines: list[str]) -> str:

@@ -29,6 +29,7 @@ __all__ = ["IncompatibleKeys"]
 Module = Any  # the class in `module.py`, which is built from these functions
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
+_EXTRA = "_extra_state"
 _LISTED = 8  # entries of one kind that an error names, before it only counts the rest
 
 
@@ -52,9 +53,25 @@ class Target(NamedTuple):
     dtype: str | None
 
 
-def state_of(module: Module, prefix: str) -> dict[str, Tensor]:
-    """Detached copies of the parameters and persistent buffers by dotted name."""
-    return {prefix + name: _copied(tensor) for name, tensor in _persistent(module)}
+def state_of(module: Module, destination: dict[str, Any], prefix: str, keep_vars: bool) -> dict[str, Any]:
+    """Put detached copies of the parameters and persistent buffers into `destination`, by dotted name.
+
+    With `keep_vars` they are the Parameters and Buffers themselves.
+    """
+    hooks = module._hooks
+    for hook in list(hooks.saving.values()) if hooks else ():
+        hook(module, prefix, keep_vars)
+    for name, tensor in _own_state(module):
+        destination[prefix + name] = tensor if keep_vars else _copied(tensor)
+    if module.keeps_extra_state():
+        destination[prefix + _EXTRA] = module.get_extra_state()
+    for name, part in module.named_parts():
+        part.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+    for hook in list(hooks.saved.values()) if hooks else ():
+        replaced = hook(module, destination, prefix, {})
+        if replaced is not None:
+            destination = replaced
+    return destination
 
 
 def _copied(tensor: Tensor) -> Tensor:
@@ -63,39 +80,96 @@ def _copied(tensor: Tensor) -> Tensor:
     return Tensor(copy_like(tensor.array, tensor.array))
 
 
-def check_state(module: Module, state: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
+def check_state(module: Module, state: Mapping[str, Any], strict: bool) -> None:
     """Compare every entry of `state` with the module, and raise with a list of all that does not fit."""
+    seen = _prepared(module, state, strict)
+    _raise_for(module, [*(_misfits(seen) if strict else ()), *seen.problems])
+
+
+def load_state(module: Module, state: Mapping[str, Any], strict: bool, assign: bool) -> IncompatibleKeys:
+    """Check every entry of `state` against the module, then take over all of them or none.
+
+    Hooks that are called after loading may take names off the lists of those that do not fit. Where there are
+    any, missing and unexpected names are therefore only complained of at the end.
+    """
+    seen = _prepared(module, state, strict)
+    after = [(part, hook) for part, hook in _hooks_of(module, "loaded")]
+    late = strict and bool(after)
+    _raise_for(module, [*(_misfits(seen) if strict and not late else ()), *seen.problems])
+    # Copies first: what fails for want of memory, or is interrupted, has changed nothing either.
+    copies = [
+        (tensor, raw_array(value) if assign else copy_like(raw_array(value), held_array(tensor)))
+        for name, tensor in _persistent(module)
+        if not isinstance(value := seen.state.get(name), Uninitialized | None)
+    ]
+    for tensor, copy in copies:
+        tensor.put(copy)
+    for path, part in module.named_modules(remove_duplicate=False):
+        name = f"{path}.{_EXTRA}" if path else _EXTRA
+        if part.keeps_extra_state() and name in seen.state:
+            part.set_extra_state(seen.state[name])
+    incompatible = IncompatibleKeys(seen.missing, seen.unexpected)
+    for part, hook in after:
+        hook(part, incompatible)
+    if late and (incompatible.missing_keys or incompatible.unexpected_keys):
+        _raise_for(module, _misfits(seen), changed=True)
+    return incompatible
+
+
+class _Seen(NamedTuple):
+    """A state dict as its hooks left it, and what does not fit."""
+
+    state: dict[str, Any]
+    missing: list[str]
+    unexpected: list[str]
+    problems: list[str]
+
+
+def _prepared(module: Module, state: Mapping[str, Any], strict: bool) -> _Seen:
     if not isinstance(state, Mapping):
         raise DTypeError(
             f"expects a state dict of arrays by name, got {type(state).__name__}",
             subject=type(module).__name__,
         )
+    seen, metadata = _Seen(dict(state), [], [], []), getattr(state, "_metadata", None) or {}
+    for path, part in module.named_modules(remove_duplicate=False):
+        for hook in list(part._hooks.loading.values()) if part._hooks else ():
+            prefix = f"{path}." if path else ""
+            words = (metadata.get(path, {}), strict, seen.missing, seen.unexpected, seen.problems)
+            hook(part, seen.state, prefix, *words)
     own = dict(_persistent(module))
+    extra = [f"{path}.{_EXTRA}" if path else _EXTRA for path, part in _with_extra_state(module)]
     # Statistics written before PyTorch 0.4.1 lack the count of batches; it only matters for momentum=None.
-    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
-    unexpected = [name for name in state if name not in own]
-    problems = _listed("missing", missing) + _listed("unexpected", unexpected) if strict else []
-    problems += _listed("mismatched", [text for name in own if (text := _mismatch(name, own[name], state))])
+    needed = [name for name in own if not name.endswith("num_batches_tracked")] + extra
+    seen.missing.extend(name for name in needed if name not in seen.state)
+    seen.unexpected.extend(name for name in seen.state if name not in own and name not in extra)
+    misfits = [text for name in own if (text := _mismatch(name, own[name], seen.state))]
+    seen.problems.extend(_listed("mismatched", misfits))
+    return seen
+
+
+def _misfits(seen: _Seen) -> list[str]:
+    return _listed("missing", seen.missing) + _listed("unexpected", seen.unexpected)
+
+
+def _raise_for(module: Module, problems: list[str], changed: bool = False) -> None:
     if problems:
+        outcome = "the rest was loaded" if changed else "nothing was changed"
         raise CheckpointError(
-            "\n    ".join(["cannot load this state dict, nothing was changed:", *problems]),
+            "\n    ".join([f"cannot load this state dict, {outcome}:", *problems]),
             subject=type(module).__name__,
         )
-    return IncompatibleKeys(missing, unexpected)
 
 
-def load_state(module: Module, state: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
-    """Check every entry of `state` against the module, then take over all of them or none."""
-    incompatible = check_state(module, state, strict)
-    # Copies first: what fails for want of memory, or is interrupted, has changed nothing either.
-    copies = [
-        (tensor, copy_like(raw_array(state[name]), held_array(tensor)))
-        for name, tensor in _persistent(module)
-        if name in state and not isinstance(state[name], Uninitialized)
-    ]
-    for tensor, copy in copies:
-        tensor.put(copy)
-    return incompatible
+def _hooks_of(module: Module, kind: str) -> Iterator[tuple[Module, Any]]:
+    """The hooks of a module and all below it, those of the parts first."""
+    for part in reversed([part for _, part in module.named_modules(remove_duplicate=False)]):
+        for hook in list(getattr(part._hooks, kind).values()) if part._hooks else ():
+            yield part, hook
+
+
+def _with_extra_state(module: Module) -> list[tuple[str, Module]]:
+    return [(path, part) for path, part in module.named_modules() if part.keeps_extra_state()]
 
 
 def parse_target(args: tuple, backend: Any, device: Any, dtype: Any) -> Target:
@@ -149,10 +223,16 @@ def _persistent(module: Module) -> Iterator[tuple[str, Tensor]]:
     """Parameters and persistent buffers in the order of PyTorch's state dicts: module by module."""
     for path, part in module.named_modules(remove_duplicate=False):
         prefix = f"{path}." if path else ""
-        yield from part.named_parameters(prefix=path, recurse=False, remove_duplicate=False)
-        for name, buffer in vars(part).items():
-            if isinstance(buffer, Buffer) and buffer.persistent:
-                yield prefix + name, buffer
+        for name, tensor in _own_state(part):
+            yield prefix + name, tensor
+
+
+def _own_state(module: Module) -> Iterator[tuple[str, Tensor]]:
+    """A module's own Parameters, then its own persistent Buffers."""
+    yield from module.named_parameters(recurse=False, remove_duplicate=False)
+    for name, buffer in vars(module).items():
+        if isinstance(buffer, Buffer) and buffer.persistent:
+            yield name, buffer
 
 
 def _mismatch(name: str, own: Parameter | Buffer | Tensor, state: Mapping[str, Any]) -> str:
