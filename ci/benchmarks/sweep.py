@@ -60,6 +60,26 @@ def plain_cnn(channels: int, nn: Any, F: Any) -> Any:
     )  # fmt: skip
 
 
+def cnn_nd(axes: int, channels: int, nn: Any, F: Any) -> Any:
+    """Convolutions of three cells along each axis, of sequences or volumes of 8 channels."""
+    conv = getattr(nn, f"Conv{axes}d")
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(
+                conv(8, channels, 3, padding=1), nn.ReLU(),
+                conv(channels, channels, 3, padding=1), nn.ReLU(),
+                conv(channels, 2 * channels, 3, stride=2, padding=1), nn.ReLU(),
+            )  # fmt: skip
+            self.head = nn.Linear(2 * channels, 10)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.body(x).reshape(x.shape[0], 2 * channels, -1).mean(-1))
+
+    return Net()
+
+
 def transformer_layer(width: int, heads: int, nn: Any, F: Any) -> Any:
     layer = nn.TransformerEncoderLayer(
         width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
@@ -122,6 +142,11 @@ def cnn_of(
     return Workload("", network, (3, image, image), batch, MOMENTUM if train else None)
 
 
+def cnn_nd_of(axes: int, size: int, channels: int, batch: int, train: bool = True) -> Workload:
+    network = partial(cnn_nd, axes, channels)
+    return Workload("", network, (8, *(size,) * axes), batch, SGD if train else None)
+
+
 def transformer_of(
     length: int = 64,
     batch: int = 4,
@@ -179,6 +204,20 @@ SWEEPS = {
     "plain-inference": sweep(
         "CNN of 8 without norm, inference, batch", (1, 8, 64, 512),
         lambda n: cnn_of(8, batch=n, train=False, plain=True),
+    ),
+    "conv1d-length": sweep(
+        "Conv1d of 32, batch 8, length", (64, 256, 1024), lambda n: cnn_nd_of(1, n, 32, 8)
+    ),
+    "conv1d-channels": sweep(
+        "Conv1d, length 256, batch 8, channels", (16, 32, 64), lambda n: cnn_nd_of(1, 256, n, 8)
+    ),
+    "conv1d-inference": sweep(
+        "Conv1d of 32, length 256, inference, batch", (1, 8, 64),
+        lambda n: cnn_nd_of(1, 256, 32, n, train=False),
+    ),
+    "conv3d-size": sweep("Conv3d of 16, batch 2, size", (8, 16, 24), lambda n: cnn_nd_of(3, n, 16, 2)),
+    "conv3d-channels": sweep(
+        "Conv3d, 16x16x16, batch 2, channels", (8, 16, 32), lambda n: cnn_nd_of(3, 16, n, 2)
     ),
     "transformer-length": sweep(
         "transformer layer of 128, batch 4, length", (16, 64, 128, 256, 1024),

@@ -32,7 +32,7 @@ from xpnn.kernels.numpy.conv.table import convolutions, input_gradients, joint_g
 from xpnn.kernels.numpy.parallel import WORTHWHILE, parallel
 
 # Groups of fewer channels are left to the reference, which multiplies all of them at once.
-_LEAST_CHANNELS_IN_GROUP = 8
+LEAST_CHANNELS_IN_GROUP = 8
 
 
 def _conv_suits(x: np.ndarray, w: np.ndarray, *others: Any, groups: int, **options: Any) -> bool:
@@ -49,7 +49,7 @@ def _weight_gradient_suits(x: np.ndarray, gy: np.ndarray, *, groups: int, **opti
 
 def _suits(ndim: int, in_group: int, channels: int, outputs: int, groups: int) -> bool:
     """Sequences or images; and groups that are one, wide, or one for each channel."""
-    wide = groups == 1 or in_group >= _LEAST_CHANNELS_IN_GROUP or groups == channels == outputs
+    wide = groups == 1 or in_group >= LEAST_CHANNELS_IN_GROUP or groups == channels == outputs
     return ndim in (3, 4) and wide
 
 
