@@ -136,7 +136,7 @@ def test_nonsense_in_a_state_changes_nothing() -> None:
     slots = state["state"]["0"]
     wrong: list[Any] = [state | {"state": {"1": slots}}, state | {"state": {"0": 3}}, state | {"state": []}]
     for slot in slots:
-        for value in ("x", None, math.nan, [], {}, np.ones(3)):
+        for value in ("x", None, math.nan, [], {}, np.ones(5)):
             wrong.append(state | {"state": {"0": slots | {slot: value}}})
     for bad in wrong:
         with pytest.raises(CheckpointError):

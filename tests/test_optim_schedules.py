@@ -552,3 +552,18 @@ def test_a_state_of_pytorch_with_other_arguments():
     state = torch.StepLR(optimizer_of(torch), 3, gamma=0.5).state_dict()
     with pytest.raises(CheckpointError, match="a schedule with step_size=3, it has step_size=2"):
         optim.StepLR(optimizer_of(optim), 2, gamma=0.5).load_state_dict(state)
+
+
+def test_reprs_say_what_schedules_hold():
+    x = Tensor(np.ones(1), requires_grad=True)
+    optimizer = optim.SGD([{"params": [x]}, {"params": [x.detach()], "lr": 0.5}], lr=1.0)
+    stairs = optim.StepLR(optimizer, step_size=2, gamma=0.5)
+    assert repr(stairs) == "StepLR(step_size=2, gamma=0.5, last_epoch=0, lr=[1, 0.5])"
+    for _ in range(2):
+        stairs.step()
+    assert repr(stairs) == "StepLR(step_size=2, gamma=0.5, last_epoch=2, lr=[0.5, 0.25])"
+    chain = optim.ChainedScheduler([stairs])
+    assert repr(chain) == f"ChainedScheduler(schedulers=[{stairs!r}], last_epoch=2, lr=[0.5, 0.25])"
+    plateau = optim.ReduceLROnPlateau(optimizer, patience=3)
+    assert "mode='min'" in repr(plateau)
+    assert "patience=3" in repr(plateau)

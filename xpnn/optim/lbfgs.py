@@ -71,7 +71,7 @@ class LBFGS(Optimizer):
     ...     loss.backward()
     ...     return loss
     >>> optimizer.step(closure)
-    tensor(5., requires_grad=True)
+    tensor(5., grad_fn=<sum>)
     >>> [round(value, 4) for value in x.tolist()]
     [3.0, 3.0]
     """

@@ -8,6 +8,7 @@ optimizer multiply up, in whatever order they step.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -146,6 +147,16 @@ class LRScheduler(RefusingConstructor):
     def take_in_new_groups(self) -> None:
         """Go on with the groups that the optimizer got since, which `step` does by itself."""
         self._join()
+
+    def __repr__(self) -> str:
+        """What it was built with, as far as it keeps that, where it is, and the rates there."""
+        arguments = [name for name in inspect.signature(type(self)).parameters if name in vars(self)]
+        shown = [
+            f"{name}={vars(self)[name]!r}" for name in arguments if name not in ("optimizer", "last_epoch")
+        ]
+        rates = ", ".join(f"{lr:.6g}" for lr in self.get_last_lr())
+        shown += [f"last_epoch={as_python(self.last_epoch)}", f"lr=[{rates}]"]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     # -- helpers
 
