@@ -19,7 +19,7 @@ from targets import Target
 
 import xpnn
 from xpnn.autograd import functions
-from xpnn.backend import XpnnError, dtype_name
+from xpnn.backend import XpnnError, cheap_to_read, dtype_name
 
 torch = pytest.importorskip("torch")
 
@@ -37,13 +37,11 @@ FRONT = sorted(
 
 # Methods that have no row as yet.
 AWAITED = """
-T all amax amin any argmax argmin backward bmm bool chunk clamp clamp_ clip clone contiguous copy_ cos cpu
-cumsum data detach detach_ device dim div div_ double dtype eq expand fill_ flatten flip float gather ge
-grad grad_fn gt half index_select int is_leaf item le log log_softmax long lt mT masked_fill matmul max
-maximum mean min minimum mm ndim ne neg norm numel numpy permute pow prod put register_hook relu repeat
-requires_grad requires_grad_ reshape reshape_as retain_grad roll shape sigmoid sign sin size softmax sort
-split sqrt square squeeze std sub sub_ sum t tanh to tolist topk transpose type_as unbind unflatten
-unsqueeze var view view_as zero_
+all amax amin any argmax argmin backward bmm bool clamp clamp_ clip clone copy_ cos cpu cumsum data detach
+detach_ device div div_ double dtype eq fill_ float ge grad grad_fn gt half int is_leaf item le log
+log_softmax long lt matmul max maximum mean min minimum mm ndim ne neg norm numpy pow prod register_hook
+relu requires_grad requires_grad_ retain_grad shape sigmoid sign sin softmax sort sqrt square std sub sub_
+sum tanh to tolist topk type_as var zero_
 """
 
 Failure = (XpnnError, NotImplementedError)
@@ -91,7 +89,8 @@ def check(row: Row, backend: Target, every_check: bool) -> None:
         for shape in (lambda x: x[:0], lambda x: x[..., :0], lambda x: x[(0,) * x.ndim]):
             inputs = changed(row.inputs, lambda x, shape=shape: np.asarray(shape(x)) if x.ndim else x)
             check_call(row, inputs, backend, ours(row.name), theirs(row.name), min(row.gradient, 1))
-    check_layouts(row, backend)
+    if row.layouts:
+        check_layouts(row, backend)
 
 
 def check_call(
@@ -118,7 +117,9 @@ def check_call(
     try:
         expected = oracle(*y, **their_options)
     except (RuntimeError, ValueError, TypeError, IndexError):
-        with pytest.raises(Failure) if inputs is row.inputs else swallowing():
+        # on an accelerator no values are read to refuse them
+        sees_values = cheap_to_read(backend.array(0.0))
+        with pytest.raises(Failure) if inputs is row.inputs and sees_values else swallowing():
             mine(*x, **options)
         return False
     try:

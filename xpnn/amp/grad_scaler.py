@@ -112,7 +112,7 @@ class GradScaler:
                 )
             xp = namespace(grad)
             finite.append(xp.all(xp.isfinite(grad)))
-            param.grad.put(grad * (1 / self._scale))
+            param.grad.store(grad * (1 / self._scale))
         self._finite[id(optimizer)] = all(item(flag) for flag in finite)
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:

@@ -20,7 +20,6 @@ from xpnn.backend import (
     is_floating,
     namespace,
     register_tensor_type,
-    size_of,
 )
 
 # type of an array -> element type -> whether it can carry a gradient. In two steps, because element types
@@ -81,11 +80,6 @@ class TensorBase:
         return self.array.ndim
 
     @property
-    def size(self) -> int:
-        """The number of elements."""
-        return size_of(self.array.shape)
-
-    @property
     def dtype(self) -> Any:
         """The element type, as the backend names it."""
         return self.array.dtype
@@ -118,7 +112,7 @@ class TensorBase:
             )
         self._requires_grad = bool(flag)
 
-    def put(self, array: Array) -> None:
+    def store(self, array: Array) -> None:
         """Change the elements, of this Tensor and of those that share them, off the tape."""
         self.array = array
         if self.aliases is not None:

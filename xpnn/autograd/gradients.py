@@ -17,6 +17,7 @@ from xpnn.backend import (
     idioms,
     is_array,
     namespace,
+    size_of,
 )
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def jvp(function: Callable, inputs: Any, v: Any = None, create_graph: bool = Fal
         if moving:
             ys, us = zip(*moving)
             pulled = grad(ys, leaves, us, create_graph=True, allow_unused=True)
-        if v is None and any(x.size != 1 for x in leaves):
+        if v is None and any(size_of(x.shape) != 1 for x in leaves):
             raise ArgumentError("needs v, because the inputs have more than one element", subject="jvp")
         vectors = [_ones(x) for x in leaves] if v is None else list(_tuple(v))
         _check_shapes(vectors, leaves, "jvp", "v")
@@ -208,7 +209,7 @@ def hessian(function: Callable, inputs: Any, create_graph: bool = False) -> Any:
 
     def gradient(*xs: Any) -> Any:
         output = function(*xs)
-        if not isinstance(output, TensorBase) or output.size != 1:
+        if not isinstance(output, TensorBase) or size_of(output.shape) != 1:
             raise ShapeError("needs a function with one scalar output", subject="hessian")
         if not output.requires_grad:
             return tuple(_zeros(x) for x in xs)
@@ -223,9 +224,9 @@ def hessian(function: Callable, inputs: Any, create_graph: bool = False) -> Any:
 def _jacobian_rows(output: Any, leaves: Sequence[Any], create_graph: bool) -> tuple[Any, ...]:
     """One reverse sweep for each element of the output."""
     xp = output.__array_namespace__()
-    basis = namespace(output.array).eye(output.size, dtype=output.dtype, device=device_of(output))
+    basis = namespace(output.array).eye(size_of(output.shape), dtype=output.dtype, device=device_of(output))
     columns: list[list[Any]] = [[] for _ in leaves]
-    for i in range(output.size):
+    for i in range(size_of(output.shape)):
         if output.requires_grad:
             seed = new_tensor(namespace(output.array).reshape(basis[i, :], output.shape))
             found = grad(
@@ -245,7 +246,12 @@ def _jacobian_rows(output: Any, leaves: Sequence[Any], create_graph: bool) -> tu
 
 def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tuple[list[Any], list[Any]]:
     """The outputs, and a raw array (a Tensor under create_graph) to start each of them with."""
-    if gradients is None and isinstance(tensors, TensorBase) and tensors._requires_grad and tensors.size == 1:
+    if (
+        gradients is None
+        and isinstance(tensors, TensorBase)
+        and tensors._requires_grad
+        and size_of(tensors.shape) == 1
+    ):
         seed = idioms.ones_like(tensors.array)
         return [tensors], [new_tensor(seed) if create_graph else seed]
     outputs = _each(tensors)
@@ -262,7 +268,7 @@ def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tu
                 subject=subject,
                 hint="Set requires_grad=True on what it is computed from, and look for a no_grad() block",
             )
-        if gradient is None and output.size != 1:
+        if gradient is None and size_of(output.shape) != 1:
             raise GradientError(
                 f"needs a gradient from above for an output of shape {output.shape}",
                 subject=subject,

@@ -6,15 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 
 from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, new_tensor
 from xpnn.backend import (
     ArgumentError,
-    ShapeError,
-    ViewError,
     backend_of,
     device_of,
     dtype_name,
@@ -24,7 +21,6 @@ from xpnn.backend import (
     namespace,
     refusing_methods,
     registered_backends,
-    size_of,
 )
 
 if TYPE_CHECKING:
@@ -43,129 +39,6 @@ class Methods(TensorBase):
     """The methods of `Tensor` that compute."""
 
     __slots__ = ()
-
-    # -- shape
-
-    def dim(self) -> int:
-        """The number of axes."""
-        return self.ndim
-
-    def numel(self) -> int:
-        """The number of elements."""
-        return size_of(self.shape)
-
-    def reshape(self, *shape: Any) -> Tensor:
-        """The same elements in another shape; one size may be -1."""
-        return ops.reshape(self, _sizes(shape))
-
-    def view(self, *shape: Any) -> Tensor:
-        """The same elements in another shape, as a view. Raises: ViewError where only a copy has it."""
-        sizes = _sizes(shape)
-        if not self.can_show(sizes):
-            raise ViewError(
-                f"of shape {self.shape} cannot be shown as {sizes} without a copy",
-                subject="a view",
-                hint="Use reshape(), which copies",
-            )
-        return ops.reshape(self, sizes)
-
-    def view_as(self, other: Any) -> Tensor:
-        """The same elements in the shape of another Tensor."""
-        return ops.reshape(self, other.shape)
-
-    reshape_as = view_as
-
-    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-        """Join the axes from start_dim to end_dim."""
-        if not self.shape:
-            return ops.reshape(self, (1,))
-        first, last = start_dim % self.ndim, end_dim % self.ndim
-        if first > last:
-            raise ArgumentError(
-                f"expects start_dim <= end_dim, got {start_dim}, {end_dim}", subject="flatten"
-            )
-        joined = size_of(self.shape[first : last + 1])
-        return ops.reshape(self, (*self.shape[:first], joined, *self.shape[last + 1 :]))
-
-    def unflatten(self, dim: int, sizes: Sequence[int]) -> Tensor:
-        """Split one axis into several; one size may be -1."""
-        dim %= self.ndim
-        sizes = list(sizes)
-        if -1 in sizes:
-            known = -size_of(tuple(sizes))
-            sizes[sizes.index(-1)] = self.shape[dim] // max(known, 1)
-        return ops.reshape(self, (*self.shape[:dim], *sizes, *self.shape[dim + 1 :]))
-
-    def permute(self, *dims: Any) -> Tensor:
-        """The axes in another order."""
-        return ops.permute_dims(self, tuple(d % self.ndim for d in _sizes(dims)))
-
-    def transpose(self, dim0: int, dim1: int) -> Tensor:
-        """Exchange two axes."""
-        order = list(range(self.ndim))
-        order[dim0], order[dim1] = order[dim1], order[dim0]
-        return ops.permute_dims(self, tuple(order))
-
-    def t(self) -> Tensor:
-        """The transpose of a matrix; a vector stays as it is."""
-        return ops.matrix_transpose(self) if self.ndim == 2 else ops.reshape(self, self.shape)
-
-    def squeeze(self, dim: int | tuple[int, ...] | None = None) -> Tensor:
-        """Drop axes of size 1: all of them, or those of `dim` that have it."""
-        dims = range(self.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
-        gone = {d % self.ndim for d in dims if self.shape[d] == 1} if self.shape else set()
-        return ops.reshape(self, tuple(n for i, n in enumerate(self.shape) if i not in gone))
-
-    def unsqueeze(self, dim: int) -> Tensor:
-        """Insert an axis of size 1 before axis `dim`."""
-        return ops.expand_dims(self, axis=dim)
-
-    def expand(self, *sizes: Any) -> Tensor:
-        """Repeat axes of size 1 without copying; -1 keeps a size."""
-        sizes = _sizes(sizes)
-        kept = (1,) * (len(sizes) - self.ndim) + self.shape
-        return ops.broadcast_to(self, tuple(k if n == -1 else n for n, k in zip(sizes, kept)))
-
-    def repeat(self, *repeats: Any) -> Tensor:
-        """Copies of the whole, side by side along each axis (the standard's `tile`)."""
-        return ops.tile(self, _sizes(repeats))
-
-    def unbind(self, dim: int = 0) -> tuple[Tensor, ...]:
-        """The slices along an axis."""
-        return ops.unstack(self, axis=dim)
-
-    def split(self, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-        """Pieces of the given size (the last may be smaller) or sizes along an axis."""
-        length = self.shape[dim]
-        if isinstance(split_size, int):
-            if split_size <= 0:
-                raise ArgumentError(f"expects a positive split_size, got {split_size}", subject="split")
-            sizes = [min(split_size, length - i) for i in range(0, length, split_size)] or [0]
-        else:
-            sizes = list(split_size)
-        if sum(sizes) != length:
-            raise ShapeError(f"expects sizes that sum to {length}, got {sizes}", subject="split")
-        dim %= self.ndim
-        pieces, start = [], 0
-        for size in sizes:
-            index = (slice(None),) * dim + (slice(start, start + size),)
-            pieces.append(ops.getitem(self, index=(*index, ...)))
-            start += size
-        return tuple(pieces)
-
-    def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-        """At most `chunks` pieces of equal size (the last may be smaller) along an axis."""
-        if self.shape[dim] == 0:
-            return self.split([0] * chunks, dim)
-        return self.split(-(-self.shape[dim] // chunks), dim)
-
-    def flip(self, *dims: Any) -> Tensor:
-        """Reverse the order along axes."""
-        return ops.flip(self, axis=_sizes(dims))
-
-    def roll(self, shifts: Any, dims: Any = None) -> Tensor:
-        """Shift cyclically along axes."""
-        return ops.roll(self, shifts, axis=dims)
 
     # -- reductions
 
@@ -251,18 +124,6 @@ class Methods(TensorBase):
 
     # -- indexing and order
 
-    def gather(self, dim: int, index: Any) -> Tensor:
-        """`out[i][j] = self[i][index[i][j]]` along `dim` (the standard's take_along_axis)."""
-        return ops.take_along_axis(self, index, axis=dim)
-
-    def index_select(self, dim: int, index: Any) -> Tensor:
-        """The slices at the positions `index` along `dim`."""
-        return ops.take(self, index, axis=dim)
-
-    def masked_fill(self, mask: Any, value: float) -> Tensor:
-        """`value` where the mask is true."""
-        return ops.where(mask, value, self)
-
     def sort(self, dim: int = -1, descending: bool = False) -> ValuesAndIndices:
         """The elements in order, and where they were."""
         indices = ops.argsort(self, axis=dim, descending=descending)
@@ -314,10 +175,6 @@ class Conversions(TensorBase):
     def clone(self) -> Tensor:
         """A copy, on the tape."""
         return ops.astype(self, self.dtype, copy=True)
-
-    def contiguous(self) -> Tensor:
-        """Itself: the memory layout is the backend's affair."""
-        return self  # type: ignore[return-value]
 
     def to(self, *targets: Any, dtype: Any = None, device: Any = None) -> Tensor:
         """Another element type, backend or device; itself if it is that already.
@@ -388,13 +245,6 @@ class Conversions(TensorBase):
 
 def _scaled(value: Any, factor: float) -> Any:
     return value if factor == 1 else value * factor
-
-
-def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    """`f(2, 3)` and `f((2, 3))` mean the same."""
-    if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
-        return tuple(sizes[0])
-    return tuple(sizes)
 
 
 def _axis(dim: Any) -> Any:

@@ -47,7 +47,7 @@ _LINALG_ALONE = frozenset(
 _LINALG = _LINALG_ALONE | {"matmul", "matrix_transpose", "tensordot", "vecdot"}
 
 # Everything in `ops` but what is no function of the standard.
-_MAIN = frozenset(ops.__all__) - _LINALG_ALONE - {"getitem", "lift", "setitem", "to_device"}
+_MAIN = frozenset(ops.__all__) - _LINALG_ALONE - {"getitem", "lift", "setitem", "to_device", "view_as_type"}
 
 # What creates arrays: of floating-point numbers, of the type of the numbers given, of that of an array.
 _FLOATING = frozenset(["empty", "eye", "fftfreq", "linspace", "ones", "rfftfreq", "zeros"])

@@ -28,6 +28,7 @@ from xpnn.autograd.methods import Conversions, Methods, NamedOperators
 from xpnn.autograd.mode import switches
 from xpnn.autograd.numeric_methods import NumericMethods
 from xpnn.autograd.printing import text_of
+from xpnn.autograd.shape_methods import ShapeMethods
 from xpnn.backend import (
     REFUSALS,
     Array,
@@ -35,6 +36,7 @@ from xpnn.backend import (
     GradientError,
     RankError,
     ShapeError,
+    ViewError,
     admit,
     asarray,
     backend_of,
@@ -44,6 +46,7 @@ from xpnn.backend import (
     dtype_name,
     explain_refusal,
     get_backend,
+    idioms,
     is_array,
     item,
     move,
@@ -78,7 +81,7 @@ def tensor(obj: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
 
 
 @tensor_class
-class Tensor(NumericMethods, Methods, NamedOperators, Conversions, NewLike, RandomMethods):
+class Tensor(NumericMethods, ShapeMethods, Methods, NamedOperators, Conversions, NewLike, RandomMethods):
     """One array of any backend, and its place on the tape.
 
     Args:
@@ -397,11 +400,36 @@ class Tensor(NumericMethods, Methods, NamedOperators, Conversions, NewLike, Rand
                 f"a leaf that requires a gradient cannot be changed by `{operation}` while recording",
                 hint="Do it inside of a `with xpnn.no_grad():` block",
             )
-        self.put(result.array)
+        self.store(result.array)
         if result.edge is not None:
             self._keep_at(result.edge)
             self.edge, self._requires_grad = result.edge, True
         return self
+
+    def _become(self, change: Callable[[Any], Any], operation: str) -> Tensor:
+        """Take another shape, as what `change` makes of this Tensor has it."""
+        if self.aliases is not None and sum(alias() is not None for alias in self.aliases) > 1:
+            raise ViewError(
+                f"cannot be changed by `{operation}`: others share its elements, in the shape that it has",
+                subject="a Tensor",
+                hint=f"Write x = x.{operation.removesuffix('_')}(...) instead",
+            )
+        if self.edge is None and self._requires_grad and switches.grad:
+            raise GradientError(
+                f"a leaf that requires a gradient cannot be changed by `{operation}` while recording",
+                hint="Do it inside of a `with xpnn.no_grad():` block",
+            )
+        result = change(self)
+        self.array, self.edge = result.array, result.edge
+        return self
+
+    def contiguous(self) -> Tensor:
+        """Itself: the memory layout is the backend's affair."""
+        return self
+
+    def memory_layout(self) -> Any:
+        """An array without memory that lies as this Tensor does: its elements in a row."""
+        return idioms.blank(self.shape)
 
     def _fitting(self, result: Tensor, operation: str) -> Tensor:
         """The result of what looks like writing in place, in the element type that stays.

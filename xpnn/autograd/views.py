@@ -12,6 +12,7 @@ and no count of versions has to refuse it, as PyTorch's does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from xpnn.autograd.core import new_tensor, view_maker
@@ -19,6 +20,12 @@ from xpnn.autograd.mode import enable_grad, no_grad, switches
 from xpnn.autograd.primitive import Primitive, ViewPrimitive
 from xpnn.autograd.tensor import Tensor
 from xpnn.backend import Array, GradientError, idioms, namespace
+
+# What a view is made of.
+_STATE = (
+    *("_array", "_edge", "_wants_gradient"),
+    *("made_by", "options", "parent", "recorded", "root", "seen"),
+)
 
 
 class View(Tensor):
@@ -34,10 +41,7 @@ class View(Tensor):
 
     is_view = True
 
-    __slots__ = (
-        *("_array", "_edge", "_wants_gradient"),
-        *("made_by", "options", "parent", "recorded", "root", "seen"),
-    )
+    __slots__ = _STATE
 
     made_by: ViewPrimitive
     options: dict[str, Any]
@@ -98,6 +102,26 @@ class View(Tensor):
     def contiguous(self) -> Tensor:
         """Itself if its elements follow each other in the root, else a copy."""
         return self if _layout(self).flags.c_contiguous else self.clone()
+
+    def memory_layout(self) -> Any:
+        """An array without memory that lies as this view does in its root."""
+        return _layout(self)
+
+    def storage_offset(self) -> int:
+        """Where its first element stands among the elements of the Tensor that it shows."""
+        whole, shown = _layouts(self)
+        return shown.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+
+    def _become(self, change: Callable[[Any], Any], operation: str) -> View:
+        """Become a view of what it was, which shows the same elements of the same root."""
+        before = View.__new__(View)
+        for name in _STATE:
+            setattr(before, name, getattr(self, name))
+        before.grad = before.hooks = before.aliases = None
+        shown = change(before)
+        for name in _STATE:
+            setattr(self, name, getattr(shown, name))
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         rebuild, (_, *state) = super().__reduce__()
@@ -166,11 +190,16 @@ def _new_view(y: Tensor, parent: Any, made_by: ViewPrimitive, options: dict[str,
 
 def _layout(view: View) -> Any:
     """An array that lies in memory as the view does in that of a root whose elements lie in a row."""
-    layout = idioms.blank(view.root.shape)
+    return _layouts(view)[1]
+
+
+def _layouts(view: View) -> tuple[Any, Any]:
+    """An array for the root, and one that lies in its memory as the view does."""
+    layout = whole = idioms.blank(view.root.shape)
     for step in view._since(None):
         options = {**step.options, "copy": False} if "copy" in step.options else step.options
         try:
             layout = step.made_by.forward(layout, **options)[0]
         except ValueError:  # a view that shows more than strides can
-            layout = idioms.blank(step.shape)
-    return layout
+            layout = whole = idioms.blank(step.shape)
+    return whole, layout

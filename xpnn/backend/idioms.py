@@ -104,6 +104,22 @@ def last_writers(positions: Array, count: int) -> Array:
     return index_add(xp.where(last, order + 1, 0), ordered, count) - 1
 
 
+def repeated_positions(counts: Array, n: int) -> Array:
+    """Position i of n positions `counts[i]` times in a row, or all `counts[0]` times.
+
+    They are repeated on the host where reading stalls nothing (see `nonzero`).
+
+    >>> import numpy as np
+    >>> repeated_positions(np.asarray([2, 0, 1]), 3).tolist()
+    [0, 0, 2]
+    """
+    if concrete(counts) and cheap_to_read(counts):
+        backend = backend_of(counts)
+        return move(np.repeat(np.arange(n), backend.to_numpy(counts)), backend, device_of(counts))
+    xp = namespace(counts)
+    return xp.repeat(xp.arange(n, device=device_of(counts)), counts)
+
+
 def own(array: Array, taken: set[int]) -> Array:
     """The array, or a copy if somebody else may hold its elements: something to write into in place.
 

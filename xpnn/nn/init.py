@@ -84,7 +84,7 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     tensor([3., 3.])
     """
     array = tensor.array
-    tensor.put(namespace(array).full(array.shape, val, dtype=array.dtype, device=device_of(array)))
+    tensor.store(namespace(array).full(array.shape, val, dtype=array.dtype, device=device_of(array)))
     return tensor
 
 
@@ -103,7 +103,7 @@ def eye_(tensor: Tensor) -> Tensor:
     array = tensor.array
     if array.ndim != 2:
         raise ShapeError(f"expects a matrix, got shape {tensor.shape}", subject="eye_")
-    tensor.put(namespace(array).eye(*tensor.shape, dtype=array.dtype, device=device_of(array)))
+    tensor.store(namespace(array).eye(*tensor.shape, dtype=array.dtype, device=device_of(array)))
     return tensor
 
 
@@ -196,7 +196,7 @@ def _draw(tensor: Tensor, draw: Callable[[tuple[int, ...]], Any]) -> Tensor:
     """Put `draw(shape)`, rounded to float32 on the host, into the Tensor."""
     array = tensor.array
     values = draw(tensor.shape).astype("float32")
-    tensor.put(move(values, backend_of(array), device_of(array), array.dtype))
+    tensor.store(move(values, backend_of(array), device_of(array), array.dtype))
     return tensor
 
 

@@ -85,7 +85,7 @@ class LazyModule(Module):
             for name, value in vars(plain).items():
                 mine = vars(self).get(name)
                 if isinstance(mine, Uninitialized):
-                    mine.put(copy_like(value.array, held_array(mine)))
+                    mine.store(copy_like(value.array, held_array(mine)))
         setattr(self, next(iter(inspect.signature(self.becomes).parameters)), size)
         del self.arguments
         self.__class__ = self.becomes  # type: ignore[assignment]

@@ -134,7 +134,7 @@ class Module(RefusingConstructor):
     def _assigned(self, name: str, held: Tensor, value: Any) -> Tensor:
         """What takes the place of `held` when something that is not of its kind is assigned."""
         if isinstance(held, Buffer) and is_array(value):
-            held.put(raw_array(value))
+            held.store(raw_array(value))
             return held
         raise DTypeError(
             f"cannot take a {type(value).__name__} in place of its {type(held).__name__} '{name}'",

@@ -135,7 +135,7 @@ class Uninitialized(Tensor):
     def requires_grad(self, flag: bool) -> None:
         self._requires_grad = bool(flag)
 
-    def put(self, array: Array) -> None:
+    def store(self, array: Array) -> None:
         """Become what it is to be, with these elements."""
         self.array = array
         self.__class__ = self._becomes  # type: ignore[assignment]
@@ -144,7 +144,7 @@ class Uninitialized(Tensor):
         """Become what it is to be, of that shape, with zeros."""
         like = held_array(self)
         device = device_of(like) if device is None else device
-        self.put(full(tuple(shape), 0.0, device, like.dtype if dtype is None else dtype))
+        self.store(full(tuple(shape), 0.0, device, like.dtype if dtype is None else dtype))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"

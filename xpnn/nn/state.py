@@ -103,7 +103,7 @@ def load_state(module: Module, state: Mapping[str, Any], strict: bool, assign: b
         if not isinstance(value := seen.state.get(name), Uninitialized | None)
     ]
     for tensor, copy in copies:
-        tensor.put(copy)
+        tensor.store(copy)
     for path, part in module.named_modules(remove_duplicate=False):
         name = f"{path}.{_EXTRA}" if path else _EXTRA
         if part.keeps_extra_state() and name in seen.state:

@@ -398,7 +398,7 @@ class Optimizer(RefusingConstructor):
         as_array = backend_of(data).as_array
         if as_array is not None:
             data, state = as_array(data), {slot: as_array(array) for slot, array in state.items()}
-        param.put(data if data.dtype == dtype else namespace(data).astype(data, dtype))
+        param.store(data if data.dtype == dtype else namespace(data).astype(data, dtype))
         self.state[name] = state
 
     def _compute_now(self, group: Group, compute: Callable[[list[Array]], None]) -> None:

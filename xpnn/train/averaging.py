@@ -95,14 +95,14 @@ class AveragedModel(Module):
         beside = [Tensor(_copied_beside(tensor, mean.array)) for mean, tensor in zip(averaged, current)]
         if count == 0:
             for mean, tensor in zip(averaged, beside):
-                mean.put(tensor.array)
+                mean.store(tensor.array)
         else:
             with no_grad():
                 self._average(averaged, beside, count)
         if not self.use_buffers:
             for mine, theirs in zip(self.module.buffers(), model.buffers()):
-                mine.put(_copied_beside(theirs, mine.array))
-        self.n_averaged.put(self.n_averaged.array + 1)
+                mine.store(_copied_beside(theirs, mine.array))
+        self.n_averaged.store(self.n_averaged.array + 1)
 
     def _average(self, averaged: list[Tensor], current: list[Tensor], count: int) -> None:
         if self.avg_fn is None:
@@ -195,7 +195,7 @@ def _real(tensor: Tensor) -> Tensor:
 def _put(mean: Tensor, value: Any) -> None:
     """Give a Tensor new elements, in the element type that it has."""
     array = value.array if is_tensor(value) else value
-    mean.put(array if array.dtype == mean.dtype else namespace(array).astype(array, mean.dtype))
+    mean.store(array if array.dtype == mean.dtype else namespace(array).astype(array, mean.dtype))
 
 
 def _tensors(model: Module, use_buffers: bool) -> list[Tensor]:

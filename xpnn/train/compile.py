@@ -221,7 +221,7 @@ class _State:
     def install(self, state: dict[str, list[Any]]) -> None:
         """Put a state that was collected, or what became of it, in its place."""
         for tensor, array in zip(self.tensors(), state["tensors"]):
-            tensor.put(array)
+            tensor.store(array)
         for optimizer, slots, options in zip(self.optimizers, state["slots"], state["options"]):
             optimizer.state = dict(slots)
             for group, values in zip(optimizer.param_groups, options):

@@ -44,6 +44,7 @@ class Row:
         half: whether results in half precision are compared with those in float64.
         edges: whether it is called with arrays of no elements and with arrays of no axes.
         in_place: whether the method that ends in `_` is called, where PyTorch has it.
+        layouts: whether it is called with elements that do not lie in a row, which changes nothing.
         rtol: how far results in float64 may be off.
     """
 
@@ -54,6 +55,7 @@ class Row:
     half: bool = True
     edges: bool = True
     in_place: bool = True
+    layouts: bool = True
     rtol: float = 1e-9
 
 

@@ -69,6 +69,7 @@ from xpnn.autograd.ops.manipulation import (
     to_device,
     tril,
     triu,
+    view_as_type,
 )
 from xpnn.autograd.ops.norms import matrix_norm, vector_norm
 from xpnn.autograd.ops.products import cross, matmul, outer, tensordot, vecdot
@@ -207,5 +208,6 @@ __all__ = [
     "var",
     "vecdot",
     "vector_norm",
+    "view_as_type",
     "where",
 ]

@@ -230,6 +230,7 @@ def _write_at(x: Array, value: Any, *, positions: Array) -> tuple[Array, tuple]:
 @_write_at.backward
 def _write_at_backward(g: Array, saved: tuple, needs: tuple[bool, ...], *, positions: Array) -> tuple:
     writers, kind = saved
+    writers = unwrap(writers)
     xp = namespace(g)
     untouched = xp.reshape(writers < 0, g.shape)
     gx = xp.where(untouched, g, 0.0) if needs[0] else None
@@ -382,6 +383,8 @@ def _read(index: Any, x: Array) -> tuple[tuple, dict[int, Array], tuple[int, ...
                 taken = range(*part.indices(x.shape[axis]))
                 part = slice(taken[-1], taken[0] + 1, -taken.step) if taken else slice(0, 0)
                 backwards.append(place)
+            elif _beyond(part, x.shape[axis]):  # which the standard leaves open
+                part = slice(*part.indices(x.shape[axis]))
             axis, place = axis + 1, place + 1
         else:
             if not -x.shape[axis] <= part < x.shape[axis]:
@@ -431,6 +434,11 @@ def _axes_named(part: Any) -> int:
     if part is None or part is Ellipsis or type(part) is bool:
         return 0
     return part.ndim if _is_mask(part) else 1
+
+
+def _beyond(part: slice, count: int) -> bool:
+    """Whether a slice starts or stops outside of the axis."""
+    return any(end is not None and not -count <= end <= count for end in (part.start, part.stop))
 
 
 def _no_or_one(flag: bool, x: Array) -> Array:

@@ -10,7 +10,7 @@ from xpnn.autograd.ops.indexing import getitem, take, window
 from xpnn.autograd.ops.lifting import unwrap
 from xpnn.autograd.ops.manipulation import broadcast_to, expand_dims, reshape, reshaped
 from xpnn.autograd.primitive import primitive
-from xpnn.backend import Array, device_of, namespace
+from xpnn.backend import Array, idioms, namespace
 
 
 def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Array:
@@ -103,10 +103,7 @@ def repeat(x: Array, repeats: int | Array, /, *, axis: int | None = None) -> Arr
         x, axis = reshape(x, (-1,)), 0
     axis = axis % x.ndim
     if not isinstance(repeats, int):
-        counts = unwrap(repeats)
-        xp = namespace(counts)
-        positions = xp.arange(x.shape[axis], device=device_of(counts))
-        return take(x, xp.repeat(positions, counts), axis=axis)
+        return take(x, idioms.repeated_positions(unwrap(repeats), x.shape[axis]), axis=axis)
     before, size, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
     copies = broadcast_to(expand_dims(x, axis=axis + 1), (*before, size, repeats, *after))
     return reshaped(copies, (*before, size * repeats, *after))

@@ -15,9 +15,11 @@ from xpnn.backend import (
     ViewError,
     backend_of,
     device_of,
+    dtype_name,
     dtype_named,
     move,
     namespace,
+    to_numpy,
 )
 
 
@@ -305,6 +307,29 @@ def _astype_backward(
 ) -> tuple[Array]:
     ((x_dtype,),) = saved
     return (namespace(g).astype(g, x_dtype, copy=False),)
+
+
+def view_as_type(x: Array, dtype: Any) -> Array:
+    """The bytes of the elements as another type, without a gradient; a view of a Tensor.
+
+    >>> import numpy as np
+    >>> view_as_type(np.asarray([1.0], np.float32), "int32").tolist()
+    [1065353216]
+    """
+    return _bits(x, dtype=dtype)
+
+
+@view_primitive
+def _bits(x: Array, *, dtype: Any) -> tuple[Array, tuple]:
+    if not hasattr(x, "view"):
+        host = to_numpy(x).view(dtype_name(dtype))
+        return move(host, backend_of(x), device_of(x)), ((x.dtype,),)
+    return namespace(x).asarray(x, copy=True).view(dtype_named(dtype, namespace(x))), ((x.dtype,),)
+
+
+@_bits.write
+def _bits_write(x: Array, value: Array, *, dtype: Any) -> Array:
+    return view_as_type(value, x.dtype)
 
 
 def to_device(x: Array, device: Any) -> Array:

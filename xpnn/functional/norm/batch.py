@@ -105,8 +105,8 @@ def batch_norm(
         mean, variance = running_statistics(
             running_mean, running_var, mean, variance, _count(input), momentum
         )
-        running_mean.put(mean)
-        running_var.put(variance)
+        running_mean.store(mean)
+        running_var.store(variance)
     return y
 
 

@@ -78,6 +78,6 @@ def instance_norm(
             return y
         mean, variance = (namespace(s).mean(s, axis=0) for s in map(raw_array, (mean, variance)))
         mean, variance = running_statistics(running_mean, running_var, mean, variance, count, momentum)
-        running_mean.put(mean)
-        running_var.put(variance)
+        running_mean.store(mean)
+        running_var.store(variance)
     return y

@@ -67,7 +67,7 @@ class Lists:
             for slot in step.numbers:
                 state[slot] = [torch.as_tensor(state[slot], dtype=dtype)] * len(members)
             for k, i in enumerate(members):
-                step.tensors[i].put(updated[k])
+                step.tensors[i].store(updated[k])
                 for slot, arrays in state.items():
                     step.states[i][slot] = arrays[k]
         return positions

@@ -87,7 +87,7 @@ class _BatchNorm(Module):
     def _count_batch(self) -> Any:
         """Count one more batch; returns the part that it has in the running statistics."""
         count = self.num_batches_tracked + 1
-        self.num_batches_tracked.put(count.array)
+        self.num_batches_tracked.store(count.array)
         if self.momentum is not None:
             return self.momentum
         return 1.0 / namespace(count.array).astype(count.array, self.running_mean.dtype)

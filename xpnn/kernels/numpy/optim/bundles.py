@@ -283,7 +283,7 @@ class _Bundle:
             for i, view in zip(self.positions, flat.views):
                 columns[name][i] = view
                 if name == _PARAM:
-                    step.tensors[i].put(view)
+                    step.tensors[i].store(view)
                 else:
                     step.states[i][name] = view
         cuts = zip(*[flat.pieces for flat in self.flats.values()])
