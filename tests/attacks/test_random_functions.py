@@ -161,15 +161,17 @@ def answer_of_torch(call: Call) -> Answer | Exception:
 
 def ends_pytorch(call: Call, refused: bool) -> bool:
     """Whether PyTorch may end the process instead of refusing the call."""
-    # Functions that check nothing, or not their indices.
-    bags = call.case.name.startswith("embedding_bag")
-    private = bags or call.case.name.startswith(("lstm", "gru", "rnn"))
+    # Functions that check nothing, or not their indices; and derivatives of nothing.
+    name = call.case.name
+    private = name.startswith(("lstm", "gru", "rnn", "embedding_bag", "ctc"))
     empty = any(x is not None and x.size == 0 for x in call.arrays)
-    return call.huge or (refused and private) or (empty and (bags or "enable_gqa" in call.options))
+    of_nothing = name.startswith(("embedding_bag", "pdist")) or "enable_gqa" in call.options
+    return call.huge or (refused and private) or (empty and of_nothing)
 
 
 # What PyTorch computes and xpnn refuses, as their messages say it.
 NOT_OURS = (
+    "without the blank",  # which PyTorch's documentation excludes, and whose gradient it gets wrong
     "of one shape",  # losses that would broadcast in silence, of which PyTorch warns
 )
 
@@ -213,7 +215,7 @@ def gap(x: np.ndarray, y: np.ndarray, finite: bool, lenient: bool) -> str:
         apart &= ~np.isfinite(x) | np.isfinite(y)
     if not apart.any():
         return ""
-    where = tuple(int(i[0]) for i in np.nonzero(apart))
+    where = tuple(int(i) for i in np.argwhere(apart)[0])
     return f"{x[where]} and {y[where]} at {where}"
 
 

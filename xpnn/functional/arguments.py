@@ -313,7 +313,11 @@ def type_name(x: Any) -> str:
 
 
 def alike(*arrays: Any) -> tuple[Any, ...]:
-    """The arrays, of which raw ones become Tensors where one is a Tensor: operators take no mixture."""
+    """The arrays, of which raw ones become Tensors where one is a Tensor: operators take no mixture.
+
+    Raises: BackendMismatchError for arrays of two libraries, which operators would mix.
+    """
+    namespace(*arrays)
     if not any(is_tensor(x) for x in arrays):
         return arrays
     return tuple([x if is_tensor(x) else new_tensor(x) for x in arrays])

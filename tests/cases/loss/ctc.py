@@ -98,12 +98,23 @@ CASES = [
             refused(
                 ArgumentError, "target_lengths between 0 and 2, got -1", True, lengths=np.asarray([2, -1, 1])
             ),
-            refused(IndexOutOfRangeError, "targets between 0 and 2, got 3", True, targets=TARGETS + 1),
+            refused(
+                IndexOutOfRangeError,
+                "targets between 0 and 2, got 3",
+                True,
+                targets=TARGETS + np.asarray([[0], [1], [0]]),
+            ),
             refused(ShapeError, r"targets of 3 samples, got the shape \(2, 2\)", targets=TARGETS[:2]),
             refused(
                 ShapeError, "targets of the summed target_lengths, 5, got 4", True, targets=CONCATENATED[1:]
             ),
             refused(ShapeError, r"input_lengths of shape \(3,\), got \(2,\)", inputs=INPUT_LENGTHS[:2]),
+            refused(
+                ArgumentError,
+                "without the blank, 0, got it in sample 1",
+                True,
+                targets=TARGETS * np.asarray([[1], [0], [1]]),
+            ),
             refused(DTypeError, "targets as integers, got float64", targets=TARGETS * 1.0),
             refused(DTypeError, "target_lengths as integers, got float64", lengths=TARGET_LENGTHS * 1.0),
         ],

@@ -20,8 +20,8 @@ from xpnn.backend import (
     idioms,
     is_array,
     is_tensor,
-    item,
     namespace,
+    to_numpy,
 )
 from xpnn.functional.activation.pointwise import select
 from xpnn.functional.arguments import (
@@ -107,7 +107,8 @@ def ctc_loss(
     check_rank(labels, 1 if one else (1, 2), subject, layout, "targets")
     input_lengths = _lengths(input_lengths, samples, labels, "input_lengths", times)
     target_lengths = _lengths(target_lengths, samples, labels, "target_lengths", labels.shape[-1])
-    labels = _padded(labels, target_lengths, samples)
+    labels = _padded(labels, target_lengths, samples, blank)
+    _check_no_blank(labels, target_lengths, blank)
     losses = _ctc_loss(
         x, labels % classes, input_lengths, target_lengths, blank=blank, zero_infinity=zero_infinity
     )
@@ -269,8 +270,8 @@ def _lengths(lengths: Any, samples: int, labels: Array, name: str, most: int) ->
     return lengths
 
 
-def _padded(labels: Array, lengths: Array, samples: int) -> Array:
-    """(N, S): each sample's labels, then zeros; S is the longest length, where that can be read."""
+def _padded(labels: Array, lengths: Array, samples: int, blank: int) -> Array:
+    """(N, S): each sample's labels, then blanks; S is the longest length, where that can be read."""
     xp = namespace(labels)
     readable = concrete(lengths) and cheap_to_read(lengths)
     longest = labels.shape[-1]
@@ -287,12 +288,26 @@ def _padded(labels: Array, lengths: Array, samples: int) -> Array:
     elif not labels.shape[0]:
         labels = xp.zeros((samples, longest), dtype=labels.dtype, device=device_of(labels))
     else:
-        ends = xp.cumulative_sum(lengths)
-        if readable and samples and item(ends[-1]) > labels.shape[0]:
+        total = int(to_numpy(lengths).sum()) if readable else 0
+        if total > labels.shape[0]:
             raise ShapeError(
-                f"expects targets of the summed target_lengths, {item(ends[-1])}, got {labels.shape[0]}",
+                f"expects targets of the summed target_lengths, {total}, got {labels.shape[0]}",
                 subject="ctc_loss",
             )
+        ends = xp.cumulative_sum(lengths)
         index = xp.clip((ends - lengths)[:, None] + place, 0, labels.shape[0] - 1)
         labels = xp.reshape(xp.take(labels, xp.reshape(index, (-1,)), axis=0), index.shape)
-    return xp.where(place < lengths[:, None], labels, xp.zeros_like(labels))
+    return xp.where(place < lengths[:, None], labels, xp.full_like(labels, blank))
+
+
+def _check_no_blank(labels: Array, lengths: Array, blank: int) -> None:
+    """Raise an ArgumentError for a label that is the blank, where it can be read."""
+    if not (concrete(labels) and cheap_to_read(labels) and concrete(lengths)):
+        return
+    wrong = (to_numpy(labels) == blank).sum(axis=1) > labels.shape[1] - to_numpy(lengths)
+    if wrong.any():
+        raise ArgumentError(
+            f"expects targets without the blank, {blank}, got it in sample {int(wrong.argmax())}",
+            subject="ctc_loss",
+            hint="Give it a class number of its own: blank=...",
+        )

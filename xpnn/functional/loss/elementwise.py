@@ -98,12 +98,13 @@ class ElementwiseLoss(Primitive):
             target = as_floating(target, x)
         factors = {"weight": weight} | dict(zip(self.others, others))
         check_same_dtype(self.name, x, target=target, **factors)
+        first = x.shape[0] if x.ndim else 1
         if x.shape != target.shape:
             x, target = of_one_shape(self.name, x, target, self.broadcasts)
         _check_broadcast(self.name, x, factors)
         count = size_of(x.shape)
         if reduction == "batchmean":
-            reduction, count = "mean", x.shape[0] if x.ndim else 1
+            reduction, count = "mean", first
         return super().__call__(x, target, weight, *others, reduction=reduction, count=count, **options)
 
 

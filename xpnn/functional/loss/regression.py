@@ -46,7 +46,7 @@ def mse_loss(
     >>> float(mse_loss(np.asarray([1.0, 2.0]), np.asarray([1.0, 4.0])))
     2.0
     """
-    if weight is not None and reduction == "mean":
+    if weight is not None and isinstance(reduction, str) and reduction == "mean":
         return _weighted_mean(input, target, weight, _mse_loss)
     return _mse_loss(input, target, weight, reduction=reduction)
 
@@ -108,7 +108,7 @@ def l1_loss(
     >>> float(l1_loss(np.asarray([1.0, 2.0]), np.asarray([1.0, 4.0])))
     1.0
     """
-    if weight is not None and reduction == "mean":
+    if weight is not None and isinstance(reduction, str) and reduction == "mean":
         return _weighted_mean(input, target, weight, _l1_loss)
     return _l1_loss(input, target, weight, reduction=reduction)
 
