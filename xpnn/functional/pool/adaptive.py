@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 from xpnn.autograd.half import half_in_float32
-from xpnn.backend import Array, ArrayT, device_of, namespace
-from xpnn.functional.arguments import tuple_of
+from xpnn.backend import ArgumentError, Array, ArrayT, device_of, namespace
+from xpnn.functional.activation.pointwise import select
+from xpnn.functional.arguments import check_flags, tuple_of
 from xpnn.functional.pool.arguments import Sizes, check_input
-from xpnn.functional.pool.average import avg_pool2d
-from xpnn.functional.pool.maximum import max_pool2d
+from xpnn.functional.pool.average import pool_average
+from xpnn.functional.pool.maximum import pool_maximum
 from xpnn.functional.windows import batch_of_one
 
-__all__ = ["adaptive_avg_pool2d", "adaptive_max_pool2d"]
+__all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool1d_with_indices",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_with_indices",
+    "adaptive_max_pool3d",
+    "adaptive_max_pool3d_with_indices",
+]
+
+OutputSize = int | Sequence[int | None] | None
+
+# Elements that no memory holds: more are refused before anything is made.
+_MOST = 2**40
+
+
+@batch_of_one(1)
+@half_in_float32
+def adaptive_avg_pool1d(input: ArrayT, output_size: OutputSize) -> ArrayT:
+    """The mean of each of `output_size` windows that cover a sequence evenly; see `adaptive_avg_pool2d`.
+
+    Args:
+        input: (N, C, L) floats, or (C, L).
+        output_size: OL; None keeps the input's.
+
+    Returns: (N, C, OL) or (C, OL).
+
+    >>> import numpy as np
+    >>> adaptive_avg_pool1d(np.arange(6.0).reshape(1, 6), 4).tolist()
+    [[0.5, 1.5, 3.5, 4.5]]
+    """
+    return _adaptive_mean("adaptive_avg_pool1d", 1, input, output_size)
 
 
 @batch_of_one(2)
 @half_in_float32
-def adaptive_avg_pool2d(input: ArrayT, output_size: int | Sequence[int | None] | None) -> ArrayT:
+def adaptive_avg_pool2d(input: ArrayT, output_size: OutputSize) -> ArrayT:
     """The mean of each of `output_size` windows that cover an image evenly.
 
     Window i of O over H cells reaches from `floor(i H / O)` up to `ceil((i + 1) H / O)`, not including it;
@@ -37,30 +72,59 @@ def adaptive_avg_pool2d(input: ArrayT, output_size: int | Sequence[int | None] |
     >>> adaptive_avg_pool2d(np.arange(6.0).reshape(1, 1, 2, 3), (1, 2)).tolist()
     [[[[2.0, 3.0]]]]
     """
-    subject = "adaptive_avg_pool2d"
-    check_input(subject, 2, input)
-    sizes = _adaptive_size(output_size, tuple(input.shape[2:]), subject)
-    xp = namespace(input)
-    if sizes == (1, 1):
-        return xp.mean(input, axis=(2, 3), keepdims=True)
-    height, width = input.shape[2:]
-    if height % sizes[0] == 0 and width % sizes[1] == 0:
-        return avg_pool2d(input, (height // sizes[0], width // sizes[1]))
-    return _means_along(_means_along(input, 2, sizes[0]), 3, sizes[1])
+    return _adaptive_mean("adaptive_avg_pool2d", 2, input, output_size)
+
+
+@batch_of_one(3)
+@half_in_float32
+def adaptive_avg_pool3d(input: ArrayT, output_size: OutputSize) -> ArrayT:
+    """The mean of each of `output_size` windows that cover a volume evenly; see `adaptive_avg_pool2d`.
+
+    Args:
+        input: (N, C, D, H, W) floats, or (C, D, H, W).
+        output_size: OD, OH and OW, or a number for all; None keeps the input's.
+
+    Returns: (N, C, OD, OH, OW) or (C, OD, OH, OW).
+
+    >>> import numpy as np
+    >>> adaptive_avg_pool3d(np.arange(8.0).reshape(1, 2, 2, 2), (1, 2, 1)).tolist()
+    [[[[2.5], [4.5]]]]
+    """
+    return _adaptive_mean("adaptive_avg_pool3d", 3, input, output_size)
 
 
 @overload
-def adaptive_max_pool2d(
-    input: ArrayT, output_size: int | Sequence[int | None] | None, return_indices: Literal[False] = ...
+def adaptive_max_pool1d(
+    input: ArrayT, output_size: OutputSize, return_indices: Literal[False] = ...
 ) -> ArrayT: ...
 @overload
+def adaptive_max_pool1d(input: ArrayT, output_size: OutputSize, return_indices: bool) -> Any: ...
+@batch_of_one(1)
+def adaptive_max_pool1d(input: Any, output_size: OutputSize, return_indices: bool = False) -> Any:
+    """The largest value of each of `output_size` windows of a sequence; see `adaptive_max_pool2d`.
+
+    Args:
+        input: (N, C, L) floats, or (C, L).
+        output_size: OL; None keeps the input's.
+        return_indices: whether to return where each maximum was found.
+
+    Returns: (N, C, OL) or (C, OL), or a pair of it and the indices.
+
+    >>> import numpy as np
+    >>> adaptive_max_pool1d(np.arange(6.0).reshape(1, 6), 4).tolist()
+    [[1.0, 2.0, 4.0, 5.0]]
+    """
+    return _adaptive_maximum("adaptive_max_pool1d", 1, input, output_size, return_indices)
+
+
+@overload
 def adaptive_max_pool2d(
-    input: ArrayT, output_size: int | Sequence[int | None] | None, return_indices: bool
-) -> Any: ...
+    input: ArrayT, output_size: OutputSize, return_indices: Literal[False] = ...
+) -> ArrayT: ...
+@overload
+def adaptive_max_pool2d(input: ArrayT, output_size: OutputSize, return_indices: bool) -> Any: ...
 @batch_of_one(2)
-def adaptive_max_pool2d(
-    input: Any, output_size: int | Sequence[int | None] | None, return_indices: bool = False
-) -> Any:
+def adaptive_max_pool2d(input: Any, output_size: OutputSize, return_indices: bool = False) -> Any:
     """The largest value of each of `output_size` windows that cover an image evenly.
 
     The windows are those of `adaptive_avg_pool2d`. Their rows and columns are copied next to each other,
@@ -80,55 +144,154 @@ def adaptive_max_pool2d(
     >>> adaptive_max_pool2d(np.arange(6.0).reshape(1, 1, 2, 3), (1, 2)).tolist()
     [[[[4.0, 5.0]]]]
     """
-    subject = "adaptive_max_pool2d"
-    check_input(subject, 2, input)
-    sizes = _adaptive_size(output_size, tuple(input.shape[2:]), subject)
+    return _adaptive_maximum("adaptive_max_pool2d", 2, input, output_size, return_indices)
+
+
+@overload
+def adaptive_max_pool3d(
+    input: ArrayT, output_size: OutputSize, return_indices: Literal[False] = ...
+) -> ArrayT: ...
+@overload
+def adaptive_max_pool3d(input: ArrayT, output_size: OutputSize, return_indices: bool) -> Any: ...
+@batch_of_one(3)
+def adaptive_max_pool3d(input: Any, output_size: OutputSize, return_indices: bool = False) -> Any:
+    """The largest value of each of `output_size` windows of a volume; see `adaptive_max_pool2d`.
+
+    Args:
+        input: (N, C, D, H, W) floats, or (C, D, H, W).
+        output_size: OD, OH and OW, or a number for all; None keeps the input's.
+        return_indices: whether to return where each maximum was found.
+
+    Returns: (N, C, OD, OH, OW) or (C, OD, OH, OW), or a pair of it and the indices.
+
+    >>> import numpy as np
+    >>> adaptive_max_pool3d(np.arange(8.0).reshape(1, 2, 2, 2), (1, 2, 1)).tolist()
+    [[[[5.0], [7.0]]]]
+    """
+    return _adaptive_maximum("adaptive_max_pool3d", 3, input, output_size, return_indices)
+
+
+def adaptive_max_pool1d_with_indices(
+    input: ArrayT, output_size: OutputSize, return_indices: bool = False
+) -> tuple[ArrayT, Array]:
+    """`adaptive_max_pool1d` and the place of each maximum, whatever `return_indices` says.
+
+    >>> import numpy as np
+    >>> adaptive_max_pool1d_with_indices(np.ones((1, 4)), 2)[1].tolist()
+    [[0, 2]]
+    """
+    check_flags("adaptive_max_pool1d_with_indices", return_indices=return_indices)
+    return adaptive_max_pool1d(input, output_size, True)
+
+
+def adaptive_max_pool2d_with_indices(
+    input: ArrayT, output_size: OutputSize, return_indices: bool = False
+) -> tuple[ArrayT, Array]:
+    """`adaptive_max_pool2d` and the place of each maximum, whatever `return_indices` says.
+
+    >>> import numpy as np
+    >>> adaptive_max_pool2d_with_indices(np.ones((1, 2, 2)), (2, 1))[1].tolist()
+    [[[0], [2]]]
+    """
+    check_flags("adaptive_max_pool2d_with_indices", return_indices=return_indices)
+    return adaptive_max_pool2d(input, output_size, True)
+
+
+def adaptive_max_pool3d_with_indices(
+    input: ArrayT, output_size: OutputSize, return_indices: bool = False
+) -> tuple[ArrayT, Array]:
+    """`adaptive_max_pool3d` and the place of each maximum, whatever `return_indices` says.
+
+    >>> import numpy as np
+    >>> adaptive_max_pool3d_with_indices(np.ones((1, 2, 2, 2)), (2, 1, 1))[1].tolist()
+    [[[[0]], [[4]]]]
+    """
+    check_flags("adaptive_max_pool3d_with_indices", return_indices=return_indices)
+    return adaptive_max_pool3d(input, output_size, True)
+
+
+# ---- mean and maximum of adaptive windows ----
+
+
+def _adaptive_mean(subject: str, axes: int, input: Array, output_size: OutputSize) -> Array:
+    check_input(subject, axes, input)
+    size = tuple(input.shape[2:])
+    sizes = _adaptive_size(output_size, input, subject)
+    if sizes == (1,) * axes:
+        return namespace(input).mean(input, axis=tuple(range(2, 2 + axes)), keepdims=True)
+    if all(n and n % count == 0 for n, count in zip(size, sizes)):
+        kernel = tuple(n // count for n, count in zip(size, sizes))
+        return pool_average(subject, axes, input, kernel, None, 0, False, True, None)
+    for axis, count in enumerate(sizes, start=2):
+        input = means_along(input, axis, count)
+    return input
+
+
+def _adaptive_maximum(
+    subject: str, axes: int, input: Array, output_size: OutputSize, return_indices: bool
+) -> Any:
+    check_input(subject, axes, input)
+    check_flags(subject, return_indices=return_indices)
+    size = tuple(input.shape[2:])
+    sizes = _adaptive_size(output_size, input, subject)
     xp = namespace(input)
-    height, width = input.shape[2:]
-    rows, columns = _adaptive_cells(height, sizes[0]), _adaptive_cells(width, sizes[1])
-    as_index = {"dtype": xp.int64, "device": device_of(input)}
-    rows_of_x, columns_of_x = xp.asarray(rows, **as_index), xp.asarray(columns, **as_index)
-    x = xp.take(xp.take(input, rows_of_x, axis=2), columns_of_x, axis=3)
-    kernel_size = (len(rows) // sizes[0], len(columns) // sizes[1])
-    y = max_pool2d(x, kernel_size, return_indices=return_indices)
+    cells = [_adaptive_cells(n, count, input) for n, count in zip(size, sizes)]
+    x = input
+    for axis, places in enumerate(cells, start=2):
+        x = xp.take(x, places, axis=axis)
+    kernel = tuple(places.shape[0] // count for places, count in zip(cells, sizes))
+    found = pool_maximum(subject, axes, x, kernel, None, 0, 1, False, return_indices)
     if not return_indices:
-        return y
-    y, indices = y
-    flat = xp.reshape(indices, (-1,))
-    found = xp.take(rows_of_x, flat // len(columns)) * width + xp.take(columns_of_x, flat % len(columns))
-    return y, xp.reshape(found, tuple(indices.shape))
+        return found
+    y, indices = found
+    left, flat, step = xp.reshape(indices, (-1,)), 0, 1
+    for n, places in zip(reversed(size), reversed(cells)):
+        flat = flat + step * xp.take(places, left % places.shape[0])
+        left, step = left // places.shape[0], step * n
+    return y, xp.reshape(flat, tuple(indices.shape))
 
 
-# ---- adaptive windows ----
-
-
-def _adaptive_size(output_size: Any, size: Sizes, subject: str) -> Sizes:
-    wanted = output_size if isinstance(output_size, tuple | list) else (output_size,) * len(size)
-    if len(wanted) == len(size):
-        wanted = [cells if w is None else w for w, cells in zip(wanted, size)]
-    return tuple_of(wanted, len(size), "output_size", subject, minimum=1)
-
-
-def _adaptive_window(i: int, cells: int, windows: int) -> range:
-    return range(i * cells // windows, -(-(i + 1) * cells // windows))
-
-
-def _means_along(x: Array, axis: int, windows: int) -> Array:
-    """The mean of each window along an axis.
+def means_along(x: Array, axis: int, windows: int) -> Array:
+    """The mean of each of `windows` adaptive windows along an axis.
 
     A product with a matrix of 1 / n and 0 would be shorter, but make NaN of zeros times infinity.
     """
-    xp = namespace(x)
+    xp, cells = namespace(x), x.shape[axis]
+    if windows > cells:  # a window is a cell or two
+        first, last = _adaptive_ends(cells, windows, x)
+        counts = xp.reshape(last - first, (-1, *(1,) * (x.ndim - 1 - axis)))
+        one, other = xp.take(x, first, axis=axis), xp.take(x, last - 1, axis=axis)
+        return select(counts == 1, one) + select(counts == 2, (one + other) * 0.5)
     means = []
     for i in range(windows):
-        window = _adaptive_window(i, x.shape[axis], windows)
-        cells = (*(slice(None),) * axis, slice(window.start, window.stop), ...)
-        means.append(xp.mean(x[cells], axis=axis, keepdims=True))
+        window = slice(i * cells // windows, -(-(i + 1) * cells // windows))
+        means.append(xp.mean(x[(*(slice(None),) * axis, window, ...)], axis=axis, keepdims=True))
     return xp.concat(means, axis=axis)
 
 
-def _adaptive_cells(cells: int, windows: int) -> list[int]:
+def _adaptive_size(output_size: Any, input: Array, subject: str) -> Sizes:
+    size = tuple(input.shape[2:])
+    wanted = output_size if isinstance(output_size, tuple | list) else (output_size,) * len(size)
+    if len(wanted) == len(size):
+        wanted = [cells if w is None else w for w, cells in zip(wanted, size)]
+    sizes = tuple_of(wanted, len(size), "output_size", subject, minimum=1)
+    if math.prod(sizes) > _MOST:
+        raise ArgumentError(f"expects an output_size that fits memory, got {output_size!r}", subject=subject)
+    return sizes
+
+
+def _adaptive_ends(cells: int, windows: int, like: Array) -> tuple[Array, Array]:
+    """Where each window begins, and where it ends."""
+    xp = namespace(like)
+    window = xp.arange(windows, dtype=xp.int64, device=device_of(like))
+    return window * cells // windows, -(-(window + 1) * cells // windows)
+
+
+def _adaptive_cells(cells: int, windows: int, like: Array) -> Array:
     """The cells of all windows one after the other, each window as long as the longest."""
-    ranges = [_adaptive_window(i, cells, windows) for i in range(windows)]
-    longest = max(map(len, ranges))
-    return [window[min(t, len(window) - 1)] for window in ranges for t in range(longest)]
+    xp = namespace(like)
+    first, last = _adaptive_ends(cells, windows, like)
+    longest = max(-(-cells // windows) + bool(cells % windows), 1)
+    steps = xp.arange(longest, dtype=xp.int64, device=device_of(like))
+    places = xp.minimum(first[:, None] + steps, last[:, None] - 1)
+    return xp.reshape(places, (-1,))

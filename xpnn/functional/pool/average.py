@@ -20,7 +20,36 @@ from xpnn.functional.windows import (
     window_slices,
 )
 
-__all__ = ["avg_pool2d"]
+__all__ = ["avg_pool1d", "avg_pool2d", "avg_pool3d"]
+
+
+@batch_of_one(1)
+@half_in_float32
+def avg_pool1d(
+    input: ArrayT,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> ArrayT:
+    """The mean of each window of a sequence; see `avg_pool2d`.
+
+    Args:
+        input: (N, C, L) floats, or (C, L).
+        kernel_size, stride, padding, ceil_mode, count_include_pad: as of `avg_pool2d`.
+
+    Returns: (N, C, OL) or (C, OL).
+
+    Raises: as `max_pool2d`.
+
+    >>> import numpy as np
+    >>> avg_pool1d(np.asarray([[1.0, 3.0, 5.0, 9.0]]), 2).tolist()
+    [[2.0, 7.0]]
+    """
+    return pool_average(
+        "avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None
+    )
 
 
 @batch_of_one(2)
@@ -56,8 +85,38 @@ def avg_pool2d(
     >>> avg_pool2d(np.arange(16.0).reshape(1, 1, 4, 4), 2).tolist()
     [[[[2.5, 4.5], [10.5, 12.5]]]]
     """
-    return _pool_average(
+    return pool_average(
         "avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+
+
+@batch_of_one(3)
+@half_in_float32
+def avg_pool3d(
+    input: ArrayT,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> ArrayT:
+    """The mean of each window of a volume; see `avg_pool2d`.
+
+    Args:
+        input: (N, C, D, H, W) floats, or (C, D, H, W).
+        kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override: as of `avg_pool2d`.
+
+    Returns: (N, C, OD, OH, OW) or (C, OD, OH, OW).
+
+    Raises: as `max_pool2d`.
+
+    >>> import numpy as np
+    >>> avg_pool3d(np.arange(8.0).reshape(1, 2, 2, 2), 2).tolist()
+    [[[[3.5]]]]
+    """
+    return pool_average(
+        "avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
 
 
@@ -99,7 +158,13 @@ def _spread_over_windows_backward(
     return (_sum_pool(ggx, **window),)
 
 
-def _pool_average(
+def repeat_cells(x: Array, times: Sizes) -> Array:
+    """Each cell `times` as large along the axes of space, the last ones: the adjoint of summing windows."""
+    size = tuple(n * r for n, r in zip(x.shape[2:], times))
+    return _spread_over_windows(x, size=size, kernel_size=times, stride=times, padding=((0, 0),) * len(times))
+
+
+def pool_average(
     subject: str,
     axes: int,
     input: Array,
@@ -110,6 +175,7 @@ def _pool_average(
     count_include_pad: bool,
     divisor_override: int | None,
 ) -> Array:
+    """`avg_pool2d` with any number of axes of space, which are the last ones."""
     check_flags(subject, count_include_pad=count_include_pad)
     window = spelt_window(subject, axes, input, kernel_size, stride, padding, 1, ceil_mode)
     del window["dilation"]

@@ -33,7 +33,62 @@ from xpnn.functional.windows import (
     window_slices,
 )
 
-__all__ = ["max_pool2d"]
+__all__ = [
+    "max_pool1d",
+    "max_pool1d_with_indices",
+    "max_pool2d",
+    "max_pool2d_with_indices",
+    "max_pool3d",
+    "max_pool3d_with_indices",
+]
+
+
+@overload
+def max_pool1d(
+    input: ArrayT,
+    kernel_size: Size,
+    stride: Size | None = ...,
+    padding: Size = ...,
+    dilation: Size = ...,
+    ceil_mode: bool = ...,
+    return_indices: Literal[False] = ...,
+) -> ArrayT: ...
+@overload
+def max_pool1d(
+    input: ArrayT,
+    kernel_size: Size,
+    stride: Size | None = ...,
+    padding: Size = ...,
+    dilation: Size = ...,
+    ceil_mode: bool = ...,
+    return_indices: bool = ...,
+) -> Any: ...
+@batch_of_one(1)
+def max_pool1d(
+    input: Any,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest value of each window of a sequence; gradients as of `max_pool2d`.
+
+    Args:
+        input: (N, C, L) floats, or (C, L).
+        kernel_size, stride, padding, dilation: as of `max_pool2d`, a number or one for each axis of space.
+        ceil_mode, return_indices: as of `max_pool2d`; indices count the cells of one (L,) channel.
+
+    Returns, Raises: as `max_pool2d`.
+
+    >>> import numpy as np
+    >>> max_pool1d(np.asarray([[1.0, 3.0, 2.0, 0.0]]), 2, return_indices=True)[1].tolist()
+    [[1, 2]]
+    """
+    return pool_maximum(
+        "max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
+    )
 
 
 @overload
@@ -93,9 +148,114 @@ def max_pool2d(
     >>> max_pool2d(np.arange(16.0).reshape(1, 1, 4, 4), 2).tolist()
     [[[[5.0, 7.0], [13.0, 15.0]]]]
     """
-    return _pool_maximum(
+    return pool_maximum(
         "max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
     )
+
+
+@overload
+def max_pool3d(
+    input: ArrayT,
+    kernel_size: Size,
+    stride: Size | None = ...,
+    padding: Size = ...,
+    dilation: Size = ...,
+    ceil_mode: bool = ...,
+    return_indices: Literal[False] = ...,
+) -> ArrayT: ...
+@overload
+def max_pool3d(
+    input: ArrayT,
+    kernel_size: Size,
+    stride: Size | None = ...,
+    padding: Size = ...,
+    dilation: Size = ...,
+    ceil_mode: bool = ...,
+    return_indices: bool = ...,
+) -> Any: ...
+@batch_of_one(3)
+def max_pool3d(
+    input: Any,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest value of each window of a volume; gradients as of `max_pool2d`.
+
+    Args:
+        input: (N, C, D, H, W) floats, or (C, D, H, W).
+        kernel_size, stride, padding, dilation: as of `max_pool2d`, a number or one for each axis of space.
+        ceil_mode, return_indices: as of `max_pool2d`; indices count the cells of a (D, H, W) channel.
+
+    Returns, Raises: as `max_pool2d`.
+
+    >>> import numpy as np
+    >>> max_pool3d(np.arange(8.0).reshape(1, 2, 2, 2), 2).tolist()
+    [[[[7.0]]]]
+    """
+    return pool_maximum(
+        "max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
+    )
+
+
+def max_pool1d_with_indices(
+    input: ArrayT,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> tuple[ArrayT, Array]:
+    """`max_pool1d` and the place of each maximum, whatever `return_indices` says.
+
+    >>> import numpy as np
+    >>> max_pool1d_with_indices(np.ones((1, 2)), 2)[1].tolist()
+    [[0]]
+    """
+    check_flags("max_pool1d_with_indices", return_indices=return_indices)
+    return max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode, True)
+
+
+def max_pool2d_with_indices(
+    input: ArrayT,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> tuple[ArrayT, Array]:
+    """`max_pool2d` and the place of each maximum, whatever `return_indices` says.
+
+    >>> import numpy as np
+    >>> max_pool2d_with_indices(np.ones((1, 2, 2)), 2)[1].tolist()
+    [[[0]]]
+    """
+    check_flags("max_pool2d_with_indices", return_indices=return_indices)
+    return max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode, True)
+
+
+def max_pool3d_with_indices(
+    input: ArrayT,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> tuple[ArrayT, Array]:
+    """`max_pool3d` and the place of each maximum, whatever `return_indices` says.
+
+    >>> import numpy as np
+    >>> max_pool3d_with_indices(np.ones((1, 2, 2, 2)), 2)[1].tolist()
+    [[[[0]]]]
+    """
+    check_flags("max_pool3d_with_indices", return_indices=return_indices)
+    return max_pool3d(input, kernel_size, stride, padding, dilation, ceil_mode, True)
 
 
 # ---- maximum ----
@@ -221,7 +381,7 @@ def _winners(x: Array, **window: Any) -> tuple[Array, tuple]:
 # ---- from the user's arguments to the primitives' ----
 
 
-def _pool_maximum(
+def pool_maximum(
     subject: str,
     axes: int,
     input: Array,
@@ -232,6 +392,7 @@ def _pool_maximum(
     ceil_mode: bool,
     return_indices: bool,
 ) -> Any:
+    """`max_pool2d` with any number of axes of space, which are the last ones."""
     check_flags(subject, return_indices=return_indices)
     window = spelt_window(subject, axes, input, kernel_size, stride, padding, dilation, ceil_mode)
     y = _max_pool(input, **window)

@@ -1,3 +1,5 @@
 """Elements in another place: padded, shuffled between channels and space, resampled."""
 
 from xpnn.functional.shape.padding import *
+from xpnn.functional.shape.resampling import *
+from xpnn.functional.shape.shuffling import *

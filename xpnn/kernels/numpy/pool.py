@@ -174,6 +174,16 @@ def spread_over_windows(
     return result, ()
 
 
+@kernel("numpy", "put")
+def put(x: np.ndarray, places: np.ndarray, *, count: int) -> tuple[np.ndarray, tuple]:
+    """The reference's `_put`: of several values for a place NumPy writes the last one last."""
+    rows = math.prod(x.shape[:-1])
+    y = np.zeros((rows, count), dtype=x.dtype)
+    width = x.shape[-1]
+    y[np.arange(rows)[:, None], places.reshape(rows, width)] = x.reshape(rows, width)
+    return y.reshape(*x.shape[:-1], count), (places,)
+
+
 # ---- windows ----
 
 

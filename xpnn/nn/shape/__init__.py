@@ -2,3 +2,5 @@
 
 from xpnn.nn.shape.flatten import *
 from xpnn.nn.shape.padding import *
+from xpnn.nn.shape.resampling import *
+from xpnn.nn.shape.shuffling import *
