@@ -5,4 +5,5 @@ from xpnn.nn.norm.group import *
 from xpnn.nn.norm.instance import *
 from xpnn.nn.norm.layer import *
 from xpnn.nn.norm.lazy import *
+from xpnn.nn.norm.response import *
 from xpnn.nn.norm.rms import *
