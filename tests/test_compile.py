@@ -102,6 +102,10 @@ def assert_holds_no_tracers(jax, training):
         ("AdamW", "warm-up", {"weight_decay": 0.1}),
         ("SGD", "linear", {"momentum": 0.9, "dampening": 0.5, "weight_decay": 0.01}),
         ("SGD", "none", {}),
+        ("NAdam", "linear", {"decoupled_weight_decay": True}),
+        ("RAdam", "none", {}),
+        ("ASGD", "none", {"lambd": 0.1, "t0": 2}),
+        ("Adafactor", "none", {}),
     ],
 )
 def test_compiled_equals_uncompiled(jax, optimizer, schedule, options):

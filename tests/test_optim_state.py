@@ -83,6 +83,24 @@ def test_a_state_of_pytorch_goes_on_as_there(
         np.testing.assert_allclose(backend.numpy(param), their.detach().numpy(), rtol=1e-9)
 
 
+@each_case
+def test_pytorch_goes_on_from_a_state_of_ours(
+    name: str, options: dict[str, Any], torch_in_float64: Any
+) -> None:
+    torch = torch_in_float64
+    with xpnn.use_backend("torch"):
+        params = parameters(lambda array: Tensor(torch.tensor(array), requires_grad=True))
+        optimizer = getattr(optim, name)(groups(params), **options)
+        train(optimizer, params, range(3), lambda array: Tensor(torch.tensor(array)))
+        theirs = [torch.tensor(p.array.numpy(), requires_grad=True) for p in params]
+        other = getattr(torch.optim, name)(groups(theirs))
+        other.load_state_dict(optimizer.state_dict())
+        train(optimizer, params, range(3, 6), lambda array: Tensor(torch.tensor(array)))
+    train(other, theirs, range(3, 6), torch.tensor)
+    for param, their in zip(params, theirs):
+        np.testing.assert_allclose(param.array.numpy(), their.detach().numpy(), rtol=1e-9)
+
+
 def test_a_file_of_pytorch(tmp_path: Any) -> None:
     """A model and its optimizer, as torch.load gives them; names are by position."""
     torch = pytest.importorskip("torch")
@@ -247,3 +265,14 @@ def test_options_and_slots_change_together() -> None:
         plain.load_state_dict(optimizer.state_dict())
     assert plain.param_groups[0]["momentum"] == 0.9
     assert plain.state.keys() == optimizer.state.keys()
+
+
+def test_a_state_of_pytorch_with_the_bounds_of_a_schedule() -> None:
+    torch = pytest.importorskip("torch")
+    theirs = torch.ones(2, requires_grad=True)
+    other = torch.optim.SGD([theirs], lr=0.1, momentum=0.9)
+    torch.optim.lr_scheduler.OneCycleLR(other, max_lr=0.5, total_steps=10)
+    optimizer = optim.SGD([mine(np.ones(2))])
+    optimizer.load_state_dict(other.state_dict())
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.02)
+    assert "max_lr" not in optimizer.param_groups[0]

@@ -259,7 +259,7 @@ class Optimizer(RefusingConstructor):
         """
         return {
             "optimizer": type(self).__name__,
-            "state": {name: dict(slots) for name, slots in self.state.items()},
+            "state": {name: self._apart(slots) for name, slots in self.state.items()},
             "updated": list(self.state),
             "param_groups": [
                 {
@@ -400,6 +400,13 @@ class Optimizer(RefusingConstructor):
             data, state = as_array(data), {slot: as_array(array) for slot, array in state.items()}
         param.store(data if data.dtype == dtype else namespace(data).astype(data, dtype))
         self.state[name] = state
+
+    def _apart(self, slots: State) -> State:
+        """The slots, with numbers that no other parameter shares: PyTorch counts on in place."""
+        return {
+            slot: namespace(array).asarray(array, copy=True) if slot in self.scalars else array
+            for slot, array in slots.items()
+        }
 
     def _compute_now(self, group: Group, compute: Callable[[list[Array]], None]) -> None:
         """Have a lazy library compute the new parameters and slots (see `Backend.end_of_step`)."""
