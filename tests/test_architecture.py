@@ -33,6 +33,10 @@ LAYERS = {
     "metrics": {"backend"},
     "models": {"backend", "autograd", "functional", "nn"},
     "viz": {"backend"},
+    "cuda": {"backend"},
+    "backends": set(),
+    "utils": {"autograd", "data"},
+    "missing": {"backend", "autograd", "functional", "nn", "optim"},
     "io": {"backend", "autograd", "nn", "optim"},
     "testing": {"backend", "autograd"},
     "amp": {"backend", "autograd", "optim"},
@@ -59,6 +63,7 @@ FLOORS = {
     "xpnn/nn": {
         *(
             "containers",
+            "functional",
             "hooks",
             "init",
             "lazy",

@@ -15,6 +15,8 @@ from xpnn import (
     amp as amp,
     autograd as autograd,
     backend as backend,
+    backends as backends,
+    cuda as cuda,
     data as data,
     functional as functional,
     io as io,
@@ -24,6 +26,7 @@ from xpnn import (
     optim as optim,
     testing as testing,
     train as train,
+    utils as utils,
 )
 from xpnn.amp import (
     GradScaler as GradScaler,
@@ -37,6 +40,7 @@ from xpnn.autograd import (
     enable_grad as enable_grad,
     grad as grad,
     hessian as hessian,
+    inference_mode as inference_mode,
     is_grad_enabled as is_grad_enabled,
     jacobian as jacobian,
     jvp as jvp,
@@ -58,6 +62,7 @@ from xpnn.autograd.functions.random import *
 from xpnn.autograd.functions.reduction import *
 from xpnn.autograd.functions.shape import *
 from xpnn.autograd.functions.sorting import *
+from xpnn.autograd.functions.types import *
 from xpnn.backend import (
     DType as DType,
     asarray as asarray,
@@ -88,7 +93,9 @@ from xpnn.backend import (
 )
 from xpnn.backend.errors import XpnnError as XpnnError
 from xpnn.backend.random import set_rng as set_rng
+from xpnn.backend.accepted import *
 from xpnn.backend.type_names import *
 from xpnn.io import load as load, save as save
 from xpnn.train import compile as compile
 from xpnn.version import __version__ as __version__
+import xpnn.missing as _missing  # noqa: F401 - after all others

@@ -1,22 +1,25 @@
 """L1: the Tensor, the tape, primitives, and the differentiable Array API namespace."""
 
-from xpnn.autograd import ops
+from xpnn.autograd import functional, ops
 from xpnn.autograd.checkpoint import checkpoint
 from xpnn.autograd.function import Function, FunctionCtx, once_differentiable
 from xpnn.autograd.gradients import backward, grad, hessian, jacobian, jvp, vjp
 from xpnn.autograd.mode import (
     detect_anomaly,
     enable_grad,
+    inference_mode,
     is_grad_enabled,
     no_grad,
     recomputing,
     scope,
+    set_detect_anomaly,
     set_grad_enabled,
 )
 from xpnn.autograd.namespace import CurrentNamespace, tensor_namespace, xp
 from xpnn.autograd.primitive import Primitive, primitive, primitive_names
 from xpnn.autograd.printing import set_printoptions
 from xpnn.autograd.tensor import Tensor, tensor
+from xpnn.autograd.variable import Variable
 from xpnn.autograd.views import View
 
 __all__ = [
@@ -25,13 +28,16 @@ __all__ = [
     "FunctionCtx",
     "Primitive",
     "Tensor",
+    "Variable",
     "View",
     "backward",
     "checkpoint",
     "detect_anomaly",
     "enable_grad",
+    "functional",
     "grad",
     "hessian",
+    "inference_mode",
     "is_grad_enabled",
     "jacobian",
     "jvp",
@@ -42,6 +48,7 @@ __all__ = [
     "primitive_names",
     "recomputing",
     "scope",
+    "set_detect_anomaly",
     "set_grad_enabled",
     "set_printoptions",
     "tensor",

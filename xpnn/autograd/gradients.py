@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ def backward(
     grad_tensors: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    inputs: Any = None,
 ) -> None:
     """Add the gradients of `tensors` to the `.grad` of every leaf that they were computed from.
 
@@ -38,10 +40,18 @@ def backward(
             a Tensor of one element.
         retain_graph: keep what the forward saved, for another sweep; default: the value of create_graph.
         create_graph: record the sweep itself, so that the gradients can be differentiated again.
+        inputs: add gradients to these alone, which may be intermediate results; default: all leaves.
 
     Raises: GradientError if a Tensor requires no gradient, or if the graph was freed.
     """
     outputs, seeds = _roots(tensors, grad_tensors, create_graph, "backward")
+    if inputs is not None:
+        chosen = _each(inputs)
+        given = grad(outputs, chosen, seeds, retain_graph, create_graph, allow_unused=True)
+        for leaf, gradient in zip(chosen, given):
+            if gradient is not None:
+                _accumulate(leaf, gradient if create_graph else gradient.array, set())
+        return
     leaves: dict[int, Any] = {}
     found = sweep(
         list(map(edge_of, outputs)),
@@ -61,7 +71,10 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    allow_unused: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
 ) -> tuple[Tensor, ...]:
     """The gradients of the sum of `outputs` with respect to `inputs`; no `.grad` is touched.
 
@@ -69,7 +82,10 @@ def grad(
         outputs, inputs: one Tensor or a sequence of them; inputs may be leaves or intermediate results.
         grad_outputs: the gradients that come from above (see `backward`).
         retain_graph, create_graph: see `backward`.
+        only_inputs: is accepted; gradients of other leaves are never added up.
         allow_unused: give None for an input that the outputs do not depend on, instead of raising.
+        is_grads_batched: grad_outputs have one more axis, the first: a gradient for each of its entries.
+        materialize_grads: give zeros for an input that the outputs do not depend on.
 
     Returns: a tuple of Tensors, one for each input.
 
@@ -80,6 +96,18 @@ def grad(
     >>> first.item(), second.item()
     (27.0, 18.0)
     """
+    if not only_inputs:
+        raise ArgumentError("expects only_inputs=True, as PyTorch does", subject="grad")
+    if is_grads_batched:
+        single = functools.partial(
+            grad,
+            outputs,
+            inputs,
+            create_graph=create_graph,
+            allow_unused=allow_unused,
+            materialize_grads=materialize_grads,
+        )
+        return _batched(single, grad_outputs, create_graph if retain_graph is None else retain_graph)
     outputs, seeds = _roots(outputs, grad_outputs, create_graph, "grad")
     inputs = _each(inputs)
     for i, x in enumerate(inputs):
@@ -96,6 +124,8 @@ def grad(
     results = []
     for i, edge in enumerate(edges):
         gradient = found.get(edge_key(edge))
+        if gradient is None and materialize_grads:
+            gradient = _zeros(inputs[i])
         if gradient is None and not allow_unused:
             raise GradientError(
                 f"found no path from the outputs to input {i}",
@@ -104,6 +134,19 @@ def grad(
             )
         results.append(_as_tensor(gradient))
     return tuple(results)
+
+
+def _batched(single: Callable[..., Any], grad_outputs: Any, retain_graph: bool) -> tuple[Any, ...]:
+    """The gradients for each entry of the first axis of `grad_outputs`, stacked."""
+    batches = _each(grad_outputs)
+    if any(not is_array(batch) or not batch.shape for batch in batches):
+        raise ArgumentError("expects grad_outputs with a first axis", subject="grad with is_grads_batched")
+    count = batches[0].shape[0]
+    rows = [
+        single(grad_outputs=[batch[i, ...] for batch in batches], retain_graph=retain_graph or i < count - 1)
+        for i in range(count)
+    ]
+    return tuple(None if g[0] is None else g[0].__array_namespace__().stack(g) for g in zip(*rows))
 
 
 def vjp(function: Callable, inputs: Any, v: Any = None, create_graph: bool = False) -> tuple[Any, Any]:

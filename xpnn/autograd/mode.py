@@ -76,6 +76,19 @@ def no_grad(function: Callable | None = None) -> Any:
     return _GradMode(False) if function is None else _GradMode(False)(function)
 
 
+def inference_mode(mode: Any = True) -> Any:
+    """Record nothing, as `no_grad` does; PyTorch's further restrictions on the results are not made.
+
+    Args:
+        mode: False records, whatever is around it; a function is decorated.
+
+    >>> with inference_mode():
+    ...     is_grad_enabled()
+    False
+    """
+    return no_grad(mode) if callable(mode) else _GradMode(not mode)
+
+
 def enable_grad(function: Callable | None = None) -> Any:
     """Record inside of the block or the decorated function, also within a `no_grad` block."""
     return _GradMode(True) if function is None else _GradMode(True)(function)
@@ -134,8 +147,11 @@ def recomputing() -> bool:
 
 
 @scoped
-def detect_anomaly() -> Iterator[None]:
+def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
     """Raise an AnomalyError at the first operation, forward or backward, that makes a NaN or infinity.
+
+    Args:
+        check_nan: False looks for nothing.
 
     The error names the primitive and the module it was called from. Every result is read on the host,
     so that this is for hunting bugs and not for training.
@@ -148,11 +164,30 @@ def detect_anomaly() -> Iterator[None]:
     xpnn.backend.errors.AnomalyError: multiply made nan at index (1,) of an output of shape (2,)...
     """
     blocks = switches.anomaly  # those of this thread, also if another one closes the block
-    blocks.append(None)
+    before = [*blocks]
+    blocks[:] = [*blocks, None] if check_nan else []
     try:
         yield
     finally:
-        blocks.pop()
+        blocks[:] = before
+
+
+class set_detect_anomaly:  # noqa: N801 - PyTorch's name
+    """Look for NaN and infinity from now on, or stop to: at once as a call, or for a `with` block.
+
+    >>> with set_detect_anomaly(True):
+    ...     pass
+    """
+
+    def __init__(self, mode: bool, check_nan: bool = True) -> None:
+        self.before = [*switches.anomaly]
+        switches.anomaly[:] = [None] if mode and check_nan else []
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exception: object) -> None:
+        switches.anomaly[:] = self.before
 
 
 @contextmanager

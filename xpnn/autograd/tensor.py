@@ -192,10 +192,14 @@ class Tensor(NumericMethods, ShapeMethods, Methods, NamedOperators, Conversions,
         return self
 
     def backward(
-        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
+        self,
+        gradient: Any = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
     ) -> None:
         """Add the gradient of this Tensor to the `.grad` of each leaf (see `xpnn.autograd.backward`)."""
-        gradients.backward(self, gradient, retain_graph, create_graph)
+        gradients.backward(self, gradient, retain_graph, create_graph, inputs)
 
     def detach(self) -> Tensor:
         """The same elements, off the tape: writing into it in place changes this Tensor, and the reverse."""

@@ -60,6 +60,24 @@ class Compiler(NamedTuple):
     refusals: tuple[type[Exception], ...]
 
 
+@dataclass(frozen=True)
+class Gpu:
+    """What a library tells of the CUDA GPUs of this machine.
+
+    Attributes:
+        count: how many it can compute on. name: what one is called, by its number.
+        synchronize: waits until all work is done. empty_cache: gives memory back that is not in use.
+        memory_allocated, max_memory_allocated: the bytes that arrays take now, and took at most.
+    """
+
+    count: Callable[[], int]
+    name: Callable[[int], str]
+    synchronize: Callable[[], None] = lambda: None
+    empty_cache: Callable[[], None] = lambda: None
+    memory_allocated: Callable[[], int] = lambda: 0
+    max_memory_allocated: Callable[[], int] = lambda: 0
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Backend:
     """An array library, and what the Array API standard leaves open about it.
@@ -86,6 +104,7 @@ class Backend:
         device_name: the word of one of the library's devices: "cpu", "cuda:1". Left out, it is its `str()`.
         probe: raises BackendError if the library is there but cannot compute (no GPU); else returns a
             word on the device. Left out, a small array is made.
+        gpu: what it tells of GPUs, made when it is asked for. Left out, it computes on none.
         several_devices: whether two of its arrays can live on different devices.
         mutable: whether an array can be written in place; if not, it has JAX's `array.at[index]`.
         as_array: turns a 0-d result into an array, where the library returns scalars instead (NumPy).
@@ -117,6 +136,7 @@ class Backend:
     parse_device: Callable[[Any], Any] = lambda device: device
     device_name: Callable[[Any], str] = str
     probe: Callable[[], str] | None = None
+    gpu: Callable[[], Gpu] | None = None
     several_devices: bool = False
     mutable: bool = True
     as_array: Callable[[Any], Array] | None = None

@@ -1,5 +1,6 @@
 """L3: modules, which own parameters and call `functional`; initial weights; summaries."""
 
+from xpnn.nn import functional as functional
 from xpnn.nn import init as init
 from xpnn.nn import utils as utils
 from xpnn.nn.activation import *

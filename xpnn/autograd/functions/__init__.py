@@ -14,3 +14,4 @@ from xpnn.autograd.functions.random import *
 from xpnn.autograd.functions.reduction import *
 from xpnn.autograd.functions.shape import *
 from xpnn.autograd.functions.sorting import *
+from xpnn.autograd.functions.types import *

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from xpnn.backend.errors import BackendError
-from xpnn.backend.registry import Array, Backend, register_backend
+from xpnn.backend.registry import Array, Backend, Gpu, register_backend
 
 _INSTALL = "pip install 'xpnn[cuda12]' (CUDA 12) or pip install 'xpnn[cuda13]' (CUDA 13)"
 
@@ -28,6 +28,19 @@ def _parse_device(device: Any) -> Any:
             )
         device = int(device.partition(":")[2] or 0)
     return cupy.cuda.Device(device) if isinstance(device, int) else device
+
+
+def _gpu() -> Gpu:
+    cupy = importlib.import_module("cupy")
+    pool, runtime = cupy.get_default_memory_pool(), cupy.cuda.runtime
+    return Gpu(
+        count=runtime.getDeviceCount,
+        name=lambda index: runtime.getDeviceProperties(index)["name"].decode(),
+        synchronize=lambda: cupy.cuda.Device().synchronize(),
+        empty_cache=pool.free_all_blocks,
+        memory_allocated=pool.used_bytes,
+        max_memory_allocated=pool.total_bytes,
+    )
 
 
 def _probe() -> str:
@@ -74,6 +87,7 @@ register_backend(
         parse_device=_parse_device,
         device_name=lambda device: f"cuda:{device.id}",
         probe=_probe,
+        gpu=_gpu,
         kernels="xpnn.kernels.cupy",
         several_devices=True,
         owns_memory=lambda array: array.flags.owndata,

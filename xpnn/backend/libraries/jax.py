@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend.registry import Array, Backend, Compiler, register_backend
+from xpnn.backend.registry import Array, Backend, Compiler, Gpu, register_backend
 
 
 def _load() -> ModuleType:
@@ -30,6 +30,22 @@ def _device_name(device: Any) -> str:
     device = min(getattr(device, "device_set", (device,)), key=lambda one: one.id)  # of an array in parts
     kind = "cuda" if device.platform == "gpu" else device.platform
     return kind if kind == "cpu" and device.id == 0 else f"{kind}:{device.id}"
+
+
+def _gpu() -> Gpu:
+    jax = importlib.import_module("jax")
+    gpus = [device for device in jax.devices() if device.platform == "gpu"]
+
+    def allocated(field: str) -> int:
+        return (gpus[0].memory_stats() or {}).get(field, 0)
+
+    return Gpu(
+        count=lambda: len(gpus),
+        name=lambda index: gpus[index].device_kind,
+        synchronize=jax.effects_barrier,
+        memory_allocated=lambda: allocated("bytes_in_use"),
+        max_memory_allocated=lambda: allocated("peak_bytes_in_use"),
+    )
 
 
 def _probe() -> str:
@@ -68,6 +84,7 @@ register_backend(
         parse_device=_parse_device,
         device_name=_device_name,
         probe=_probe,
+        gpu=_gpu,
         kernels="xpnn.kernels.jax",
         mutable=False,
         several_devices=True,

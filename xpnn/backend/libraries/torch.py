@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.backend.errors import BackendError, GradientError
-from xpnn.backend.registry import Array, Backend, register_backend
+from xpnn.backend.registry import Array, Backend, Gpu, register_backend
 
 
 def _load() -> ModuleType:
@@ -31,6 +31,18 @@ def _parse_device(device: Any) -> Any:
             f"backend 'torch' has no device '{device}': PyTorch {torch.__version__} sees no GPU here"
         )
     return device
+
+
+def _gpu() -> Gpu:
+    cuda = importlib.import_module("torch").cuda
+    return Gpu(
+        count=cuda.device_count,
+        name=cuda.get_device_name,
+        synchronize=cuda.synchronize,
+        empty_cache=cuda.empty_cache,
+        memory_allocated=cuda.memory_allocated,
+        max_memory_allocated=cuda.max_memory_allocated,
+    )
 
 
 def _admit(array: Array) -> Array:
@@ -71,6 +83,7 @@ register_backend(
         device_of=lambda array: array.device,
         parse_device=_parse_device,
         probe=lambda: "cpu or cuda",
+        gpu=_gpu,
         kernels="xpnn.kernels.torch",
         several_devices=True,
         admit=_admit,

@@ -1,0 +1,254 @@
+"""PyTorch's paths and older names at the top level, questions about types, and names that are not there."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from targets import Target
+
+import xpnn
+import xpnn.nn.functional as F
+import xpnn.utils.data
+from xpnn import nn, optim
+from xpnn.autograd import Variable
+from xpnn.backend import BackendError, DTypeError, GradientError, RankError, dtype_name
+from xpnn.nn import functional
+from xpnn.nn.parameter import Parameter
+from xpnn.optim.lr_scheduler import StepLR
+from xpnn.utils.checkpoint import checkpoint, checkpoint_sequential
+from xpnn.utils.data import DataLoader, Dataset
+
+torch = pytest.importorskip("torch")
+
+
+def test_pytorchs_paths() -> None:
+    assert F is functional is xpnn.nn.functional
+    assert F.relu is xpnn.functional.relu
+    assert (DataLoader, Dataset) == (xpnn.data.DataLoader, xpnn.data.Dataset)
+    assert Parameter is nn.Parameter
+    assert StepLR is optim.lr_scheduler.StepLR
+    x = xpnn.ones(2, requires_grad=True)
+    checkpoint(lambda x: (x * 2).sum(), x, use_reentrant=False).backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2.0, 2.0]
+    steps = [lambda x: x + 1, lambda x: x * 2, lambda x: x - 3]
+    for segments in (1, 2, 3):
+        assert checkpoint_sequential(steps, segments, xpnn.ones(1)).item() == 1.0
+
+
+OLDER = {
+    "FloatTensor": "float32",
+    "DoubleTensor": "float64",
+    "HalfTensor": "float16",
+    "BoolTensor": "bool",
+    "ByteTensor": "uint8",
+    "CharTensor": "int8",
+    "ShortTensor": "int16",
+    "IntTensor": "int32",
+    "LongTensor": "int64",
+}
+
+
+@pytest.mark.parametrize(("name", "dtype"), OLDER.items())
+def test_older_names_of_tensors(name: str, dtype: str) -> None:
+    ours, theirs = getattr(xpnn, name), getattr(torch, name)
+    for args in ((2, 3), (), ([1, 0],), ([[1], [0]],)):
+        made, expected = ours(*args), theirs(*args)
+        assert made.shape == tuple(expected.shape)
+        assert dtype_name(made.dtype) == dtype
+        assert isinstance(made, ours)
+    assert ours([1, 0]).tolist() == theirs([1, 0]).tolist()
+    assert not isinstance(xpnn.zeros(1, dtype="uint32"), ours)
+    assert dtype_name(xpnn.ones(2, dtype="int64").to(ours).dtype) == dtype
+    with pytest.raises(DTypeError, match="sizes"):
+        ours(1.5, 2)
+
+
+def test_questions_about_types(backend: Target) -> None:
+    x = xpnn.ones(2)
+    assert xpnn.is_tensor(x)
+    assert not xpnn.is_tensor(x.array)
+    assert xpnn.is_floating_point(x)
+    assert not xpnn.is_floating_point(xpnn.ones(2, dtype="int64"))
+    assert xpnn.is_complex(xpnn.full((1,), 1j))
+    assert xpnn.Size((2, 3)).numel() == 6
+    assert xpnn.Size((2, 3)) == (2, 3)
+    assert repr(xpnn.Size((2, 3))) == "xpnn.Size([2, 3])"
+
+
+VALUES: list[Any] = [2, 1.5, True, 1j]
+KINDS = ["bool", "uint8", "int32", "int64", "float16", "float32", "float64", "complex64"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_result_type_is_pytorchs(kind: str) -> None:
+    for shape in [(), (2,)]:
+        ours, theirs = xpnn.zeros(shape, dtype=kind), torch.zeros(shape, dtype=getattr(torch, kind))
+        for value in VALUES:
+            if (kind, value) != ("float16", 1j):  # which is complex32 in PyTorch, and on no other library
+                assert xpnn.result_type(ours, value) == torch.result_type(theirs, value), value
+        for other in KINDS:
+            for other_shape in [(), (2,)]:
+                expected = torch.result_type(theirs, torch.zeros(other_shape, dtype=getattr(torch, other)))
+                if expected != torch.complex32:
+                    assert xpnn.result_type(ours, xpnn.zeros(other_shape, dtype=other)) == expected, other
+
+
+# -- derivatives under PyTorch's names
+
+
+def test_inference_mode() -> None:
+    x = xpnn.ones(2, requires_grad=True)
+
+    @xpnn.inference_mode()
+    def decorated() -> bool:
+        return (x * 2).requires_grad
+
+    assert not decorated()
+    assert not xpnn.inference_mode(decorated)()
+    with xpnn.inference_mode():
+        assert not (x * 2).requires_grad
+        with xpnn.inference_mode(False):
+            assert (x * 2).requires_grad
+    assert xpnn.is_grad_enabled()
+
+
+def test_variables() -> None:
+    x = Variable(xpnn.ones(2), requires_grad=True)
+    assert isinstance(x, Variable)
+    assert isinstance(x, xpnn.Tensor)
+    assert x.requires_grad
+    assert Variable(x) is x
+    assert not Variable(np.ones(2), volatile=True).requires_grad
+    assert not isinstance(np.ones(2), Variable)
+
+
+def test_grad_takes_pytorchs_arguments() -> None:
+    x, y = xpnn.tensor([1.0, 2.0], requires_grad=True), xpnn.ones(2, requires_grad=True)
+    (gx,) = xpnn.grad((x * x).sum(), x, only_inputs=True, retain_graph=True)
+    assert gx.tolist() == [2.0, 4.0]
+    _, gy = xpnn.grad((x * x).sum(), (x, y), materialize_grads=True)
+    assert gy.tolist() == [0.0, 0.0]
+    (batched,) = xpnn.grad(x * x, x, xpnn.eye(2), is_grads_batched=True)
+    assert batched.tolist() == [[2.0, 0.0], [0.0, 4.0]]
+    (x * y).sum().backward(inputs=[x])
+    assert x.grad is not None
+    assert (x.grad.tolist(), y.grad) == ([1.0, 1.0], None)
+
+
+def test_autograd_functional() -> None:
+    def cubes(x: Any) -> Any:
+        return (x**3).sum()
+
+    point, v = np.asarray([1.0, 2.0]), np.asarray([1.0, -1.0])
+    ours, theirs = xpnn.autograd.functional, torch.autograd.functional
+    calls: dict[str, tuple] = {
+        "jacobian": (),
+        "hessian": (),
+        "vjp": (),
+        "jvp": (v,),
+        "vhp": (v,),
+        "hvp": (v,),
+    }
+    for name, args in calls.items():
+        mine = getattr(ours, name)(cubes, xpnn.tensor(point), *map(xpnn.tensor, args))
+        its = getattr(theirs, name)(cubes, torch.tensor(point), *map(torch.tensor, args))
+        pairs = zip(mine, its) if isinstance(its, tuple) else [(mine, its)]
+        for one, other in pairs:
+            np.testing.assert_allclose(xpnn.to_numpy(one), other.numpy())
+    assert ours.jacobian(cubes, xpnn.tensor(point), vectorize=True).tolist() == [3.0, 12.0]
+    with pytest.raises(GradientError, match="does not depend on input 1"):
+        ours.jacobian(lambda x, y: x * 2, (xpnn.ones(1), xpnn.ones(1)), strict=True)
+
+
+def test_set_detect_anomaly() -> None:
+    x = xpnn.tensor([float("nan")])
+    with xpnn.autograd.set_detect_anomaly(True), pytest.raises(FloatingPointError):
+        x * 2
+    xpnn.autograd.set_detect_anomaly(True)
+    with pytest.raises(FloatingPointError):
+        x * 2
+    with xpnn.autograd.detect_anomaly(check_nan=False):
+        x * 2
+    xpnn.autograd.set_detect_anomaly(False)
+    x * 2
+
+
+# -- devices that are not there
+
+
+def test_cuda_answers_for_the_current_backend(backend: Target) -> None:
+    if xpnn.cuda.device_count():
+        assert xpnn.cuda.is_available()
+        assert xpnn.zeros(1, device="cuda").device.type == "cuda"
+        return
+    assert not xpnn.cuda.is_available()
+    xpnn.cuda.synchronize()
+    xpnn.cuda.empty_cache()
+    assert xpnn.cuda.memory_allocated() == xpnn.cuda.max_memory_allocated() == 0
+    xpnn.cuda.manual_seed_all(3)
+    assert xpnn.initial_seed() == 3
+    for ask in (xpnn.cuda.current_device, xpnn.cuda.get_device_name):
+        with pytest.raises(BackendError, match="is_available"):
+            ask()
+    device = xpnn.device("cuda" if xpnn.cuda.is_available() else "cpu")
+    if backend.backend != "cupy_like":
+        assert xpnn.ones(2).to(device).device == "cpu"
+
+
+def test_settings_are_accepted() -> None:
+    xpnn.backends.cudnn.benchmark = True
+    xpnn.backends.cuda.matmul.allow_tf32 = True
+    assert not xpnn.backends.cudnn.is_available()
+    assert not xpnn.backends.mps.is_available()
+    xpnn.use_deterministic_algorithms(True)
+    assert xpnn.are_deterministic_algorithms_enabled()
+    xpnn.use_deterministic_algorithms(False)
+    xpnn.set_float32_matmul_precision("high")
+    assert xpnn.get_float32_matmul_precision() == "high"
+    with pytest.raises(ValueError, match="'highest'"):
+        xpnn.set_float32_matmul_precision("low")
+
+
+# -- names that are not there
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "words"),
+    [
+        (xpnn, "zeors", "xpnn has no 'zeors'. Did you mean 'zeros'?"),
+        (xpnn, "ReLU", r"It is xpnn\.nn\.ReLU"),
+        (xpnn, "sparse_coo_tensor", "no sparse Tensors"),
+        (xpnn, "jit", r"xpnn\.compile"),
+        (nn, "Linea", "Did you mean 'Linear'"),
+        (nn, "relu", r"It is xpnn\.functional\.relu"),
+        (F, "Softplus_", "xpnn.nn.functional has no 'Softplus_'"),
+        (xpnn.functional, "ReLU", r"It is xpnn\.nn\.ReLU"),
+        (optim, "Adm", "Did you mean 'Adam'"),
+        (xpnn.ones(2), "reshap", "Tensor has no 'reshap'. Did you mean 'reshape'?"),
+        (xpnn.ones(2), "to_sparse", "no sparse Tensors"),
+        (xpnn.ones(2), "data_ptr", "t.array"),
+        (nn.Parameter([1.0]), "gard", "Parameter has no 'gard'. Did you mean 'grad'?"),
+    ],
+)
+def test_missing_names_help(owner: Any, name: str, words: str) -> None:
+    assert not hasattr(owner, name)
+    with pytest.raises(AttributeError, match=words) as caught:
+        getattr(owner, name)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_errors_of_properties_stay_what_they_are() -> None:
+    x = xpnn.ones(2, 2, 2)
+    with pytest.raises(RankError, match="is for matrices"):
+        _ = x.T
+    assert not hasattr(x[0], "__array_interface__")
+    assert getattr(xpnn, "nothing", None) is None
+
+
+def test_the_standards_namespace_shows_its_own_names_only() -> None:
+    shown = set(dir(xpnn.xp))
+    assert {"zeros", "matmul", "float32", "linalg"} <= shown

@@ -1,0 +1,107 @@
+"""Names that are not there: what to use instead, or that there is nothing.
+
+Importing this module gives the packages and the Tensor an answer for each name that they lack. It is made up
+only when the error is shown, so that `hasattr` costs nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NoReturn
+
+from xpnn import autograd, functional, nn, optim
+from xpnn.autograd import Tensor
+from xpnn.backend import XpnnError, nearest
+
+# What PyTorch's names that xpnn has not are about, and what there is instead; the first that fits is shown.
+_ADVICE: tuple[tuple[str, str], ...] = (
+    (r".*(sparse|csr|csc|bsr|coo|coalesce).*|crow_indices|col_indices", "There are no sparse Tensors"),
+    (r".*(quantiz|qint|quint|fake_quant|observer).*|ao|q_(scale|zero_point)", "There is no quantization"),
+    (r".*nested.*|jagged", "There are no nested Tensors; nn.utils.rnn pads and packs sequences"),
+    (r".*mkldnn.*|.*vulkan.*|.*xnnpack.*|.*mkl.*|.*onednn.*", "It belongs to a library of PyTorch's"),
+    (r"fft|linalg|special", "The Array API's extensions are xpnn.xp.fft and xpnn.xp.linalg"),
+    (r"jit|ScriptModule|.*script.*|trace_module|export", "xpnn.compile(...) compiles a training step"),
+    (r"vmap|func|functional_call|vjp|jvp", "There are xpnn.vjp, xpnn.jvp, xpnn.jacobian and xpnn.hessian"),
+    (r"distributions", "Draw with xpnn.normal, xpnn.multinomial, xpnn.bernoulli ..."),
+    (r"distributed|rpc|futures|multiprocessing", "xpnn computes in one process"),
+    (r"DataParallel|DistributedDataParallel|parallel", "xpnn computes on one device; leave it out"),
+    (r"hub|hubconf|torch_version", "Models are in xpnn.models, their weights load from safetensors files"),
+    (r"(get_)?autocast.*|.*_autocast_.*", "See xpnn.amp"),
+    (r"stft|istft|.*_window", "xpnn.xp.fft has the Fourier transforms, without gradients"),
+    (r"xpu|mtia|mps|hpu|ipu", "The devices are those of the array library; see xpnn.set_backend"),
+    (r"storage|untyped_storage|TypedStorage|UntypedStorage|data_ptr|is_shared|share_memory_?|set_|resize_",
+     "Tensors have no storage of their own; the raw array is t.array"),
+    (r"as_strided.*|stride|storage_offset", "The memory layout is the array library's; see t.array"),
+    (r"names|rename_?|align_.*|refine_names|has_names", "Axes have no names"),
+)  # fmt: skip
+
+
+class MissingNameError(XpnnError, AttributeError):
+    """An attribute that xpnn has not; says which one was meant, or what there is instead."""
+
+    def __init__(self, owner: str, missing: str, names: Callable[[], list[str]]) -> None:
+        super().__init__(f"has no '{missing}'", subject=owner)
+        self.missing = missing
+        self.names = names
+
+    def __str__(self) -> str:
+        if not self.hint:
+            self.hint = _hint(self.missing, self.names())
+        return super().__str__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _plain, (str(self),)
+
+
+def _plain(text: str) -> AttributeError:
+    return AttributeError(text)
+
+
+def _hint(missing: str, names: list[str]) -> str:
+    for pattern, advice in _ADVICE:
+        if re.fullmatch(pattern, missing):
+            return advice
+    close = nearest(missing, [name for name in names if not name.startswith("_")])
+    return f"Did you mean '{close}'?" if close else ""
+
+
+def _answer_for(module: ModuleType, also: Any = None) -> Callable[[str], NoReturn]:
+    """The `__getattr__` of a module; `also` has names under which one may be found as well."""
+
+    def missing(name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+        error = MissingNameError(module.__name__, name, functools.partial(_names_in, module))
+        if also is not None and not name.startswith("_") and name in vars(also):
+            error.hint = f"It is {also.__name__}.{name}"
+        raise error
+
+    return missing
+
+
+def _names_in(module: ModuleType) -> list[str]:
+    """What a module offers; the files of a package are not meant."""
+    return [name for name, value in vars(module).items() if not isinstance(value, ModuleType)]
+
+
+def _answer_of_tensor(self: Any, name: str) -> Any:
+    kind = type(self)
+    if name.startswith("__"):
+        raise AttributeError(f"{kind.__name__!r} object has no attribute {name!r}")
+    if hasattr(kind, name):  # a property that has raised an AttributeError itself: let it do so again
+        return object.__getattribute__(self, name)
+    raise MissingNameError(kind.__name__, name, lambda: dir(kind))
+
+
+_top = sys.modules[__name__.partition(".")[0]]
+_places = (
+    *((_top, nn), (nn, functional), (functional, nn), (nn.functional, nn)),
+    *((optim, optim.lr_scheduler), (autograd, None)),
+)
+for _module, _also in _places:
+    _module.__getattr__ = _answer_for(_module, _also)  # type: ignore[method-assign]
+Tensor.__getattr__ = _answer_of_tensor  # type: ignore[attr-defined]

@@ -1,0 +1,3 @@
+"""`xpnn.functional` under PyTorch's path."""
+
+from xpnn.functional import *

@@ -1,0 +1,3 @@
+"""`xpnn.data` under PyTorch's path."""
+
+from xpnn.data import *
