@@ -1,17 +1,12 @@
-"""PyTorch's Tensor methods, each a line of Array API functions.
-
-`dim` arguments may be negative; reductions without one go over all elements. As in PyTorch, `var` and
-`std` divide by N - 1 unless told otherwise (the standard's functions divide by N).
-"""
+"""PyTorch's Tensor methods that are no functions: copies, conversions, and elements that are set."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
+from typing import TYPE_CHECKING, Any, Self
 
 from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, new_tensor
 from xpnn.backend import (
-    ArgumentError,
     backend_of,
     device_of,
     dtype_name,
@@ -27,94 +22,11 @@ if TYPE_CHECKING:
     from xpnn.autograd.tensor import Tensor  # the class that these methods become part of
 
 
-class ValuesAndIndices(NamedTuple):
-    """What `max(dim)`, `min(dim)` and `sort(dim)` return."""
-
-    values: Tensor
-    indices: Tensor
-
-
 @refusing_methods
 class Methods(TensorBase):
     """The methods of `Tensor` that compute."""
 
     __slots__ = ()
-
-    # -- reductions
-
-    def sum(self, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
-        """The sum of the elements; of booleans, how many are true."""
-        summands: Any = self
-        if dtype_name(self.dtype) == "bool":
-            defaults = namespace(self.array).__array_namespace_info__().default_dtypes()
-            summands = ops.astype(self, defaults["integral"])
-        return ops.sum(summands, axis=_axis(dim), keepdims=keepdim, dtype=_dtype(dtype, self.array))
-
-    def mean(self, dim: Any = None, keepdim: bool = False) -> Tensor:
-        """The mean of the elements."""
-        return ops.mean(self, axis=_axis(dim), keepdims=keepdim)
-
-    def prod(self, dim: Any = None, keepdim: bool = False) -> Tensor:
-        """The product of the elements."""
-        return ops.prod(self, axis=_axis(dim), keepdims=keepdim)
-
-    def var(self, dim: Any = None, correction: float = 1.0, keepdim: bool = False) -> Tensor:
-        """The variance; divides by N - correction."""
-        return ops.var(self, axis=_axis(dim), correction=float(correction), keepdims=keepdim)
-
-    def std(self, dim: Any = None, correction: float = 1.0, keepdim: bool = False) -> Tensor:
-        """The standard deviation; divides by N - correction."""
-        return ops.std(self, axis=_axis(dim), correction=float(correction), keepdims=keepdim)
-
-    @overload
-    def max(self, dim: None = ..., keepdim: bool = ...) -> Tensor: ...
-    @overload
-    def max(self, dim: int, keepdim: bool = ...) -> ValuesAndIndices: ...
-    def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The largest element; with `dim`, the largest along it and their indices."""
-        return ops.max(self) if dim is None else _extremum(self, ops.argmax, dim, keepdim)
-
-    @overload
-    def min(self, dim: None = ..., keepdim: bool = ...) -> Tensor: ...
-    @overload
-    def min(self, dim: int, keepdim: bool = ...) -> ValuesAndIndices: ...
-    def min(self, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The smallest element; with `dim`, the smallest along it and their indices."""
-        return ops.min(self) if dim is None else _extremum(self, ops.argmin, dim, keepdim)
-
-    def amax(self, dim: Any = None, keepdim: bool = False) -> Tensor:
-        """The largest element; equal ones share the gradient."""
-        return ops.max(self, axis=_axis(dim), keepdims=keepdim)
-
-    def amin(self, dim: Any = None, keepdim: bool = False) -> Tensor:
-        """The smallest element; equal ones share the gradient."""
-        return ops.min(self, axis=_axis(dim), keepdims=keepdim)
-
-    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        """The index of the first largest element."""
-        return ops.argmax(self, axis=dim, keepdims=keepdim)
-
-    def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        """The index of the first smallest element."""
-        return ops.argmin(self, axis=dim, keepdims=keepdim)
-
-    def any(self, dim: Any = None, keepdim: bool = False) -> Tensor:
-        """Whether any element is true."""
-        return ops.any(self, axis=_axis(dim), keepdims=keepdim)
-
-    def all(self, dim: Any = None, keepdim: bool = False) -> Tensor:
-        """Whether all elements are true."""
-        return ops.all(self, axis=_axis(dim), keepdims=keepdim)
-
-    def cumsum(self, dim: int) -> Tensor:
-        """The running sums along an axis."""
-        return ops.cumulative_sum(self, axis=dim)
-
-    def norm(self, p: float = 2.0, dim: Any = None, keepdim: bool = False) -> Tensor:
-        """The p-norm of the elements, taken as one long vector or along `dim`."""
-        return ops.vector_norm(self, axis=_axis(dim), keepdims=keepdim, ord=p)
-
-    # -- elementwise
 
     def matmul(self, other: Any) -> Tensor:
         """The matrix product."""
@@ -122,32 +34,16 @@ class Methods(TensorBase):
 
     mm = bmm = matmul
 
-    # -- indexing and order
-
-    def sort(self, dim: int = -1, descending: bool = False) -> ValuesAndIndices:
-        """The elements in order, and where they were."""
-        indices = ops.argsort(self, axis=dim, descending=descending)
-        return ValuesAndIndices(ops.take_along_axis(self, indices, axis=dim), indices)
-
-    def topk(self, k: int, dim: int = -1, largest: bool = True) -> ValuesAndIndices:
-        """The k largest elements along `dim`, in order, and where they were."""
-        if not 0 <= k <= self.shape[dim]:
-            raise ArgumentError(f"expects 0 <= k <= {self.shape[dim]}, got {k}", subject="topk")
-        indices = ops.argsort(self, axis=dim, descending=largest).split([k, self.shape[dim] - k], dim)[0]
-        return ValuesAndIndices(ops.take_along_axis(self, indices, axis=dim), indices)
-
 
 @refusing_methods
 class NamedOperators(TensorBase):
-    """The methods of `Tensor` that are operators under another name: `x.add(y)` for `x + y`.
+    """The methods of `Tensor` that set all its elements.
 
-    A name that ends in `_` looks like writing in place. It makes a new array and rebinds the Tensor to it, as
-    the operators do (see `tensor.py`); only views and what shares the Tensor's elements see the change.
+    That looks like writing in place. It makes a new array and rebinds the Tensor to it, as the operators do
+    (see `tensor.py`); only views and what shares the Tensor's elements see the change.
     """
 
     __slots__ = ()
-
-    # -- what looks like writing in place
 
     def copy_(self, source: Any) -> Self:
         """Take over the elements of another Tensor or array, broadcast, in this element type."""
@@ -243,28 +139,7 @@ class Conversions(TensorBase):
         return self.to(dtype=other.dtype)
 
 
-def _scaled(value: Any, factor: float) -> Any:
-    return value if factor == 1 else value * factor
-
-
-def _axis(dim: Any) -> Any:
-    return tuple(dim) if isinstance(dim, list) else dim
-
-
-def _dtype(dtype: Any, like: Any) -> Any:
-    return None if dtype is None else dtype_named(dtype, namespace(like))
-
-
 def _is_dtype(target: Any) -> bool:
     if isinstance(target, str):
         return target.rstrip("0123456789") in ("float", "int", "uint", "bool", "bfloat", "complex")
     return "dtype" in type(target).__name__.lower() or isinstance(target, type)
-
-
-def _extremum(x: Any, index_of: Any, dim: int, keepdim: bool) -> ValuesAndIndices:
-    """The first extremum along `dim`; it alone gets the gradient, as in PyTorch."""
-    indices = index_of(x, axis=dim, keepdims=True)
-    values = ops.take_along_axis(x, indices, axis=dim)
-    if keepdim:
-        return ValuesAndIndices(values, indices)
-    return ValuesAndIndices(values.squeeze(dim), indices.squeeze(dim))

@@ -241,6 +241,58 @@ class NumericMethods(TensorBase):
     not_equal = functions.not_equal
     not_equal_ = in_place(functions.not_equal)
 
+    # -- reduction
+
+    all = functions.all
+    amax = functions.amax
+    amin = functions.amin
+    aminmax = functions.aminmax
+    any = functions.any
+    argmax = functions.argmax
+    argmin = functions.argmin
+    bincount = functions.bincount
+    corrcoef = functions.corrcoef
+    count_nonzero = functions.count_nonzero
+    cov = functions.cov
+    cummax = functions.cummax
+    cummin = functions.cummin
+    cumprod = functions.cumprod
+    cumprod_ = in_place(functions.cumprod)
+    cumsum = functions.cumsum
+    cumsum_ = in_place(functions.cumsum)
+    diff = functions.diff
+    dist = functions.dist
+    histc = functions.histc
+    logcumsumexp = functions.logcumsumexp
+    logsumexp = functions.logsumexp
+    max = functions.max
+    mean = functions.mean
+    median = functions.median
+    min = functions.min
+    mode = functions.mode
+    nanmean = functions.nanmean
+    nanmedian = functions.nanmedian
+    nanquantile = functions.nanquantile
+    nansum = functions.nansum
+    norm = functions.norm
+    prod = functions.prod
+    quantile = functions.quantile
+    renorm = functions.renorm
+    renorm_ = in_place(functions.renorm)
+    std = functions.std
+    sum = functions.sum
+    var = functions.var
+
+    # -- sorting
+
+    argsort = functions.argsort
+    kthvalue = functions.kthvalue
+    msort = functions.msort
+    sort = functions.sort
+    topk = functions.topk
+    unique = functions.unique
+    unique_consecutive = functions.unique_consecutive
+
     @property
     def real(self) -> Tensor:
         """The real part; a real Tensor itself."""

@@ -794,8 +794,8 @@ def clamp(input: ArrayT, min: Any = None, max: Any = None) -> ArrayT:
         raise ArgumentError("expects min or max, got neither", subject="clamp")
     bounds = [bound for bound in (min, max) if bound is not None]
     x, *bounds = promoted(input, *bounds)
-    low = None if min is None else bounds[0]
-    high = None if max is None else bounds[-1]
+    low: Any = None if min is None else bounds[0]
+    high: Any = None if max is None else bounds[-1]
     if dtype_name(x.dtype) == "bool":
         raise DTypeError("expects numbers, got bool", subject="clamp")
     if any(isinstance(bound, float) and bound != bound for bound in bounds):
