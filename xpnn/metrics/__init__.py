@@ -1,5 +1,6 @@
 """Measures of predictions: functions of arrays, and classes that gather them over batches on the device."""
 
+from xpnn.metrics.agreement import cohen_kappa, dice, fbeta, iou, matthews_corrcoef
 from xpnn.metrics.classification import (
     accuracy,
     confusion_matrix,
@@ -9,21 +10,74 @@ from xpnn.metrics.classification import (
     recall,
     top_k_accuracy,
 )
-from xpnn.metrics.streaming import F1, Accuracy, ConfusionMatrix, Mean, Metric, Precision, Recall
+from xpnn.metrics.image import psnr, ssim
+from xpnn.metrics.ranking import auc, average_precision, precision_recall_curve, roc_auc, roc_curve
+from xpnn.metrics.regression import mean_absolute_error, mean_squared_error, perplexity, r2
+from xpnn.metrics.streaming import (
+    F1,
+    PSNR,
+    R2,
+    ROCAUC,
+    SSIM,
+    Accuracy,
+    AveragePrecision,
+    CohenKappa,
+    ConfusionMatrix,
+    Dice,
+    FBeta,
+    IoU,
+    MatthewsCorrCoef,
+    Mean,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Metric,
+    Perplexity,
+    Precision,
+    Recall,
+)
 
 __all__ = [
     "F1",
+    "PSNR",
+    "R2",
+    "ROCAUC",
+    "SSIM",
     "Accuracy",
+    "AveragePrecision",
+    "CohenKappa",
     "ConfusionMatrix",
+    "Dice",
+    "FBeta",
+    "IoU",
+    "MatthewsCorrCoef",
     "Mean",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
     "Metric",
+    "Perplexity",
     "Precision",
     "Recall",
     "accuracy",
+    "auc",
+    "average_precision",
+    "cohen_kappa",
     "confusion_matrix",
+    "dice",
     "error",
     "f1",
+    "fbeta",
+    "iou",
+    "matthews_corrcoef",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "perplexity",
     "precision",
+    "precision_recall_curve",
+    "psnr",
+    "r2",
     "recall",
+    "roc_auc",
+    "roc_curve",
+    "ssim",
     "top_k_accuracy",
 ]

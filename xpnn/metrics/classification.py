@@ -143,26 +143,26 @@ def f1(
 
 def accuracy_of(matrix: Array) -> Array:
     """The accuracy that a confusion matrix (C, C) shows."""
-    hits, predicted, _ = _counts(matrix)
-    return _ratio(hits, predicted, "micro", None)
+    hits, predicted, _ = counts_of(matrix)
+    return ratio(hits, predicted, "micro", None)
 
 
 def precision_of(matrix: Array, average: str | None = "macro") -> Array:
     """The precision that a confusion matrix (C, C) shows."""
-    hits, predicted, true = _counts(matrix)
-    return _ratio(hits, predicted, average, true)
+    hits, predicted, true = counts_of(matrix)
+    return ratio(hits, predicted, average, true)
 
 
 def recall_of(matrix: Array, average: str | None = "macro") -> Array:
     """The recall that a confusion matrix (C, C) shows."""
-    hits, _, true = _counts(matrix)
-    return _ratio(hits, true, average, true)
+    hits, _, true = counts_of(matrix)
+    return ratio(hits, true, average, true)
 
 
 def f1_of(matrix: Array, average: str | None = "macro") -> Array:
     """The F1 that a confusion matrix (C, C) shows."""
-    hits, predicted, true = _counts(matrix)
-    return _ratio(2 * hits, predicted + true, average, true)
+    hits, predicted, true = counts_of(matrix)
+    return ratio(2 * hits, predicted + true, average, true)
 
 
 def labels_of(predictions: Array, targets: Array) -> tuple[Array, Array]:
@@ -226,14 +226,14 @@ def _count_classes(xp: Any, predicted: Array, true: Array) -> int:
     return int(max(item(xp.max(predicted)), item(xp.max(true)))) + 1
 
 
-def _counts(matrix: Array) -> tuple[Array, Array, Array]:
+def counts_of(matrix: Array) -> tuple[Array, Array, Array]:
     """For each class the hits, and how often it was predicted and true, in float32."""
     xp = namespace(matrix)
     matrix = xp.astype(matrix, default_dtype(xp))
     return xp.linalg.diagonal(matrix), xp.sum(matrix, axis=0), xp.sum(matrix, axis=1)
 
 
-def _ratio(hits: Array, of: Array, average: str | None, true: Array) -> Array:
+def ratio(hits: Array, of: Array, average: str | None, true: Array) -> Array:
     """`hits / of` per class (0 / 0 is 0), averaged."""
     xp = namespace(hits)
     if average == "micro":

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn.backend import ArgumentError, Array, is_array, is_half, namespace, size_of
+from xpnn.metrics.agreement import cohen_kappa_of, fbeta_of, iou_of, matthews_corrcoef_of
 from xpnn.metrics.classification import (
     accuracy_of,
     confusion_matrix,
@@ -18,6 +19,17 @@ from xpnn.metrics.classification import (
     raw,
     recall_of,
     top_k_correct,
+)
+from xpnn.metrics.image import psnr_of, similarities
+from xpnn.metrics.ranking import average_precision, roc_auc
+from xpnn.metrics.regression import (
+    Spread,
+    absolute_errors,
+    merged,
+    r2_of,
+    spread_of,
+    squared_errors,
+    surprise,
 )
 
 
@@ -189,3 +201,269 @@ class F1(_OfMatrix):
     def compute(self) -> Array:
         """The F1 so far."""
         return self.f1(self.average)
+
+
+class FBeta(_OfMatrix):
+    """The F measure over all batches; see `metrics.fbeta`.
+
+    >>> import numpy as np
+    >>> metric = FBeta(num_classes=2, beta=2.0)
+    >>> metric.update(np.array([0, 1]), np.array([0, 1]))
+    >>> float(metric.compute())
+    1.0
+    """
+
+    def __init__(self, num_classes: int, beta: float, average: str | None = "macro") -> None:
+        super().__init__(num_classes, average)
+        self.beta = beta
+
+    def compute(self) -> Array:
+        """The F measure so far."""
+        return fbeta_of(super().compute(), self.beta, self.average)
+
+
+class IoU(_OfMatrix):
+    """The intersection over union over all batches; the macro average is the mean IoU; see `metrics.iou`.
+
+    >>> import numpy as np
+    >>> metric = IoU(num_classes=2, average="none")
+    >>> metric.update(np.array([[0, 1]]), np.array([[0, 0]]))
+    >>> metric.compute().tolist()
+    [0.5, 0.0]
+    """
+
+    def compute(self) -> Array:
+        """The intersection over union so far."""
+        return iou_of(super().compute(), self.average)
+
+
+class Dice(F1):
+    """The Dice coefficient over all batches: `F1` by the name of segmentation.
+
+    >>> import numpy as np
+    >>> metric = Dice(num_classes=2)
+    >>> metric.update(np.array([[0, 1]]), np.array([[0, 1]]))
+    >>> float(metric.compute())
+    1.0
+    """
+
+
+class MatthewsCorrCoef(ConfusionMatrix):
+    """The correlation of classes over all batches; see `metrics.matthews_corrcoef`.
+
+    >>> import numpy as np
+    >>> metric = MatthewsCorrCoef(num_classes=2)
+    >>> metric.update(np.array([0, 1]), np.array([0, 1]))
+    >>> float(metric.compute())
+    1.0
+    """
+
+    def compute(self) -> Array:
+        """The correlation so far."""
+        return matthews_corrcoef_of(super().compute())
+
+
+class CohenKappa(ConfusionMatrix):
+    """The agreement beyond chance over all batches; see `metrics.cohen_kappa`.
+
+    >>> import numpy as np
+    >>> metric = CohenKappa(num_classes=2)
+    >>> metric.update(np.array([0, 1]), np.array([0, 1]))
+    >>> float(metric.compute())
+    1.0
+    """
+
+    def __init__(self, num_classes: int, weights: str | None = None) -> None:
+        super().__init__(num_classes)
+        self.weights = weights
+
+    def compute(self) -> Array:
+        """The agreement so far."""
+        return cohen_kappa_of(super().compute(), self.weights)
+
+
+class _OfErrors(Metric):
+    """A measure that follows from a summed error; `_sums` gives that, and what it is divided by."""
+
+    _sums = staticmethod(squared_errors)
+
+    def update(self, predictions: Array, targets: Array, weights: Array | None = None) -> None:
+        """Add a batch, with the weight of each sample or None."""
+        total, count = self._sums(predictions, targets, weights)
+        self.total = self.total + total
+        self.count = self.count + count
+
+
+class MeanSquaredError(_OfErrors):
+    """The mean squared error over all batches; see `metrics.mean_squared_error`.
+
+    >>> import numpy as np
+    >>> metric = MeanSquaredError()
+    >>> metric.update(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
+    >>> float(metric.compute())
+    2.0
+    """
+
+
+class MeanAbsoluteError(_OfErrors):
+    """The mean absolute error over all batches; see `metrics.mean_absolute_error`.
+
+    >>> import numpy as np
+    >>> metric = MeanAbsoluteError()
+    >>> metric.update(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
+    >>> float(metric.compute())
+    1.0
+    """
+
+    _sums = staticmethod(absolute_errors)
+
+
+class PSNR(_OfErrors):
+    """The peak signal-to-noise ratio over all batches, by their common squared error; see `metrics.psnr`.
+
+    >>> import numpy as np
+    >>> metric = PSNR()
+    >>> metric.update(np.full((1, 4), 0.1), np.zeros((1, 4)))
+    >>> float(metric.compute().round(4))
+    20.0
+    """
+
+    def __init__(self, data_range: float = 1.0) -> None:
+        super().__init__()
+        self.data_range = data_range
+
+    def compute(self) -> Array:
+        """The ratio in decibels so far."""
+        return psnr_of(super().compute(), self.data_range)
+
+
+class SSIM(Metric):
+    """The structural similarity over all batches; see `metrics.ssim`.
+
+    >>> import numpy as np
+    >>> metric = SSIM()
+    >>> metric.update(np.zeros((1, 1, 11, 11)), np.zeros((1, 1, 11, 11)))
+    >>> float(metric.compute().round(4))
+    1.0
+    """
+
+    def __init__(self, data_range: float = 1.0) -> None:
+        super().__init__()
+        self.data_range = data_range
+
+    def update(self, predictions: Array, targets: Array) -> None:
+        """Add a batch of images (N, C, H, W)."""
+        total, count = similarities(predictions, targets, self.data_range)
+        self.total = self.total + total
+        self.count += count
+
+
+class R2(Metric):
+    """The R2 over all batches; see `metrics.r2`.
+
+    >>> import numpy as np
+    >>> metric = R2()
+    >>> metric.update(np.array([1.0, 2.0]), np.array([1.0, 2.0]))
+    >>> metric.update(np.array([4.0]), np.array([3.0]))
+    >>> float(metric.compute())
+    0.5
+    """
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        super().reset()
+        self.spread: Spread | None = None
+
+    def update(self, predictions: Array, targets: Array, weights: Array | None = None) -> None:
+        """Add a batch, with the weight of each sample or None."""
+        batch = spread_of(predictions, targets, weights)
+        self.spread = batch if self.spread is None else merged(self.spread, batch)
+        self.count += 1
+
+    def compute(self) -> Array:
+        """The R2 so far."""
+        self._require_batches()
+        assert self.spread is not None
+        return r2_of(self.spread)
+
+
+class Perplexity(Metric):
+    """The perplexity over all batches; see `metrics.perplexity`.
+
+    >>> import numpy as np
+    >>> metric = Perplexity()
+    >>> metric.update(np.zeros((2, 4)), np.array([0, 3]))
+    >>> float(metric.compute().round(4))
+    4.0
+    """
+
+    def __init__(self, ignore_index: int = -100) -> None:
+        super().__init__()
+        self.ignore_index = ignore_index
+
+    def update(self, scores: Array, targets: Array) -> None:
+        """Add a batch of scores (N, C, ...) and class numbers (N, ...)."""
+        total, count = surprise(scores, targets, self.ignore_index)
+        self.total = self.total + total
+        self.count = self.count + count
+
+    def compute(self) -> Array:
+        """The perplexity so far."""
+        mean = super().compute()
+        return namespace(mean).exp(mean)
+
+
+class _OfRanks(Metric):
+    """A measure that needs all scores at once: batches are kept on their device, and joined at the end."""
+
+    def __init__(self, average: str | None = "macro") -> None:
+        super().__init__()
+        self.average = average
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        super().reset()
+        self.batches: list[tuple[Array, Array]] = []
+
+    def update(self, scores: Array, targets: Array) -> None:
+        """Add a batch of scores (N,) or (N, C), and targets (N,)."""
+        self.batches.append((raw(scores), raw(targets)))
+        self.count += 1
+
+    def _joined(self) -> tuple[Array, Array]:
+        self._require_batches()
+        xp = namespace(self.batches[0][0])
+        scores, targets = zip(*self.batches)
+        return xp.concat(scores), xp.concat(targets)
+
+
+class ROCAUC(_OfRanks):
+    """The area under the ROC curve of all batches; see `metrics.roc_auc`.
+
+    >>> import numpy as np
+    >>> metric = ROCAUC()
+    >>> metric.update(np.array([0.1, 0.4]), np.array([0, 0]))
+    >>> metric.update(np.array([0.35, 0.8]), np.array([1, 1]))
+    >>> float(metric.compute())
+    0.75
+    """
+
+    def compute(self) -> Array:
+        """The area so far."""
+        return roc_auc(*self._joined(), average=self.average)
+
+
+class AveragePrecision(_OfRanks):
+    """The average precision of all batches; see `metrics.average_precision`.
+
+    >>> import numpy as np
+    >>> metric = AveragePrecision()
+    >>> metric.update(np.array([0.1, 0.4]), np.array([0, 0]))
+    >>> metric.update(np.array([0.35, 0.8]), np.array([1, 1]))
+    >>> float(metric.compute().round(4))
+    0.8333
+    """
+
+    def compute(self) -> Array:
+        """The average precision so far."""
+        return average_precision(*self._joined(), average=self.average)
