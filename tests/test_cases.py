@@ -50,7 +50,7 @@ THINNED = 3
 WITH_STATISTICS = ("batch_norm_with_statistics",)
 
 # Public functions of no arrays: doctests hold them.
-WITHOUT_CASE = {"conv_output_size", "conv_transpose_output_size"}
+WITHOUT_CASE = {"conv_output_size", "conv_transpose_output_size", "receptive_field"}
 
 
 def everywhere(case: Case, target: Target) -> bool:

@@ -25,6 +25,8 @@ SCHEMES = {
     "orthogonal": lambda t: init.orthogonal_(t, gain=2.0),
     "constant": lambda t: init.constant_(t, 0.1),
     "eye": lambda t: init.eye_(t.reshape(6, 8)),
+    "dirac": lambda t: init.dirac_(t, groups=2),
+    "sparse": lambda t: init.sparse_(t.reshape(6, 8), sparsity=0.4),
 }
 
 
@@ -95,6 +97,45 @@ def test_orthogonal(shape: tuple[int, ...]) -> None:
     np.testing.assert_allclose(product, 9.0 * np.eye(len(product)), atol=1e-5)
 
 
+@pytest.mark.parametrize(("shape", "groups"), [((6, 2, 3), 2), ((4, 4, 3, 5), 1), ((4, 2, 2, 3, 1), 1)])
+def test_dirac_is_that_of_torch(shape: tuple[int, ...], groups: int) -> None:
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.init.dirac_(torch.empty(shape), groups).numpy()
+    np.testing.assert_array_equal(init.dirac_(blank(*shape), groups).numpy(), theirs)
+
+
+def test_sparse() -> None:
+    w = init.sparse_(blank(30, 40), sparsity=0.25, std=2.0).numpy()
+    assert ((w == 0).sum(axis=0) == 8).all()
+    assert w[w != 0].std() == pytest.approx(2.0, rel=0.1)
+    assert len({tuple(column) for column in (w == 0).T}) > 1
+
+
+def test_old_names_are_deprecated() -> None:
+    torch = pytest.importorskip("torch")
+    old = [name for name in vars(torch.nn.init) if f"{name}_" in vars(torch.nn.init)]
+    assert "xavier_uniform" in old
+    assert not [name for name in old if name not in vars(init)]
+    weight = nn.Parameter(blank(2, 3))
+    with pytest.warns(FutureWarning, match=r"constant is deprecated in favour of nn.init.constant_"):
+        assert init.constant(weight.data, 3.0).tolist() == [[3.0] * 3] * 2
+    assert weight.tolist() == [[3.0] * 3] * 2
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: nn.Linear(0, 5), lambda: nn.Linear(5, 0), lambda: nn.Conv2d(0, 3, 3)]
+)
+def test_layers_without_elements_warn_as_in_torch(make: Any) -> None:
+    with pytest.warns(UserWarning, match="Initializing zero-element tensors is a no-op"):
+        layer = make()
+    if layer.bias.shape[0]:
+        assert (layer.bias.detach().numpy() == 0).all()
+    for scheme in (init.xavier_uniform_, init.xavier_normal_, init.orthogonal_):
+        assert scheme(blank(0, 3)).shape == (0, 3)
+        assert scheme(blank(3, 0)).shape == (3, 0)
+        assert scheme(blank(0, 0)).shape == (0, 0)
+
+
 def test_gains_are_those_of_torch() -> None:
     torch = pytest.importorskip("torch")
     for name in ("linear", "conv1d", "conv2d", "conv_transpose3d", "sigmoid", "tanh", "relu", "selu"):
@@ -128,5 +169,13 @@ def test_wrong_arguments_are_refused() -> None:
         init.trunc_normal_(blank(3), mean=9.0)
     with pytest.raises(ShapeError, match="eye_ expects a matrix"):
         init.eye_(blank(3))
+    with pytest.raises(ShapeError, match="dirac_ expects a kernel of 3, 4 or 5 axes"):
+        init.dirac_(blank(3, 3))
+    with pytest.raises(ArgumentError, match="groups that divide the 4 outputs, got groups=3"):
+        init.dirac_(blank(4, 2, 3), groups=3)
+    with pytest.raises(ShapeError, match="sparse_ expects a matrix"):
+        init.sparse_(blank(3), 0.5)
+    with pytest.raises(ArgumentError, match="sparsity between 0 and 1"):
+        init.sparse_(blank(3, 3), 2.0)
     with pytest.raises(ShapeError, match="orthogonal_ expects two axes"):
         init.orthogonal_(blank(3))

@@ -95,7 +95,7 @@ CASES = [
             bad(ArgumentError, r"stride as an integer or 2 integers", stride=(1, 2, 3)),
             bad(ArgumentError, r"dilation of at least 1", dilation=(0, 1)),
             bad(ArgumentError, r"padding of at least 0", padding=-1),
-            bad(ArgumentError, r"'valid' or 'same', got 'full'", padding="full"),
+            bad(ArgumentError, r"'valid', 'same' or 'full', got 'wide'", padding="wide"),
         ],
     ),
     Case(

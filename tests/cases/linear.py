@@ -69,11 +69,42 @@ CASES = [
     case("linear of a vector", inputs(), batched=()),
     case("linear of a sequence", inputs(2, 3)),
     case("linear of many axes", inputs(2, 1, 3)),
+    Case(
+        "linear with one bias for all",
+        F.linear,
+        inputs=lambda rng: (rng.standard_normal((2, 4)), rng.standard_normal((3, 4)), rng.standard_normal(1)),
+        torch=torch_linear,
+        naive=lambda x, w, b: x @ w.T + b,
+    ),
+    Case(
+        "bilinear",
+        F.bilinear,
+        inputs=lambda rng: tuple(
+            rng.standard_normal(shape) for shape in ((2, 1, 3), (2, 1, 4), (5, 3, 4), (5,))
+        ),
+        torch=lambda torch, *inputs: torch.nn.functional.bilinear(*inputs),
+        naive=lambda x1, x2, w, b: np.einsum("...i,oij,...j->...o", x1, w, x2) + b,
+        batched=(0, 1),
+        errors=[
+            bad(
+                ShapeError,
+                r"bilinear expects inputs of 3 and 4 features with the same leading axes, got shapes",
+                inputs=lambda rng: (np.ones((2, 3)), np.ones((3, 4)), np.ones((5, 3, 4))),
+            ),
+            bad(
+                ShapeError,
+                r"expects bias of shape \(5,\)",
+                inputs=lambda rng: (np.ones((2, 3)), np.ones((2, 4)), np.ones((5, 3, 4)), np.ones(1)),
+            ),
+        ],
+    ),
 ]
 
 LAYERS = [
     layer("Linear", (2, 4, 5), in_features=5, out_features=3),
     layer("Linear", (2, 5), in_features=5, out_features=3, bias=False),
     layer("LazyLinear", (2, 5), out_features=3),
+    layer("Bilinear", (2, 3), (2, 4), in1_features=3, in2_features=4, out_features=2),
+    layer("Bilinear", (3,), (4,), in1_features=3, in2_features=4, out_features=2, bias=False),
     layer("Identity", (2, 5)),
 ]

@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
+from xpnn.autograd.half import half_in_float32
 from xpnn.backend import Array, ArrayT, ShapeError, device_of, namespace
 from xpnn.functional.arguments import (
     check_floating,
@@ -16,7 +17,7 @@ from xpnn.functional.arguments import (
     shape_of,
 )
 
-__all__ = ["linear"]
+__all__ = ["bilinear", "linear"]
 
 
 def linear(input: ArrayT, weight: Array | Tensor, bias: Array | Tensor | None = None) -> ArrayT:
@@ -29,7 +30,7 @@ def linear(input: ArrayT, weight: Array | Tensor, bias: Array | Tensor | None = 
     Args:
         input: (..., in_features), floating.
         weight: (out_features, in_features), of the input's dtype.
-        bias: (out_features,) or None.
+        bias: (out_features,) or None; or a shape that broadcasts to the output's, such as (1,) or ().
 
     Returns: (..., out_features).
 
@@ -40,7 +41,62 @@ def linear(input: ArrayT, weight: Array | Tensor, bias: Array | Tensor | None = 
     [[11.5]]
     """
     _check(input, weight, bias)
+    if bias is not None and bias.shape != weight.shape[:1]:
+        return _linear_with_other_bias(input, weight, bias)
     return _linear(input, weight, bias)
+
+
+def bilinear(
+    input1: ArrayT, input2: Array | Tensor, weight: Array | Tensor, bias: Array | Tensor | None = None
+) -> ArrayT:
+    """Products of all pairs of features of two inputs, weighed: `y_o = x1^T W_o x2 + b_o`.
+
+    Args:
+        input1: (..., in1_features), floating.
+        input2: (..., in2_features), with the same leading axes.
+        weight: (out_features, in1_features, in2_features).
+        bias: (out_features,) or None.
+
+    Returns: (..., out_features).
+
+    Raises: ShapeError if the sizes do not fit; DTypeError for integers or mixed precision.
+
+    >>> import numpy as np
+    >>> bilinear(np.asarray([1.0, 2.0]), np.asarray([3.0]), np.ones((1, 2, 1))).tolist()
+    [9.0]
+    """
+    _check_bilinear(input1, input2, weight, bias)
+    return _bilinear(input1, input2, weight, bias)
+
+
+@half_in_float32
+def _bilinear(input1: Any, input2: Any, weight: Any, bias: Any) -> Any:
+    xp = namespace(input1, input2, weight)
+    x1, x2 = _as_rows(input1), _as_rows(input2)
+    outputs, size1, size2 = weight.shape
+    products = xp.matmul(x2, xp.reshape(weight, (outputs * size1, size2)).T)
+    products = xp.reshape(products, (x1.shape[0], outputs, size1))
+    y = xp.squeeze(xp.matmul(products, xp.expand_dims(x1, axis=-1)), axis=-1)
+    y = xp.reshape(y, (*input1.shape[:-1], outputs))
+    return y if bias is None else _shifted(y, bias)
+
+
+@half_in_float32
+def _linear_with_other_bias(input: Any, weight: Any, bias: Any) -> Any:
+    y = _linear(input, weight, None)
+    if not _broadcasts_to(shape_of(bias), shape_of(y)):
+        check_shape(bias, (weight.shape[0],), "linear", "bias")
+    return _shifted(y, bias)
+
+
+def _shifted(y: Any, bias: Any) -> Any:
+    namespace(y, bias)  # of one library, which some add to another's arrays in silence
+    return y + bias
+
+
+def _broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    fits = len(shape) <= len(target)
+    return fits and all(size in (1, whole) for size, whole in zip(reversed(shape), reversed(target)))
 
 
 @primitive
@@ -74,7 +130,7 @@ def _check(input: Any, weight: Any, bias: Any) -> None:
     check_floating(input, "linear")
     check_rank(weight, 2, "linear", "out_features, in_features", "weight")
     check_same_dtype("linear", input, weight=weight, bias=bias)
-    shape, (features_out, features_in) = input.shape, weight.shape
+    shape, features_in = input.shape, weight.shape[1]
     if not shape or shape[-1] != features_in:
         shape = shape_of(input)
         came = f"{shape[-1]} from an input" if shape else "an input"
@@ -83,7 +139,21 @@ def _check(input: Any, weight: Any, bias: Any) -> None:
             subject="linear",
             hint=_hint(shape, features_in),
         )
-    check_shape(bias, (features_out,), "linear", "bias")
+
+
+@once_per_signature
+def _check_bilinear(input1: Any, input2: Any, weight: Any, bias: Any) -> None:
+    check_floating(input1, "bilinear", "input1")
+    check_rank(weight, 3, "bilinear", "out_features, in1_features, in2_features", "weight")
+    check_same_dtype("bilinear", input1, input2=input2, weight=weight, bias=bias)
+    first, second = shape_of(input1), shape_of(input2)
+    if not first or not second or first[:-1] != second[:-1] or (first[-1], second[-1]) != weight.shape[1:]:
+        raise ShapeError(
+            f"expects inputs of {weight.shape[1]} and {weight.shape[2]} features with the same leading axes, "
+            f"got shapes {first} and {second}",
+            subject="bilinear",
+        )
+    check_shape(bias, (weight.shape[0],), "bilinear", "bias")
 
 
 def _as_rows(x: Any) -> Any:

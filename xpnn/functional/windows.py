@@ -16,11 +16,11 @@ from xpnn.backend import ArgumentError, Array, ShapeError, namespace
 from xpnn.backend.idioms import add_at_slices, pad, zeros_like_shape
 from xpnn.functional.arguments import check_rank, tuple_of
 
-__all__ = ["conv_output_size", "conv_transpose_output_size"]
+__all__ = ["conv_output_size", "conv_transpose_output_size", "receptive_field"]
 
 Size = int | Sequence[int]
 Padding = int | str | Sequence[int]
-PADDING_WORDS = ("valid", "same")
+PADDING_WORDS = ("valid", "same", "full")
 Pairs = tuple[tuple[int, int], ...]  # cells of padding before and after, along each axis
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,18 +29,26 @@ _SPATIAL_AXES = {1: "L", 2: "HW", 3: "DHW"}
 
 
 def conv_output_size(
-    size: Size, kernel_size: Size, stride: Size = 1, padding: Padding = 0, dilation: Size = 1
+    size: Size,
+    kernel_size: Size,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    exact: bool = False,
 ) -> Any:
     """The size of what a convolution gives: `floor((size + 2 p - d (k - 1) - 1) / s) + 1` along each axis.
 
     Args:
         size: cells of the input along its spatial axes; a number for a single axis.
         kernel_size, stride, dilation: a number for all axes, or one for each.
-        padding: cells on both sides; or "valid" (none); or "same": `ceil(size / stride)` cells come out.
+        padding: cells on both sides; or "valid" (none); or "same": `ceil(size / stride)` cells come out; or
+            "full": each window that sees a cell counts.
+        exact: whether a stride that does not divide, so that windows leave the last cells out, is an error.
 
     Returns: an int if `size` is one, else a tuple.
 
-    Raises: ShapeError if the kernel is larger than the padded input.
+    Raises: ShapeError if the kernel is larger than the padded input; with `exact`, one that names the next
+    sizes that fit.
 
     See: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
 
@@ -55,6 +63,8 @@ def conv_output_size(
     pairs = padding_pairs(padding, sizes, kernel, strides, dilations, subject)
     check_kernel_fits(sizes, kernel, pairs, dilations, subject)
     out = output_size(sizes, kernel, strides, pairs, dilations)
+    if exact:
+        _check_whole(sizes, kernel, strides, pairs, dilations)
     return out[0] if isinstance(size, int) else out
 
 
@@ -89,6 +99,63 @@ def conv_transpose_output_size(
         )
     )
     return out[0] if isinstance(size, int) else out
+
+
+def receptive_field(layers: Any) -> Any:
+    """The cells along each axis that one cell of the last layer's output depends on.
+
+    Layer by layer it grows by `(k - 1) d` steps, and a step is as long as the strides before multiply up to.
+
+    Args:
+        layers: convolutions and poolings in their order, as a list or an `nn.Sequential`, which may hold
+            others; layers without a `kernel_size`, such as activations and norms, see one cell.
+
+    Returns: an int, or a tuple where layers differ along their axes.
+
+    Raises: ArgumentError for a layer of which it cannot be told, such as a transposed convolution.
+
+    See: Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks", 2019.
+
+    >>> from xpnn import nn
+    >>> receptive_field([nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3)])
+    8
+    """
+    subject = "receptive_field"
+    windows = [window for layer in _in_order(layers) for window in _windows_of(layer)]
+    axes = max((len(size) for window in windows for size in window if isinstance(size, tuple)), default=1)
+    field, step = [1] * axes, [1] * axes
+    for kernel, stride, dilation in windows:
+        sizes = tuple_of(kernel, axes, "kernel_size", subject, minimum=1)
+        gaps = tuple_of(dilation, axes, "dilation", subject, minimum=1)
+        field = [cells + (k - 1) * d * s for cells, k, d, s in zip(field, sizes, gaps, step)]
+        step = [s * t for s, t in zip(step, tuple_of(stride, axes, "stride", subject, minimum=1))]
+    return field[0] if len(set(field)) == 1 else tuple(field)
+
+
+def _in_order(layers: Any) -> Iterator[Any]:
+    """The layers of lists and sequences of them, which may hold further ones."""
+    if hasattr(layers, "__iter__"):
+        for layer in layers:
+            yield from _in_order(layer)
+    else:
+        yield layers
+
+
+def _windows_of(layer: Any) -> list[tuple[Any, Any, Any]]:
+    """(kernel size, stride, dilation) of a layer; nothing if it sees one cell."""
+    kernel = getattr(layer, "kernel_size", None)
+    mixes = any(hasattr(layer, name) for name in ("in_features", "output_size", "start_dim"))
+    parts = hasattr(layer, "children") and any(True for _ in layer.children())
+    if getattr(layer, "transposed", False) or (kernel is None and (mixes or parts)):
+        raise ArgumentError(
+            f"cannot tell what one cell behind {type(layer).__name__} sees",
+            subject="receptive_field",
+            hint="Give it convolutions and poolings in their order",
+        )
+    if kernel is None:
+        return []
+    stride = getattr(layer, "stride", None)
+    return [(kernel, kernel if stride is None else stride, getattr(layer, "dilation", 1))]
 
 
 # ---- a single image ----
@@ -153,9 +220,11 @@ def padding_pairs(
         return ((0, 0),) * len(size)
     if padding == "same":
         return tuple(map(_same_padding, size, kernel_size, stride, dilation))
+    if padding == "full":
+        return tuple((d * (k - 1),) * 2 for k, d in zip(kernel_size, dilation))
     if isinstance(padding, str):
         raise ArgumentError(
-            f"expects padding as a number, one for each axis, 'valid' or 'same', got {padding!r}",
+            f"expects padding as a number, one for each axis, 'valid', 'same' or 'full', got {padding!r}",
             subject=subject,
         )
     return tuple((p, p) for p in tuple_of(padding, len(size), "padding", subject))
@@ -193,6 +262,29 @@ def check_kernel_fits(
         subject=subject,
         hint="Use a smaller kernel, more padding, or larger images",
     )
+
+
+def _check_whole(
+    size: Sequence[int],
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+) -> None:
+    """Raise a ShapeError unless the windows reach the last cell along each axis."""
+    left = tuple(
+        (cells + before + after - d * (k - 1) - 1) % s
+        for cells, k, s, (before, after), d in zip(size, kernel_size, stride, padding, dilation)
+    )
+    if any(left):
+        smaller = tuple(cells - rest for cells, rest in zip(size, left))
+        larger = tuple(cells + (s - rest) % s for cells, rest, s in zip(size, left, stride))
+        raise ShapeError(
+            f"has a stride of {by_cross(stride)} that leaves the last {by_cross(left)} cells of its input "
+            f"of {by_cross(size)} out",
+            subject="conv_output_size",
+            hint=f"Sizes that fit: {by_cross(smaller)}, {by_cross(larger)}",
+        )
 
 
 def by_cross(size: Sequence[int]) -> str:

@@ -10,13 +10,17 @@ goes into: of a weight (out, in, *kernel), `in * size of the kernel` and `out * 
 
 from __future__ import annotations
 
+import functools
 import math
+import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError, Array, ShapeError, backend_of, device_of, move, namespace, size_of
+from xpnn.backend.idioms import set_at
 from xpnn.backend.random import host_generator
+from xpnn.functional.arguments import check_probability
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -107,18 +111,64 @@ def eye_(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """Make a kernel of a convolution keep its input: channel i of each group becomes output i of the group.
+
+    Args:
+        tensor: (out, in / groups, *kernel) of one to three spatial axes; its middle cells become ones, all
+            others zeros.
+        groups: of the convolution.
+
+    Raises: ShapeError if it is no such kernel; ArgumentError if the groups do not divide its outputs.
+    """
+    if tensor.ndim not in (3, 4, 5):
+        raise ShapeError(f"expects a kernel of 3, 4 or 5 axes, got shape {tensor.shape}", subject="dirac_")
+    outputs, inputs, *kernel = tensor.shape
+    if groups < 1 or outputs % groups:
+        raise ArgumentError(
+            f"expects groups that divide the {outputs} outputs, got groups={groups}", subject="dirac_"
+        )
+    array = tensor.array
+    xp, place = namespace(array), {"dtype": array.dtype, "device": device_of(array)}
+    kept = xp.concat([xp.eye(outputs // groups, inputs, **place)] * groups, axis=0)
+    middle = (slice(None), slice(None), *(size // 2 for size in kernel))
+    tensor.put(set_at(xp.zeros(tensor.shape, **place), middle, kept))
+    return tensor
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01) -> Tensor:
+    """Fill a matrix from N(0, std^2), then make that part of each column zeros, rounded up.
+
+    Raises: ShapeError if it is no matrix; ArgumentError unless `sparsity` is between 0 and 1.
+
+    See: Martens (2010), "Deep learning via Hessian-free optimization".
+    """
+    if tensor.ndim != 2:
+        raise ShapeError(f"expects a matrix, got shape {tensor.shape}", subject="sparse_")
+    check_probability(sparsity, "sparse_", "sparsity")
+    zeros = math.ceil(sparsity * tensor.shape[0])
+
+    def draw(shape: tuple[int, ...]) -> Array:
+        values = host_generator().normal(0.0, std, shape)
+        for column in range(shape[1]):
+            values[host_generator().permutation(shape[0])[:zeros], column] = 0.0
+        return values
+
+    return _draw(tensor, draw)
+
+
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """Fill from U(-a, a) with a = gain sqrt(6 / (fan_in + fan_out)).
 
     See: Glorot & Bengio (2010), "Understanding the difficulty of training deep feedforward neural networks".
     """
-    bound = gain * math.sqrt(6.0 / sum(_fans(tensor, "xavier_uniform_")))
+    bound = gain * math.sqrt(6.0 / max(sum(_fans(tensor, "xavier_uniform_")), 1))
     return uniform_(tensor, -bound, bound)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """Fill from N(0, std^2) with std = gain sqrt(2 / (fan_in + fan_out)); see `xavier_uniform_`."""
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans(tensor, "xavier_normal_"))))
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / max(sum(_fans(tensor, "xavier_normal_")), 1)))
 
 
 def kaiming_uniform_(
@@ -133,7 +183,10 @@ def kaiming_uniform_(
 
     See: He, Zhang, Ren & Sun (2015), "Delving deep into rectifiers".
     """
-    bound = calculate_gain(nonlinearity, a) * math.sqrt(3.0 / _fan(tensor, mode, "kaiming_uniform_"))
+    fan = _fan(tensor, mode, "kaiming_uniform_")
+    if _is_empty(tensor):
+        return tensor
+    bound = calculate_gain(nonlinearity, a) * math.sqrt(3.0 / fan)
     return uniform_(tensor, -bound, bound)
 
 
@@ -141,9 +194,10 @@ def kaiming_normal_(
     tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
 ) -> Tensor:
     """Fill from N(0, std^2) with std = gain / sqrt(fan); see `kaiming_uniform_`."""
-    return normal_(
-        tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode, "kaiming_normal_"))
-    )
+    fan = _fan(tensor, mode, "kaiming_normal_")
+    if _is_empty(tensor):
+        return tensor
+    return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(fan))
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
@@ -181,6 +235,35 @@ def fan_in_bias_(bias: Tensor | None, weight: Tensor) -> None:
         uniform_(bias, -bound, bound)
 
 
+_Init = TypeVar("_Init", bound=Callable[..., Tensor])
+
+
+def _old_name(init: _Init) -> _Init:
+    """The name that PyTorch has left: without the underscore, with its FutureWarning."""
+    new, old = init.__name__, init.__name__.removesuffix("_")
+
+    @functools.wraps(init)
+    def renamed(*args: Any, **options: Any) -> Tensor:
+        warnings.warn(f"nn.init.{old} is deprecated in favour of nn.init.{new}", FutureWarning, stacklevel=2)
+        return init(*args, **options)
+
+    renamed.__name__ = renamed.__qualname__ = old
+    renamed.__doc__ = f"The old name of `{new}`."
+    return renamed  # type: ignore[return-value]
+
+
+uniform = _old_name(uniform_)
+normal = _old_name(normal_)
+constant = _old_name(constant_)
+eye = _old_name(eye_)
+dirac = _old_name(dirac_)
+xavier_uniform = _old_name(xavier_uniform_)
+xavier_normal = _old_name(xavier_normal_)
+kaiming_uniform = _old_name(kaiming_uniform_)
+kaiming_normal = _old_name(kaiming_normal_)
+orthogonal = _old_name(orthogonal_)
+sparse = _old_name(sparse_)
+
 _GAINS = {
     "linear": 1.0,
     **{f"conv{n}d": 1.0 for n in (1, 2, 3)},
@@ -198,6 +281,14 @@ def _draw(tensor: Tensor, draw: Callable[[tuple[int, ...]], Any]) -> Tensor:
     values = draw(tensor.shape).astype("float32")
     tensor.store(move(values, backend_of(array), device_of(array), array.dtype))
     return tensor
+
+
+def _is_empty(tensor: Tensor) -> bool:
+    """Whether there is nothing to draw, of which PyTorch warns."""
+    if size_of(tensor.shape):
+        return False
+    warnings.warn("Initializing zero-element tensors is a no-op", UserWarning, stacklevel=3)
+    return True
 
 
 def _fans(tensor: Tensor, subject: str) -> tuple[int, int]:

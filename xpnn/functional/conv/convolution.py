@@ -63,7 +63,8 @@ def conv2d(
             dilation and padding.
         padding: cells of zeros around the input; or "valid" (none); or "same": as many as give
             `ceil(H / stride)` rows, with the odd one at the bottom and right, as TensorFlow and ONNX
-            (SAME_UPPER) define it. PyTorch refuses "same" with a stride; with stride 1 they agree.
+            (SAME_UPPER) define it. PyTorch refuses "same" with a stride; with stride 1 they agree. Or
+            "full": as many as let every window that sees a cell count.
         dilation: cells from one cell of the kernel to the next.
         groups: cut the channels into that many groups, each with output channels of its own; with
             groups = C it is the depthwise convolution.

@@ -1,5 +1,6 @@
 """Elements in another place: padded, shuffled between channels and space, resampled."""
 
+from xpnn.functional.shape.folding import *
 from xpnn.functional.shape.padding import *
 from xpnn.functional.shape.resampling import *
 from xpnn.functional.shape.shuffling import *

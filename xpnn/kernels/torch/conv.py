@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from xpnn.backend import kernel
@@ -11,7 +13,16 @@ Sizes = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
 
 
-@kernel("torch", "conv", half=on_gpu)
+def _has_channels(x: torch.Tensor, w: torch.Tensor, *others: Any, **options: Any) -> bool:
+    """PyTorch refuses kernels without channels."""
+    return 0 not in w.shape
+
+
+def _both_have_channels(x: torch.Tensor, gy: torch.Tensor, **options: Any) -> bool:
+    return x.shape[1] > 0 and gy.shape[1] > 0
+
+
+@kernel("torch", "conv", when=_has_channels, half=on_gpu)
 def conv(
     x: torch.Tensor,
     w: torch.Tensor,
@@ -31,7 +42,7 @@ def conv(
     return y, (x, w)
 
 
-@kernel("torch", "conv_input_gradient", half=on_gpu)
+@kernel("torch", "conv_input_gradient", when=_has_channels, half=on_gpu)
 def conv_input_gradient(
     gy: torch.Tensor,
     w: torch.Tensor,
@@ -52,7 +63,7 @@ def conv_input_gradient(
     return gx, (gy, w)
 
 
-@kernel("torch", "conv_weight_gradient", half=on_gpu)
+@kernel("torch", "conv_weight_gradient", when=_both_have_channels, half=on_gpu)
 def conv_weight_gradient(
     x: torch.Tensor,
     gy: torch.Tensor,

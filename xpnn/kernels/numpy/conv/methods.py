@@ -50,7 +50,7 @@ def _weight_gradient_suits(x: np.ndarray, gy: np.ndarray, *, groups: int, **opti
 def _suits(ndim: int, in_group: int, channels: int, outputs: int, groups: int) -> bool:
     """Sequences or images; and groups that are one, wide, or one for each channel."""
     wide = groups == 1 or in_group >= LEAST_CHANNELS_IN_GROUP or groups == channels == outputs
-    return ndim in (3, 4) and wide
+    return ndim in (3, 4) and wide and in_group > 0 and outputs > 0
 
 
 def _windows(

@@ -22,21 +22,22 @@ Sizes = tuple[int, ...]
 
 
 def _conv_suits(x: np.ndarray, w: np.ndarray, *others: Any, groups: int, **options: Any) -> bool:
-    return _suits(x.ndim, w.shape[1] * w.shape[2], groups)
+    return _suits(x.ndim, w.shape[1] * w.shape[2], len(w), groups)
 
 
 def _input_gradient_suits(gy: np.ndarray, w: np.ndarray, *, groups: int, **options: Any) -> bool:
-    return _suits(gy.ndim, w.shape[1] * w.shape[2], groups)
+    return _suits(gy.ndim, w.shape[1] * w.shape[2], len(w), groups)
 
 
 def _weight_gradient_suits(
     x: np.ndarray, gy: np.ndarray, *, kernel_size: Sizes, groups: int, **options: Any
 ) -> bool:
-    return _suits(x.ndim, x.shape[1] // groups * kernel_size[0], groups)
+    return _suits(x.ndim, x.shape[1] // groups * kernel_size[0], gy.shape[1], groups)
 
 
-def _suits(ndim: int, channels_of_a_group: int, groups: int) -> bool:
-    return ndim == 5 and (groups == 1 or channels_of_a_group >= methods.LEAST_CHANNELS_IN_GROUP)
+def _suits(ndim: int, channels_of_a_group: int, outputs: int, groups: int) -> bool:
+    least = 1 if groups == 1 else methods.LEAST_CHANNELS_IN_GROUP
+    return ndim == 5 and channels_of_a_group >= least and outputs > 0
 
 
 @kernel("numpy", "conv", when=_conv_suits)
