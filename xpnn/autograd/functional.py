@@ -9,7 +9,7 @@ from xpnn.autograd import gradients
 from xpnn.autograd.core import TensorBase, new_tensor
 from xpnn.autograd.gradients import grad
 from xpnn.autograd.mode import enable_grad
-from xpnn.backend import GradientError, ShapeError, namespace
+from xpnn.backend import GradientError, ShapeError, namespace, size_of
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
@@ -74,7 +74,7 @@ def vhp(
 
     def slope(*xs: Any) -> Any:
         output = func(*xs)
-        if not isinstance(output, TensorBase) or output.size != 1:
+        if not isinstance(output, TensorBase) or size_of(output.shape) != 1:
             raise ShapeError("needs a function with one scalar output", subject="vhp")
         found: Any = (None,) * len(xs)
         if output.requires_grad:

@@ -98,6 +98,11 @@ def default_dtype(xp: Any = None) -> Any:
     return dtype_named(get_default_dtype(), get_backend().xp if xp is None else xp)
 
 
+def default_integer(xp: Any) -> Any:
+    """The element type of indices and counts in the namespace `xp`: int64, where the library has it."""
+    return xp.__array_namespace_info__().default_dtypes()["integral"]
+
+
 def dtype_named(name: Any, xp: Any) -> Any:
     """The element type of namespace `xp` with the name of `name` (a string or a dtype of any library).
 

@@ -20,6 +20,7 @@ from xpnn.backend import (
     ShapeError,
     asarray,
     backend_of,
+    default_integer,
     device_of,
     dtype_name,
     dtype_named,
@@ -134,7 +135,9 @@ def full(
     tensor([7, 7])
     """
     size = (size,) if isinstance(size, int) else tuple(size)
-    return _filled(size, fill_value, dtype or _kind(fill_value), device, requires_grad, options, "full")
+    return _filled(
+        size, fill_value, dtype or _kind(fill_value, device), device, requires_grad, options, "full"
+    )
 
 
 @refusing
@@ -308,7 +311,7 @@ def eye(
 
 @refusing
 def tril_indices(
-    row: int, col: int, offset: int = 0, *, dtype: Any = "int64", device: Any = None, **options: Any
+    row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, **options: Any
 ) -> Tensor:
     """(2, n): the rows and columns of the cells on and below a diagonal of a (row, col) matrix.
 
@@ -321,7 +324,7 @@ def tril_indices(
 
 @refusing
 def triu_indices(
-    row: int, col: int, offset: int = 0, *, dtype: Any = "int64", device: Any = None, **options: Any
+    row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, **options: Any
 ) -> Tensor:
     """(2, n): the rows and columns of the cells on and above a diagonal of a (row, col) matrix.
 
@@ -544,11 +547,11 @@ def _number(value: Any) -> Any:
     return item(value) if is_array(value) and not value.shape else python_scalar(value)
 
 
-def _kind(value: Any) -> Any:
+def _kind(value: Any, device: Any) -> Any:
     """The element type of a Tensor of one number; None for the default."""
     value = _number(value)
     if isinstance(value, bool | int):
-        return "bool" if isinstance(value, bool) else "int64"
+        return "bool" if isinstance(value, bool) else default_integer(place_of(device).backend.xp)
     return get_default_dtype() if isinstance(value, float) else get_default_dtype().to_complex()
 
 

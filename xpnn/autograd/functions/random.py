@@ -27,6 +27,8 @@ from xpnn.backend import (
     asarray,
     cheap_to_read,
     concrete,
+    default_integer,
+    dtype_name,
     dtype_named,
     extremes,
     get_default_dtype,
@@ -227,7 +229,7 @@ def randint(
         raise ArgumentError(f"expects low, high and size, got {bounds!r:.80}", subject="randint")
     low, high = (0, *given) if len(given) == 1 else given
     draw = functools.partial(_whole, low=_bound(low), high=_bound(high), subject="randint")
-    dtype = "int64" if dtype is None else dtype
+    dtype = default_integer(place_of(device).backend.xp) if dtype is None else dtype
     return _drawn(draw, (size,), generator, dtype, device, requires_grad, options, "randint")
 
 
@@ -236,7 +238,7 @@ def randperm(
     n: int,
     *,
     generator: Generator | None = None,
-    dtype: Any = "int64",
+    dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     **options: Any,
@@ -249,7 +251,8 @@ def randperm(
     shape, place = sizes_of((n,), {}, "randperm"), place_of(device)
     words = _words(shape, place, _stream_of(generator))
     order = place.backend.xp.argsort(words, stable=True)
-    array = place.backend.xp.astype(order, dtype_named(dtype, place.backend.xp))
+    xp = place.backend.xp
+    array = xp.astype(order, default_integer(xp) if dtype is None else dtype_named(dtype, xp))
     return finished(array, requires_grad, options, "randperm")
 
 
@@ -398,7 +401,7 @@ def multinomial(
         waits = _exponential(tuple(rows.shape), place, rows.dtype, stream)
         indices = xp.argsort(rows / waits, axis=-1, descending=True, stable=True)[:, :num_samples]
     shape = (*weights.shape[:-1], num_samples)
-    return new_tensor(xp.reshape(xp.astype(indices, dtype_named("int64", xp)), shape))
+    return new_tensor(xp.reshape(xp.astype(indices, default_integer(xp)), shape))
 
 
 @refusing
@@ -646,6 +649,12 @@ def _whole(
         raise ArgumentError(f"expects low < high, got {low} and {high}", subject=subject)
     if span < 2**24:
         words = _low_bits(_words(shape, place, stream), 1, 31, xp)
+    elif dtype_name(default_integer(xp)) != "int64":
+        raise ArgumentError(
+            f"expects a range below 2**24 without 64-bit integers, got {low} to {high}",
+            subject=subject,
+            hint="Turn the library's 64-bit numbers on",
+        )
     else:
         pairs = xp.astype(_low_bits(_words((2, *shape), place, stream), 1, 31, xp), xp.int64)
         words = pairs[0, ...] * 2**31 + pairs[1, ...]
