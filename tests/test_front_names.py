@@ -139,6 +139,13 @@ def test_grad_takes_pytorchs_arguments() -> None:
     assert (x.grad.tolist(), y.grad) == ([1.0, 1.0], None)
 
 
+def test_gradcheck_under_pytorchs_path() -> None:
+    x = xpnn.tensor([1.0, 2.0], dtype="float64", requires_grad=True)
+    assert xpnn.autograd.gradcheck(lambda x: x.sin(), (x,), check_undefined_grad=False)
+    assert xpnn.autograd.gradgradcheck(lambda x: x.sin(), (x,))
+    assert xpnn.testing.gradcheck is xpnn.autograd.gradcheck
+
+
 def test_autograd_functional() -> None:
     def cubes(x: Any) -> Any:
         return (x**3).sum()

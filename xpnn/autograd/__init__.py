@@ -3,6 +3,7 @@
 from xpnn.autograd import functional, ops
 from xpnn.autograd.checkpoint import checkpoint
 from xpnn.autograd.function import Function, FunctionCtx, once_differentiable
+from xpnn.autograd.gradient_checks import gradcheck, gradgradcheck
 from xpnn.autograd.gradients import backward, grad, hessian, jacobian, jvp, vjp
 from xpnn.autograd.mode import (
     detect_anomaly,
@@ -36,6 +37,8 @@ __all__ = [
     "enable_grad",
     "functional",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "hessian",
     "inference_mode",
     "is_grad_enabled",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from xpnn.autograd import Tensor, no_grad
+from xpnn.autograd.mode import no_grad
+from xpnn.autograd.tensor import Tensor
 from xpnn.backend import (
     ArgumentError,
     Array,

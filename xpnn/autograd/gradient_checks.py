@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
 
-from xpnn.autograd import Tensor, enable_grad, grad
+from xpnn.autograd.gradients import grad
+from xpnn.autograd.mode import enable_grad
+from xpnn.autograd.numerical import check_float64, nudged
+from xpnn.autograd.tensor import Tensor
 from xpnn.backend import (
     ArgumentError,
     Array,
@@ -23,7 +26,6 @@ from xpnn.backend import (
 )
 from xpnn.backend.idioms import zeros_like_shape
 from xpnn.backend.random import RandomStream
-from xpnn.testing.numerical import check_float64, nudged
 
 _ALL_SUBSETS = 4  # up to so many inputs, every subset of them is tried
 
@@ -39,6 +41,7 @@ def gradcheck(
     nondet_tol: float = 0.0,
     check_subsets: bool = True,
     fast_mode: bool = False,
+    **options: Any,
 ) -> bool:
     """Compare the gradients that the tape gives with central finite differences.
 
@@ -60,6 +63,7 @@ def gradcheck(
             require one.
         fast_mode: compare one random projection `v^T J u` of each input's Jacobian instead of all its
             elements; a projection that differs is followed by the full check, for its message.
+        options: PyTorch's other ones, about checks that are always, or never, made; they change nothing.
 
     Raises: GradientError that names the input, the position and both values; DTypeError for inputs that
     are not float64.
@@ -95,6 +99,7 @@ def gradgradcheck(
     raise_exception: bool = True,
     nondet_tol: float = 0.0,
     fast_mode: bool = False,
+    **options: Any,
 ) -> bool:
     """Compare the second derivatives that the tape gives with differences of its first ones.
 
@@ -104,7 +109,7 @@ def gradgradcheck(
         func, inputs: as in `gradcheck`.
         grad_outputs: the gradients that come from above, a float64 array for each output that has a
             gradient; None takes fixed random ones.
-        eps, atol, rtol, raise_exception, nondet_tol, fast_mode: as in `gradcheck`.
+        eps, atol, rtol, raise_exception, nondet_tol, fast_mode, options: as in `gradcheck`.
 
     Raises: as `gradcheck`.
 
