@@ -27,6 +27,7 @@ LAYERS = {
     "kernels": {"backend"},
     "autograd": {"backend"},
     "functional": {"backend", "autograd"},
+    "linalg": {"autograd"},
     "nn": {"backend", "autograd", "functional"},
     "optim": {"backend", "autograd"},
     "data": {"backend"},

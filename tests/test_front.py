@@ -37,9 +37,9 @@ FRONT = sorted(
 
 # Methods that have no row as yet.
 AWAITED = """
-all amax amin any argmax argmin backward bmm bool clamp clamp_ clip clone copy_ cos cpu cumsum data detach
+all amax amin any argmax argmin backward bool clamp clamp_ clip clone copy_ cos cpu cumsum data detach
 detach_ device div div_ double dtype eq fill_ float ge grad grad_fn gt half int is_leaf item le log
-log_softmax long lt matmul max maximum mean min minimum mm ndim ne neg norm numpy pow prod register_hook
+log_softmax long lt max maximum mean min minimum ndim ne neg norm numpy pow prod register_hook
 relu requires_grad requires_grad_ retain_grad shape sigmoid sign sin softmax sort sqrt square std sub sub_
 sum tanh to tolist topk type_as var zero_
 """

@@ -20,6 +20,7 @@ from xpnn import (
     data as data,
     functional as functional,
     io as io,
+    linalg as linalg,
     metrics as metrics,
     models as models,
     nn as nn,

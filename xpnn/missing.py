@@ -23,7 +23,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r".*(quantiz|qint|quint|fake_quant|observer).*|ao|q_(scale|zero_point)", "There is no quantization"),
     (r".*nested.*|jagged", "There are no nested Tensors; nn.utils.rnn pads and packs sequences"),
     (r".*mkldnn.*|.*vulkan.*|.*xnnpack.*|.*mkl.*|.*onednn.*", "It belongs to a library of PyTorch's"),
-    (r"fft|linalg|special", "The Array API's extensions are xpnn.xp.fft and xpnn.xp.linalg"),
+    (r"fft|special", "The Array API's extension is xpnn.xp.fft"),
     (r"jit|ScriptModule|.*script.*|trace_module|export", "xpnn.compile(...) compiles a training step"),
     (r"vmap|func|functional_call|vjp|jvp", "There are xpnn.vjp, xpnn.jvp, xpnn.jacobian and xpnn.hessian"),
     (r"distributions", "Draw with xpnn.normal, xpnn.multinomial, xpnn.bernoulli ..."),

@@ -23,19 +23,6 @@ if TYPE_CHECKING:
 
 
 @refusing_methods
-class Methods(TensorBase):
-    """The methods of `Tensor` that compute."""
-
-    __slots__ = ()
-
-    def matmul(self, other: Any) -> Tensor:
-        """The matrix product."""
-        return ops.matmul(self, other)
-
-    mm = bmm = matmul
-
-
-@refusing_methods
 class NamedOperators(TensorBase):
     """The methods of `Tensor` that set all its elements.
 

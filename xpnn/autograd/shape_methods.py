@@ -1,4 +1,4 @@
-"""The methods of `Tensor` that move elements, read and write at places, join and take apart."""
+"""The methods of `Tensor` that move elements, read and write at places, take apart, and multiply matrices."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from xpnn.autograd.core import TensorBase
-from xpnn.autograd.functions import indexing, joining, shape
+from xpnn.autograd.functions import indexing, joining, linalg, shape
 from xpnn.autograd.functions.calling import in_place
 from xpnn.backend import RankError, dtype_name
 
@@ -27,7 +27,7 @@ def _turning(function: Callable[Concatenate[Any, _P], Any]) -> Callable[Concaten
 
 
 class ShapeMethods(TensorBase):
-    """Functions of shape, indexing and joining as methods; each is the function of the same name."""
+    """Shape, indexing, joining and linear algebra as methods; each is the function of the same name."""
 
     __slots__ = ()
 
@@ -132,6 +132,41 @@ class ShapeMethods(TensorBase):
     vsplit = joining.vsplit
     dsplit = joining.dsplit
     unbind = joining.unbind
+
+    # -- products and matrices
+
+    matmul = linalg.matmul
+    mm = linalg.mm
+    bmm = linalg.bmm
+    mv = linalg.mv
+    dot = linalg.dot
+    vdot = linalg.vdot
+    inner = linalg.inner
+    outer = linalg.outer
+    ger = linalg.ger
+    kron = linalg.kron
+    cross = linalg.cross
+    trace = linalg.trace
+    det = linalg.det
+    slogdet = linalg.slogdet
+    logdet = linalg.logdet
+    inverse = linalg.inverse
+    pinverse = linalg.pinverse
+    matrix_power = linalg.matrix_power
+    matrix_exp = linalg.matrix_exp
+    cholesky = linalg.cholesky
+    svd = linalg.svd
+    qr = linalg.qr
+    addmm = linalg.addmm
+    addmm_ = in_place(linalg.addmm)
+    addmv = linalg.addmv
+    addmv_ = in_place(linalg.addmv)
+    addr = linalg.addr
+    addr_ = in_place(linalg.addr)
+    baddbmm = linalg.baddbmm
+    baddbmm_ = in_place(linalg.baddbmm)
+    addbmm = linalg.addbmm
+    addbmm_ = in_place(linalg.addbmm)
 
     @property
     def H(self) -> Any:  # noqa: N802 - PyTorch's name

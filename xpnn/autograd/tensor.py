@@ -24,7 +24,7 @@ from xpnn.autograd.functions.comparison import compare
 from xpnn.autograd.functions.creation import NewLike, zeros
 from xpnn.autograd.functions.random import RandomMethods
 from xpnn.autograd.handle import RemovableHandle
-from xpnn.autograd.methods import Conversions, Methods, NamedOperators
+from xpnn.autograd.methods import Conversions, NamedOperators
 from xpnn.autograd.mode import switches
 from xpnn.autograd.numeric_methods import NumericMethods
 from xpnn.autograd.printing import text_of
@@ -81,7 +81,7 @@ def tensor(obj: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
 
 
 @tensor_class
-class Tensor(NumericMethods, ShapeMethods, Methods, NamedOperators, Conversions, NewLike, RandomMethods):
+class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike, RandomMethods):
     """One array of any backend, and its place on the tape.
 
     Args:

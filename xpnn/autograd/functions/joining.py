@@ -284,7 +284,7 @@ def chunk(input: ArrayT, chunks: int, dim: int = 0) -> tuple[ArrayT, ...]:
     """
     length, count = _length(input, dim, "chunk"), integer(chunks, "chunks", "chunk")
     if count <= 0:
-        raise ArgumentError(f"does not take {count}: expects at least one chunk", subject="chunk")
+        raise ArgumentError(f"expects at least one chunk, got {count}", subject="chunk")
     if length == 0:
         return _pieces(input, [0] * count, dim, "chunk")
     step = -(-length // count)

@@ -82,7 +82,7 @@ def _solve_backward(g: Array, saved: tuple, needs: tuple[bool, ...]) -> tuple[Ar
 
 
 def det(x: Array, /) -> Array:
-    """The determinants y of square matrices. Backward: gx = g y x^-T, so that x must be invertible.
+    """The determinants of square matrices. Backward: gx = g times the cofactors, of singular ones too.
 
     >>> import numpy as np
     >>> float(det(np.asarray([[2.0, 0.0], [0.0, 0.5]])))
@@ -93,14 +93,59 @@ def det(x: Array, /) -> Array:
 
 @primitive
 def _det(x: Array) -> tuple[Array, tuple]:
-    y = namespace(x).linalg.det(x)
-    return y, (x, y)
+    return namespace(x).linalg.det(x), (x,)
 
 
 @_det.backward
 def _det_backward(g: Array, saved: tuple, needs: tuple) -> tuple[Array]:
-    x, y = saved
-    return (_as_matrix(g * y) * matrix_transpose(inv(x)),)
+    (x,) = saved
+    return (_as_matrix(g) * _cofactors(x),)
+
+
+@primitive
+def _cofactors(x: Array) -> tuple[Array, tuple]:
+    """det(x) x^-T, by the singular values: with x = U diag(s) Vh it is +-U diag(prod of all others) Vh.
+
+    Backward, in the bases of U and Vh, with H = U^T g V and P_ij the product of all s but s_i and s_j, which
+    is 0 on the diagonal: diag(P diag(H)) - P * H^T.
+    """
+    u, s, vh = namespace(x).linalg.svd(x, full_matrices=False)
+    return _as_matrix(_turn(u, vh)) * matmul(u * expand_dims(_products_without(s), axis=-2), vh), (x,)
+
+
+@_cofactors.backward
+def _cofactors_backward(g: Array, saved: tuple, needs: tuple) -> tuple[Array]:
+    (x,) = saved
+    xp = namespace(x)
+    u, s, vh = xp.linalg.svd(x, full_matrices=False)
+    without = _products_without_two(s)
+    inner = matmul(matmul(matrix_transpose(u), g), matrix_transpose(vh))
+    sums = matmul(without, expand_dims(diagonal(inner), axis=-1))
+    identity = xp.eye(x.shape[-1], dtype=x.dtype, device=device_of(x))
+    middle = sums * identity - without * matrix_transpose(inner)
+    return (_as_matrix(_turn(u, vh)) * matmul(matmul(u, middle), vh),)
+
+
+def _turn(u: Array, vh: Array) -> Array:
+    """1 or -1: the determinant of U Vh."""
+    xp = namespace(u)
+    return xp.linalg.det(u) * xp.linalg.det(vh)
+
+
+def _products_without(s: Array) -> Array:
+    """For each i the product of all s but s_i along the last axis."""
+    xp = namespace(s)
+    alone = xp.eye(s.shape[-1], dtype=xp.bool, device=device_of(s))
+    return xp.prod(xp.where(alone, 1.0, expand_dims(s, axis=-2)), axis=-1)
+
+
+def _products_without_two(s: Array) -> Array:
+    """For each i and j the product of all s but s_i and s_j along the last axis; 0 where i = j."""
+    xp = namespace(s)
+    alone = xp.eye(s.shape[-1], dtype=xp.bool, device=device_of(s))
+    either = xp.logical_or(expand_dims(alone, axis=0), expand_dims(alone, axis=1))
+    rows = expand_dims(expand_dims(s, axis=-2), axis=-2)
+    return xp.where(alone, 0.0, xp.prod(xp.where(either, 1.0, rows), axis=-1))
 
 
 def slogdet(x: Array, /) -> SlogdetResult:

@@ -1,0 +1,139 @@
+"""`xpnn.linalg` against `torch.linalg`: values and derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from targets import Target
+
+import xpnn
+from xpnn.backend import XpnnError
+
+torch = pytest.importorskip("torch")
+
+RNG = np.random.default_rng(0)
+TALL, WIDE, VECTOR = RNG.standard_normal((4, 3)), RNG.standard_normal((3, 4)), RNG.standard_normal(3)
+SQUARE = RNG.standard_normal((2, 3, 3)) + 2 * np.eye(3)
+DEFINITE = SQUARE @ SQUARE.transpose(0, 2, 1) + np.eye(3)
+INF = float("inf")
+
+Call = Callable[..., Any]
+
+# What is asked of a module and of Tensors, the same words for both libraries.
+CALLS: dict[str, tuple[Call, tuple[Any, ...]]] = {
+    "vector_norm": (lambda m, x: m.linalg.vector_norm(x, dim=(0, 2)), (SQUARE,)),
+    "vector_norm 3": (lambda m, x: m.linalg.vector_norm(x, 3, 1, True), (SQUARE,)),
+    "vector_norm inf": (lambda m, x: m.linalg.vector_norm(x, ord=INF), (VECTOR,)),
+    "matrix_norm": (lambda m, x: m.linalg.matrix_norm(x), (SQUARE,)),
+    "matrix_norm nuc": (lambda m, x: m.linalg.matrix_norm(x, "nuc", keepdim=True), (SQUARE,)),
+    "matrix_norm 1": (lambda m, x: m.linalg.matrix_norm(x, 1, (0, 1)), (SQUARE,)),
+    "matrix_norm -2": (lambda m, x: m.linalg.matrix_norm(x, -2), (SQUARE,)),
+    "norm": (lambda m, x: m.linalg.norm(x), (SQUARE,)),
+    "norm inf": (lambda m, x: m.linalg.norm(x, INF), (TALL,)),
+    "norm dim": (lambda m, x: m.linalg.norm(x, 1, 0), (TALL,)),
+    "norm dims": (lambda m, x: m.linalg.norm(x, 2, (0, 1)), (TALL,)),
+    "cond": (lambda m, x: m.linalg.cond(x), (SQUARE,)),
+    "vecdot": (lambda m, x, y: m.linalg.vecdot(x, y, dim=0), (TALL, VECTOR)),
+    "cross": (lambda m, x, y: m.linalg.cross(x, y), (TALL, RNG.standard_normal((4, 3)))),
+    "diagonal": (lambda m, x: m.linalg.diagonal(x, offset=1), (SQUARE,)),
+    "multi_dot": (lambda m, v, x, y: m.linalg.multi_dot([v, x, y]), (VECTOR, WIDE, TALL)),
+    "matmul": (lambda m, x, y: m.linalg.matmul(x, y), (WIDE, TALL)),
+    "matrix_exp": (lambda m, x: m.linalg.matrix_exp(x), (SQUARE,)),
+    "matrix_power": (lambda m, x: m.linalg.matrix_power(x, -2), (SQUARE,)),
+    "inv": (lambda m, x: m.linalg.inv(x), (SQUARE,)),
+    "solve": (lambda m, x, y: m.linalg.solve(x, y), (SQUARE, WIDE)),
+    "solve vector": (lambda m, x, y: m.linalg.solve(x, y), (SQUARE, VECTOR)),
+    "solve right": (lambda m, x, y: m.linalg.solve(x, y, left=False), (SQUARE, TALL)),
+    "solve_triangular": (lambda m, x, y: m.linalg.solve_triangular(x, y, upper=True), (SQUARE, WIDE)),
+    "solve_triangular unit": (
+        lambda m, x, y: m.linalg.solve_triangular(x, y, upper=False, left=False, unitriangular=True),
+        (SQUARE, TALL),
+    ),
+    "det": (lambda m, x: m.linalg.det(x), (SQUARE,)),
+    "slogdet": (lambda m, x: m.linalg.slogdet(x).logabsdet, (SQUARE,)),
+    "cholesky": (lambda m, x: m.linalg.cholesky(x @ x.mT), (SQUARE,)),
+    "qr": (lambda m, x: m.linalg.qr(x).R ** 2, (TALL,)),
+    "svd": (lambda m, x: (m.linalg.svd(x, False).U ** 2) @ m.linalg.svd(x, False).S, (TALL,)),
+    "svdvals": (lambda m, x: m.linalg.svdvals(x), (TALL,)),
+    "eigh": (lambda m, x: m.linalg.eigh(x + x.mT).eigenvectors ** 2, (SQUARE,)),
+    "eigvalsh": (lambda m, x: m.linalg.eigvalsh(x + x.mT, "U"), (SQUARE,)),
+    "pinv": (lambda m, x: m.linalg.pinv(x), (TALL,)),
+    "lstsq": (lambda m, x, y: m.linalg.lstsq(x, y).solution, (TALL, RNG.standard_normal((4, 2)))),
+    "torch.svd": (lambda m, x: (m.svd(x).V ** 2) @ m.svd(x).S, (TALL,)),
+    "torch.qr": (lambda m, x: m.qr(x).R ** 2, (TALL,)),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.filterwarnings("ignore:torch.qr is deprecated")
+def test_against_pytorch(name: str, backend: Target) -> None:
+    call, inputs = CALLS[name]
+    mine = [xpnn.Tensor(backend.array(x), requires_grad=True) for x in inputs]
+    theirs = [torch.tensor(x, requires_grad=True) for x in inputs]
+    result, expected = call(xpnn, *mine), call(torch, *theirs)
+    close(result, expected)
+    first = xpnn.grad((result**2).sum(), mine, create_graph=True)
+    their_first = torch.autograd.grad((expected**2).sum(), theirs, create_graph=True)
+    for a, b in zip(first, their_first):
+        close(a, b, 1e-8)
+    second = xpnn.grad(sum((g**2).sum() for g in first), mine)
+    for a, b in zip(second, torch.autograd.grad(sum((g**2).sum() for g in their_first), theirs)):
+        close(a, b, 1e-6)
+
+
+def close(mine: Any, theirs: Any, rtol: float = 1e-9) -> None:
+    expected = theirs.detach().numpy()
+    assert mine.shape == expected.shape
+    scale = np.abs(expected).max(initial=1.0)
+    np.testing.assert_allclose(xpnn.to_numpy(mine.detach()) / scale, expected / scale, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_the_gradient_of_singular_determinants(rank: int, backend: Target) -> None:
+    """The cofactors, and their derivatives, by differences."""
+    left = RNG.standard_normal((3, rank))
+    x = left @ RNG.standard_normal((rank, 3))
+    t = xpnn.Tensor(backend.array(x), requires_grad=True)
+    (g,) = xpnn.grad(xpnn.linalg.det(t), t, create_graph=True)
+    weights = RNG.standard_normal((3, 3))
+    (gg,) = xpnn.grad((g * xpnn.Tensor(backend.array(weights))).sum(), t)
+
+    def cofactors(m: np.ndarray) -> np.ndarray:
+        minors = [[np.delete(np.delete(m, i, 0), j, 1) for j in range(3)] for i in range(3)]
+        return np.array([[(-1) ** (i + j) * np.linalg.det(minors[i][j]) for j in range(3)] for i in range(3)])
+
+    np.testing.assert_allclose(backend.numpy(g.detach()), cofactors(x), atol=1e-12)
+    steps = 1e-5 * np.eye(9).reshape(9, 3, 3)
+    slopes = [((cofactors(x + d) - cofactors(x - d)) * weights).sum() / 2e-5 for d in steps]
+    np.testing.assert_allclose(backend.numpy(gg).ravel(), slopes, atol=1e-8)
+
+
+def test_ranks(backend: Target) -> None:
+    x = xpnn.Tensor(backend.array(np.diag([3.0, 1.0, 0.0])))
+    assert xpnn.linalg.matrix_rank(x).item() == 2
+    assert xpnn.linalg.matrix_rank(x, atol=2.0).item() == 1
+    assert xpnn.linalg.cond(x[:2, :2], "fro").item() == pytest.approx(10 / 3)
+    assert xpnn.linalg.pinv(x, atol=2.0)[1, 1].item() == 0.0
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m, x: m.linalg.inv(x),
+        lambda m, x: m.linalg.det(x[0]),
+        lambda m, x: m.linalg.norm(x, "fro", 0),
+        lambda m, x: m.linalg.matrix_norm(x, 3),
+        lambda m, x: m.linalg.multi_dot([x]),
+        lambda m, x: m.linalg.cross(x, x),
+        lambda m, x: m.linalg.vector_norm(x.long()),
+        lambda m, x: m.linalg.eigh(x[:, :3], "X"),
+    ],
+)
+def test_what_is_refused(call: Call, backend: Target) -> None:
+    with pytest.raises((RuntimeError, ValueError, IndexError)):
+        call(torch, torch.tensor(WIDE))
+    with pytest.raises(XpnnError):
+        call(xpnn, xpnn.Tensor(backend.array(WIDE)))
