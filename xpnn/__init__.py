@@ -63,6 +63,7 @@ from xpnn.autograd.functions.random import *
 from xpnn.autograd.functions.reduction import *
 from xpnn.autograd.functions.shape import *
 from xpnn.autograd.functions.sorting import *
+from xpnn.autograd.functions.special import *
 from xpnn.autograd.functions.types import *
 from xpnn.backend import (
     DType as DType,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from xpnn.autograd import functions
 from xpnn.autograd.core import TensorBase
@@ -293,6 +293,19 @@ class NumericMethods(TensorBase):
     unique = functions.unique
     unique_consecutive = functions.unique_consecutive
 
+    # -- special
+
+    digamma = functions.digamma
+    digamma_ = in_place(functions.digamma)
+    erf = functions.erf
+    erf_ = in_place(functions.erf)
+    erfc = functions.erfc
+    erfc_ = in_place(functions.erfc)
+    erfinv = functions.erfinv
+    erfinv_ = in_place(functions.erfinv)
+    lgamma = functions.lgamma
+    lgamma_ = in_place(functions.lgamma)
+
     @property
     def real(self) -> Tensor:
         """The real part; a real Tensor itself."""
@@ -302,6 +315,14 @@ class NumericMethods(TensorBase):
     def imag(self) -> Tensor:
         """The imaginary part. Raises: DTypeError for real numbers."""
         return functions.imag(self)  # type: ignore
+
+    def polygamma(self, n: int) -> Tensor:
+        """The n-th derivative of `digamma`."""
+        return functions.polygamma(n, self)
+
+    def polygamma_(self, n: int) -> Self:
+        """`polygamma` in place."""
+        return self._rebind(functions.polygamma(n, self), "polygamma_")
 
     def where(self, condition: Any, other: Any) -> Tensor:
         """Its elements where the condition is true, those of `other` elsewhere."""

@@ -1,6 +1,6 @@
 """Special functions that the Array API standard lacks: the library's own, or a series that serves all.
 
-The normal distribution function Phi(x) = erfc(-x / sqrt(2)) / 2 is what GELU needs. PyTorch, JAX and CuPy
+The error function, its complement and inverse, ln gamma and its derivatives are computed in float64. The normal distribution function Phi(x) = erfc(-x / sqrt(2)) / 2 is what GELU needs. PyTorch, JAX and CuPy
 have erfc; elsewhere it is computed for z >= 0 as
 
     erfc(z) = exp(-z^2) t P(u),    t = c / (c + z),    u = t scaled to [-1, 1].
@@ -48,16 +48,7 @@ def normal_cdf(x: Array) -> Array:
     if native is not None:
         return 0.5 * native(x * -math.sqrt(0.5))
     xp = namespace(x)
-    z = xp.abs(x) * math.sqrt(0.5)
-    z = xp.minimum(z, xp.full_like(z, 2 * _FARTHEST))
-    t = _SCALE / (_SCALE + z)
-    u = (2.0 * t - (1.0 + _T_MIN)) / (1.0 - _T_MIN)
-    highest, *others = reversed(_coefficients(float(xp.finfo(x.dtype).eps)))
-    series = xp.full_like(u, highest)
-    for coefficient in others:  # Horner's rule
-        series *= u
-        series += coefficient
-    tail = 0.5 * xp.exp(-z * z) * t * series  # Phi(-|x|)
+    tail = 0.5 * _tail(xp.abs(x) * math.sqrt(0.5))  # Phi(-|x|)
     return tail + xp.astype(x > 0, x.dtype) * (1.0 - 2.0 * tail)
 
 
@@ -78,3 +69,161 @@ def _smooth_part(u: float) -> float:
     z = _SCALE * (1.0 - t) / t
     with localcontext(prec=40):
         return float((Decimal(z) ** 2).exp() * Decimal(math.erfc(z)) / Decimal(t))
+
+
+_SMALL = 0.8  # below it the power series of erf has no cancellation to speak of
+_SERIES = tuple(2.0 / math.sqrt(math.pi) * (-1) ** n / (math.factorial(n) * (2 * n + 1)) for n in range(17))
+_WINITZKI = 0.147  # the constant of his approximation of erf, which is inverted for the first guess
+_SHIFTS = 10  # steps of the recurrence of the gamma function, after which Stirling's series is exact
+_BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)  # B_2, B_4 ...
+
+
+def erf(x: Array) -> Array:
+    """2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, exact where x is near 0 too.
+
+    >>> erf(np.asarray([0.0, 1.0])).round(6).tolist()
+    [0.0, 0.842701]
+    """
+    xp = namespace(x)
+    wide = _double(x)
+    square = xp.where(xp.abs(wide) < _SMALL, wide * wide, xp.zeros_like(wide))
+    series = xp.full_like(wide, _SERIES[-1])
+    for coefficient in reversed(_SERIES[:-1]):
+        series = series * square + coefficient
+    far = xp.sign(wide) * (1.0 - _tail(xp.abs(wide)))
+    return xp.astype(xp.where(xp.abs(wide) < _SMALL, wide * series, far), x.dtype)
+
+
+def erfc(x: Array) -> Array:
+    """1 - erf(x), exact far out in the tail too.
+
+    >>> erfc(np.asarray([0.0, 1.0])).round(6).tolist()
+    [1.0, 0.157299]
+    """
+    xp = namespace(x)
+    wide = _double(x)
+    tail = _tail(xp.abs(wide))
+    return xp.astype(xp.where(wide < 0, 2.0 - tail, tail), x.dtype)
+
+
+def erfinv(y: Array) -> Array:
+    """The x with erf(x) = y: a guess by S. Winitzki's formula, then Halley's method.
+
+    >>> erfinv(np.asarray([0.0, 0.5])).round(6).tolist()
+    [0.0, 0.476936]
+    """
+    xp = namespace(y)
+    wide = _double(y)
+    size = xp.abs(wide)
+    inner = xp.where(size < 1, size, xp.zeros_like(size))
+    logarithm = xp.log1p(-inner) + xp.log1p(inner)
+    half = 2.0 / (math.pi * _WINITZKI) + logarithm / 2.0
+    x = xp.sqrt(xp.sqrt(half * half - logarithm / _WINITZKI) - half)
+    for _ in range(3):
+        missing = xp.where(inner < 0.5, inner - erf(x), erfc(x) - (1.0 - inner))
+        step = missing * xp.exp(x * x) * (math.sqrt(math.pi) / 2.0)
+        x = x + step / (1.0 - x * step)
+    outside = xp.where(size == 1, xp.full_like(x, math.inf), xp.full_like(x, math.nan))
+    return xp.astype(xp.sign(wide) * xp.where(size < 1, x, outside), y.dtype)
+
+
+def lgamma(x: Array) -> Array:
+    """ln |gamma(x)|: Stirling's series after a shift, and the reflection formula for negative x.
+
+    >>> lgamma(np.asarray([1.0, 5.0])).round(6).tolist()
+    [0.0, 3.178054]
+    """
+    xp = namespace(x)
+    wide = _double(x)
+    mirrored = wide < 0.5
+    positive = xp.where(mirrored, 1.0 - wide, wide)
+    product = xp.ones_like(positive)
+    for k in range(_SHIFTS):
+        product = product * xp.where(positive < _SHIFTS, positive + k, xp.ones_like(positive))
+    z = xp.where(positive < _SHIFTS, positive + _SHIFTS, positive)
+    series = xp.zeros_like(z)
+    for j in range(len(_BERNOULLI), 0, -1):
+        series = series / (z * z) + _BERNOULLI[j - 1] / (2 * j * (2 * j - 1))
+    value = (z - 0.5) * xp.log(z) - z + 0.5 * math.log(2 * math.pi) + series / z - xp.log(product)
+    value = xp.where(z == math.inf, z, value)
+    sine = xp.abs(xp.sin(math.pi * (wide - xp.round(wide))))
+    reflected = math.log(math.pi) - xp.log(sine) - value
+    return xp.astype(xp.where(mirrored, xp.where(wide == -math.inf, -wide, reflected), value), x.dtype)
+
+
+def digamma(x: Array) -> Array:
+    """The derivative of ln gamma(x); -inf at 0, and NaN at negative integers.
+
+    >>> digamma(np.asarray([1.0])).round(6).tolist()
+    [-0.577216]
+    """
+    xp = namespace(x)
+    wide = _double(x)
+    mirrored = wide < 0
+    positive = xp.where(mirrored, 1.0 - wide, wide)
+    total = xp.zeros_like(positive)
+    for k in range(_SHIFTS):
+        total = total + 1.0 / (positive + k if k else positive)  # -0 keeps its sign
+    z = positive + _SHIFTS
+    series = xp.zeros_like(z)
+    for j in range(len(_BERNOULLI), 0, -1):
+        series = series / (z * z) + _BERNOULLI[j - 1] / (2 * j)
+    value = xp.log(z) - 0.5 / z - series / (z * z) - total
+    nearest = xp.round(wide)
+    reflected = value - math.pi / xp.tan(math.pi * (wide - nearest))
+    reflected = xp.where(wide == nearest, xp.full_like(wide, math.nan), reflected)
+    return xp.astype(xp.where(mirrored, reflected, value), x.dtype)
+
+
+def polygamma(n: int, x: Array) -> Array:
+    """The n-th derivative of `digamma`, n >= 1: (-1)^(n+1) n! times the sum of (x + k)^-(n+1) over k >= 0.
+
+    The sum is taken by the Euler-Maclaurin formula. Negative x has a value for n = 1 only, else NaN.
+
+    >>> polygamma(1, np.asarray([1.0])).round(6).tolist()
+    [1.644934]
+    """
+    xp = namespace(x)
+    wide = _double(x)
+    mirrored = wide < 0
+    positive = xp.where(mirrored, 1.0 - wide, wide)
+    s = n + 1
+    total = xp.zeros_like(positive)
+    for k in range(_SHIFTS):
+        total = total + (positive + k) ** -s
+    z = positive + _SHIFTS
+    total = total + z ** (1.0 - s) / (s - 1) + 0.5 * z**-s
+    rising = float(s)  # s (s + 1) ... (s + 2j - 2)
+    for j, bernoulli in enumerate(_BERNOULLI, start=1):
+        total = total + bernoulli / math.factorial(2 * j) * rising * z ** (1.0 - s - 2 * j)
+        rising *= (s + 2 * j - 1) * (s + 2 * j)
+    value = (-1) ** (n + 1) * math.factorial(n) * total
+    if n == 1:
+        sine = xp.sin(math.pi * (wide - xp.round(wide)))
+        reflected = (math.pi / sine) ** 2 - value
+    else:
+        reflected = xp.full_like(wide, math.nan)
+    return xp.astype(xp.where(mirrored, reflected, value), x.dtype)
+
+
+def _double(x: Array) -> Array:
+    """In float64, where the library has it: the series are made for it."""
+    xp = namespace(x)
+    return xp.astype(x, getattr(xp, "float64", x.dtype))
+
+
+def _tail(z: Array) -> Array:
+    """erfc of z >= 0, by the series above or the library's own."""
+    native = backend_of(z).erfc
+    if native is not None:
+        return native(z)
+    xp = namespace(z)
+    z = xp.minimum(z, xp.full_like(z, 2 * _FARTHEST))
+    t = _SCALE / (_SCALE + z)
+    u = (2.0 * t - (1.0 + _T_MIN)) / (1.0 - _T_MIN)
+    highest, *others = reversed(_coefficients(float(xp.finfo(z.dtype).eps)))
+    series = xp.full_like(u, highest)
+    for coefficient in others:  # Horner's rule
+        series *= u
+        series += coefficient
+    return xp.exp(-z * z) * t * series
