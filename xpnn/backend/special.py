@@ -1,7 +1,8 @@
 """Special functions that the Array API standard lacks: the library's own, or a series that serves all.
 
-The error function, its complement and inverse, ln gamma and its derivatives are computed in float64. The normal distribution function Phi(x) = erfc(-x / sqrt(2)) / 2 is what GELU needs. PyTorch, JAX and CuPy
-have erfc; elsewhere it is computed for z >= 0 as
+The error function, its complement and inverse, ln gamma and its derivatives are computed in float64. The
+normal distribution function Phi(x) = erfc(-x / sqrt(2)) / 2 is what GELU needs. PyTorch, JAX and CuPy have
+erfc; elsewhere it is computed for z >= 0 as
 
     erfc(z) = exp(-z^2) t P(u),    t = c / (c + z),    u = t scaled to [-1, 1].
 
@@ -147,6 +148,7 @@ def lgamma(x: Array) -> Array:
     value = (z - 0.5) * xp.log(z) - z + 0.5 * math.log(2 * math.pi) + series / z - xp.log(product)
     value = xp.where(z == math.inf, z, value)
     sine = xp.abs(xp.sin(math.pi * (wide - xp.round(wide))))
+    sine = xp.where(mirrored, sine, xp.ones_like(sine))
     reflected = math.log(math.pi) - xp.log(sine) - value
     return xp.astype(xp.where(mirrored, xp.where(wide == -math.inf, -wide, reflected), value), x.dtype)
 
@@ -170,8 +172,8 @@ def digamma(x: Array) -> Array:
         series = series / (z * z) + _BERNOULLI[j - 1] / (2 * j)
     value = xp.log(z) - 0.5 / z - series / (z * z) - total
     nearest = xp.round(wide)
-    reflected = value - math.pi / xp.tan(math.pi * (wide - nearest))
-    reflected = xp.where(wide == nearest, xp.full_like(wide, math.nan), reflected)
+    offset = xp.where(mirrored & (wide != nearest), wide - nearest, xp.full_like(wide, math.nan))
+    reflected = value - math.pi / xp.tan(math.pi * offset)
     return xp.astype(xp.where(mirrored, reflected, value), x.dtype)
 
 
@@ -199,7 +201,7 @@ def polygamma(n: int, x: Array) -> Array:
         rising *= (s + 2 * j - 1) * (s + 2 * j)
     value = (-1) ** (n + 1) * math.factorial(n) * total
     if n == 1:
-        sine = xp.sin(math.pi * (wide - xp.round(wide)))
+        sine = xp.where(mirrored, xp.sin(math.pi * (wide - xp.round(wide))), xp.ones_like(wide))
         reflected = (math.pi / sine) ** 2 - value
     else:
         reflected = xp.full_like(wide, math.nan)
