@@ -172,6 +172,8 @@ def ends_pytorch(call: Call, refused: bool) -> bool:
 # What PyTorch computes and xpnn refuses, as their messages say it.
 NOT_OURS = (
     "without the blank",  # which PyTorch's documentation excludes, and whose gradient it gets wrong
+    "of at least 2 axes (N, C, ...)",  # which PyTorch only asks for where the chance is neither 0 nor 1
+    "with an axis of channels",
     "of one shape",  # losses that would broadcast in silence, of which PyTorch warns
 )
 

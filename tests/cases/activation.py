@@ -205,7 +205,8 @@ CASES = [
         lambda x, at_zero=0.0: np.heaviside(x, at_zero),
         [{}, {"at_zero": 0.5}],
         torch=lambda torch, x, at_zero=0.0: (
-            torch.heaviside(x.detach(), torch.tensor(at_zero).double()) + 0 * x
+            torch.where(x.isnan(), x, torch.heaviside(x.detach(), torch.tensor(at_zero).double()))
+            + 0 * torch.nan_to_num(x, 0, 0, 0)
         ),
     ),
     Case(

@@ -297,6 +297,9 @@ def draw_kept(shape: tuple[int, ...], p: float, like: Array) -> Array:
 
     The probability is rounded up to the stream's own steps: a number that every backend compares alike.
     """
+    if not shape:  # libraries give scalars, not arrays, for comparisons of numbers
+        mask = draw_kept((1,), p, like)
+        return namespace(mask).reshape(mask, ())
     stream, steps = random.default_stream(), math.ceil(p * random.RESOLUTION)
     if stream.rng == "native":
         return stream.uniform(shape, like) >= steps / random.RESOLUTION

@@ -1,5 +1,6 @@
 """L3: optimizers, learning-rate schedules and gradient clipping."""
 
+from xpnn.autograd.clip import *
 from xpnn.optim import lr_scheduler as lr_scheduler
 from xpnn.optim.adadelta import *
 from xpnn.optim.adafactor import *
@@ -7,7 +8,6 @@ from xpnn.optim.adagrad import *
 from xpnn.optim.adam import *
 from xpnn.optim.adamax import *
 from xpnn.optim.asgd import *
-from xpnn.optim.clip import *
 from xpnn.optim.lamb import *
 from xpnn.optim.lars import *
 from xpnn.optim.lbfgs import *

@@ -96,8 +96,14 @@ def _leaky(xp: Any, x: Any, *, slope: float) -> Any:
 _leaky_relu = Pointwise(
     "leaky_relu",
     value=_leaky,
-    gradient=lambda xp, gy, x, *, slope: gy * (slope + (1 - slope) * mask(x > 0, x)),
+    gradient=lambda xp, gy, x, *, slope: _leaky_gradient(gy, x, slope),
 )
+
+
+def _leaky_gradient(gy: Any, x: Any, slope: float) -> Any:
+    if -1 <= slope <= 1:
+        return gy * (slope + (1 - slope) * mask(x > 0, x))
+    return select(x > 0, gy) + select(~(x > 0), slope * gy)  # of a large slope the sum would lose the 1
 
 
 def rrelu(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, Array, concrete, idioms, size_of, to_numpy
+from xpnn.backend import ArgumentError, Array, concrete, idioms, refusing, size_of, to_numpy
 from xpnn.functional.arguments import as_indices, check_indices, check_integer, raw_array, whole
 
 __all__ = ["one_hot"]
 
 
+@refusing
 def one_hot(input: Array, num_classes: int = -1) -> Any:
     """Make vectors of class numbers: y[..., k] = 1 where input[...] = k, else 0, as integers. No gradient.
 

@@ -1,3 +1,12 @@
-"""What networks need beside modules: sequences of several lengths."""
+"""What networks need beside modules: clipping, vectors of parameters, parametrized weights, sequences ..."""
 
+from xpnn.autograd.clip import *
+from xpnn.nn.utils import parametrizations as parametrizations
+from xpnn.nn.utils import parametrize as parametrize
+from xpnn.nn.utils import prune as prune
 from xpnn.nn.utils import rnn as rnn
+from xpnn.nn.utils import stateless as stateless
+from xpnn.nn.utils.fusion import *
+from xpnn.nn.utils.norms import *
+from xpnn.nn.utils.skipping import *
+from xpnn.nn.utils.vectors import *

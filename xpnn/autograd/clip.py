@@ -1,12 +1,13 @@
-"""Gradient clipping, by the norm of all gradients together and by value."""
+"""Gradient clipping, by the norm of all gradients together and by value; optim and nn.utils export it."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from xpnn.autograd import Tensor
+from xpnn.autograd.tensor import Tensor
 from xpnn.backend import (
     AnomalyError,
     ArgumentError,
@@ -21,7 +22,7 @@ from xpnn.backend import (
     namespace,
 )
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_"]
+__all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 
 
 def clip_grad_norm_(
@@ -29,6 +30,7 @@ def clip_grad_norm_(
     max_norm: float,
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     r"""Scale all gradients by one factor so that their norm, taken together, is at most `max_norm`.
 
@@ -38,6 +40,7 @@ def clip_grad_norm_(
         norm_type: $p \ge 1$ or `math.inf`.
         error_if_nonfinite: raise if the norm is NaN or infinite. This reads the norm on the host; nothing
             else here does.
+        foreach: is taken for PyTorch's sake and changes nothing.
 
     $$g_i \leftarrow g_i \min\!\left(1, \frac{c}{\|g\|_p + 10^{-6}}\right), \quad
     \|g\|_p = \Big(\sum_{i,j} |g_{ij}|^p\Big)^{1/p}$$
@@ -54,30 +57,90 @@ def clip_grad_norm_(
     >>> clip_grad_norm_([x], max_norm=1.0), x.grad
     (tensor(10.), tensor([0.6000, 0.8000]))
     """
-    if not norm_type >= 1:
-        raise ArgumentError(f"expects norm_type >= 1 or inf, got {norm_type}", subject="clip_grad_norm_")
     params = _with_gradient(parameters)
-    if not params:
-        return Tensor(asarray(0.0))
-    gradients = list(params.values())
-    norm = _fastest("norm_of_all", _norm_of_all, gradients, norm_type)(gradients, norm_type)
+    total = _total_norm(list(params.values()), norm_type, error_if_nonfinite, "clip_grad_norm_")
+    _scale_down(params, max_norm, total)
+    return Tensor(total)
+
+
+def clip_grad_norm(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """The old name of `clip_grad_norm_`; warns."""
+    warnings.warn("clip_grad_norm is the old name of clip_grad_norm_", FutureWarning, stacklevel=2)
+    return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite)
+
+
+def get_total_norm(
+    tensors: Tensor | Iterable[Tensor],
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """The norm of all elements of some Tensors together, such as of gradients; see `clip_grad_norm_`.
+
+    >>> from xpnn.autograd import tensor
+    >>> get_total_norm([tensor([3.0]), tensor([4.0])]).tolist()
+    5.0
+    """
+    tensors = [tensors] if isinstance(tensors, Tensor) else tensors
+    arrays = [tensor.array for tensor in tensors]
+    return Tensor(_total_norm(arrays, norm_type, error_if_nonfinite, "get_total_norm"))
+
+
+def clip_grads_with_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    total_norm: Tensor,
+    foreach: bool | None = None,
+) -> None:
+    """Scale all gradients as `clip_grad_norm_` does, by a norm that is known already.
+
+    >>> from xpnn.autograd import tensor
+    >>> x = tensor([3.0, 4.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> clip_grads_with_norm_(x, 5.0, tensor(10.0))
+    >>> [round(g, 4) for g in x.grad.tolist()]
+    [3.0, 4.0]
+    """
+    params = _with_gradient(parameters)
+    _scale_down(params, max_norm, total_norm.array if isinstance(total_norm, Tensor) else asarray(total_norm))
+
+
+def _total_norm(arrays: list[Array], norm_type: float, error_if_nonfinite: bool, subject: str) -> Array:
+    if not norm_type >= 1:
+        raise ArgumentError(f"expects norm_type >= 1 or inf, got {norm_type}", subject=subject)
+    if not arrays:
+        return asarray(0.0)
+    norm = _fastest("norm_of_all", _norm_of_all, arrays, norm_type)(arrays, norm_type)
     if error_if_nonfinite and not math.isfinite(item(norm)):
         raise AnomalyError(
             f"finds a gradient norm of {item(norm)}",
-            subject="clip_grad_norm_",
+            subject=subject,
             hint="Look for its origin with xpnn.detect_anomaly(), or leave error_if_nonfinite=False",
         )
-    xp = namespace(norm)
-    factor = xp.clip(max_norm / (norm + 1e-6), max=1.0)
+    return norm
+
+
+def _scale_down(params: dict[Tensor, Array], max_norm: float, norm: Array) -> None:
+    if not params:
+        return
+    gradients = list(params.values())
+    factor = namespace(norm).clip(max_norm / (norm + 1e-6), max=1.0)
     clipped = _fastest("scaled", _scaled, gradients, factor)(gradients, factor)
     for param, before, after in zip(params, gradients, clipped):
         if after is not before:
             param.grad = Tensor(after)
-    return Tensor(norm)
 
 
-def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
-    """Limit each element of each gradient to [-clip_value, clip_value].
+def clip_grad_value_(
+    parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None
+) -> None:
+    """Limit each element of each gradient to [-clip_value, clip_value]; `foreach` changes nothing.
 
     Raises: ArgumentError for a negative clip_value.
 

@@ -1,0 +1,306 @@
+"""Pruning: set the least important weights to zero, and keep them there in training.
+
+A pruned Parameter `weight` becomes `weight_orig`, which is trained, times the Buffer `weight_mask` of zeros
+and ones. Pruning it again counts what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from xpnn.autograd import Tensor, no_grad, xp
+from xpnn.backend import ArgumentError, Array, namespace, random
+from xpnn.functional.arguments import axis_of, raw_array, shape_of
+from xpnn.nn.module import Module
+from xpnn.nn.parameter import Buffer, Parameter, copy_like
+from xpnn.nn.utils.recomputed import Recomputed, end_recomputing, recompute, take_parameter, way_of
+
+__all__ = [
+    "L1Unstructured",
+    "RandomUnstructured",
+    "custom_from_mask",
+    "global_unstructured",
+    "identity",
+    "is_pruned",
+    "l1_unstructured",
+    "ln_structured",
+    "random_structured",
+    "random_unstructured",
+    "remove",
+]
+
+Amount = float | int
+
+
+class _Masked(Recomputed):
+    def compute(self, module: Module) -> Tensor:
+        return getattr(module, f"{self.name}_orig") * getattr(module, f"{self.name}_mask")
+
+
+def l1_unstructured(module: Module, name: str, amount: Amount, importance_scores: Any = None) -> Module:
+    """Set the elements of least size to zero.
+
+    Args:
+        module: has the Parameter `name`.
+        name: which one.
+        amount: how many: a share in [0, 1] as a float, or a number of elements as an int.
+        importance_scores: of the Parameter's shape; what is ranked in place of its own elements.
+
+    Returns: the module.
+
+    Raises: ArgumentError if there is no such Parameter, and for more than there is to prune.
+
+    >>> from xpnn import nn
+    >>> layer = l1_unstructured(nn.Linear(4, 1), "weight", amount=0.5)
+    >>> layer.weight.tolist()[0].count(0.0), sorted(layer.state_dict())
+    (2, ['bias', 'weight_mask', 'weight_orig'])
+    """
+    return _prune_elements(module, name, amount, L1Unstructured, importance_scores)
+
+
+def random_unstructured(module: Module, name: str, amount: Amount) -> Module:
+    """Set elements drawn by chance to zero; see `l1_unstructured`.
+
+    >>> from xpnn import nn
+    >>> random_unstructured(nn.Linear(4, 1), "weight", amount=3).weight_mask.sum().tolist()
+    1.0
+    """
+    return _prune_elements(module, name, amount, RandomUnstructured, None)
+
+
+def ln_structured(
+    module: Module, name: str, amount: Amount, n: float, dim: int, importance_scores: Any = None
+) -> Module:
+    """Set whole channels along `dim` to zero, those of the least n-norm; see `l1_unstructured`.
+
+    >>> import xpnn
+    >>> layer = xpnn.nn.Linear(2, 2)
+    >>> _ = layer.load_state_dict({"weight": xpnn.tensor([[3.0, 4.0], [1.0, 1.0]])}, strict=False)
+    >>> ln_structured(layer, "weight", amount=1, n=2, dim=0).weight.tolist()
+    [[3.0, 4.0], [0.0, 0.0]]
+    """
+    weight, mask = _weight_and_mask(module, name)
+    axis = axis_of(dim, weight.ndim, "ln_structured")
+    others = tuple(i for i in range(weight.ndim) if i != axis)
+    scores: Any = _scores(weight, importance_scores)
+    with no_grad():
+        if n in (float("inf"), "inf"):
+            norms = xp.max(abs(scores), axis=others)
+        else:
+            norms = xp.linalg.vector_norm(scores, axis=others, ord=n)
+    return _prune_channels(module, name, amount, axis, mask, norms.array)
+
+
+def random_structured(module: Module, name: str, amount: Amount, dim: int) -> Module:
+    """Set whole channels along `dim`, drawn by chance, to zero; see `l1_unstructured`.
+
+    >>> from xpnn import nn
+    >>> random_structured(nn.Linear(3, 4), "weight", amount=0.5, dim=0).weight_mask.sum().tolist()
+    6.0
+    """
+    weight, mask = _weight_and_mask(module, name)
+    axis = axis_of(dim, weight.ndim, "random_structured")
+    return _prune_channels(module, name, amount, axis, mask, _drawn((weight.shape[axis],), weight.array))
+
+
+def global_unstructured(
+    parameters: Iterable[tuple[Module, str]],
+    pruning_method: type,
+    importance_scores: dict[tuple[Module, str], Any] | None = None,
+    amount: Amount = 0,
+) -> None:
+    """Set the least important elements of several Parameters together to zero.
+
+    Args:
+        parameters: pairs of a module and a Parameter's name.
+        pruning_method: `L1Unstructured` or `RandomUnstructured`.
+        importance_scores: what is ranked in place of the elements, for some of the pairs.
+        amount: how many of all, as in `l1_unstructured`.
+
+    >>> from xpnn import nn
+    >>> a, b = nn.Linear(4, 1), nn.Linear(4, 1)
+    >>> global_unstructured([(a, "weight"), (b, "weight")], L1Unstructured, amount=0.5)
+    >>> (a.weight_mask.sum() + b.weight_mask.sum()).tolist()
+    4.0
+    """
+    method, pairs = _method(pruning_method), list(parameters)
+    if not pairs:
+        raise ArgumentError("expects at least one pair of a module and a name", subject="global_unstructured")
+    given = importance_scores or {}
+    held = [_weight_and_mask(module, name) for module, name in pairs]
+    common = namespace(held[0][1])
+    scores = [
+        method(raw_array(_scores(weight, given.get(pair))))
+        for pair, (weight, _) in zip(pairs, held, strict=True)
+    ]
+    masks = [common.reshape(mask, (-1,)) for _, mask in held]
+    whole = _without_least(
+        common.concat([common.reshape(score, (-1,)) for score in scores]), common.concat(masks), amount
+    )
+    start = 0
+    for (module, name), (weight, _) in zip(pairs, held, strict=True):
+        part = whole[start : start + weight.numel()]
+        _apply(module, name, common.reshape(part, weight.shape))
+        start += weight.numel()
+
+
+def custom_from_mask(module: Module, name: str, mask: Any) -> Module:
+    """Set the elements to zero where the mask is 0; see `l1_unstructured`.
+
+    >>> import xpnn
+    >>> layer = custom_from_mask(xpnn.nn.Linear(2, 1), "weight", xpnn.tensor([[0, 1]]))
+    >>> layer.weight.tolist()[0][0]
+    0.0
+    """
+    weight, before = _weight_and_mask(module, name)
+    if shape_of(mask) != shape_of(weight):
+        raise ArgumentError(
+            f"expects a mask of shape {shape_of(weight)}, got {shape_of(mask)}", subject="custom_from_mask"
+        )
+    return _apply(module, name, before * copy_like(raw_array(mask), weight.array))
+
+
+def identity(module: Module, name: str) -> Module:
+    """Prepare a Parameter as the others do, and prune nothing.
+
+    >>> from xpnn import nn
+    >>> identity(nn.Linear(2, 1), "weight").weight_mask.tolist()
+    [[1.0, 1.0]]
+    """
+    return _apply(module, name, _weight_and_mask(module, name)[1])
+
+
+def remove(module: Module, name: str) -> Module:
+    """Make a plain Parameter, with its zeros, of a pruned one. Raises: ArgumentError if it is not pruned.
+
+    >>> from xpnn import nn
+    >>> sorted(remove(identity(nn.Linear(2, 1), "weight"), "weight").state_dict())
+    ['bias', 'weight']
+    """
+    way = end_recomputing(module, _Masked, name, "pruning")
+    with no_grad():
+        value: Any = way.compute(module)
+    weight = vars(module).pop(f"{name}_orig")
+    weight.put(value.array)
+    delattr(module, f"{name}_mask")
+    module.register_parameter(name, weight)
+    return module
+
+
+def is_pruned(module: Module) -> bool:
+    """Whether a Parameter of the module or of one below it is pruned."""
+    return any(way_of(part, _Masked) is not None for part in module.modules())
+
+
+class L1Unstructured:
+    """For `global_unstructured`: elements count by their size."""
+
+    @staticmethod
+    def scores(values: Array) -> Array:
+        """The size of each element."""
+        return namespace(values).abs(values)
+
+    @classmethod
+    def apply(cls, module: Module, name: str, amount: Amount, importance_scores: Any = None) -> Module:
+        """See `l1_unstructured`."""
+        return _prune_elements(module, name, amount, cls, importance_scores)
+
+
+class RandomUnstructured:
+    """For `global_unstructured`: elements count by chance."""
+
+    @staticmethod
+    def scores(values: Array) -> Array:
+        """A random number for each element."""
+        return _drawn(shape_of(values), values)
+
+    @classmethod
+    def apply(cls, module: Module, name: str, amount: Amount) -> Module:
+        """See `random_unstructured`."""
+        return _prune_elements(module, name, amount, cls, None)
+
+
+def _method(pruning_method: Any) -> Any:
+    if not hasattr(pruning_method, "scores"):
+        raise ArgumentError(
+            f"expects pruning_method L1Unstructured or RandomUnstructured, got {pruning_method!r}",
+            subject="global_unstructured",
+        )
+    return pruning_method.scores
+
+
+def _prune_elements(module: Module, name: str, amount: Amount, method: Any, importance_scores: Any) -> Module:
+    weight, mask = _weight_and_mask(module, name)
+    scores = method.scores(raw_array(_scores(weight, importance_scores)))
+    xp = namespace(mask)
+    flat = _without_least(xp.reshape(scores, (-1,)), xp.reshape(mask, (-1,)), amount)
+    return _apply(module, name, xp.reshape(flat, mask.shape))
+
+
+def _prune_channels(
+    module: Module, name: str, amount: Amount, axis: int, mask: Array, scores: Array
+) -> Module:
+    common = namespace(mask)
+    others = tuple(i for i in range(mask.ndim) if i != axis)
+    alive = common.max(mask, axis=others) if others else mask
+    kept = _without_least(scores, alive, amount)
+    shape = tuple(-1 if i == axis else 1 for i in range(mask.ndim))
+    return _apply(module, name, mask * common.reshape(kept, shape))
+
+
+def _without_least(scores: Array, mask: Array, amount: Amount) -> Array:
+    """The mask with `amount` more zeros, where the scores of what is left are least."""
+    common = namespace(mask)
+    left = int(common.sum(mask))
+    count = _count_of(amount, left)
+    ranked = common.where(mask > 0, scores, common.full_like(scores, -1.0))  # first what is pruned already
+    ranks = common.argsort(common.argsort(ranked, stable=True), stable=True)
+    kept = ranks >= mask.shape[0] - left + count
+    return common.astype(kept, mask.dtype)
+
+
+def _count_of(amount: Any, left: int) -> int:
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or amount != amount:
+        raise ArgumentError(f"expects amount as a number, got {amount!r}", subject="prune")
+    if isinstance(amount, float) and not 0.0 <= amount <= 1.0:
+        raise ArgumentError(f"expects a share between 0 and 1 as amount, got {amount}", subject="prune")
+    if isinstance(amount, int) and not 0 <= amount <= left:
+        raise ArgumentError(
+            f"expects amount between 0 and the {left} that are left, got {amount}", subject="prune"
+        )
+    return amount if isinstance(amount, int) else round(amount * left)
+
+
+def _drawn(shape: tuple[int, ...], like: Array) -> Array:
+    return copy_like(namespace(like).asarray(random.host_generator().random(shape).tolist()), like)
+
+
+def _scores(weight: Tensor, given: Any) -> Any:
+    if given is None:
+        return Tensor(weight.array)
+    if shape_of(given) != shape_of(weight):
+        raise ArgumentError(
+            f"expects importance_scores of shape {shape_of(weight)}, got {shape_of(given)}", subject="prune"
+        )
+    return Tensor(copy_like(raw_array(given), weight.array))
+
+
+def _weight_and_mask(module: Module, name: str) -> tuple[Tensor, Array]:
+    """The Parameter that is or will be pruned, and its mask as a raw array."""
+    weight = vars(module).get(f"{name}_orig", vars(module).get(name))
+    if not isinstance(weight, Parameter):
+        raise ArgumentError(f"finds no Parameter '{name}' in {type(module).__name__}", subject="prune")
+    if way_of(module, _Masked, name) is not None:
+        return weight, vars(module)[f"{name}_mask"].array
+    return weight, namespace(weight.array).ones_like(weight.array)
+
+
+def _apply(module: Module, name: str, mask: Array) -> Module:
+    if way_of(module, _Masked, name) is not None:
+        vars(module)[f"{name}_mask"].put(mask)
+        return module
+    module.register_parameter(f"{name}_orig", take_parameter(module, name, "prune"))
+    module.register_buffer(f"{name}_mask", Buffer(mask))
+    recompute(module, _Masked(name))
+    return module
