@@ -178,10 +178,10 @@ def test_set_detect_anomaly() -> None:
     xpnn.autograd.set_detect_anomaly(True)
     with pytest.raises(FloatingPointError):
         x * 2
-    with xpnn.autograd.detect_anomaly(check_nan=False):
-        x * 2
     xpnn.autograd.set_detect_anomaly(False)
     x * 2
+    with xpnn.autograd.detect_anomaly(check_nan=False):
+        x * 2
 
 
 # -- devices that are not there

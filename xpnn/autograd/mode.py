@@ -164,12 +164,13 @@ def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
     xpnn.backend.errors.AnomalyError: multiply made nan at index (1,) of an output of shape (2,)...
     """
     blocks = switches.anomaly  # those of this thread, also if another one closes the block
-    before = [*blocks]
-    blocks[:] = [*blocks, None] if check_nan else []
+    if check_nan:
+        blocks.append(None)
     try:
         yield
     finally:
-        blocks[:] = before
+        if check_nan:
+            blocks.pop()
 
 
 class set_detect_anomaly:  # noqa: N801 - PyTorch's name

@@ -119,6 +119,10 @@ class DTypeError(XpnnError, TypeError):
     """A value of the wrong type: integers where floats are needed, a list where an array is."""
 
 
+class KindError(DTypeError, AttributeError):
+    """An attribute that only arrays of another kind of numbers have; `hasattr` answers False."""
+
+
 class ArgumentError(XpnnError, ValueError):
     """An argument outside of its domain: a negative stride, an unknown reduction, a label out of range."""
 

@@ -22,6 +22,7 @@ from xpnn.backend import (
     Array,
     ArrayT,
     DTypeError,
+    KindError,
     cheap_to_read,
     concrete,
     dtype_name,
@@ -952,7 +953,7 @@ def real(input: ArrayT) -> ArrayT:
 def imag(input: ArrayT) -> ArrayT:
     """The imaginary part. Raises: DTypeError for real numbers."""
     if not _is_complex(input):
-        raise DTypeError(f"expects complex numbers, got {dtype_name(input.dtype)}", subject="imag")
+        raise KindError(f"expects complex numbers, got {dtype_name(input.dtype)}", subject="imag")
     return ops.imag(input)
 
 
