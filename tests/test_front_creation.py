@@ -237,3 +237,10 @@ def test_devices_of_tensors(backend: Target) -> None:
     if backend.backend == "numpy":
         with pytest.raises(ArgumentError, match=r"set_backend\('cupy'\)"):
             xpnn.zeros(2, device="cuda")
+
+
+def test_a_number_is_no_size_to_buffers_and_parameters() -> None:
+    assert xpnn.nn.Buffer(5).shape == ()
+    assert xpnn.nn.Buffer(5).item() == 5
+    with pytest.raises(GradientError, match="floating-point"):
+        xpnn.nn.Parameter(3)

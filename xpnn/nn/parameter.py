@@ -41,7 +41,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        super().__init__(data.detach() if is_tensor(data) else data, requires_grad)
+        super().__init__(_elements(data), requires_grad)
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
@@ -70,7 +70,7 @@ class Buffer(Tensor):
     __slots__ = ("persistent",)
 
     def __init__(self, data: Any, persistent: bool = True) -> None:
-        super().__init__(data.detach() if is_tensor(data) else data)
+        super().__init__(_elements(data))
         self.persistent = persistent
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Buffer:
@@ -222,6 +222,13 @@ def full(shape: tuple[int, ...], value: float, device: Any = None, dtype: Any = 
         dtype=dtype_named(get_default_dtype() if dtype is None else dtype, backend.xp),
         device=get_device() if device is None else backend.find_device(device),
     )
+
+
+def _elements(data: Any) -> Any:
+    """What a Tensor is made around: numbers as an array, since whole ones alone would be sizes to it."""
+    if is_tensor(data):
+        return data.detach()
+    return data if is_array(data) else asarray(data)
 
 
 def raw_array(value: Any) -> Array:
