@@ -278,3 +278,34 @@ def test_attributes_can_be_asked_for(backend: Target) -> None:
     inspect.getmembers(recorded(backend)[1])
     with pytest.raises(RankError, match="matrices"):
         _ = xpnn.tensor([1.0]).T
+
+
+def test_pytorchs_ways_to_convert(backend: Target) -> None:
+    x = xpnn.tensor([1.0, -2.0], requires_grad=True)
+    other = xpnn.tensor([1], dtype="int16")
+    assert dtype_name(x.to(other).dtype) == "int16"
+    assert x.to(x) is x
+    assert x.to("float32", copy=True) is not x
+    assert x.to(xpnn.float32, False, True) is not x
+    assert x.to(xpnn.float32, non_blocking=True) is x
+    assert x.type() == ("xpnn.cuda.FloatTensor" if x.is_cuda else "xpnn.FloatTensor")
+    for kind in (xpnn.LongTensor, "torch.LongTensor", "int64", xpnn.int64):
+        assert x.type(kind).tolist() == [1, -2]
+    for method, name in [
+        ("short", "int16"),
+        ("char", "int8"),
+        ("cfloat", "complex64"),
+        ("double", "float64"),
+    ]:
+        assert dtype_name(getattr(x.detach(), method)().dtype) == name
+    assert x.abs().byte().tolist() == [1, 2]
+    assert (x.is_floating_point(), x.long().is_floating_point(), x.is_complex(), x.is_signed()) == (
+        *(True, False, False, True),
+    )
+    assert (x.is_sparse, x.is_same_size(x * 2)) == (False, True)
+    assert x.is_cuda == (x.get_device() >= 0)
+    with pytest.raises(GradientError):
+        x.numpy()
+    assert x.numpy(force=True).tolist() == [1.0, -2.0]
+    (x.to("float64", copy=True) * 2).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, new_tensor
 from xpnn.backend import (
+    DType,
     backend_of,
     device_of,
     dtype_name,
@@ -20,6 +21,21 @@ from xpnn.backend import (
 
 if TYPE_CHECKING:
     from xpnn.autograd.tensor import Tensor  # the class that these methods become part of
+
+
+# PyTorch's older names of Tensors, by element type.
+_TYPE_NAMES = {
+    "float32": "FloatTensor",
+    "float64": "DoubleTensor",
+    "float16": "HalfTensor",
+    "bfloat16": "BFloat16Tensor",
+    "uint8": "ByteTensor",
+    "int8": "CharTensor",
+    "int16": "ShortTensor",
+    "int32": "IntTensor",
+    "int64": "LongTensor",
+    "bool": "BoolTensor",
+}
 
 
 @refusing_methods
@@ -55,27 +71,41 @@ class Conversions(TensorBase):
 
     __slots__ = ()
 
-    def clone(self) -> Tensor:
+    def clone(self, *, memory_format: Any = None) -> Tensor:
         """A copy, on the tape."""
         return ops.astype(self, self.dtype, copy=True)
 
-    def to(self, *targets: Any, dtype: Any = None, device: Any = None) -> Tensor:
-        """Another element type, backend or device; itself if it is that already.
+    def to(
+        self,
+        *targets: Any,
+        dtype: Any = None,
+        device: Any = None,
+        non_blocking: Any = False,
+        copy: Any = False,
+        memory_format: Any = None,
+    ) -> Tensor:
+        """Another element type, backend or device; itself if it is that already, and no `copy` is asked for.
 
         Args:
-            targets: any of a dtype (`"float64"`), a backend (`"torch"`) and a device (`"cuda:0"`).
+            targets: any of a dtype (`"float64"`), a backend (`"torch"`), a device (`"cuda:0"`) and a Tensor,
+                whose element type, backend and device are taken; after these, as in PyTorch, `non_blocking`
+                and `copy`.
+            non_blocking, memory_format: change nothing: both are the library's affair.
 
         A change of dtype or of device within one library is recorded; a change of library is not, and is
         refused for a Tensor on the tape.
         """
         backend = backend_of(self.array)
         names = {known.name for known in registered_backends()}
+        flags = [target for target in targets if target is True or target is False]
         for target in targets:
-            if isinstance(target, str) and target in names:
+            if isinstance(target, TensorBase):
+                backend, device, dtype = backend_of(target.array), device_of(target.array), target.dtype
+            elif isinstance(target, str) and target in names:
                 backend = find_backend(target)
             elif _is_dtype(target):
                 dtype = target
-            else:
+            elif target is not None and target is not True and target is not False:
                 device = target
         moved: Any = self
         if dtype is not None and dtype_name(dtype) != dtype_name(self.dtype):
@@ -87,39 +117,115 @@ class Conversions(TensorBase):
         elif backend is not backend_of(self.array):
             raw = moved.off_tape(f"moving to backend '{backend.name}'")
             moved = new_tensor(move(raw, backend, backend.find_device(device)))
-        return moved
+        return moved.clone() if moved is self and (copy or flags[1:] == [True]) else moved
 
     def to_device(self, device: Any, /, *, stream: Any = None) -> Tensor:
         """The standard's way to another device of the same library."""
         return ops.to_device(self, backend_of(self.array).find_device(device))
 
-    def cpu(self) -> Tensor:
+    def cpu(self, memory_format: Any = None) -> Tensor:
         """On the host, in the same library."""
         return self.to(device="cpu")
 
-    def float(self) -> Tensor:
+    def cuda(self, device: Any = None, non_blocking: Any = False, memory_format: Any = None) -> Tensor:
+        """On a GPU, in the same library. Raises: BackendError where that has none."""
+        if device is None or isinstance(device, int):
+            device = "cuda" if device is None else f"cuda:{device}"
+        return self.to(device=device)
+
+    def type(self, dtype: Any = None, non_blocking: Any = False) -> Any:
+        """As another element type; the name that PyTorch gave to Tensors of this one, if none is named.
+
+        >>> from xpnn.autograd import tensor
+        >>> tensor([1, 2]).type(), tensor([1, 2]).type("float32")
+        ('xpnn.LongTensor', tensor([1., 2.]))
+        """
+        if dtype is None:
+            place = "xpnn.cuda" if self.is_cuda else "xpnn"
+            return f"{place}.{_TYPE_NAMES.get(dtype_name(self.dtype), 'Tensor')}"
+        if isinstance(dtype, str) and dtype.endswith("Tensor"):
+            names = {older: name for name, older in _TYPE_NAMES.items()}
+            dtype = names.get(dtype.rpartition(".")[2], dtype)
+        return self.to(dtype=dtype)
+
+    def get_device(self) -> int:
+        """The number of the GPU that it is on; -1 on the host."""
+        number = str(self.device).rpartition(":")[2]
+        return (int(number) if number.isdigit() else 0) if self.is_cuda else -1
+
+    @property
+    def is_cuda(self) -> Any:
+        """Whether it is on a GPU."""
+        return any(word in str(self.device).lower() for word in ("cuda", "gpu"))
+
+    @property
+    def is_sparse(self) -> Any:
+        """False: there are no sparse Tensors."""
+        return False
+
+    def is_floating_point(self) -> Any:
+        """Whether the elements are real floating-point numbers."""
+        return DType(self.dtype).is_floating_point
+
+    def is_complex(self) -> Any:
+        """Whether the elements are complex numbers."""
+        return DType(self.dtype).is_complex
+
+    def is_signed(self) -> Any:
+        """Whether the elements may be negative."""
+        return DType(self.dtype).is_signed
+
+    def is_same_size(self, other: Any) -> Any:
+        """Whether another Tensor has the same shape."""
+        return self.shape == tuple(other.shape)
+
+    def float(self, memory_format: Any = None) -> Tensor:
         """As float32."""
         return self.to("float32")
 
-    def double(self) -> Tensor:
+    def double(self, memory_format: Any = None) -> Tensor:
         """As float64."""
         return self.to("float64")
 
-    def half(self) -> Tensor:
+    def half(self, memory_format: Any = None) -> Tensor:
         """As float16."""
         return self.to("float16")
 
-    def int(self) -> Tensor:
+    def int(self, memory_format: Any = None) -> Tensor:
         """As int32."""
         return self.to("int32")
 
-    def long(self) -> Tensor:
+    def long(self, memory_format: Any = None) -> Tensor:
         """As int64."""
         return self.to("int64")
 
-    def bool(self) -> Tensor:
+    def bool(self, memory_format: Any = None) -> Tensor:
         """As booleans."""
         return self.to("bool")
+
+    def short(self, memory_format: Any = None) -> Tensor:
+        """As int16."""
+        return self.to("int16")
+
+    def char(self, memory_format: Any = None) -> Tensor:
+        """As int8."""
+        return self.to("int8")
+
+    def byte(self, memory_format: Any = None) -> Tensor:
+        """As uint8."""
+        return self.to("uint8")
+
+    def bfloat16(self, memory_format: Any = None) -> Tensor:
+        """As bfloat16."""
+        return self.to("bfloat16")
+
+    def cfloat(self, memory_format: Any = None) -> Tensor:
+        """As complex64."""
+        return self.to("complex64")
+
+    def cdouble(self, memory_format: Any = None) -> Tensor:
+        """As complex128."""
+        return self.to("complex128")
 
     def type_as(self, other: Tensor) -> Tensor:
         """In the element type of another Tensor."""

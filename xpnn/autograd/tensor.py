@@ -467,9 +467,15 @@ class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike,
         """The value of a Tensor of one element, as a Python number."""
         return item(self.array)
 
-    def numpy(self) -> Any:
-        """The values as a NumPy array on the host. Raises: GradientError while on the tape."""
-        return to_numpy(self.off_tape("numpy()"))
+    def numpy(self, *, force: bool = False) -> Any:
+        """The values as a NumPy array on the host.
+
+        Args:
+            force: take the values of a Tensor on the tape too.
+
+        Raises: GradientError while on the tape, unless forced.
+        """
+        return to_numpy(self.array if force else self.off_tape("numpy()"))
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""

@@ -132,7 +132,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     xp, place = namespace(array), {"dtype": array.dtype, "device": device_of(array)}
     kept = xp.concat([xp.eye(outputs // groups, inputs, **place)] * groups, axis=0)
     middle = (slice(None), slice(None), *(size // 2 for size in kernel))
-    tensor.put(set_at(xp.zeros(tensor.shape, **place), middle, kept))
+    tensor.store(set_at(xp.zeros(tensor.shape, **place), middle, kept))
     return tensor
 
 

@@ -125,3 +125,8 @@ CHECKED_ELSEWHERE = dict.fromkeys(
     ["broadcast_shapes", "H", "mH", "T", "mT", "contiguous", "resize_", "resize_as_", "itemsize", "nbytes"],
     "test_shapes.py",
 )
+CONVERSIONS = """
+type get_device is_cuda is_sparse is_floating_point is_complex is_signed is_same_size short char byte bfloat16
+cfloat cdouble cuda
+"""
+CHECKED_ELSEWHERE |= dict.fromkeys(CONVERSIONS.split(), "test_conversions.py")

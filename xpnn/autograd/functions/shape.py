@@ -13,6 +13,7 @@ from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase
 from xpnn.autograd.functions.axes import axes_of, axis_of, completed, integer, sizes_of
 from xpnn.autograd.functions.calling import front
+from xpnn.autograd.functions.types import Size
 from xpnn.autograd.ops.broadcasting import broadcast_shapes as _broadcast_shapes
 from xpnn.autograd.ops.joining import along
 from xpnn.autograd.ops.strides import strided
@@ -69,23 +70,6 @@ __all__ = [
     "unflatten",
     "unsqueeze",
 ]
-
-
-class Size(tuple[int, ...]):
-    """The sizes of a Tensor's axes: a tuple that counts the elements.
-
-    >>> Size((2, 3)).numel()
-    6
-    """
-
-    __slots__ = ()
-
-    def numel(self) -> int:
-        """The number of elements of a Tensor of these sizes."""
-        return math.prod(self)
-
-    def __repr__(self) -> str:
-        return f"xpnn.Size({list(self)})"
 
 
 class Count(int):
