@@ -167,6 +167,12 @@ CASES = [
                 groups=1,
             ),
             bad(ArgumentError, r"stride as an integer or 1 integers", stride=(1, 2)),
+            bad(
+                ShapeError,
+                r"conv1d expects a kernel of at least one cell along each axis, got shape \(2, 1, 0\)",
+                inputs=_ones((1, 1, 5), (2, 1, 0)),
+                groups=1,
+            ),
         ],
     ),
     conv_case("conv1d depthwise", normal((2, 3, 7), (3, 1, 2), (3,)), [{"groups": 3, "padding": 1}]),

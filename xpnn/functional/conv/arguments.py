@@ -11,6 +11,12 @@ def check_arrays(subject: str, axes: int, input: Array, weight: Array, bias: Arr
     """Ranks and element types."""
     check_axes(input, axes, subject)
     check_rank(weight, axes + 2, subject, "channels, channels, kernel", name="weight")
+    for name, array in (("an input", input), ("a kernel", weight)):
+        if 0 in array.shape[2:]:
+            raise ShapeError(
+                f"expects {name} of at least one cell along each axis, got shape {tuple(array.shape)}",
+                subject=subject,
+            )
     check_floating(input, subject)
     check_same_dtype(subject, input, weight=weight, bias=bias)
 
