@@ -79,22 +79,24 @@ def binary(
         for derivative in (dx1, dx2)
     ]
     evaluate = _OPERATORS.get(name) or _promoting(name, forward)
-    settled: set[tuple] = set()  # pairs of types that need nothing done
-    quotient = name == "divide"
 
     def compute(x1: Any, x2: Any) -> tuple[Array, tuple]:
         kind1 = None if type(x1) in NUMBERS else (x1.shape, x1.dtype)
         kind2 = None if type(x2) in NUMBERS else (x2.shape, x2.dtype)
-        type1, type2 = kind1[1] if kind1 else type(x1), kind2[1] if kind2 else type(x2)
-        if type1 is not type2 or quotient:
-            # types of arrays come first, as element types of two libraries do not like to be compared
-            types = type(x1), type(x2), type1, type2
-            if types not in settled:
-                given = x1, x2
-                x1, x2 = (unify or _of_one_kind)(x1, x2)
-                if x1 is given[0] and x2 is given[1]:
-                    settled.add(types)
-        y = evaluate(x1, x2)
+        if kind1 and kind2 and kind1[1] is not kind2[1]:
+            x1, x2 = (unify or _of_one_kind)(x1, x2)
+            y = evaluate(x1, x2)
+        elif unify is None:
+            y = evaluate(x1, x2)
+        else:  # the library's result tells whether it had to change the element type, as it does seldom
+            try:
+                y = evaluate(x1, x2)
+            except TypeError:
+                y = None
+            given = (kind1 or kind2)[1]  # type: ignore[index]
+            if y is None or (y.dtype is not given and y.dtype != given):
+                x1, x2 = unify(x1, x2)
+                y = evaluate(x1, x2)
         values = (x1, x2, y)
         kept1 = [values[i] if kind1 else None for i in uses1]
         kept2 = [values[i] if kind2 else None for i in uses2]
