@@ -15,6 +15,7 @@ from xpnn.kernels.numpy import (
     pool,
     products,
     recurrent,
+    shape,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "pool",
     "products",
     "recurrent",
+    "shape",
 ]
