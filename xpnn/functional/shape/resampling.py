@@ -245,6 +245,8 @@ def _taps(n: int, m: int, factor: float | None, mode: str, align_corners: bool, 
         scale = n / m if factor is None else 1.0 / factor
     if antialias:
         rows = [_antialiased(i, n, scale, mode) for i in range(m)]
+    elif n == m and mode in LINEAR:  # not the neighbours: a weight of 0 would make NaN of infinity
+        rows = [[(i, 1.0), (i, 0.0)] for i in range(m)]
     else:
         place = _linear if mode in LINEAR else _cubic
         rows = [place(i * scale if align_corners else (i + 0.5) * scale - 0.5, n) for i in range(m)]

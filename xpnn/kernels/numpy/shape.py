@@ -56,7 +56,7 @@ def add_to_taps(gy: np.ndarray, *, axis: int, taps: Any) -> tuple[np.ndarray, tu
 
 
 def _multiply(weights: np.ndarray, given: np.ndarray, out: np.ndarray) -> None:
-    """`weights @ given` for (rows, cells, inner) given; a single cell inside makes one product of all rows."""
+    """`weights @ given` for (rows, cells, inner) given; with one cell inside, a product of all rows."""
     if given.shape[2] == 1:
         np.matmul(given[:, :, 0], weights.T, out=out[:, :, 0])
     else:
