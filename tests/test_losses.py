@@ -235,3 +235,43 @@ def test_probabilities_on_the_host(backend: Target) -> None:
         pytest.skip("values on a GPU are not read")
     with pytest.raises(ArgumentError, match=r"got 5\.0\. For scores use cross_entropy"):
         F.cross_entropy_of_probabilities(backend.array(X), backend.array(T))
+
+
+# the adaptive softmax
+
+
+def test_adaptive_softmax(backend: Target) -> None:
+    """All log-probabilities and the best classes are PyTorch's."""
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.AdaptiveLogSoftmaxWithLoss(8, 12, [3, 7], div_value=2.0).double()
+    mine = nn.AdaptiveLogSoftmaxWithLoss(8, 12, [3, 7], div_value=2.0).double()
+    mine.load_state_dict({name: value.numpy() for name, value in theirs.state_dict().items()})
+    mine.to(backend.backend)
+    features = np.random.default_rng(0).standard_normal((40, 8))
+    x, y = backend.array(features), torch.tensor(features)
+    assert_close(to_numpy(mine.log_prob(x)), theirs.log_prob(y).detach().numpy(), rtol=1e-9)
+    assert to_numpy(mine.predict(x)).tolist() == theirs.predict(y).tolist()
+    log_p, labels = to_numpy(mine.log_prob(x)), np.arange(40) % 12
+    assert_close(to_numpy(mine(x, backend.array(labels)).output), log_p[np.arange(40), labels], rtol=1e-9)
+
+
+def test_adaptive_softmax_under_jit() -> None:
+    jax = pytest.importorskip("jax")
+    layer = nn.AdaptiveLogSoftmaxWithLoss(8, 12, [3, 7], div_value=2.0).double().to("jax")
+    x, labels = jax.numpy.ones((12, 8)) / 8, jax.numpy.arange(12)
+    found = jax.jit(lambda labels: layer(Tensor(x), labels).output.array)(labels)
+    assert_close(found, layer(Tensor(x), labels).output.array, rtol=1e-5)
+
+
+@pytest.mark.parametrize("cutoffs", [[], [0], [3, 2], [2, 2], [10]])
+def test_cutoffs(cutoffs: list[int]) -> None:
+    with pytest.raises(ArgumentError, match="expects cutoffs as rising integers from 1 to 9"):
+        nn.AdaptiveLogSoftmaxWithLoss(8, 10, cutoffs)
+
+
+def test_targets_of_the_adaptive_softmax() -> None:
+    layer = nn.AdaptiveLogSoftmaxWithLoss(8, 10, [2])
+    with pytest.raises(IndexOutOfRangeError, match=r"expects target between 0 and 9, got 10 at position 1"):
+        layer(np.ones((2, 8), np.float32), np.asarray([0, 10]))
+    with pytest.raises(ShapeError, match=r"got \(2, 8\) and \(3,\)"):
+        layer(np.ones((2, 8), np.float32), np.asarray([0, 1, 2]))

@@ -57,6 +57,11 @@ def torch_one_hot_cross_entropy(torch, x, target, **options):
     return torch.nn.functional.cross_entropy(x, target.to(x.dtype), **options)
 
 
+def torch_linear_cross_entropy(torch, x, w, b, target, **options):
+    scores = torch.einsum("ni,cdi->ncd", x, w) + b
+    return torch.nn.functional.cross_entropy(scores, target, **options)
+
+
 def labelled(*shape, weighted=False, log=False):
     """Scores, class numbers (one of them 2 = the tests' ignore_index), and weights of classes."""
 
@@ -182,6 +187,26 @@ CASES = [
         torch=torch_one_hot_cross_entropy,
         naive=naive_cross_entropy,
         batched=(0, 1),
+    ),
+    Case(
+        "linear_cross_entropy",
+        lambda x, w, b, target, **options: F.linear_cross_entropy(x, w, target, linear_bias=b, **options),
+        inputs=lambda rng, **options: (
+            rng.standard_normal((4, 3)),
+            rng.standard_normal((3, 2, 3)),
+            rng.standard_normal((3, 2)),
+            np.asarray([[0, 2], [1, 1], [2, 0], [0, 1]]),
+        ),
+        options=[{"reduction": "mean"}, {"reduction": "none", "ignore_index": 1, "label_smoothing": 0.1}],
+        torch=torch_linear_cross_entropy,
+        batched=(0, 3),
+        errors=[
+            bad(
+                ShapeError,
+                r"expects linear_weight of shape \(C, in_features\), got \(3,\)",
+                inputs=lambda rng: (np.ones((2, 3)), np.ones(3), None, np.asarray([0, 0])),
+            )
+        ],
     ),
     nll_case(
         "nll_loss",

@@ -6,14 +6,17 @@ classes: one-hot for a class number.
 
 from __future__ import annotations
 
+import math
 from math import nan
 from typing import Any
 
-from xpnn.autograd import Tensor, primitive
+from xpnn.autograd import Tensor, ops, primitive
+from xpnn.autograd.half import half_in_float32
 from xpnn.backend import (
     ArgumentError,
     Array,
     ArrayT,
+    ShapeError,
     cheap_to_read,
     concrete,
     device_of,
@@ -36,10 +39,11 @@ from xpnn.functional.arguments import (
     shape_of,
     whole,
 )
+from xpnn.functional.linear import linear
 from xpnn.functional.loss.labels import check_class_weight, check_labels, class_axis
 from xpnn.functional.loss.reduction import loss, reduced, share
 
-__all__ = ["cross_entropy", "nll_loss"]
+__all__ = ["cross_entropy", "linear_cross_entropy", "nll_loss"]
 
 
 @loss
@@ -153,6 +157,53 @@ def _check_distribution(target: Any, ignore_index: int) -> None:
         raise ArgumentError(
             f"expects one-hot labels of 0 and 1, got {high if low >= 0 else low}", subject="cross_entropy"
         )
+
+
+@half_in_float32
+def linear_cross_entropy(
+    input: ArrayT,
+    linear_weight: Array | Tensor,
+    target: Array | Tensor,
+    *,
+    linear_bias: Array | Tensor | None = None,
+    weight: Array | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+) -> ArrayT:
+    """The cross entropy of scores that an affine layer makes: `cross_entropy(linear(input, w, b), target)`.
+
+    Args:
+        input: features (N, in_features) or (in_features,), floating.
+        linear_weight: (C, in_features), or (C, d1, ..., in_features) for scores (N, C, d1, ...).
+        target: class numbers or a distribution, as for `cross_entropy`.
+        linear_bias: (C,) or (C, d1, ...), or None.
+        weight, reduction, label_smoothing: as for `cross_entropy`.
+        ignore_index: class numbers equal to it cost nothing; None is -100.
+
+    Raises: as `linear` and `cross_entropy`.
+
+    >>> import numpy as np
+    >>> float(linear_cross_entropy(np.ones((1, 3)), np.zeros((2, 3)), np.asarray([0])).round(4))
+    0.6931
+    """
+    if linear_weight.ndim < 2:
+        raise ShapeError(
+            f"expects linear_weight of shape (C, in_features), got {shape_of(linear_weight)}",
+            subject="linear_cross_entropy",
+        )
+    *classes, features = shape_of(linear_weight)
+    w = ops.reshape(linear_weight, (math.prod(classes), features))
+    b = None if linear_bias is None else ops.reshape(linear_bias, (math.prod(classes),))
+    scores: Any = linear(input, w, b)
+    return cross_entropy(
+        ops.reshape(scores, (*scores.shape[:-1], *classes)),
+        target,
+        weight,
+        ignore_index=-100 if ignore_index is None else ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+    )
 
 
 @loss

@@ -1,5 +1,6 @@
 """Losses as modules. Formulas and gradients stand with the functions in `functional`."""
 
+from xpnn.nn.loss.adaptive_softmax import *
 from xpnn.nn.loss.binary import *
 from xpnn.nn.loss.cross_entropy import *
 from xpnn.nn.loss.ctc import *
