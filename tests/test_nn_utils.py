@@ -53,7 +53,7 @@ def start_alike(layers: list[Any], *names: str) -> None:
     """Give the second layer's random vectors to the first."""
     for name in names:
         mine, theirs = (layer.get_buffer(name) for layer in layers)
-        mine.put(theirs.numpy().copy())
+        mine.store(theirs.numpy().copy())
 
 
 class Symmetric(nn.Module):

@@ -154,8 +154,8 @@ class PowerIteration(NamedTuple):
                 left = _normalized(matrix @ right, self.eps)
                 if not self.v_first:
                     right = _normalized(matrix.mT @ left, self.eps)
-            u.put(left.array)
-            v.put(right.array)
+            u.store(left.array)
+            v.store(right.array)
 
     def _as_matrix(self, weight: Tensor) -> Tensor:
         axes = (self.dim, *(i for i in range(weight.ndim) if i != self.dim))
@@ -242,7 +242,7 @@ class _Orthogonal(Module):
     def right_inverse(self, value: Tensor) -> Tensor:
         if "base" not in vars(self):
             raise NotImplementedError("an orthogonal weight has no inverse without use_trivialization")
-        self.base.put(_orthogonal_base(value).array)
+        self.base.store(_orthogonal_base(value).array)
         diagonal = -xp.eye(*value.shape[-2:], dtype=value.dtype, device=value.device)
         return xp.broadcast_to(diagonal, value.shape)
 

@@ -214,7 +214,7 @@ def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized
         with no_grad():
             value = getattr(module, tensor_name).detach()
         if parts.is_tensor and value.shape == kept.shape and value.dtype == kept.dtype:
-            kept.put(value.clone().array)  # the same object, which an optimizer may hold
+            kept.store(value.clone().array)  # the same object, which an optimizer may hold
         elif isinstance(kept, Parameter):
             kept = Parameter(value.clone(), kept.requires_grad)
         else:

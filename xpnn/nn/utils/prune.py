@@ -182,7 +182,7 @@ def remove(module: Module, name: str) -> Module:
     with no_grad():
         value: Any = way.compute(module)
     weight = vars(module).pop(f"{name}_orig")
-    weight.put(value.array)
+    weight.store(value.array)
     delattr(module, f"{name}_mask")
     module.register_parameter(name, weight)
     return module
@@ -298,7 +298,7 @@ def _weight_and_mask(module: Module, name: str) -> tuple[Tensor, Array]:
 
 def _apply(module: Module, name: str, mask: Array) -> Module:
     if way_of(module, _Masked, name) is not None:
-        vars(module)[f"{name}_mask"].put(mask)
+        vars(module)[f"{name}_mask"].store(mask)
         return module
     module.register_parameter(f"{name}_orig", take_parameter(module, name, "prune"))
     module.register_buffer(f"{name}_mask", Buffer(mask))
