@@ -263,3 +263,12 @@ def test_small_values_keep_their_digits(backend):
     np.testing.assert_allclose(
         xpnn.to_numpy(grad(F.softplus(x).sum(), x)[0]), np.exp([-20.0, -80.0]), rtol=1e-5
     )
+
+
+def test_shapes_and_places(backend):
+    assert tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]).gather(1, tensor([[1]])).tolist() == [[2.0]]
+    x = xpnn.zeros(2, 3, 4)
+    assert x[0, :, [0, 1]].shape == (3, 2)
+    assert x.view(x.size(0), -1).size() == (2, 12)
+    assert x.flip(dims=(0,)).to(tensor([1])).dtype == tensor([1]).dtype
+    assert f"{tensor([1.0, 0.5]).sum()}" == "1.5"
