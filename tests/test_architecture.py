@@ -70,6 +70,7 @@ FLOORS = {
             "lazy",
             "location",
             "module",
+            "modules",
             "parameter",
             "state",
             "summary",

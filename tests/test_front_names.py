@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import types
 from typing import Any
 
 import numpy as np
@@ -259,3 +260,86 @@ def test_errors_of_properties_stay_what_they_are() -> None:
 def test_the_standards_namespace_shows_its_own_names_only() -> None:
     shown = set(dir(xpnn.xp))
     assert {"zeros", "matmul", "float32", "linalg"} <= shown
+
+
+# -- memory formats
+
+
+def test_memory_formats_change_no_values(backend: Target) -> None:
+    x = xpnn.arange(24.0).view(1, 2, 3, 4)
+    last = x.permute(0, 2, 3, 1)
+    for same in (
+        x.to(memory_format=xpnn.channels_last),
+        x.contiguous(memory_format=xpnn.channels_last),
+        x.clone(memory_format=xpnn.preserve_format),
+        x.float(memory_format=xpnn.contiguous_format),
+        xpnn.zeros_like(x, memory_format=xpnn.channels_last, layout=xpnn.strided) + x,
+    ):
+        assert same.tolist() == x.tolist()
+    assert x.is_contiguous(memory_format=xpnn.contiguous_format)
+    assert not x.is_contiguous(memory_format=xpnn.channels_last)
+    assert not last.is_contiguous()
+    assert last.contiguous().permute(0, 3, 1, 2).is_contiguous(memory_format=xpnn.channels_last)
+    assert not x[0].is_contiguous(memory_format=xpnn.channels_last)
+    assert nn.Conv2d(2, 1, 3).to(memory_format=xpnn.channels_last)(x).shape == (1, 1, 1, 2)
+    for refused in (x[0].to, x[0].contiguous, x[0].clone):
+        with pytest.raises(ValueError, match="N, C, H, W"):
+            refused(memory_format=xpnn.channels_last)
+    for call in (x.clone, nn.Linear(1, 1).to):
+        with pytest.raises(ValueError, match="expects a memory_format"):
+            call(memory_format="last")
+    with pytest.raises(ValueError, match="no order"):
+        x.is_contiguous(memory_format=xpnn.preserve_format)
+
+
+def test_memory_formats_are_words() -> None:
+    assert pickle.loads(pickle.dumps(xpnn.channels_last)) == xpnn.channels_last
+    assert xpnn.channels_last == torch.channels_last != xpnn.contiguous_format
+    assert isinstance(xpnn.channels_last_3d, xpnn.memory_format)
+    assert {xpnn.strided: 1}[xpnn.strided] == 1
+
+
+# -- the paths of modules
+
+
+@pytest.mark.parametrize("name", sorted(set(vars(torch.nn.modules)) & set(vars(nn.modules))))
+def test_paths_of_modules_lead_to_the_same_classes(name: str) -> None:
+    ours, theirs = getattr(nn.modules, name), getattr(torch.nn.modules, name)
+    if isinstance(ours, type):
+        assert ours is getattr(nn, name)
+        return
+    if not isinstance(ours, types.ModuleType):
+        return
+    assert ours.__name__ == f"xpnn.nn.modules.{name}"
+    for part in getattr(theirs, "__all__", []):
+        if hasattr(nn, part):
+            assert getattr(ours, part) is getattr(nn, part)
+
+
+def test_shared_classes_of_modules() -> None:
+    parts = nn.modules
+    assert isinstance(nn.BatchNorm2d(1), parts.batchnorm._BatchNorm)
+    assert isinstance(nn.Conv1d(1, 1, 1), parts.conv._ConvNd)
+    assert isinstance(nn.ConvTranspose2d(1, 1, 1), parts.conv._ConvTransposeNd)
+    assert not isinstance(nn.Linear(1, 1), parts.conv._ConvNd)
+    assert isinstance(nn.NLLLoss(), parts.loss._WeightedLoss)
+    assert isinstance(nn.MSELoss(), parts.loss._Loss)
+    assert isinstance(nn.Dropout2d(), parts.dropout._DropoutNd)
+    assert isinstance(nn.LSTM(1, 1), parts.rnn.RNNBase)
+    assert isinstance(nn.GRUCell(1, 1), parts.rnn.RNNCellBase)
+
+
+@pytest.mark.parametrize("value", [3, (3, 4), [1, 2]])
+def test_tuples_of_modules(value: Any) -> None:
+    ours, theirs = nn.modules.utils, torch.nn.modules.utils
+    for name in ("_single", "_pair", "_triple", "_quadruple"):
+        assert getattr(ours, name)(value) == getattr(theirs, name)(value)
+    assert ours._reverse_repeat_tuple((1, 2), 2) == theirs._reverse_repeat_tuple((1, 2), 2)
+
+
+def test_families_leave_no_files_behind() -> None:
+    for package in (xpnn.nn, xpnn.functional, nn.functional, nn.modules):
+        for name, value in vars(package).items():
+            if isinstance(value, types.ModuleType):
+                assert value.__name__.endswith((f"{package.__name__}.{name}", f"xpnn.{name}")), name
+    assert not hasattr(nn, "cross_entropy")

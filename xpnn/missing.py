@@ -83,6 +83,16 @@ def _answer_for(module: ModuleType, also: Any = None) -> Callable[[str], NoRetur
     return missing
 
 
+def _drop_files_of_families(package: ModuleType) -> None:
+    """Take out the modules that came along with a family's `import *`: `nn.loss.base` is no `nn.base`."""
+    for name, value in [*vars(package).items()]:
+        if isinstance(value, ModuleType) and value.__name__ not in (
+            f"{package.__name__}.{name}",
+            f"{_top.__name__}.{name}",
+        ):
+            delattr(package, name)
+
+
 def _names_in(module: ModuleType) -> list[str]:
     """What a module offers; the files of a package are not meant."""
     return [name for name, value in vars(module).items() if not isinstance(value, ModuleType)]
@@ -104,4 +114,6 @@ _places = (
 )
 for _module, _also in _places:
     _module.__getattr__ = _answer_for(_module, _also)  # type: ignore[method-assign]
+for _module in (nn, nn.modules, functional, nn.functional):
+    _drop_files_of_families(_module)
 Tensor.__getattr__ = _answer_of_tensor  # type: ignore[attr-defined]

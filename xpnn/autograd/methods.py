@@ -18,6 +18,7 @@ from xpnn.backend import (
     refusing_methods,
     registered_backends,
 )
+from xpnn.backend.layouts import check_memory_format
 
 if TYPE_CHECKING:
     from xpnn.autograd.tensor import Tensor  # the class that these methods become part of
@@ -72,7 +73,8 @@ class Conversions(TensorBase):
     __slots__ = ()
 
     def clone(self, *, memory_format: Any = None) -> Tensor:
-        """A copy, on the tape."""
+        """A copy, on the tape; `memory_format` is checked and changes nothing (see `to`)."""
+        check_memory_format(memory_format, self.shape, "clone")
         return ops.astype(self, self.dtype, copy=True)
 
     def to(
@@ -95,6 +97,7 @@ class Conversions(TensorBase):
         A change of dtype or of device within one library is recorded; a change of library is not, and is
         refused for a Tensor on the tape.
         """
+        check_memory_format(memory_format, self.shape, "to")
         backend = backend_of(self.array)
         names = {known.name for known in registered_backends()}
         flags = [target for target in targets if target is True or target is False]
@@ -125,13 +128,13 @@ class Conversions(TensorBase):
 
     def cpu(self, memory_format: Any = None) -> Tensor:
         """On the host, in the same library."""
-        return self.to(device="cpu")
+        return self.to(device="cpu", memory_format=memory_format)
 
     def cuda(self, device: Any = None, non_blocking: Any = False, memory_format: Any = None) -> Tensor:
         """On a GPU, in the same library. Raises: BackendError where that has none."""
         if device is None or isinstance(device, int):
             device = "cuda" if device is None else f"cuda:{device}"
-        return self.to(device=device)
+        return self.to(device=device, memory_format=memory_format)
 
     def type(self, dtype: Any = None, non_blocking: Any = False) -> Any:
         """As another element type; the name that PyTorch gave to Tensors of this one, if none is named.
@@ -181,43 +184,43 @@ class Conversions(TensorBase):
 
     def float(self, memory_format: Any = None) -> Tensor:
         """As float32."""
-        return self.to("float32")
+        return self.to("float32", memory_format=memory_format)
 
     def double(self, memory_format: Any = None) -> Tensor:
         """As float64."""
-        return self.to("float64")
+        return self.to("float64", memory_format=memory_format)
 
     def half(self, memory_format: Any = None) -> Tensor:
         """As float16."""
-        return self.to("float16")
+        return self.to("float16", memory_format=memory_format)
 
     def int(self, memory_format: Any = None) -> Tensor:
         """As int32."""
-        return self.to("int32")
+        return self.to("int32", memory_format=memory_format)
 
     def long(self, memory_format: Any = None) -> Tensor:
         """As int64."""
-        return self.to("int64")
+        return self.to("int64", memory_format=memory_format)
 
     def bool(self, memory_format: Any = None) -> Tensor:
         """As booleans."""
-        return self.to("bool")
+        return self.to("bool", memory_format=memory_format)
 
     def short(self, memory_format: Any = None) -> Tensor:
         """As int16."""
-        return self.to("int16")
+        return self.to("int16", memory_format=memory_format)
 
     def char(self, memory_format: Any = None) -> Tensor:
         """As int8."""
-        return self.to("int8")
+        return self.to("int8", memory_format=memory_format)
 
     def byte(self, memory_format: Any = None) -> Tensor:
         """As uint8."""
-        return self.to("uint8")
+        return self.to("uint8", memory_format=memory_format)
 
     def bfloat16(self, memory_format: Any = None) -> Tensor:
         """As bfloat16."""
-        return self.to("bfloat16")
+        return self.to("bfloat16", memory_format=memory_format)
 
     def cfloat(self, memory_format: Any = None) -> Tensor:
         """As complex64."""

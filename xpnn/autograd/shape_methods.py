@@ -9,6 +9,7 @@ from xpnn.autograd.core import TensorBase
 from xpnn.autograd.functions import indexing, joining, linalg, shape
 from xpnn.autograd.functions.calling import in_place
 from xpnn.backend import RankError, dtype_name
+from xpnn.backend.layouts import contiguous_format, is_dense
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T", bound=TensorBase)
@@ -227,9 +228,9 @@ class ShapeMethods(TensorBase):
         """Where its first element stands among the elements of the Tensor that it shows."""
         return 0
 
-    def is_contiguous(self) -> bool:
-        """Whether its elements follow each other in the Tensor that it shows."""
-        return self.memory_layout().flags.c_contiguous
+    def is_contiguous(self, memory_format: Any = contiguous_format) -> bool:
+        """Whether its elements follow each other, in this order, in the Tensor that it shows."""
+        return is_dense(self.shape, self.memory_layout().strides, memory_format, "is_contiguous")
 
     def resize_(self, *sizes: Any) -> Any:
         """Another shape, with no more elements than there are: the first ones. Returns itself."""

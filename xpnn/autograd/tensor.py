@@ -56,6 +56,7 @@ from xpnn.backend import (
     size_of,
     to_numpy,
 )
+from xpnn.backend.layouts import check_memory_format
 
 # Exact types: `np.float64` is a subclass of `float`, and yet widens float32 arrays.
 _NUMBERS = frozenset((int, float, bool, complex))
@@ -427,8 +428,9 @@ class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike,
         self.array, self.edge = result.array, result.edge
         return self
 
-    def contiguous(self) -> Tensor:
+    def contiguous(self, memory_format: Any = None) -> Tensor:
         """Itself: the memory layout is the backend's affair."""
+        check_memory_format(memory_format, self.shape, "contiguous")
         return self
 
     def memory_layout(self) -> Any:

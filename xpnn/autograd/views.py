@@ -20,6 +20,7 @@ from xpnn.autograd.mode import enable_grad, no_grad, switches
 from xpnn.autograd.primitive import Primitive, ViewPrimitive
 from xpnn.autograd.tensor import Tensor
 from xpnn.backend import Array, GradientError, idioms, namespace
+from xpnn.backend.layouts import check_memory_format
 
 # What a view is made of.
 _STATE = (
@@ -99,8 +100,9 @@ class View(Tensor):
             raise GradientError("cannot be taken off the tape itself", subject="a view", hint="Use detach()")
         return self
 
-    def contiguous(self) -> Tensor:
+    def contiguous(self, memory_format: Any = None) -> Tensor:
         """Itself if its elements follow each other in the root, else a copy."""
+        check_memory_format(memory_format, self.shape, "contiguous")
         return self if _layout(self).flags.c_contiguous else self.clone()
 
     def memory_layout(self) -> Any:

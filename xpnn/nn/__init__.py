@@ -2,6 +2,7 @@
 
 from xpnn.nn import functional as functional
 from xpnn.nn import init as init
+from xpnn.nn import modules as modules
 from xpnn.nn import utils as utils
 from xpnn.nn.activation import *
 from xpnn.nn.attention import *

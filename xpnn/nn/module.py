@@ -22,6 +22,7 @@ from xpnn.backend import (
     is_array,
     namespace,
 )
+from xpnn.backend.layouts import check_memory_format
 from xpnn.functional.arguments import check_flags
 from xpnn.nn.hooks import EVERYWHERE, Hooks, RemovableHandle, add_hook, call_with_hooks
 from xpnn.nn.location import locate, running
@@ -338,7 +339,15 @@ class Module(RefusingConstructor):
             else:
                 parameter.grad = Tensor(namespace(parameter.grad.array).zeros_like(parameter.grad.array))
 
-    def to(self, *args: Any, backend: Any = None, device: Any = None, dtype: Any = None) -> Self:
+    def to(
+        self,
+        *args: Any,
+        backend: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+        non_blocking: Any = False,
+        memory_format: Any = None,
+    ) -> Self:
         """Move all parameters, gradients and buffers to a backend, device or element type.
 
         Args:
@@ -346,6 +355,7 @@ class Module(RefusingConstructor):
             backend: a backend's name, `"cupy"`.
             device: the library's word for a device, `"cuda:0"`.
             dtype: a floating-point type or its name; integer buffers keep theirs.
+            non_blocking, memory_format: change nothing: both are the library's affair.
 
         The Parameter objects stay the same, so that an optimizer that was made earlier still trains them.
 
@@ -353,6 +363,7 @@ class Module(RefusingConstructor):
         >>> str(nn.Linear(2, 3).to("numpy", dtype="float64").weight.dtype)
         'float64'
         """
+        check_memory_format(memory_format, None, "Module.to")
         target = parse_target(args, backend, device, dtype)
         for tensor in (*self.parameters(), *self.buffers()):
             relocate(tensor, target)

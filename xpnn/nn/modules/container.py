@@ -1,0 +1,5 @@
+"""Containers, under PyTorch's path."""
+
+from __future__ import annotations
+
+from xpnn.nn.containers import *

@@ -1,0 +1,5 @@
+"""Flattening, under PyTorch's path."""
+
+from __future__ import annotations
+
+from xpnn.nn.shape.flatten import *

@@ -1,0 +1,5 @@
+"""Affine layers, under PyTorch's path."""
+
+from __future__ import annotations
+
+from xpnn.nn.linear import *

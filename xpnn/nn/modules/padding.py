@@ -1,0 +1,5 @@
+"""Padding, under PyTorch's path."""
+
+from __future__ import annotations
+
+from xpnn.nn.shape.padding import *

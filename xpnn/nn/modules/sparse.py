@@ -1,0 +1,5 @@
+"""Embeddings, under PyTorch's path."""
+
+from __future__ import annotations
+
+from xpnn.nn.embedding import *

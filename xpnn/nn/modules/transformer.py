@@ -1,0 +1,5 @@
+"""Transformers, under PyTorch's path."""
+
+from __future__ import annotations
+
+from xpnn.nn.attention.transformer import *

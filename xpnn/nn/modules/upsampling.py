@@ -1,0 +1,5 @@
+"""Resampling, under PyTorch's path."""
+
+from __future__ import annotations
+
+from xpnn.nn.shape.resampling import *
