@@ -68,10 +68,10 @@ _KNOWN = ("contiguous_format", "preserve_format", *_RANKS)
 def check_memory_format(value: Any, shape: tuple[int, ...] | None, subject: str) -> None:
     """Refuse what is no memory format, and one that needs other axes; None and no shape are taken.
 
-    >>> check_memory_format(channels_last, (1, 2, 3), "to")
+    >>> check_memory_format(channels_last, (3,), "to")
     Traceback (most recent call last):
     ...
-    xpnn.backend.errors.ShapeError: to expects the axes (N, C, H, W) for xpnn.channels_last, got shape (1, 2, 3)
+    xpnn.backend.errors.ShapeError: to expects the axes (N, C, H, W) for xpnn.channels_last, got shape (3,)
     """
     if value is None:
         return
