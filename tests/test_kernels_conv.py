@@ -17,11 +17,21 @@ from xpnn.functional import conv2d
 from xpnn.functional.conv import primitives
 from xpnn.functional.windows import output_size
 from xpnn.kernels.numpy import parallel
-from xpnn.kernels.numpy.conv import columns, depthwise, methods, planes, rows, table, winograd, winograd_rows
+from xpnn.kernels.numpy.conv import (
+    columns,
+    depthwise,
+    methods,
+    planes,
+    rows,
+    sequences,
+    table,
+    winograd,
+    winograd_rows,
+)
 from xpnn.kernels.numpy.conv.layout import windows_of
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
-METHODS = [columns, planes, rows, depthwise, winograd, winograd_rows]
+METHODS = [columns, planes, rows, sequences, depthwise, winograd, winograd_rows]
 
 
 def examples(count: int) -> settings:
@@ -181,6 +191,43 @@ def test_cells(
     guard(monkeypatch, {"cells": lambda windows: True})
     with xpnn.use_precision("exact"):
         check(window, batch, inputs, outputs, 1)
+
+
+@examples(100)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 9),
+    st.tuples(st.integers(0, 9), st.integers(0, 9)),
+    images(),
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.integers(1, 9000),
+    st.integers(1, 3),
+)
+def test_sequences(
+    small: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    length: int,
+    kernel: int,
+    padding: tuple[int, int],
+    batch: Any,
+    inputs: int,
+    outputs: int,
+    chunk: int,
+    threads: int,
+) -> None:
+    small(chunk, threads)
+    monkeypatch.setattr(sequences, "_LEAST_WINDOWS", 0)
+    guard(monkeypatch, {"planes": lambda windows: False, "banded": lambda windows: False})
+    window = {
+        "size": (length,),
+        "kernel_size": (kernel,),
+        "stride": (1,),
+        "padding": (padding,),
+        "dilation": (1,),
+    }
+    assume(min(output_size(**window)) > 0)
+    check(window, batch, inputs, outputs, 1)
 
 
 @pytest.mark.parametrize("options", [{"momentum": 0.9}, {}])

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from xpnn.backend import get_num_threads
-from xpnn.kernels.numpy.conv.layout import Windows, chunks, padded, strided, total_of
+from xpnn.kernels.numpy.conv.layout import Windows, add_bias, chunks, padded, strided, total_of
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
 from xpnn.kernels.numpy.small_products import add_correlation, kernel_matrix, multiply
@@ -160,7 +160,7 @@ def _multiply(columns: np.ndarray, kernel: np.ndarray, b: np.ndarray | None, y: 
         total = scratch("columns total", y.shape, y.dtype).reshape(len(columns), y.shape[-1])
         multiply(columns, kernel, out=total)
     if b is not None:
-        total += b
+        add_bias(total, b, out=total)
     if not y.flags.c_contiguous:
         y[...] = total.reshape(y.shape)
 

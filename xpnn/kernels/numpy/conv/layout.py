@@ -23,6 +23,9 @@ from xpnn.kernels.numpy.parallel import MULTIPLICATION
 Pair = tuple[int, int]
 Pairs = tuple[Pair, ...]
 
+# Elements of a row in memory that a loop of NumPy runs over at full speed.
+_LONG_ROW = 1024
+
 
 @dataclass(frozen=True, eq=False)
 class Windows:
@@ -227,6 +230,27 @@ def copy_cells(target: np.ndarray, source: np.ndarray) -> None:
         cell = f"V{source.shape[-1] * source.itemsize}"
         target, source = target.view(cell), source.view(cell)
     np.copyto(target, source)
+
+
+def add_bias(x: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out[...] = x + b, both (..., cells, O).
+
+    NumPy's inner loop would run over the few channels of one cell: several cells are joined to a long row.
+    """
+    cells, outputs = x.shape[-2:]
+    joined = _joined_cells(cells, outputs)
+    if joined > 1 and out.strides[-2:] == (outputs * out.itemsize, out.itemsize):
+        shape = (*x.shape[:-2], cells // joined, joined * outputs)
+        x, out = x.reshape(shape), out.reshape(shape)
+        b = np.broadcast_to(b, (joined, outputs)).reshape(-1)
+    np.add(x, b, out=out)
+
+
+@functools.lru_cache(maxsize=1024)
+def _joined_cells(cells: int, outputs: int) -> int:
+    """The most cells that divide them all, and make a row no longer than needed."""
+    most = min(_LONG_ROW // max(outputs, 1), cells)
+    return next((count for count in range(most, 1, -1) if cells % count == 0), 1)
 
 
 def strided(x: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:

@@ -18,7 +18,16 @@ from numpy.lib.stride_tricks import as_strided
 
 from xpnn.backend import get_num_threads, get_precision, kernel, numba_switch
 from xpnn.backend.threads import single_threaded_blas
-from xpnn.kernels.numpy.conv import cells, columns, depthwise, planes, rows, winograd, winograd_rows
+from xpnn.kernels.numpy.conv import (
+    cells,
+    columns,
+    depthwise,
+    planes,
+    rows,
+    sequences,
+    winograd,
+    winograd_rows,
+)
 from xpnn.kernels.numpy.conv.layout import (
     Pair,
     Windows,
@@ -416,6 +425,7 @@ add("banded", deserves_bands, banded_convolve)
 add("winograd rows", _winograd_rows_suits, winograd_rows.winograd_rows_convolve)
 add("winograd", _winograd_suits, winograd.winograd_convolve)
 add("cells", _cells_suit, cells.cells_convolve)
+add("sequences", sequences.suits, sequences.sequences_convolve)
 add("rows", _rows_suit, rows.rows_convolve)
 add("columns", _always, columns.columns_convolve)
 
@@ -433,6 +443,7 @@ add("depthwise", lambda windows: windows.depthwise, depthwise.depthwise_correlat
 add("winograd rows", _winograd_rows_suits, winograd_rows.winograd_rows_correlate)
 add("winograd", _winograd_suits, winograd.winograd_correlate)
 add("cells", _cells_suit, cells.cells_correlate)
+add("sequences", sequences.suits, sequences.sequences_correlate)
 add("rows", _rows_suit, rows.rows_correlate)
 add("columns", _always, columns.columns_correlate)
 
@@ -441,5 +452,6 @@ add("planes", _few_channels, gradients_apart, empty=np.empty)
 add("winograd rows", in_reverse(_winograd_rows_suits), winograd_rows.winograd_rows_gradients)
 add("winograd", in_reverse(_winograd_suits), winograd.winograd_gradients)
 add("cells", _cells_suit, cells.cells_gradients)
+add("sequences", in_reverse(sequences.suits), sequences.sequences_gradients)
 add("rows", in_reverse(_rows_suit), rows.rows_gradients)
 add("apart", _always, gradients_apart)

@@ -11,6 +11,7 @@ import numpy as np
 
 from xpnn.kernels.numpy.conv.layout import (
     Windows,
+    add_bias,
     chunks,
     padded,
     reversed_kernel,
@@ -83,7 +84,7 @@ def _multiply(rows: list[np.ndarray], kernels: np.ndarray, b: np.ndarray | None,
     for row, kernel in zip(rows[1:], kernels[1:]):
         total += multiply(row, kernel, out=part)
     if b is not None:
-        total += b
+        add_bias(total, b, out=total)
     if not direct:
         y[...] = total.reshape(y.shape)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xpnn.kernels.numpy.conv.layout import Windows, chunks, padded, reversed_kernel, total_of
+from xpnn.kernels.numpy.conv.layout import Windows, add_bias, chunks, padded, reversed_kernel, total_of
 from xpnn.kernels.numpy.conv.winograd_matrices import INPUT, KERNEL, OUTPUT, TILE, UPSTREAM
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
@@ -129,7 +129,7 @@ class _Rows:
         if not direct:
             y[...] = target[:, :height]
         if b is not None:
-            y += b
+            add_bias(y, b, out=y)
 
     def correlate(self, gy: np.ndarray) -> np.ndarray:
         """The products (6, O, KW * C) of y's gradient with what the windows see, summed over the windows."""
