@@ -30,7 +30,7 @@ LAYERS = {
     "linalg": {"autograd"},
     "nn": {"backend", "autograd", "functional"},
     "optim": {"backend", "autograd"},
-    "data": {"backend"},
+    "data": {"backend", "autograd"},
     "metrics": {"backend"},
     "models": {"backend", "autograd", "functional", "nn"},
     "viz": {"backend"},

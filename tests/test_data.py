@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import traceback
-from collections import namedtuple
+from collections import OrderedDict, namedtuple
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from targets import Target
 import xpnn
 from xpnn.backend import (
     ArgumentError,
+    DataError,
     DTypeError,
     IndexOutOfRangeError,
     ShapeError,
@@ -25,18 +27,27 @@ from xpnn.backend import (
 )
 from xpnn.data import (
     BatchSampler,
+    ChainDataset,
     Compose,
     ConcatDataset,
     DataLoader,
     Dataset,
+    DistributedSampler,
+    IterableDataset,
     RandomCrop,
     RandomHorizontalFlip,
     RandomSampler,
+    Sampler,
     SequentialSampler,
+    StackDataset,
     Subset,
+    SubsetRandomSampler,
     TensorDataset,
     TransformDataset,
+    WeightedRandomSampler,
     default_collate,
+    default_convert,
+    get_worker_info,
     random_split,
 )
 
@@ -87,9 +98,17 @@ def test_tensor_dataset_keeps_types_and_gathers() -> None:
 
 
 def test_tensor_dataset_takes_arrays_of_any_library(backend: Target) -> None:
-    dataset = TensorDataset(backend.array([[1.0], [2.0]]), xpnn.tensor([1, 2]))
-    assert all(type(tensor) is np.ndarray for tensor in dataset.tensors)
-    assert dataset[1][0].tolist() == [2.0]
+    labels = xpnn.tensor([1, 2])
+    dataset = TensorDataset(backend.array([[1.0], [2.0]]), labels)
+    assert type(dataset.tensors[0]) is np.ndarray
+    assert dataset.tensors[1] is labels
+    image, label = dataset[1]
+    assert type(image) is np.ndarray
+    assert image.tolist() == [2.0]
+    assert isinstance(label, xpnn.Tensor)
+    assert label.item() == 2
+    assert dataset[0:2][1].tolist() == [1, 2]
+    assert dataset[xpnn.tensor([1])][1].tolist() == [2]
 
 
 def test_own_transforms_see_samples_also_on_the_fast_road() -> None:
@@ -128,8 +147,8 @@ def test_lists_are_datasets() -> None:
     loader = DataLoader([(1.0, "a"), (2.0, "b"), (3.0, "c")], batch_size=2)
     (x, names), _ = loader
     assert x.tolist() == [1.0, 2.0]
-    assert x.dtype == np.float32
-    assert names == ["a", "b"]
+    assert x.dtype == xpnn.float64
+    assert names == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -140,13 +159,13 @@ def test_random_split_is_a_partition(lengths: list, sizes: list) -> None:
     assert [len(part) for part in parts] == sizes
     assert sorted(int(i) for part in parts for i in part.indices) == list(range(10))
     again = random_split(range(10), lengths, generator=np.random.default_rng(3))
-    assert [part.indices.tolist() for part in parts] == [part.indices.tolist() for part in again]
+    assert [part.indices for part in parts] == [part.indices for part in again]
 
 
 def test_random_split_follows_manual_seed() -> None:
     def split(seed: int) -> list:
         xpnn.manual_seed(seed)
-        return random_split(range(50), [25, 25])[0].indices.tolist()
+        return random_split(range(50), [25, 25])[0].indices
 
     assert split(1) == split(1) != split(2)
 
@@ -176,18 +195,142 @@ def test_dataset_errors() -> None:
         len(Dataset())
 
 
+def test_stacked_datasets() -> None:
+    torch_data = pytest.importorskip("torch.utils.data")
+    for arguments in (([1, 2], ["a", "b"]), ()):
+        named = {} if arguments else {"x": [1, 2], "name": ["a", "b"]}
+        mine, theirs = StackDataset(*arguments, **named), torch_data.StackDataset(*arguments, **named)
+        assert [mine[i] for i in range(len(mine))] == [theirs[i] for i in range(len(theirs))]
+    with pytest.raises(ArgumentError, match="one length, got 1 and 2 samples"):
+        StackDataset([1], [1, 2])
+    with pytest.raises(ArgumentError, match="all with a name"):
+        StackDataset()
+
+
+class Numbers(IterableDataset[int]):
+    """Numbers below a bound, shared out among the workers if there are any."""
+
+    def __init__(self, stop: int) -> None:
+        self.stop = stop
+
+    def __iter__(self) -> Iterator[int]:
+        worker = get_worker_info()
+        if worker is None:
+            return iter(range(self.stop))
+        return iter(range(worker.id, self.stop, worker.num_workers))
+
+
+def test_iterable_datasets() -> None:
+    loader = DataLoader(Numbers(7), batch_size=3)
+    assert [batch.tolist() for batch in loader] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert [len(batch) for batch in DataLoader(Numbers(7), batch_size=3, drop_last=True)] == [3, 3]
+    assert list(DataLoader(Numbers(2), batch_size=None)) == [0, 1]
+    shared = DataLoader(Numbers(9), batch_size=2, num_workers=2)
+    assert [batch.tolist() for batch in shared] == [[0, 2], [1, 3], [4, 6], [5, 7], [8]]
+    assert not loader_threads()
+    chain = Numbers(2) + Numbers(3)
+    assert isinstance(chain, ChainDataset)
+    assert list(chain) == [0, 1, 0, 1, 2]
+    with pytest.raises(TypeError, match="no length"):
+        len(loader)
+    with pytest.raises(ArgumentError, match="order of an IterableDataset"):
+        DataLoader(Numbers(2), shuffle=True)
+    with pytest.raises(DTypeError, match="ConcatDataset"):
+        list(ChainDataset([[1, 2]]))
+    with pytest.raises(ArgumentError, match="ChainDataset"):
+        ConcatDataset([Numbers(2)])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_iterable_dataset_resumes(workers: int) -> None:
+    def loader() -> DataLoader:
+        return DataLoader(Numbers(11), batch_size=2, num_workers=workers)
+
+    expected = [batch.tolist() for batch in loader()]
+    cut, resumed = loader(), loader()
+    running = iter(cut)
+    seen = [next(running).tolist() for _ in range(2)]
+    resumed.load_state_dict(json.loads(json.dumps(cut.state_dict())))
+    assert seen + [batch.tolist() for batch in resumed] == expected
+
+
 # --- samplers ---
 
 
 def test_samplers() -> None:
     assert list(SequentialSampler(range(3))) == [0, 1, 2]
     sampler = RandomSampler(range(10), seed=5)
-    first = list(sampler)
-    assert first == list(sampler) == list(RandomSampler(range(10), seed=5))
-    assert sorted(first) == list(range(10))
+    first, second = list(sampler), list(sampler)
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first == list(RandomSampler(range(10), seed=5)) != second
     sampler.set_epoch(1)
-    assert first != list(sampler)
+    assert second == list(sampler) == list(sampler)
     assert first != list(RandomSampler(range(10), seed=6))
+
+
+def test_samplers_follow_a_generator_and_manual_seed() -> None:
+    generator = xpnn.Generator().manual_seed(3)
+    for sampler in (
+        RandomSampler(range(30), generator=generator),
+        SubsetRandomSampler(range(30), generator=generator),
+        WeightedRandomSampler([1.0] * 30, 30, generator=generator),
+    ):
+        generator.manual_seed(3)
+        first, second = list(sampler), list(sampler)
+        generator.manual_seed(3)
+        assert first == list(sampler) != second
+        assert sampler.generator is generator
+    for sampler in (RandomSampler(range(30)), SubsetRandomSampler(range(30))):
+        xpnn.manual_seed(1)
+        first, second = list(sampler), list(sampler)
+        xpnn.manual_seed(1)
+        assert [first, second] == [list(sampler), list(sampler)]
+        assert first != second
+    with pytest.raises(ArgumentError, match="either seed or generator"):
+        RandomSampler(range(3), generator=generator, seed=1)
+
+
+def test_subset_and_weighted_samplers() -> None:
+    sampler = SubsetRandomSampler(xpnn.tensor([4, 7, 9]), seed=0)
+    assert sorted(sampler) == [4, 7, 9]
+    assert len(sampler) == 3
+    drawn = list(WeightedRandomSampler(xpnn.tensor([0.0, 1.0, 3.0]), 4000, seed=0))
+    counts = np.bincount(drawn, minlength=3)
+    assert counts[0] == 0
+    assert 2880 < counts[2] < 3120  # 3000 +- 4 standard deviations
+    assert sorted(WeightedRandomSampler([0.1, 0.0, 5.0], 2, replacement=False)) == [0, 2]
+    for weights, count, message in (
+        ([1.0, -1.0], 1, "finite weights >= 0"),
+        ([0.0], 1, "one above 0"),
+        ([[1.0]], 1, r"shape \(1, 1\)"),
+        ([1.0], 0, "num_samples >= 1, got 0"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            WeightedRandomSampler(weights, count)
+    with pytest.raises(ArgumentError, match="cannot draw 2 samples of 1"):
+        WeightedRandomSampler([1.0, 0.0], 2, replacement=False)
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_distributed_sampler(drop_last: bool, shuffle: bool) -> None:
+    shares = [DistributedSampler(range(11), 4, rank, shuffle, drop_last=drop_last) for rank in range(4)]
+    assert {len(list(share)) for share in shares} == {len(shares[0])} == {2 if drop_last else 3}
+    visited = {index for share in shares for index in share}
+    assert len(visited) == (8 if drop_last else 11)
+    first = list(shares[0])
+    assert first == list(shares[0])
+    shares[0].set_epoch(1)
+    assert (first != list(shares[0])) == shuffle
+    if not shuffle:  # PyTorch's shares exactly
+        torch_data = pytest.importorskip("torch.utils.data")
+        for rank, share in enumerate(shares):
+            theirs = torch_data.DistributedSampler(range(11), 4, rank, False, drop_last=drop_last)
+            assert list(share) == list(theirs)
+    with pytest.raises(ArgumentError, match="rank in"):
+        DistributedSampler(range(3), 2, 2)
+    with pytest.raises(ArgumentError, match="num_replicas and rank"):
+        DistributedSampler(range(3))
 
 
 def test_random_sampler_counts() -> None:
@@ -220,18 +363,65 @@ def test_collate_structures() -> None:
         for i in range(3)
     ]
     batch = default_collate(samples)
-    assert batch["image"].dtype == np.uint8
+    assert batch["image"].dtype == xpnn.uint8
     assert batch["image"].tolist() == [[0, 0], [1, 1], [2, 2]]
     assert isinstance(batch["point"], Point)
-    assert batch["point"].x.dtype == np.int64
-    assert batch["point"].y.dtype == np.float32
+    assert batch["point"].x.dtype == xpnn.int64
+    assert batch["point"].y.dtype == xpnn.float64
     assert batch["name"] == ["0", "1", "2"]
     assert isinstance(batch["flags"], list)
-    assert batch["flags"][0].dtype == bool
+    assert batch["flags"][0].dtype == xpnn.bool
+
+
+def same(mine: Any, theirs: Any) -> None:
+    """Structures of Tensors, ours and PyTorch's, are equal: types of containers, element types, values."""
+    if isinstance(mine, xpnn.Tensor):
+        assert str(theirs.dtype) == f"torch.{mine.dtype}".replace("torch.torch.", "torch.")
+        assert mine.tolist() == theirs.tolist()
+    elif isinstance(mine, dict):
+        assert type(mine) is type(theirs)
+        assert list(mine) == list(theirs)
+        for key in mine:
+            same(mine[key], theirs[key])
+    elif isinstance(mine, list | tuple):
+        assert type(mine) is type(theirs)
+        for one, other in zip(mine, theirs, strict=True):
+            same(one, other)
+    else:
+        assert mine == theirs
+
+
+Point = namedtuple("Point", "x y")
+SAMPLES = {
+    "numbers": [(1, 2.5, True), (2, 3.5, False)],
+    "arrays": [
+        (np.float32([1, 2]), np.uint8(3), np.float64(1.5)),
+        (np.float32([3, 4]), np.uint8(4), np.float64(2)),
+    ],
+    "dicts": [{"a": 1, "b": "x"}, {"b": "y", "a": 2}],
+    "ordered": [OrderedDict(a=np.zeros(1)), OrderedDict(a=np.ones(1))],
+    "named": [Point([1, 2], "p"), Point([3, 4], "q")],
+    "half": [np.float16(1), np.float16(2)],
+    "bytes": [b"1", b"2"],
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_batches_and_samples_are_pytorchs(name: str) -> None:
+    torch_data = pytest.importorskip("torch.utils.data")
+    samples = SAMPLES[name]
+    same(default_collate(samples), torch_data.default_collate(samples))
+    same(default_convert(samples), torch_data.default_convert(samples))
+    for options in ({"batch_size": 2}, {"batch_size": None}, {"batch_size": 1, "drop_last": True}):
+        for mine, theirs in zip(
+            DataLoader(samples, **options), torch_data.DataLoader(samples, **options), strict=True
+        ):
+            same(mine, theirs)
 
 
 def test_collate_takes_arrays_and_tensors_of_any_library(backend: Target) -> None:
     batch = default_collate([(backend.array([1.0, i]), xpnn.tensor([i])) for i in range(2)])
+    assert all(isinstance(part, xpnn.Tensor) for part in batch)
     assert batch[0].tolist() == [[1, 0], [1, 1]]
     assert batch[1].tolist() == [[0], [1]]
 
@@ -375,12 +565,15 @@ def test_batches_are_arrays_of_the_backend(backend: Target) -> None:
     samples = [{"x": np.float32(i), "y": i, "name": "n"} for i in range(4)]
     for workers in (0, 2):
         (batch,) = DataLoader(samples, batch_size=4, num_workers=workers)
-        assert backend_of(batch["x"]) is backend_of(batch["y"]) is current
+        assert isinstance(batch["x"], xpnn.Tensor)
+        assert backend_of(batch["x"].array) is backend_of(batch["y"].array) is current
         assert device_of(batch["x"]) == device_of(backend.array([0.0]))
         assert str(batch["x"].dtype).endswith("float32")
         assert batch["name"] == ["n"] * 4
-        (batch,) = DataLoader(samples, batch_size=4, num_workers=workers, to_backend=False)
+        (batch,) = DataLoader(samples, batch_size=4, num_workers=workers, tensors=False)
         assert type(batch["x"]) is np.ndarray
+        own = DataLoader(samples, batch_size=4, num_workers=workers, collate_fn=lambda s: xpnn.tensor([1.0]))
+        assert all(backend_of(batch.array) is current for batch in own)
 
 
 def test_the_backend_is_the_one_at_the_beginning_of_the_pass() -> None:
@@ -388,8 +581,144 @@ def test_the_backend_is_the_one_at_the_beginning_of_the_pass() -> None:
     loader = DataLoader(images(), batch_size=4, num_workers=2)
     with xpnn.use_backend("array_api_strict"):
         running = iter(loader)
-    assert {backend_of(x).name for x, _ in running} == {"array_api_strict"}
-    assert {backend_of(x).name for x, _ in loader} == {"numpy"}
+    assert {backend_of(x.array).name for x, _ in running} == {"array_api_strict"}
+    assert {backend_of(x.array).name for x, _ in loader} == {"numpy"}
+
+
+def test_a_generator_determines_the_orders_and_is_saved() -> None:
+    def loader(generator: Any) -> DataLoader:
+        return DataLoader(images(), batch_size=4, shuffle=True, generator=generator)
+
+    generator = xpnn.Generator().manual_seed(5)
+    first = loader(generator)
+    orders = [order(first) for _ in range(3)]
+    assert orders[0] != orders[1] != orders[2]
+    generator.manual_seed(5)
+    assert order(first) == orders[0]
+    cut = loader(xpnn.Generator().manual_seed(5))
+    order(cut)
+    running = iter(cut)
+    seen = next(running)[1].tolist()
+    resumed = loader(xpnn.Generator())
+    resumed.load_state_dict(json.loads(json.dumps(cut.state_dict())))
+    assert seen + order(resumed) == orders[1]
+    assert order(resumed) == orders[2]
+    assert len(order(loader(np.random.default_rng(0)))) == 23
+
+
+def test_manual_seed_starts_the_orders_anew() -> None:
+    loader = DataLoader(images(), batch_size=4, shuffle=True)
+    xpnn.manual_seed(2)
+    first = [order(loader), order(loader)]
+    xpnn.manual_seed(2)
+    assert [order(loader), order(loader)] == first
+    assert first[0] != first[1]
+
+
+def test_random_tensors_of_a_dataset_do_not_depend_on_the_loop() -> None:
+    class Noise(Dataset):
+        def __len__(self) -> int:
+            return 6
+
+        def __getitem__(self, index: int) -> Any:
+            return xpnn.rand(2)
+
+    def epoch(workers: int) -> list:
+        xpnn.manual_seed(0)
+        taken = []
+        for batch in DataLoader(Noise(), batch_size=2, num_workers=workers):
+            xpnn.rand(1)
+            taken.append(batch.tolist())
+        return taken
+
+    assert epoch(1) == epoch(1) == epoch(3)
+    assert epoch(1)[0] != epoch(1)[1]
+    assert epoch(0) == epoch(0)
+
+
+def test_workers_know_who_they_are() -> None:
+    began: list[int] = []
+    seen: dict[int, Any] = {}
+
+    class Asking(PerItem):
+        def __getitem__(self, index: int) -> Any:
+            worker = get_worker_info()
+            assert worker is not None
+            seen[worker.id] = worker
+            return index
+
+    dataset = Asking(images())
+    loader = DataLoader(dataset, num_workers=2, worker_init_fn=began.append, persistent_workers=True)
+    assert len(list(loader)) == 23
+    assert set(seen) <= {0, 1}
+    assert sorted(began) == sorted(set(began))
+    assert all(worker.dataset is dataset and worker.num_workers == 2 for worker in seen.values())
+    assert get_worker_info() is None
+
+
+def test_a_worker_that_takes_too_long() -> None:
+    released = threading.Event()
+
+    class Slow(PerItem):
+        def __getitem__(self, index: int) -> Any:
+            released.wait(10)
+            return index
+
+    with pytest.raises(DataError, match=r"has waited 0.01 s.*timeout="):
+        list(DataLoader(Slow(images()), num_workers=1, timeout=0.01))
+    released.set()
+
+
+def test_options_and_attributes_of_pytorch() -> None:
+    dataset = images()
+    loader = DataLoader(
+        dataset, 4, True, None, None, 0, None, True, True, 0, None, None, None,
+        prefetch_factor=None, persistent_workers=False, pin_memory_device="", in_order=True,
+    )  # fmt: skip
+    assert (loader.dataset, loader.batch_size, loader.drop_last, loader.num_workers) == (dataset, 4, True, 0)
+    assert len(loader) == 5
+    assert len(loader.dataset) == 23
+    assert loader.collate_fn is default_collate
+    assert isinstance(loader.sampler, RandomSampler)
+    assert isinstance(loader.batch_sampler, BatchSampler)
+    assert DataLoader(dataset, batch_sampler=[[0]]).batch_size is None
+    assert isinstance(next(iter(loader)), list)
+    generic = (Dataset[int], Sampler[int], DataLoader[Any], IterableDataset[str], Subset[Any])
+    assert all(generic)
+
+
+def test_samplers_of_ones_own_shuffle_at_each_pass() -> None:
+    class Halves(Sampler[list[int]]):
+        def __init__(self, dataset: Any) -> None:
+            self.inner = RandomSampler(dataset)
+
+        def __iter__(self) -> Iterator[list[int]]:
+            indices = list(self.inner)
+            yield indices[:12]
+            yield indices[12:]
+
+    loader = DataLoader(images(), batch_sampler=Halves(images()))
+    first, second = order(loader), order(loader)
+    assert sorted(first) == sorted(second) == list(range(23))
+    assert first != second
+
+
+def test_what_reprs_say() -> None:
+    dataset = images()
+    assert repr(dataset) == "TensorDataset(23 samples, float32 (2, 4, 4), int64 ())"
+    assert repr(Subset(dataset, [1])) == f"Subset(1 sample, of {dataset!r})"
+    loader = DataLoader(dataset, batch_size=4, shuffle=True, drop_last=True)
+    assert (
+        repr(loader)
+        == f"DataLoader({dataset!r}, batch_size=4, shuffle=True, drop_last=True, num_workers=0): 5 batches"
+    )
+    assert repr(SequentialSampler(range(3))) == "SequentialSampler(3 indices)"
+    assert (
+        repr(loader.batch_sampler) == "BatchSampler(RandomSampler(23 indices), batch_size=4, drop_last=True)"
+    )
+    assert repr(Numbers(3)) == "Numbers()"
+    assert repr(Dataset()) == "Dataset()"
+    assert repr(DataLoader(Numbers(3), batch_size=2)) == "DataLoader(Numbers(), batch_size=2, num_workers=0)"
 
 
 def loader_threads() -> list[str]:
@@ -452,6 +781,9 @@ def test_arrays_are_loaded_without_threads_by_default() -> None:
         ({"batch_sampler": [[0]], "batch_size": 2}, "batch_sampler alone"),
         ({"num_workers": -1}, "num_workers >= 0"),
         ({"prefetch_factor": 0}, "prefetch_factor >= 1"),
+        ({"timeout": -1}, "timeout >= 0"),
+        ({"batch_size": None, "drop_last": True}, "batch_size with drop_last=True"),
+        ({"generator": 0, "seed": 0}, "either seed or generator"),
         ({"batch_size": 99, "drop_last": True}, "no batch to give: drop_last=True and 23 samples"),
     ],
 )

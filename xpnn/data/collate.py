@@ -2,42 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from xpnn.backend import DTypeError, ShapeError, admit, is_array, to_numpy
+from xpnn.autograd import Tensor
+from xpnn.autograd.core import new_tensor
+from xpnn.backend import (
+    Array,
+    Backend,
+    DTypeError,
+    ShapeError,
+    admit,
+    get_backend,
+    get_device,
+    is_array,
+    move,
+    namespace,
+    to_numpy,
+)
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
     """Stack samples along a new first axis, inside of tuples, named tuples, lists and dicts.
 
     Args:
-        batch: samples of one structure. Arrays and numbers are stacked on the host; Python floats become
-            float32; strings and bytes stay a list.
+        batch: samples of one structure. Arrays and Tensors keep their element type, Python floats become
+            float64, integers int64; strings and bytes stay as they come.
 
-    Raises: ShapeError for samples of different shapes or structures; DTypeError for a sample of another type.
+    Returns: Tensors of the current backend, in the structure of a sample; a plain tuple becomes a list.
+
+    Raises: ShapeError for samples of different shapes or structures; DTypeError for a sample of another
+        type; GradientError for Tensors that require a gradient.
 
     >>> images, labels = default_collate([(np.zeros((1, 2, 2)), 3), (np.ones((1, 2, 2)), 8)])
-    >>> images.shape, labels.tolist()
-    ((2, 1, 2, 2), [3, 8])
+    >>> images.shape, labels
+    ((2, 1, 2, 2), tensor([3, 8]))
+    """
+    return stack_samples(batch, tensor_maker(get_backend(), get_device()))
+
+
+def default_convert(data: Any) -> Any:
+    """A sample with its arrays as Tensors of the current backend, as a DataLoader without batches gives it.
+
+    >>> default_convert({"x": np.ones(2), "name": "a", "count": 3})
+    {'x': tensor([1., 1.], dtype=xpnn.float64), 'name': 'a', 'count': 3}
+    """
+    return map_arrays(tensor_maker(get_backend(), get_device()), data)
+
+
+def stack_samples(batch: Sequence[Any], finish: Callable[[Array], Any] = lambda array: array) -> Any:
+    """What `default_collate` does, with `finish` applied to each array that was stacked.
+
+    >>> stack_samples([(1, "a"), (2, "b")])
+    [array([1, 2]), ('a', 'b')]
     """
     first = batch[0]
     if isinstance(first, str | bytes):
-        return list(batch)
+        return batch
     if isinstance(first, Mapping):
-        _require_same("keys", [tuple(sample) for sample in batch])
-        return {key: default_collate([sample[key] for sample in batch]) for key in first}
+        _require_same("keys", [list(sample) for sample in batch], [set(sample) for sample in batch])
+        return _rebuild_mapping(
+            first, {key: stack_samples([sample[key] for sample in batch], finish) for key in first}
+        )
     if isinstance(first, tuple | list):
         _require_same("lengths", [len(sample) for sample in batch])
-        return _rebuild(first, [default_collate(column) for column in zip(*batch)])
+        return _rebuild(first, [stack_samples(column, finish) for column in zip(*batch)])
     if isinstance(first, bool | int | float | np.generic) or is_array(first):
-        arrays = [
-            to_numpy(admit(sample, "default_collate") if is_array(sample) else sample) for sample in batch
-        ]
-        _require_same("shapes", [array.shape for array in arrays])
-        return np.stack(arrays)
+        return finish(_stacked(batch))
     raise DTypeError(
         f"expects samples of arrays, numbers, strings, tuples, lists or dicts, got {type(first).__name__}",
         subject="default_collate",
@@ -45,32 +79,64 @@ def default_collate(batch: Sequence[Any]) -> Any:
     )
 
 
-def map_arrays(function: Callable[[np.ndarray], Any], batch: Any) -> Any:
-    """`batch` with `function` applied to each numeric NumPy array inside of it.
+def tensor_maker(backend: Backend, device: Any) -> Callable[[Any], Tensor]:
+    """The function that makes Tensors of `backend` on `device` out of arrays and Tensors."""
 
-    >>> map_arrays(lambda x: x + 1, {"x": np.zeros(2), "name": ["a"]})
-    {'x': array([1., 1.]), 'name': ['a']}
-    """
-    if isinstance(batch, np.ndarray):
+    def tensor(array: Any) -> Tensor:
+        raw = admit(array, "DataLoader") if is_array(array) else np.asarray(array)
+        return new_tensor(move(raw, backend, device))
+
+    return tensor
+
+
+def host_array(array: Any) -> np.ndarray:
+    """An array or Tensor on the host. Raises: GradientError for a Tensor that requires a gradient."""
+    return to_numpy(admit(array, "DataLoader") if is_array(array) else array)
+
+
+def map_arrays(function: Callable[[Any], Any], batch: Any) -> Any:
+    """`batch` with `function` applied to each numeric array and Tensor inside of it."""
+    if isinstance(batch, np.ndarray | np.generic):
         return function(batch) if batch.dtype.kind in "biufc" else batch
     if isinstance(batch, Mapping):
-        return {key: map_arrays(function, value) for key, value in batch.items()}
+        return _rebuild_mapping(batch, {key: map_arrays(function, value) for key, value in batch.items()})
     if isinstance(batch, tuple | list):
         return _rebuild(batch, [map_arrays(function, value) for value in batch])
-    return batch
+    return function(batch) if is_array(batch) else batch
+
+
+def _stacked(samples: Sequence[Any]) -> Array:
+    """Arrays or numbers along a new first axis."""
+    arrays = [
+        admit(sample, "default_collate") if is_array(sample) else np.asarray(sample) for sample in samples
+    ]
+    _require_same("shapes", [tuple(array.shape) for array in arrays])
+    if type(arrays[0]) is np.ndarray:
+        return np.stack([to_numpy(array) for array in arrays])
+    return namespace(*arrays).stack(arrays)
 
 
 def _rebuild(like: tuple[Any, ...] | list[Any], values: list[Any]) -> Any:
-    """`values` as a list, a tuple or a named tuple, as `like` is."""
-    return type(like)(*values) if hasattr(like, "_fields") else type(like)(values)
+    """`values` as a named tuple if `like` is one, else as a list, which PyTorch makes of tuples as well."""
+    return type(like)(*values) if hasattr(like, "_fields") else values
 
 
-def _require_same(what: str, found: list[Any]) -> None:
+def _rebuild_mapping(like: Mapping[Any, Any], values: dict[Any, Any]) -> Any:
+    """`values` as a mapping of the same kind, if it lets itself be filled."""
+    if type(like) is dict or not isinstance(like, MutableMapping):
+        return values
+    mapping = copy.copy(like)
+    mapping.update(values)
+    return mapping
+
+
+def _require_same(what: str, shown: list[Any], found: list[Any] | None = None) -> None:
+    found = shown if found is None else found
     for number, value in enumerate(found):
         if value != found[0]:
             raise ShapeError(
-                f"expects samples of equal {what}, got {found[0]} for sample 0 of the batch "
-                f"and {value} for sample {number}",
+                f"expects samples of equal {what}, got {shown[0]} for sample 0 of the batch "
+                f"and {shown[number]} for sample {number}",
                 subject="default_collate",
                 hint="Bring images to one size with Resize or CenterCrop, or pass a collate_fn",
             )

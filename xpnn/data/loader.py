@@ -2,130 +2,222 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import itertools
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, Generic, Literal, TypeVar, overload
 
-from xpnn.backend import (
-    ArgumentError,
-    expect_state,
-    get_backend,
-    get_device,
-    is_count,
-    move,
+from xpnn.autograd import Tensor
+from xpnn.backend import ArgumentError, expect_state, get_backend, get_device, is_count, random, use_backend
+from xpnn.data.collate import (
+    default_collate,
+    default_convert,
+    host_array,
+    map_arrays,
+    stack_samples,
+    tensor_maker,
 )
-from xpnn.data.collate import map_arrays
-from xpnn.data.dataset import gather, is_batched
-from xpnn.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
-from xpnn.data.seeding import fresh_seed, transforms_seeded
+from xpnn.data.dataset import IterableDataset, TensorDataset, TransformDataset, fetch, is_batched
+from xpnn.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, in_batches
+from xpnn.data.seeding import SeedSource, stream_at, transforms_seeded
+from xpnn.data.workers import WorkerInfo, in_order, in_turns
+
+Batch = TypeVar("Batch", covariant=True)
 
 
-class DataLoader:
+class DataLoader(Generic[Batch]):
     """An iterable over the batches of a dataset; each pass over it is one epoch, with an order of its own.
 
+    Batches hold Tensors of the backend and device that are current when the pass begins.
+
     Args:
-        dataset: anything with `__len__` and `__getitem__`. Datasets of arrays are gathered batch-wise.
-        batch_size: samples per batch.
+        dataset: anything with `__len__` and `__getitem__`, or an `IterableDataset`, which comes in its own
+            order. Datasets of arrays are gathered batch-wise.
+        batch_size: samples per batch; None gives single samples.
         shuffle: visit the samples in a random order, a new one for each epoch.
         sampler: an iterable of indices instead of `shuffle`.
         batch_sampler: an iterable of lists of indices instead of `batch_size`, `shuffle`, `sampler`
             and `drop_last`.
         num_workers: threads that load batches ahead of the loop, in order (NumPy and Pillow let them run
             side by side); 0 loads in the loop itself. None is 1, and 0 for datasets of arrays, whose
-            batches cost less than their way from thread to thread.
-        collate_fn: makes a batch from a list of samples, instead of `default_collate`.
-        pin_memory: accepted as PyTorch writes it; without effect, batches arrive on the device anyway.
+            batches cost less than their way from thread to thread, and for an IterableDataset.
+        collate_fn: makes a batch from a list of samples, instead of `default_collate`; what it returns is
+            given as it is. With `batch_size=None` it is given one sample, instead of `default_convert`.
         drop_last: leave out a last batch that is smaller than the others.
-        prefetch_factor: batches that each worker may be ahead.
+        timeout: seconds to wait for a batch of a worker; 0 waits as long as it takes.
+        worker_init_fn: is called with its number in each worker at first.
+        generator: an `xpnn.Generator` or NumPy generator that each epoch draws its seed from.
+        prefetch_factor: batches that each worker may be ahead, 2 if None.
+        pin_memory, multiprocessing_context, persistent_workers, pin_memory_device, in_order: accepted as
+            PyTorch writes them; without effect, as workers are threads, batches come in order and arrive on
+            the device anyway.
         seed: order and augmentation depend on (seed, epoch, batch) alone, so neither on threads nor on
-            interruptions; None takes what `manual_seed` determines.
-        to_backend: give raw arrays of the backend and device that are current when the pass begins;
-            False gives NumPy arrays.
+            interruptions; None takes what `manual_seed` determines, and starts anew when that is called.
+        tensors: False gives NumPy arrays instead of Tensors.
 
     `state_dict` taken between two batches, loaded into a loader built alike, makes the next pass go on
     with the batches that remained.
 
-    Raises: ArgumentError for arguments that contradict each other or leave no batch. What a dataset
-    raises in a thread is raised in the loop, with its own traceback.
+    Raises: ArgumentError for arguments that contradict each other or leave no batch; DataError after
+        `timeout`. What a dataset raises in a thread is raised in the loop, with its own traceback.
 
     >>> from xpnn.data import TensorDataset
     >>> loader = DataLoader(TensorDataset([[1.0], [2.0], [3.0]], [0, 1, 2]), batch_size=2)
-    >>> [(x.shape, y.tolist()) for x, y in loader]
-    [((2, 1), [0, 1]), ((1, 1), [2])]
+    >>> for x, y in loader:
+    ...     print(x.shape, y)
+    (2, 1) tensor([0, 1])
+    (1, 1) tensor([2])
     """
+
+    @overload
+    def __init__(
+        self: DataLoader[list[Tensor]],
+        dataset: TensorDataset | TransformDataset,
+        batch_size: int = 1,
+        shuffle: bool | None = None,
+        sampler: Iterable[int] | None = None,
+        batch_sampler: Iterable[list[int]] | None = None,
+        num_workers: int | None = None,
+        collate_fn: None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], Any] | None = None,
+        multiprocessing_context: Any = None,
+        generator: Any = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+        seed: int | None = None,
+        tensors: Literal[True] = True,
+    ) -> None: ...
+
+    @overload
+    def __init__(self: DataLoader[Any], dataset: Any, *args: Any, **options: Any) -> None: ...
 
     def __init__(
         self,
         dataset: Any,
-        batch_size: int = 1,
-        shuffle: bool = False,
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
         sampler: Iterable[int] | None = None,
         batch_sampler: Iterable[list[int]] | None = None,
         num_workers: int | None = None,
-        collate_fn: Callable[[list[Any]], Any] | None = None,
+        collate_fn: Callable[[Any], Any] | None = None,
         pin_memory: bool = False,
         drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], Any] | None = None,
+        multiprocessing_context: Any = None,
+        generator: Any = None,
         *,
-        prefetch_factor: int = 2,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
         seed: int | None = None,
-        to_backend: bool = True,
+        tensors: bool = True,
     ) -> None:
-        if sampler is not None and shuffle:
-            raise _error("expects either shuffle or a sampler, which brings its own order, got both")
-        if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):
-            raise _error("expects a batch_sampler alone, without batch_size, shuffle, sampler and drop_last")
-        if not len(dataset):
+        self._iterates = isinstance(dataset, IterableDataset)
+        _expect_order(self._iterates, batch_size, shuffle, sampler, batch_sampler, drop_last)
+        if not self._iterates and not len(dataset):
             raise _error("expects a dataset with at least one sample, got an empty one")
         if num_workers is None:
-            num_workers = 0 if is_batched(dataset) and collate_fn is None else 1
-        if num_workers < 0 or prefetch_factor < 1:
+            num_workers = 0 if self._iterates or (is_batched(dataset) and collate_fn is None) else 1
+        ahead = 2 if prefetch_factor is None else prefetch_factor
+        if num_workers < 0 or ahead < 1 or timeout < 0:
             raise _error(
-                "expects num_workers >= 0 and prefetch_factor >= 1, "
-                f"got num_workers={num_workers} and prefetch_factor={prefetch_factor}"
+                "expects num_workers >= 0, prefetch_factor >= 1 and timeout >= 0, got "
+                f"num_workers={num_workers}, prefetch_factor={prefetch_factor} and timeout={timeout}"
             )
-        self.seed = fresh_seed() if seed is None else int(seed)
-        if batch_sampler is None:
-            if sampler is None:
-                sampler = RandomSampler(dataset, seed=self.seed) if shuffle else SequentialSampler(dataset)
-            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
+        self.source = SeedSource(seed, generator)
+        if self._iterates:
+            if batch_size is not None:
+                BatchSampler((), batch_size, drop_last)  # which checks them
+        elif batch_sampler is None:
+            if sampler is None and shuffle:
+                sampler = RandomSampler(dataset, seed=self.source.seed)
+                sampler.source = self.source
+            elif sampler is None:
+                sampler = SequentialSampler(dataset)
+            if batch_size is not None:
+                batch_sampler = BatchSampler(sampler, batch_size, drop_last)
             if drop_last and _length(batch_sampler) == 0:
                 raise _error(
-                    f"has no batch to give: drop_last=True and {len(sampler)} samples, fewer than "  # type: ignore[arg-type]
+                    f"has no batch to give: drop_last=True and {_length(sampler)} samples, fewer than "
                     f"batch_size={batch_size}"
                 )
         self.dataset = dataset
-        self.batch_size = batch_size
+        self.batch_size = batch_size if self._iterates or sampler is not None else None
         self.sampler = sampler
         self.batch_sampler = batch_sampler
         self.num_workers = num_workers
-        self.collate_fn = collate_fn
+        single = default_convert if self.batch_size is None and batch_sampler is None else default_collate
+        self.collate_fn: Callable[[Any], Any] = single if collate_fn is None else collate_fn
+        self.pin_memory = pin_memory
         self.drop_last = drop_last
-        self.prefetch_factor = prefetch_factor
-        self.to_backend = to_backend
+        self.timeout = timeout
+        self.worker_init_fn = worker_init_fn
+        self.multiprocessing_context = multiprocessing_context
+        self.prefetch_factor = ahead
+        self.persistent_workers = persistent_workers
+        self.pin_memory_device = pin_memory_device
+        self.in_order = in_order
+        self.tensors = tensors
         self.epoch = 0  # of the pass that is running, or that comes next
         self.position = 0  # batches of that epoch which were given out
         self._running = False
 
-    def __len__(self) -> int:
-        """The number of batches in an epoch."""
-        return len(self.batch_sampler)  # type: ignore[arg-type]
+    @property
+    def seed(self) -> int:
+        """The seed of the epoch that was begun last."""
+        return self.source.seed
 
-    def __iter__(self) -> Iterator[Any]:
+    @property
+    def generator(self) -> Any:
+        """The generator that each epoch draws its seed from, or None."""
+        return self.source.generator
+
+    def __len__(self) -> int:
+        """The number of batches in an epoch; of single samples, with `batch_size=None`."""
+        if not self._iterates:
+            return len(self._order)  # type: ignore[arg-type]
+        count = len(self.dataset)
+        if self.batch_size is None:
+            return count
+        return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
         if self._running:  # the last pass was left early; this one is a new epoch
             self.epoch, self.position = self.epoch + 1, 0
         self._running = True
-        target = (get_backend(), get_device()) if self.to_backend else None
-        return self._batches(self.epoch, self.position, target)
+        if self.position == 0 and self.source.begin(self.epoch):
+            self.epoch = 0
+        return self._batches(self.epoch, self.position, (get_backend(), get_device()))
+
+    def __repr__(self) -> str:
+        how = [f"batch_size={self.batch_size}"]
+        if self.batch_size is None and self.batch_sampler is not None:
+            how = [f"batch_sampler={self.batch_sampler!r:.80}"]
+        elif isinstance(self.sampler, RandomSampler):
+            how.append("shuffle=True")
+        elif self.sampler is not None and type(self.sampler) is not SequentialSampler:
+            how.append(f"sampler={self.sampler!r:.80}")
+        how += ["drop_last=True"] * self.drop_last + [f"num_workers={self.num_workers}"]
+        count = _length(self)
+        batches = "" if count is None else f": {count} batch{'' if count == 1 else 'es'}"
+        return f"{type(self).__name__}({self.dataset!r:.200}, {', '.join(how)}){batches}"
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader is: JSON-ready; a batch counts from the moment that it was given out."""
-        state: dict[str, Any] = {"seed": self.seed, "epoch": self.epoch, "position": self.position}
-        state["batches"] = _length(self.batch_sampler)
-        if isinstance(self.batch_sampler, Sampler):
-            state["sampler"] = self.batch_sampler.state_dict()
+        state = self.source.state_dict() | {"epoch": self.epoch, "position": self.position}
+        state["batches"] = _length(self)
+        if isinstance(self._order, Sampler):
+            state["sampler"] = self._order.state_dict()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -135,18 +227,19 @@ class DataLoader:
         it is no state of a loader; then nothing was changed.
         """
         self.check_state_dict(state)
-        self.seed, self.epoch, self.position = state["seed"], state["epoch"], state["position"]
-        if isinstance(self.batch_sampler, Sampler):
-            self.batch_sampler.load_state_dict(state["sampler"])
+        self.source.load_state_dict(state)
+        self.epoch, self.position = state["epoch"], state["position"]
+        if isinstance(self._order, Sampler):
+            self._order.load_state_dict(state["sampler"])
         self._running = False
 
     def check_state_dict(self, state: dict[str, Any]) -> None:
         """Raise what `load_state_dict` would."""
-        batches = _length(self.batch_sampler)
+        batches = _length(self)
+        self.source.check_state_dict(state)
         expect_state(
             state,
             "DataLoader",
-            seed=is_count,
             epoch=is_count,
             position=lambda position: is_count(position) and (batches is None or position <= batches),
             batches=lambda count: count is None or is_count(count),
@@ -157,68 +250,142 @@ class DataLoader:
                 f"this one has {batches}",
                 "Use the same dataset, batch_size and drop_last",
             )
-        if isinstance(self.batch_sampler, Sampler):
+        if isinstance(self._order, Sampler):
             expect_state(state, "DataLoader", sampler=lambda sampler: isinstance(sampler, dict))
-            self.batch_sampler.check_state_dict(state["sampler"])
+            self._order.check_state_dict(state["sampler"])
 
-    def _batches(self, epoch: int, start: int, target: tuple[Any, Any] | None) -> Iterator[Any]:
+    @property
+    def _order(self) -> Any:
+        """What one item of the order is loaded from: a list of indices, or one index."""
+        return self.sampler if self.batch_sampler is None else self.batch_sampler
+
+    def _batches(self, epoch: int, start: int, target: tuple[Any, Any]) -> Iterator[Any]:
         """The batches of one epoch from number `start` on."""
-        if isinstance(self.batch_sampler, Sampler):
-            self.batch_sampler.set_epoch(epoch)
-        numbered = itertools.islice(enumerate(self.batch_sampler), start, None)
-        for position, batch in _in_order(
-            partial(self._load, epoch, target), numbered, self.num_workers, self.prefetch_factor
-        ):
+        loaded = (
+            self._read_through(epoch, start, target)
+            if self._iterates
+            else self._look_up(epoch, start, target)
+        )
+        for position, batch in enumerate(loaded, start):
             if self.epoch == epoch:
                 self.position = position + 1
             yield batch
         if self.epoch == epoch:
             self.epoch, self.position, self._running = epoch + 1, 0, False
 
-    def _load(
-        self, epoch: int, target: tuple[Any, Any] | None, numbered: tuple[int, list[int]]
-    ) -> tuple[int, Any]:
+    def _look_up(self, epoch: int, start: int, target: tuple[Any, Any]) -> Iterator[Any]:
+        """The batches of a dataset with indices."""
+        if isinstance(self._order, Sampler):
+            self._order.set_epoch(epoch)
+        numbered = itertools.islice(enumerate(self._order), start, None)
+        return in_order(
+            partial(self._load, epoch, target),
+            numbered,
+            self._workers(epoch),
+            self.prefetch_factor,
+            self.timeout,
+            self.worker_init_fn,
+        )
+
+    def _read_through(self, epoch: int, start: int, target: tuple[Any, Any]) -> Iterator[Any]:
+        """The batches of an IterableDataset; those before `start` are read, too."""
+        workers = self._workers(epoch)
+        if workers:
+            read = partial(self._read, target)
+            batches = in_turns(read, workers, self.prefetch_factor, self.timeout, self.worker_init_fn)
+        else:
+            batches = self._read(target, None)
+        return itertools.islice(batches, start, None)
+
+    def _workers(self, epoch: int) -> list[WorkerInfo]:
+        seeds = [stream_at(self.seed, epoch, 0, number).seed for number in range(self.num_workers)]
+        return [
+            WorkerInfo(
+                number, self.num_workers, seed, copy.copy(self.dataset) if self._iterates else self.dataset
+            )
+            for number, seed in enumerate(seeds)
+        ]
+
+    def _load(self, epoch: int, target: tuple[Any, Any], numbered: tuple[int, Any]) -> Any:
         position, indices = numbered
         try:
             with transforms_seeded(self.seed, epoch, position):
-                if self.collate_fn is None:
-                    batch = gather(self.dataset, indices)
-                else:
-                    batch = self.collate_fn([self.dataset[index] for index in indices])
-            if target is not None:
-                backend, device = target
-                batch = map_arrays(lambda array: move(array, backend, device), batch)
+                if self.collate_fn is default_collate and is_batched(self.dataset):
+                    return map_arrays(self._finish(target), self.dataset.gather(indices))
+                with self._apart(target, (epoch, position)):
+                    single = self.batch_sampler is None
+                    samples = self.dataset[indices] if single else fetch(self.dataset, indices)
+                    return self._collated(samples, target)
         except Exception as error:
             error.add_note(f"(while loading batch {position} of epoch {epoch}: samples {indices!s:.80})")
             raise
-        return position, batch
+
+    def _read(self, target: tuple[Any, Any], worker: WorkerInfo | None) -> Iterator[Any]:
+        """The batches of an IterableDataset, as one worker reads it."""
+        items = iter(self.dataset if worker is None else worker.dataset)
+        if self.batch_size is not None:
+            items = in_batches(items, self.batch_size, self.drop_last)
+        stream = None if worker is None else random.RandomStream(worker.seed)
+        while True:
+            with self._apart(target, stream=stream):
+                try:
+                    samples = next(items)
+                except StopIteration:
+                    return
+                batch = self._collated(samples, target)
+            yield batch
+
+    @contextlib.contextmanager
+    def _apart(
+        self, target: tuple[Any, Any], place: tuple[int, ...] = (), stream: random.RandomStream | None = None
+    ) -> Iterator[None]:
+        """Let a worker make arrays as the loop does, and draw random Tensors from a stream of its own.
+
+        Two threads that draw from the global stream would get what the other one leaves.
+        """
+        if not self.num_workers:
+            yield
+            return
+        backend, device = target
+        with use_backend(backend.name, device), random.use_stream(stream or stream_at(self.seed, *place)):
+            yield
+
+    def _collated(self, samples: Any, target: tuple[Any, Any]) -> Any:
+        if self.collate_fn is default_collate:
+            return stack_samples(samples, self._finish(target))
+        if self.collate_fn is default_convert:
+            return map_arrays(self._finish(target), samples)
+        return self.collate_fn(samples)
+
+    def _finish(self, target: tuple[Any, Any]) -> Callable[[Any], Any]:
+        return tensor_maker(*target) if self.tensors else host_array
 
 
-def _in_order(
-    function: Callable[[Any], Any], items: Iterator[Any], workers: int, ahead: int
-) -> Iterator[Any]:
-    """`map(function, items)`, computed by threads up to `workers * ahead` items in advance.
+def _expect_order(
+    iterates: bool,
+    batch_size: int | None,
+    shuffle: bool | None,
+    sampler: Any,
+    batch_sampler: Any,
+    drop_last: bool,
+) -> None:
+    """Refuse arguments on the order that contradict each other."""
+    if iterates and (shuffle or sampler is not None or batch_sampler is not None):
+        raise _error(
+            "cannot change the order of an IterableDataset: leave shuffle, sampler, batch_sampler out"
+        )
+    if sampler is not None and shuffle:
+        raise _error("expects either shuffle or a sampler, which brings its own order, got both")
+    if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):
+        raise _error("expects a batch_sampler alone, without batch_size, shuffle, sampler and drop_last")
+    if batch_sampler is None and batch_size is None and drop_last:
+        raise _error("expects a batch_size with drop_last=True, got None")
 
-    Leaving the loop early, by whatever way, closes this generator and ends the threads.
-    """
-    if workers == 0:
-        yield from map(function, items)
-        return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="xpnn-loader")
+
+def _length(sized: Any) -> int | None:
+    """The length, if it is known: not of a sampler that goes on as it likes."""
     try:
-        pending = deque(pool.submit(function, item) for item in itertools.islice(items, workers * ahead))
-        while pending:
-            result = pending.popleft().result()
-            pending.extend(pool.submit(function, item) for item in itertools.islice(items, 1))
-            yield result
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _length(batch_sampler: Any) -> int | None:
-    """The number of batches, if it is known: not of a sampler that goes on as it likes."""
-    try:
-        return len(batch_sampler)
+        return len(sized)
     except TypeError:
         return None
 

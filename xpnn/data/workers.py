@@ -1,0 +1,135 @@
+"""Threads that load ahead of the loop, in order."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
+from dataclasses import dataclass
+from typing import Any
+
+from xpnn.backend import DataError
+
+
+@dataclass(frozen=True)
+class WorkerInfo:
+    """Which of a DataLoader's workers the code runs in.
+
+    Attributes:
+        id: its number, from 0.
+        num_workers: how many there are.
+        seed: differs from worker to worker.
+        dataset: the dataset that it reads; of an IterableDataset a shallow copy of its own.
+    """
+
+    id: int
+    num_workers: int
+    seed: int
+    dataset: Any
+
+
+class _Local(threading.local):
+    info: WorkerInfo | None = None
+
+
+_local = _Local()
+
+
+def get_worker_info() -> WorkerInfo | None:
+    """In a worker of a DataLoader: which one it is; elsewhere None.
+
+    >>> get_worker_info() is None
+    True
+    """
+    return _local.info
+
+
+def in_order(
+    function: Callable[[Any], Any],
+    items: Iterator[Any],
+    infos: list[WorkerInfo],
+    ahead: int,
+    timeout: float,
+    begin: Callable[[int], Any] | None,
+) -> Iterator[Any]:
+    """`map(function, items)`, computed by threads up to `ahead` items each in advance.
+
+    Leaving the loop early, by whatever way, closes this generator and ends the threads.
+
+    Args:
+        infos: of the workers; none computes in the loop itself.
+        timeout: seconds to wait for a result; 0 waits as long as it takes.
+        begin: is called with its number in each thread at first.
+    """
+    if not infos:
+        yield from map(function, items)
+        return
+    waiting = iter(infos)
+    pool = ThreadPoolExecutor(
+        len(infos), thread_name_prefix="xpnn-loader", initializer=lambda: _enter(next(waiting), begin)
+    )
+    results: deque[Future[Any]] = deque()
+    try:
+        for item in itertools.islice(items, len(infos) * ahead):
+            results.append(pool.submit(function, item))
+        while results:
+            result = _result(results.popleft(), timeout)
+            results.extend(pool.submit(function, item) for item in itertools.islice(items, 1))
+            yield result
+    finally:
+        pool.shutdown(wait=not timeout, cancel_futures=True)
+
+
+def in_turns(
+    function: Callable[[WorkerInfo], Iterator[Any]],
+    infos: list[WorkerInfo],
+    ahead: int,
+    timeout: float,
+    begin: Callable[[int], Any] | None,
+) -> Iterator[Any]:
+    """What the iterators `function(info)` give, each run by a thread of its own, one from each in turn."""
+    pools = [ThreadPoolExecutor(1, "xpnn-loader", _enter, (info, begin)) for info in infos]
+    end = object()
+    try:
+        turns: deque[tuple[Any, Iterator[Any], deque[Future[Any]]]] = deque()
+        for pool, info in zip(pools, infos):
+            items = _when_asked(function, info)
+            turns.append((pool, items, deque(pool.submit(next, items, end) for _ in range(ahead))))
+        while turns:
+            pool, items, results = turns.popleft()
+            result = _result(results.popleft(), timeout)
+            if result is end:
+                continue
+            results.append(pool.submit(next, items, end))
+            turns.append((pool, items, results))
+            yield result
+    finally:
+        for pool in pools:
+            pool.shutdown(wait=not timeout, cancel_futures=True)
+
+
+def _when_asked(function: Callable[[WorkerInfo], Iterator[Any]], info: WorkerInfo) -> Iterator[Any]:
+    """`function(info)`, called at the first item, so by the thread that takes it."""
+    yield from function(info)
+
+
+def _enter(info: WorkerInfo, begin: Callable[[int], Any] | None) -> None:
+    """Make this thread that worker."""
+    _local.info = info
+    if begin is not None:
+        begin(info.id)
+
+
+def _result(future: Future[Any], timeout: float) -> Any:
+    try:
+        return future.result(timeout or None)
+    except TimeoutError:
+        if future.done():  # it is the dataset's
+            raise
+        raise DataError(
+            f"has waited {timeout:g} s for a batch",
+            subject="DataLoader",
+            hint="Give it more time by timeout=, or more workers",
+        ) from None
