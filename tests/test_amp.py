@@ -138,3 +138,14 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(parts: int, backend:
             optimizer.step()
         trained.append(backend.numpy(model.weight))
     np.testing.assert_allclose(*trained, rtol=1e-12)
+
+
+def test_pytorchs_older_path_is_told_no_device() -> None:
+    scaler = xpnn.cuda.amp.GradScaler(4.0, enabled=True)
+    assert isinstance(scaler, GradScaler)
+    assert scaler.get_scale() == 4.0
+    assert not xpnn.cuda.amp.GradScaler(enabled=False).is_enabled()
+    with xpnn.cuda.amp.autocast(enabled=False):
+        pass
+    with pytest.warns(UserWarning, match="nothing is cast"), xpnn.cuda.amp.autocast():
+        pass

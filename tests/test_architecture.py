@@ -34,7 +34,7 @@ LAYERS = {
     "metrics": {"backend"},
     "models": {"backend", "autograd", "functional", "nn"},
     "viz": {"backend"},
-    "cuda": {"backend"},
+    "cuda": {"backend", "amp"},
     "backends": set(),
     "utils": {"autograd", "data"},
     "missing": {"backend", "autograd", "functional", "nn", "optim"},

@@ -368,7 +368,7 @@ def test_groups_with_options_of_their_own():
         (DTypeError, "got ndarray", lambda x: optim.SGD([np.ones(2)])),
         (DTypeError, "Either all entries are groups", lambda x: optim.SGD([{"params": [x]}, x])),
         (ArgumentError, "at least one parameter", lambda x: optim.SGD([])),
-        (ArgumentError, "twice", lambda x: optim.SGD([x, x])),
+        (ArgumentError, "twice", lambda x: optim.SGD([{"params": [x]}, {"params": [x]}])),
         (ArgumentError, "two parameters of the name 'w'", lambda x: optim.SGD([("w", x), ("w", x.detach())])),
         (ArgumentError, "not a leaf", lambda x: optim.SGD([x * 2])),
         (

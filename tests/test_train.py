@@ -651,3 +651,17 @@ def test_a_checkpoint_of_another_model(tmp_path):
         other.fit(loader(), resume=True)
     assert model.weight.tolist() == before
     assert other.epoch == 0
+
+
+def test_what_a_trainer_and_a_history_say() -> None:
+    model = nn.Linear(2, 3)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    trainer = Trainer(model, optimizer, metrics={"accuracy": Accuracy()}, progress=False)
+    assert repr(trainer) == "Trainer(Linear of 9 parameters, SGD, cross_entropy, accuracy): 0 epochs done"
+    assert repr(trainer.history) == "History()"
+    history = History([{"epoch": 9, "loss": 0.123456}, {"epoch": 10, "matrix": [[1, 2], [3, 4]]}])
+    assert repr(history).splitlines() == [
+        "epoch    loss            matrix",
+        "    9  0.1235                 -",
+        "   10       -  [[1, 2], [3, 4]]",
+    ]

@@ -7,13 +7,17 @@ every backend and inside of a compiled step.
 
 from __future__ import annotations
 
+import copy
 import difflib
+import functools
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, ClassVar
 
 from xpnn.autograd import Tensor, enable_grad
+from xpnn.autograd.handle import RemovableHandle
 from xpnn.backend import (
     ArgumentError,
     Array,
@@ -34,6 +38,7 @@ from xpnn.backend import (
     python_scalar,
 )
 from xpnn.backend.update_kernels import GroupStep, State, Updater, find_updater
+from xpnn.optim.by_parameter import StateByParameter
 from xpnn.optim.state import STRUCTURE, as_python, in_our_layout, misfits, taken_options
 
 __all__ = ["Optimizer", "elementwise"]
@@ -87,8 +92,35 @@ def elementwise(formula: Formula | None = None, *, kernel: str = "") -> Any:
     return mark if formula is None else mark(formula)
 
 
+def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A method `step` that calls the optimizer's hooks, once also where it calls another class's `step`."""
+
+    @functools.wraps(step)
+    def hooked(*args: Any, **kwargs: Any) -> Any:
+        self = args[0]
+        if self._calls_hooks or not (self._pre_hooks or self._post_hooks):
+            return step(*args, **kwargs)
+        self._calls_hooks = True
+        try:
+            for hook in list(self._pre_hooks.values()):
+                changed = hook(self, args, kwargs)
+                if changed is not None:
+                    args, kwargs = self._arguments_from(changed)
+            result = step(*args, **kwargs)
+            for hook in list(self._post_hooks.values()):
+                hook(self, args, kwargs)
+        finally:
+            self._calls_hooks = False
+        return result
+
+    return hooked
+
+
 class Optimizer(RefusingConstructor):
     """What all optimizers share: PyTorch's interface, with the state kept by parameter *name*.
+
+    A subclass either gives a formula (`slots`, `update`), or overrides `step` as one writes it in PyTorch,
+    with what it keeps for a parameter `p` in `self.state[p]`.
 
     Args:
         params: `model.parameters()`, `model.named_parameters()`, an iterable of Tensors or of
@@ -98,17 +130,19 @@ class Optimizer(RefusingConstructor):
 
     Attributes:
         param_groups: the groups, each a dict with `"params"`, `"param_names"` and the options.
-        state: what is kept for a parameter, arrays by slot: `state["conv1.weight"]["exp_avg"]`. It is
-            where its parameter is: when the model moves to another backend, device or element type, the
-            state follows at the next step.
+        state: what is kept for a parameter, arrays by slot: `state["conv1.weight"]["exp_avg"]`, or with
+            the parameter itself for its name. It is where its parameter is: when the model moves to another
+            backend, device or element type, the state follows at the next step.
 
     State dicts are by name as well; those of PyTorch, which are by number, are taken too.
 
     `lr`, and what a schedule cycles (momentum, betas), may be Python floats or 0-d arrays; either way a
     float32 parameter stays float32.
 
+    A parameter that occurs twice in a group is updated twice, with a warning, as in PyTorch.
+
     Raises: ArgumentError for options outside of their domain or misspelt, for no parameters, and for a
-    parameter that occurs twice; DTypeError for what is not a Tensor.
+    parameter that occurs in two groups; DTypeError for what is not a Tensor.
     """
 
     scalars: tuple[str, ...] = ("step",)  # the slots that are 0-d
@@ -116,11 +150,21 @@ class Optimizer(RefusingConstructor):
     domains: ClassVar[dict[str, Domain]] = {}  # of options, beside those that all optimizers share
     kept_options: tuple[str, ...] = ()  # what a state dict may not change
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "step" in vars(cls):
+            cls.step = _with_hooks(cls.step)  # type: ignore[method-assign]
+
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = {name: _option(value) for name, value in defaults.items()}
         self.param_groups: list[Group] = []
-        self.state: dict[str, State] = {}
+        self._slots: dict[str, State] = {}
+        self._pre_hooks: dict[int, Callable[..., Any]] = {}
+        self._names: dict[int, tuple[str, Tensor]] = {}  # by the parameter's identity, when asked for
+        self._post_hooks: dict[int, Callable[..., Any]] = {}
+        self._calls_hooks = False
         self.schedules_stepped = False  # whether a learning-rate schedule has gone on from its start
+        self._repeated: list[list[int]] = []  # of each group, the positions of parameters that came before
         self._updaters: dict[int, Updater] = {}  # of each group, with what it remembers between steps
         if is_array(params) or isinstance(params, dict | str) or not isinstance(params, Iterable):
             raise self._error(
@@ -148,7 +192,7 @@ class Optimizer(RefusingConstructor):
         `"step"` is the count of updates. They have the parameter's element type, and float32 beside a
         parameter of half precision.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define slots")
+        return ()
 
     def slot_shapes(self, group: Group, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """The slots of a parameter of this shape, and theirs: the same, or () for `scalars`."""
@@ -180,6 +224,16 @@ class Optimizer(RefusingConstructor):
 
     # -- what a user calls
 
+    @property
+    def state(self) -> StateByParameter:
+        """What is kept for each parameter (see the class)."""
+        return StateByParameter(self._slots, self._name_of)
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        self._slots = dict(state)
+
+    @_with_hooks
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update each parameter that has a gradient.
 
@@ -202,11 +256,16 @@ class Optimizer(RefusingConstructor):
                 continue
             backend = backend_of(tensors[0].array)
             grads = self._gradients(group)
+            for i in self._repeated[index]:
+                grads[i] = None  # for a second update, after the others
             done = self._update_together(index, group, grads, backend)
             if len(done) < len(grads):
                 for i, (name, param, grad) in enumerate(zip(group["param_names"], tensors, grads)):
                     if grad is not None and i not in done:
                         self._update(name, param, grad, group)
+            for i in self._repeated[index]:
+                if tensors[i].grad is not None:
+                    self._update(group["param_names"][i], tensors[i], tensors[i].grad.array, group)
             if backend.end_of_step is not None:
                 self._compute_now(group, backend.end_of_step)
         return loss
@@ -219,6 +278,22 @@ class Optimizer(RefusingConstructor):
                     param.grad = None
                 else:
                     param.grad = Tensor(_zeros(param.array))
+
+    @property
+    def has_formula(self) -> bool:
+        """Whether there is an `update`; without one, `step` is the user's own and its state any."""
+        return type(self).update is not Optimizer.update
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(optimizer, args, kwargs)` before each step; it may return other args and kwargs.
+
+        `args` begins with the optimizer.
+        """
+        return _registered(self._pre_hooks, hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(optimizer, args, kwargs)` after each step."""
+        return _registered(self._post_hooks, hook)
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group: a dict with `"params"` and any options that differ from the defaults."""
@@ -234,6 +309,7 @@ class Optimizer(RefusingConstructor):
         group = {"params": params, "param_names": names, **self.defaults, **options}
         self.check_options(group)
         self.param_groups.append(group)
+        self._repeated.append([i for i, name in enumerate(names) if name in names[:i]])
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """The parameters of all groups, each with the name that its state goes by."""
@@ -248,7 +324,7 @@ class Optimizer(RefusingConstructor):
         for group in self.param_groups:
             for name, param in zip(group["param_names"], group["params"]):
                 if param.requires_grad:
-                    self.state[name] = self._state_beside(name, param.array, group)
+                    self._slots[name] = self._state_beside(name, param.array, group)
 
     def state_dict(self) -> dict[str, Any]:
         """The state and the options: arrays in a JSON-ready structure (see `xpnn.io`).
@@ -259,8 +335,8 @@ class Optimizer(RefusingConstructor):
         """
         return {
             "optimizer": type(self).__name__,
-            "state": {name: self._apart(slots) for name, slots in self.state.items()},
-            "updated": list(self.state),
+            "state": {name: self._apart(slots) for name, slots in self._slots.items()},
+            "updated": list(self._slots),
             "param_groups": [
                 {
                     "params": list(group["param_names"]),
@@ -281,8 +357,8 @@ class Optimizer(RefusingConstructor):
         self.check_state_dict(state_dict)
         state_dict = in_our_layout(state_dict, self)
         params = dict(self.named_parameters())
-        self.state = {
-            name: {slot: _copied(array, slot, params[name].array) for slot, array in slots.items()}
+        self._slots = {
+            name: {slot: self._taken(array, slot, params[name].array) for slot, array in slots.items()}
             for name, slots in state_dict["state"].items()
         }
         for group, saved in zip(self.param_groups, state_dict["param_groups"]):
@@ -361,10 +437,10 @@ class Optimizer(RefusingConstructor):
             return ()
         if type(self._updaters.get(index)) is not kind:
             self._updaters[index] = kind()
-        states = [self.state.get(name, _NOTHING) for name in names]
+        states = [self._slots.get(name, _NOTHING) for name in names]
 
         def prepare(i: int) -> State:
-            states[i] = self.state[names[i]] = self._state_beside(names[i], tensors[i].array, group)
+            states[i] = self._slots[names[i]] = self._state_beside(names[i], tensors[i].array, group)
             return states[i]
 
         options = {
@@ -399,23 +475,34 @@ class Optimizer(RefusingConstructor):
         if as_array is not None:
             data, state = as_array(data), {slot: as_array(array) for slot, array in state.items()}
         param.store(data if data.dtype == dtype else namespace(data).astype(data, dtype))
-        self.state[name] = state
+        self._slots[name] = state
 
     def _apart(self, slots: State) -> State:
         """The slots, with numbers that no other parameter shares: PyTorch counts on in place."""
         return {
-            slot: namespace(array).asarray(array, copy=True) if slot in self.scalars else array
+            slot: namespace(array).asarray(array, copy=True)
+            if slot in self.scalars and is_array(array)
+            else array
             for slot, array in slots.items()
         }
 
+    def _taken(self, value: Any, slot: str, param: Array) -> Any:
+        """A value of a state dict as the state holds it: Tensors and anything else of a user's own `step`."""
+        if self.has_formula:
+            return _copied(value, slot, param)
+        if not is_array(value):
+            return copy.deepcopy(value)
+        moved = move(value.array if is_tensor(value) else value, backend_of(param), device_of(param))
+        return Tensor(namespace(param).asarray(moved, copy=True))
+
     def _compute_now(self, group: Group, compute: Callable[[list[Array]], None]) -> None:
         """Have a lazy library compute the new parameters and slots (see `Backend.end_of_step`)."""
-        slots = [self.state.get(name, _NOTHING).values() for name in group["param_names"]]
+        slots = [self._slots.get(name, _NOTHING).values() for name in group["param_names"]]
         compute([*(tensor.array for tensor in group["params"]), *itertools.chain(*slots)])
 
     def _state_beside(self, name: str, param: Array, group: Group) -> State:
         """The slots of a parameter, made or moved so that they are where it is."""
-        kept = self.state.get(name, {})
+        kept = self._slots.get(name, {})
         state = {}
         for slot, shape in self.slot_shapes(group, param.shape).items():
             dtype = _slot_dtype(slot, param)
@@ -439,7 +526,8 @@ class Optimizer(RefusingConstructor):
         if given is not None:
             entries = list(zip(given, [_tensor_of(entry) for entry in entries]))
         taken = dict(self.named_parameters())
-        owned = {id(param) for param in taken.values()}
+        elsewhere = {id(param) for param in taken.values()}
+        here: dict[int, str] = {}
         names: list[str] = []
         for entry in entries:
             param = _tensor_of(entry)
@@ -447,18 +535,44 @@ class Optimizer(RefusingConstructor):
             if relative and name in taken:
                 name = f"{len(self.param_groups)}.{name}"
             self._check_parameter(name, param)
-            if id(param) in owned:
-                raise self._error(ArgumentError, f"got the parameter '{name}' twice")
+            if id(param) in elsewhere:
+                raise self._error(ArgumentError, f"got the parameter '{name}' twice, in two groups")
+            if id(param) in here:
+                names.append(here[id(param)])
+                continue
             if name in taken:
                 raise self._error(
                     ArgumentError,
                     f"got two parameters of the name '{name}'",
                     "Give them names that differ, such as f'generator.{name}'",
                 )
-            owned.add(id(param))
+            here[id(param)] = name
             taken[name] = param
             names.append(name)
+        if len(here) < len(names):
+            warnings.warn(
+                f"{type(self).__name__} got duplicate parameters in a group, which are updated twice a step",
+                stacklevel=4,
+            )
         return names, [taken[name] for name in names]
+
+    def _name_of(self, param: Tensor) -> str:
+        """Raises: KeyError for a Tensor that is not trained."""
+        known = self._names.get(id(param))
+        if known is None or known[1] is not param:
+            self._names = {id(one): (name, one) for name, one in self.named_parameters()}
+        if id(param) not in self._names:
+            raise KeyError(f"{type(self).__name__} does not train this Tensor of shape {param.shape}")
+        return self._names[id(param)][0]
+
+    def _arguments_from(self, changed: Any) -> tuple[Any, Any]:
+        """What a hook returned, as arguments of `step`."""
+        if isinstance(changed, tuple) and len(changed) == 2:
+            return changed
+        raise self._error(
+            ArgumentError,
+            f"expects a hook before the step to return None or (args, kwargs), got {changed!r:.80}",
+        )
 
     def _check_parameter(self, name: str, param: Any) -> None:
         if not isinstance(param, Tensor):
@@ -506,6 +620,12 @@ class Optimizer(RefusingConstructor):
 
     def _error(self, kind: type, problem: str, hint: str = "") -> Exception:
         return kind(problem, subject=type(self).__name__, hint=hint)
+
+
+def _registered(hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> RemovableHandle:
+    key = max(hooks, default=-1) + 1
+    hooks[key] = hook
+    return RemovableHandle(hooks, key)
 
 
 def _tensor_of(entry: Any) -> Any:

@@ -85,7 +85,10 @@ def misfits(state_dict: Any, optimizer: Optimizer) -> Iterator[str]:
         options = group if problems else group | taken_options(saved)
         for name, param in zip(group["param_names"], group["params"]):
             wanted[name] = optimizer.slot_shapes(options, tuple(param.shape))
-    yield from _of_state(state_dict, optimizer, wanted)
+    if optimizer.has_formula:
+        yield from _of_state(state_dict, optimizer, wanted)
+    else:
+        yield from _of_own_state(state_dict["state"], optimizer)
 
 
 def taken_options(saved: Group) -> Group:
@@ -189,6 +192,16 @@ def _of_state(state_dict: dict[str, Any], optimizer: Optimizer, wanted: dict[str
                 problem = _of_slot(array, shape, slot in optimizer.never_negative)
                 if problem:
                     yield f"{slot!s:.60} of '{name}' {problem}"
+
+
+def _of_own_state(state: dict[str, Any], optimizer: Optimizer) -> Iterator[str]:
+    """What is wrong with a state whose values are those of a user's own `step`."""
+    names = dict(optimizer.named_parameters())
+    for name, slots in state.items():
+        if name not in names:
+            yield f"it has state for {name!r:.60}, which this optimizer does not train"
+        elif not isinstance(slots, dict):
+            yield f"the state of '{name}' is a {type(slots).__name__}, expected a dict"
 
 
 def _of_slot(value: Any, shape: tuple[int, ...] | None, never_negative: bool) -> str:

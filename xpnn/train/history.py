@@ -20,7 +20,11 @@ class History(dict[str, list[Any]]):
     >>> history.add({"epoch": 1, "loss": 0.5})
     >>> history.add({"epoch": 2, "loss": 0.25, "val_loss": 0.75})
     >>> history
-    {'epoch': [1, 2], 'loss': [0.5, 0.25], 'val_loss': [None, 0.75]}
+    epoch  loss  val_loss
+        1   0.5         -
+        2  0.25      0.75
+    >>> history["val_loss"]
+    [None, 0.75]
     >>> history.rows()[0]
     {'epoch': 1, 'loss': 0.5}
     """
@@ -37,6 +41,12 @@ class History(dict[str, list[Any]]):
             self.setdefault(name, [None] * length)
         for name, values in self.items():
             values.append(row.get(name))
+
+    def __repr__(self) -> str:
+        columns = [[name, *map(_shown, values)] for name, values in self.items()]
+        widths = [max(map(len, column)) for column in columns]
+        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in zip(*columns)]
+        return "\n".join(lines) or f"{type(self).__name__}()"
 
     def rows(self) -> list[dict[str, Any]]:
         """The measures epoch by epoch."""
@@ -55,6 +65,13 @@ class History(dict[str, list[Any]]):
     def read(path: str | Path) -> History:
         """The history that `write` wrote."""
         return History(json.loads(line) for line in Path(path).read_text().splitlines())
+
+
+def _shown(value: Any) -> str:
+    """A measure in a table."""
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else f"{value!s:.24}"
 
 
 def is_history(rows: Any) -> bool:

@@ -150,6 +150,18 @@ class Trainer:
             self._compiled["train"] = compile_step(self._step, *modules, optimizer, *schedules)
             self._compiled["evaluate"] = compile_step(self._forward, *modules)
 
+    def __repr__(self) -> str:
+        parameters = sum(math.prod(parameter.shape) for parameter in self.model.parameters())
+        parts = [
+            f"{type(self.model).__name__} of {parameters:,} parameters",
+            type(self.optimizer).__name__,
+            getattr(self.loss, "__name__", type(self.loss).__name__),
+        ]
+        if self.scheduler is not None:
+            parts.append(type(self.scheduler).__name__)
+        parts += self._meters.metrics
+        return f"{type(self).__name__}({', '.join(parts)}): {self.epoch} epochs done"
+
     # -- what a user calls
 
     def fit(

@@ -1,9 +1,4 @@
-"""`xpnn.cuda`: what PyTorch programs ask of CUDA, answered for the current backend.
-
-`is_available()` says whether `device="cuda"` can be asked of the current backend: never of NumPy, on a
-machine with a GPU of CuPy, PyTorch and JAX. Where there is no GPU, what waits for one or frees its memory
-does nothing.
-"""
+"""Which GPUs there are, and their memory."""
 
 from __future__ import annotations
 
