@@ -164,7 +164,7 @@ class Optimizer(RefusingConstructor):
         self._post_hooks: dict[int, Callable[..., Any]] = {}
         self._calls_hooks = False
         self.schedules_stepped = False  # whether a learning-rate schedule has gone on from its start
-        self._repeated: list[list[int]] = []  # of each group, the positions of parameters that came before
+        self._repeated: dict[int, list[int]] = {}  # positions of parameters that came before, of a group
         self._updaters: dict[int, Updater] = {}  # of each group, with what it remembers between steps
         if is_array(params) or isinstance(params, dict | str) or not isinstance(params, Iterable):
             raise self._error(
@@ -256,14 +256,14 @@ class Optimizer(RefusingConstructor):
                 continue
             backend = backend_of(tensors[0].array)
             grads = self._gradients(group)
-            for i in self._repeated[index]:
+            for i in self._repeated.get(index, ()):
                 grads[i] = None  # for a second update, after the others
             done = self._update_together(index, group, grads, backend)
             if len(done) < len(grads):
                 for i, (name, param, grad) in enumerate(zip(group["param_names"], tensors, grads)):
                     if grad is not None and i not in done:
                         self._update(name, param, grad, group)
-            for i in self._repeated[index]:
+            for i in self._repeated.get(index, ()):
                 if tensors[i].grad is not None:
                     self._update(group["param_names"][i], tensors[i], tensors[i].grad.array, group)
             if backend.end_of_step is not None:
@@ -309,7 +309,9 @@ class Optimizer(RefusingConstructor):
         group = {"params": params, "param_names": names, **self.defaults, **options}
         self.check_options(group)
         self.param_groups.append(group)
-        self._repeated.append([i for i, name in enumerate(names) if name in names[:i]])
+        if len(set(names)) < len(names):
+            again = [i for i, name in enumerate(names) if name in names[:i]]
+            self._repeated[len(self.param_groups) - 1] = again
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """The parameters of all groups, each with the name that its state goes by."""
