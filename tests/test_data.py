@@ -656,6 +656,25 @@ def test_workers_know_who_they_are() -> None:
     assert get_worker_info() is None
 
 
+@pytest.mark.parametrize("dataset", [PerItem(images()), Numbers(5)])
+def test_a_worker_that_cannot_begin(dataset: Any) -> None:
+    def begin(number: int) -> None:
+        raise ValueError(f"no worker {number}")
+
+    with pytest.raises(ValueError, match="no worker 0") as caught:
+        list(DataLoader(dataset, num_workers=1, worker_init_fn=begin))
+    assert "worker_init_fn of worker 0" in caught.value.__notes__[0]
+    assert not loader_threads()
+
+
+def test_pytorchs_paths() -> None:
+    from xpnn.utils.data import dataloader, dataset, distributed, sampler
+
+    assert dataloader.DataLoader is DataLoader
+    assert dataset.TensorDataset is TensorDataset
+    assert distributed.DistributedSampler is sampler.DistributedSampler is DistributedSampler
+
+
 def test_a_worker_that_takes_too_long() -> None:
     released = threading.Event()
 

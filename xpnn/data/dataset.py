@@ -31,6 +31,11 @@ from xpnn.data.collate import default_convert, stack_samples
 from xpnn.data.seeding import fresh_seed
 from xpnn.data.transforms import transform_batch
 
+__all__ = [
+    *("ChainDataset", "ConcatDataset", "Dataset", "IterableDataset", "StackDataset", "Subset"),
+    *("TensorDataset", "TransformDataset", "random_split"),
+]
+
 Transform = Callable[[Any], Any]
 Sample = TypeVar("Sample", covariant=True)
 

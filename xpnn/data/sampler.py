@@ -12,6 +12,11 @@ import numpy as np
 from xpnn.backend import ArgumentError, is_array, to_numpy
 from xpnn.data.seeding import SeedSource
 
+__all__ = [
+    *("BatchSampler", "DistributedSampler", "RandomSampler", "Sampler", "SequentialSampler"),
+    *("SubsetRandomSampler", "WeightedRandomSampler"),
+]
+
 Index = TypeVar("Index", covariant=True)
 
 

@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor, TimeoutError
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,15 +67,18 @@ def in_order(
         yield from map(function, items)
         return
     waiting = iter(infos)
+    failures: list[Exception] = []
     pool = ThreadPoolExecutor(
-        len(infos), thread_name_prefix="xpnn-loader", initializer=lambda: _enter(next(waiting), begin)
+        len(infos),
+        thread_name_prefix="xpnn-loader",
+        initializer=lambda: _enter(next(waiting), begin, failures),
     )
     results: deque[Future[Any]] = deque()
     try:
         for item in itertools.islice(items, len(infos) * ahead):
             results.append(pool.submit(function, item))
         while results:
-            result = _result(results.popleft(), timeout)
+            result = _result(results.popleft(), timeout, failures)
             results.extend(pool.submit(function, item) for item in itertools.islice(items, 1))
             yield result
     finally:
@@ -90,7 +93,8 @@ def in_turns(
     begin: Callable[[int], Any] | None,
 ) -> Iterator[Any]:
     """What the iterators `function(info)` give, each run by a thread of its own, one from each in turn."""
-    pools = [ThreadPoolExecutor(1, "xpnn-loader", _enter, (info, begin)) for info in infos]
+    failures: list[Exception] = []
+    pools = [ThreadPoolExecutor(1, "xpnn-loader", _enter, (info, begin, failures)) for info in infos]
     end = object()
     try:
         turns: deque[tuple[Any, Iterator[Any], deque[Future[Any]]]] = deque()
@@ -99,7 +103,7 @@ def in_turns(
             turns.append((pool, items, deque(pool.submit(next, items, end) for _ in range(ahead))))
         while turns:
             pool, items, results = turns.popleft()
-            result = _result(results.popleft(), timeout)
+            result = _result(results.popleft(), timeout, failures)
             if result is end:
                 continue
             results.append(pool.submit(next, items, end))
@@ -115,16 +119,25 @@ def _when_asked(function: Callable[[WorkerInfo], Iterator[Any]], info: WorkerInf
     yield from function(info)
 
 
-def _enter(info: WorkerInfo, begin: Callable[[int], Any] | None) -> None:
+def _enter(info: WorkerInfo, begin: Callable[[int], Any] | None, failures: list[Exception]) -> None:
     """Make this thread that worker."""
     _local.info = info
     if begin is not None:
-        begin(info.id)
+        try:
+            begin(info.id)
+        except Exception as error:
+            error.add_note(f"(in worker_init_fn of worker {info.id})")
+            failures.append(error)
+            raise
 
 
-def _result(future: Future[Any], timeout: float) -> Any:
+def _result(future: Future[Any], timeout: float, failures: list[Exception]) -> Any:
     try:
         return future.result(timeout or None)
+    except BrokenExecutor:
+        if failures:
+            raise failures[0] from None
+        raise
     except TimeoutError:
         if future.done():  # it is the dataset's
             raise

@@ -1,0 +1,5 @@
+"""Datasets under PyTorch's path."""
+
+from __future__ import annotations
+
+from xpnn.data.dataset import *

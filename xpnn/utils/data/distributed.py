@@ -1,0 +1,5 @@
+"""The sampler of several processes under PyTorch's path."""
+
+from __future__ import annotations
+
+from xpnn.data.sampler import DistributedSampler as DistributedSampler
