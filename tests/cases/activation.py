@@ -67,7 +67,7 @@ def naive_maxout(x, pieces, dim=1):
 
 
 def torch_maxout(torch, x, pieces, dim=1):
-    return x.unflatten(dim, (-1, pieces)).amax(dim + 1 if dim >= 0 else dim)
+    return x.unflatten(dim, (-1, pieces)).max(dim + 1 if dim >= 0 else dim).values
 
 
 def naive_prelu(x, w):
@@ -204,9 +204,8 @@ CASES = [
         "step",
         lambda x, at_zero=0.0: np.heaviside(x, at_zero),
         [{}, {"at_zero": 0.5}],
-        torch=lambda torch, x, at_zero=0.0: (
-            torch.where(x.isnan(), x, torch.heaviside(x.detach(), torch.tensor(at_zero).double()))
-            + 0 * torch.nan_to_num(x, 0, 0, 0)
+        torch=lambda torch, x, at_zero=0.0: torch.where(
+            x.isnan(), x, torch.heaviside(x.detach(), torch.tensor(at_zero, dtype=x.dtype))
         ),
     ),
     Case(

@@ -26,7 +26,6 @@ from xpnn.functional.arguments import (
     shape_of,
     whole,
 )
-from xpnn.functional.loss.binary import bce_with_logits
 from xpnn.functional.loss.elementwise import ElementwiseLoss, as_floating
 from xpnn.functional.loss.labels import check_class_weight, check_labels, unknown_as_nan
 from xpnn.functional.loss.reduction import loss, reduced
@@ -340,8 +339,17 @@ def multilabel_soft_margin_loss(
     check_floating(input, subject)
     if input.ndim == 0:
         raise ShapeError("expects an input of shape (N, ..., C) or (C,), got ()", subject=subject)
-    losses = bce_with_logits(input, target, weight, None, reduction="none")
+    losses = _multilabel_soft_margin(input, target, weight, reduction="none")
     return reduced(ops.mean(losses, axis=-1), reduction)
+
+
+_multilabel_soft_margin = ElementwiseLoss(  # a sum of logarithms, as a score may be infinite
+    "multilabel_soft_margin_loss",
+    value=lambda xp, x, t: -(t * logsigmoid(x) + (1 - t) * logsigmoid(-x)),
+    gx=lambda xp, gl, x, t: gl * (sigmoid(x) - t),
+    gt=lambda xp, gl, x, t: -gl * x,
+    broadcasts=False,
+)
 
 
 def _with_classes(x: Any) -> Any:

@@ -251,7 +251,10 @@ def _taps(n: int, m: int, factor: float | None, mode: str, align_corners: bool, 
         place = _linear if mode in LINEAR else _cubic
         rows = [place(i * scale if align_corners else (i + 0.5) * scale - 0.5, n) for i in range(m)]
     longest = max(len(row) for row in rows)
-    rows = [row + [(row[-1][0], 0.0)] * (longest - len(row)) for row in rows]
+    for row in rows:
+        while len(row) < longest:  # in halves, as a weight of 0 would make NaN of infinity
+            cell, weight = row.pop()
+            row += [(cell, weight / 2)] * 2
     columns = list(zip(*rows))
     return Taps(
         tuple(tuple(cell for cell, _ in column) for column in columns),
