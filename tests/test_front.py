@@ -2,7 +2,7 @@
 
 One test takes one function on one backend through values, element types, derivatives, half precision, the
 method, the method in place, arrays of no elements and of no axes. On plain NumPy it makes all checks; on
-other libraries, unless --slow is given, values, types and derivatives.
+other libraries, unless --slow is given, values, types and derivatives; on JAX never the second ones.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def test_function(name: str, backend: Target, request: pytest.FixtureRequest) ->
 
 
 def check(row: Row, backend: Target, every_check: bool) -> None:
-    if not check_call(row, row.inputs, backend, ours(row.name), theirs(row.name), row.gradient):
+    # JAX compiles each operation for each shape: first derivatives must do there
+    order = min(row.gradient, 1) if backend.name == "jax" else row.gradient
+    if not check_call(row, row.inputs, backend, ours(row.name), theirs(row.name), order):
         return
     narrow = changed(row.inputs, lambda x: x.astype("float32") if x.dtype.kind == "f" else x)
     if narrow is not row.inputs:
@@ -88,7 +90,7 @@ def check(row: Row, backend: Target, every_check: bool) -> None:
     if row.edges:
         for shape in (lambda x: x[:0], lambda x: x[..., :0], lambda x: x[(0,) * x.ndim]):
             inputs = changed(row.inputs, lambda x, shape=shape: np.asarray(shape(x)) if x.ndim else x)
-            check_call(row, inputs, backend, ours(row.name), theirs(row.name), min(row.gradient, 1))
+            check_call(row, inputs, backend, ours(row.name), theirs(row.name), min(order, 1))
     if row.layouts:
         check_layouts(row, backend)
 
