@@ -27,12 +27,13 @@ TABLE: dict[str, list[Row]] = defaultdict(list)
 for each in all_rows():
     TABLE[each.name].append(each)
 
-# Public names of `xpnn` that come from the front; tests/test_front_creation.py has those that make Tensors.
+# Public names of `xpnn` that come from the front; tests/test_front_creation.py has those that make Tensors,
+# tests/test_top_level.py windows.
 FRONT = sorted(
     name
     for name, value in vars(xpnn).items()
     if getattr(value, "__module__", "").startswith(functions.__name__)
-    and getattr(value, "__module__", "").rpartition(".")[2] not in ("creation", "random", "types")
+    and getattr(value, "__module__", "").rpartition(".")[2] not in ("creation", "random", "types", "windows")
 )
 
 # Methods of the tape, of types and places, of new Tensors and of random numbers: tests of their own hold them

@@ -25,6 +25,7 @@ from xpnn import (
     models as models,
     nn as nn,
     optim as optim,
+    special as special,
     testing as testing,
     train as train,
     utils as utils,
@@ -65,6 +66,7 @@ from xpnn.autograd.functions.shape import *
 from xpnn.autograd.functions.sorting import *
 from xpnn.autograd.functions.special import *
 from xpnn.autograd.functions.types import *
+from xpnn.autograd.functions.windows import *
 from xpnn.backend import (
     DType as DType,
     asarray as asarray,
@@ -99,40 +101,7 @@ from xpnn.backend.accepted import *
 from xpnn.backend.layouts import *
 from xpnn.backend.type_names import *
 from xpnn.io import load as load, save as save
-from xpnn.functional import (
-    adaptive_avg_pool1d as adaptive_avg_pool1d,
-    avg_pool1d as avg_pool1d,
-    bilinear as bilinear,
-    celu as celu,
-    celu_ as celu_,
-    channel_shuffle as channel_shuffle,
-    conv1d as conv1d,
-    conv2d as conv2d,
-    conv3d as conv3d,
-    conv_transpose1d as conv_transpose1d,
-    conv_transpose2d as conv_transpose2d,
-    conv_transpose3d as conv_transpose3d,
-    cosine_similarity as cosine_similarity,
-    group_norm as group_norm,
-    hardshrink as hardshrink,
-    layer_norm as layer_norm,
-    max_pool1d as max_pool1d,
-    max_pool2d as max_pool2d,
-    max_pool3d as max_pool3d,
-    pairwise_distance as pairwise_distance,
-    pdist as pdist,
-    pixel_shuffle as pixel_shuffle,
-    pixel_unshuffle as pixel_unshuffle,
-    prelu as prelu,
-    relu_ as relu_,
-    rms_norm as rms_norm,
-    rrelu as rrelu,
-    rrelu_ as rrelu_,
-    selu as selu,
-    selu_ as selu_,
-    threshold as threshold,
-    threshold_ as threshold_,
-)
 from xpnn.train import compile as compile
+from xpnn.top_level import *
 from xpnn.version import __version__ as __version__
 import xpnn.missing as _missing  # noqa: F401 - after all others

@@ -1,6 +1,6 @@
 """L0: which array library, device, element type and random stream; imports nothing else of xpnn."""
 
-from xpnn.backend import errors, idioms, libraries, numba_switch, random, rows, special, tuning
+from xpnn.backend import errors, idioms, libraries, numba_switch, random, rows, special, tuning, windows
 from xpnn.backend.arrays import (
     admit,
     asarray,
@@ -210,4 +210,5 @@ __all__ = [
     "tuning",
     "use_backend",
     "use_precision",
+    "windows",
 ]

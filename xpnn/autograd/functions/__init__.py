@@ -16,3 +16,4 @@ from xpnn.autograd.functions.shape import *
 from xpnn.autograd.functions.sorting import *
 from xpnn.autograd.functions.special import *
 from xpnn.autograd.functions.types import *
+from xpnn.autograd.functions.windows import *

@@ -21,8 +21,10 @@ from xpnn.backend import (
     ArgumentError,
     Array,
     ArrayT,
+    DType,
     DTypeError,
     KindError,
+    ShapeError,
     cheap_to_read,
     concrete,
     dtype_name,
@@ -122,6 +124,8 @@ __all__ = [
     "tanh",
     "true_divide",
     "trunc",
+    "view_as_complex",
+    "view_as_real",
     "xlogy",
 ]
 
@@ -480,7 +484,7 @@ def xlogy(input: Any, other: Any) -> Any:
     tensor([0., 0.])
     """
     x, y = promoted(input, other, fractions=True)
-    x, y = _operand(x, y), _operand(y, x)
+    x, y = operand(x, y), operand(y, x)
     vanishes = (x == 0) & ((y <= 0) | (y == math.inf))
     return x * ops.log(ops.where(vanishes, 1.0, y))
 
@@ -972,6 +976,37 @@ def angle(input: ArrayT) -> ArrayT:
     return ops.where(x < 0, _PI, ops.where(x == x, ops.sign(x) * 0, x))
 
 
+@front
+def view_as_real(input: ArrayT) -> ArrayT:
+    """Complex numbers as pairs of their parts, along a new last axis. Raises: DTypeError for real numbers.
+
+    It is a copy: what is written into it does not reach `input`.
+    """
+    if not _is_complex(input):
+        raise KindError(f"expects complex numbers, got {dtype_name(input.dtype)}", subject="view_as_real")
+    return ops.stack([ops.real(input), ops.imag(input)], axis=-1)
+
+
+@front
+def view_as_complex(input: ArrayT) -> ArrayT:
+    """Pairs along the last axis as complex numbers. Raises: ShapeError unless there are two of each.
+
+    It is a copy: what is written into it does not reach `input`.
+
+    >>> from xpnn.autograd import tensor
+    >>> view_as_complex(tensor([1.0, 2.0]))
+    tensor(1.+2.j)
+    """
+    if input.ndim == 0 or input.shape[-1] != 2:
+        raise ShapeError(f"expects pairs along the last axis, got {input.shape}", subject="view_as_complex")
+    if not DType(input.dtype).is_floating_point:
+        raise DTypeError(
+            f"expects floating numbers, got {dtype_name(input.dtype)}", subject="view_as_complex"
+        )
+    wide = dtype_named(DType(input.dtype).to_complex(), namespace(raw_of(input)))
+    return ops.astype(input[..., 0], wide) + ops.astype(input[..., 1], wide) * 1j
+
+
 def _scaled(value: Any, factor: Any) -> Any:
     if type(factor) in (int, float) and factor == 1:
         return value
@@ -983,7 +1018,7 @@ def _copy(x: Any) -> Any:
     return ops.astype(x, x.dtype, copy=True)
 
 
-def _operand(x: Any, like: Any) -> Any:
+def operand(x: Any, like: Any) -> Any:
     """A number as a Tensor without axes, of the element type and on the device of another one."""
     return new_tensor(as_operand(x, raw_of(like))) if type(x) in NUMBERS else x
 
@@ -1016,7 +1051,7 @@ def _integers(name: str, input: Any, other: Any) -> list[Array]:
     """Two raw arrays of integers in one element type."""
     operands = promoted(input, other)
     like = next(x for x in operands if type(x) not in NUMBERS)
-    found = [raw_of(_operand(x, like)) for x in operands]
+    found = [raw_of(operand(x, like)) for x in operands]
     for x in found:
         if promotion.kind_of_type(x.dtype) != 1:
             raise DTypeError(f"expects integers, got {dtype_name(x.dtype)}", subject=name)

@@ -1,0 +1,65 @@
+"""Functions of analysis and of probabilities, under the names and with the arguments of `torch.special`."""
+
+from xpnn.autograd.functions.elementwise import (
+    exp2,
+    expm1,
+    log1p,
+    log_softmax,
+    logit,
+    round,
+    sigmoid as expit,
+    sinc,
+    softmax,
+    xlogy,
+)
+from xpnn.autograd.functions.probabilities import (
+    entr,
+    i0,
+    i0e,
+    i1,
+    i1e,
+    multigammaln,
+    ndtr,
+    ndtri,
+    xlog1py,
+)
+from xpnn.autograd.functions.reduction import logsumexp
+from xpnn.autograd.functions.special import (
+    digamma,
+    digamma as psi,
+    erf,
+    erfc,
+    erfinv,
+    lgamma as gammaln,
+    polygamma,
+)
+
+__all__ = [
+    "digamma",
+    "entr",
+    "erf",
+    "erfc",
+    "erfinv",
+    "exp2",
+    "expit",
+    "expm1",
+    "gammaln",
+    "i0",
+    "i0e",
+    "i1",
+    "i1e",
+    "log1p",
+    "log_softmax",
+    "logit",
+    "logsumexp",
+    "multigammaln",
+    "ndtr",
+    "ndtri",
+    "polygamma",
+    "psi",
+    "round",
+    "sinc",
+    "softmax",
+    "xlog1py",
+    "xlogy",
+]
