@@ -77,7 +77,8 @@ def test_calls_give_pytorchs_results(name: str, backend: Target) -> None:
 def test_functions_in_place(name: str) -> None:
     """They write into their Tensor, as the method does, and refuse what is none."""
     further = {
-        "clamp_": (0.1, 0.5), "clip_": (0.1, 0.5), "clamp_max_": (0.5,), "clamp_min_": (0.5,), "fill_": (2.0,),
+        "clamp_": (0.1, 0.5), "clip_": (0.1, 0.5), "clamp_max_": (0.5,), "clamp_min_": (0.5,),
+        "fill_": (2.0,),
         "gcd_": (4,), "lcm_": (4,), "ldexp_": (2,), "xlogy_": (2.0,), "threshold_": (0.5, 2.0),
 
         "index_put_": ((0,), 1.5), "resize_as_": (0,),
