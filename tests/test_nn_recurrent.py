@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases.recurrent import naive
 
 import xpnn
 from xpnn import nn
@@ -129,7 +130,8 @@ def test_dropout_between_layers(name: str) -> None:
         results.append(network(x)[0].detach().numpy())
     np.testing.assert_array_equal(*results)
     assert not np.allclose(results[0], network.eval()(x)[0].detach().numpy())
-    single = getattr(nn, name)(3, 4, dropout=0.5)
+    with pytest.warns(UserWarning, match=rf"{name}: dropout=0.5 acts between layers, and there is one"):
+        single = getattr(nn, name)(3, 4, dropout=0.5)
     still, again = (single(x)[0].detach().numpy() for _ in range(2))
     np.testing.assert_array_equal(still, again)
 
@@ -200,6 +202,37 @@ def test_pack_sequence() -> None:
         np.testing.assert_array_equal(back.numpy(), s)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_without_sequences(name: str, backend: Any) -> None:
+    """A batch of none, and features of none, give what is left; the weights get zeros."""
+    network = getattr(nn, name)(3, 4, num_layers=2, bidirectional=True)
+    output, _ = network(xpnn.zeros(5, 0, 3))
+    assert tuple(output.shape) == (5, 0, 8)
+    output.sum().backward()
+    assert not network.weight_hh_l0.grad.numpy().any()
+    assert tuple(getattr(nn, name)(0, 4)(xpnn.zeros(5, 2, 0))[0].shape) == (5, 2, 4)
+
+
+def test_packed_sequences_are_pytorchs() -> None:
+    """Batch sizes are a Tensor, the inverse order is found, and conversions take the indices along."""
+    mine = nn.utils.rnn.pack_sequence([Tensor(s) for s in sequences()], enforce_sorted=False)
+    theirs = torch.nn.utils.rnn.pack_sequence([torch.tensor(s) for s in sequences()], enforce_sorted=False)
+    assert mine.batch_sizes.tolist() == theirs.batch_sizes.tolist()
+    assert "int64" in str(mine.batch_sizes.dtype)
+    again = nn.utils.rnn.PackedSequence(mine.data, mine.batch_sizes, mine.sorted_indices)
+    assert again.unsorted_indices.tolist() == theirs.unsorted_indices.tolist()
+    assert mine.to(mine.data.dtype) is mine.pin_memory() is mine
+    assert not mine.is_cuda
+    for method in ("double", "float", "half", "long", "int", "short", "char", "byte"):
+        one, other = getattr(mine, method)(), getattr(theirs, method)()
+        assert str(other.data.dtype).endswith(str(one.data.dtype).removeprefix("xpnn."))
+        assert one.sorted_indices.tolist() == other.sorted_indices.tolist()
+        assert "int64" in str(one.sorted_indices.dtype)
+    assert type(mine.to("torch").unsorted_indices.array) is torch.Tensor
+    raw = nn.utils.rnn.pack_sequence(sequences(), enforce_sorted=False)
+    assert type(raw.float().data) is type(raw.float().sorted_indices) is np.ndarray
+
+
 def test_lengths_as_an_array(backend: Any) -> None:
     x = backend.array(np.arange(12.0).reshape(4, 3))
     packed = nn.utils.rnn.pack_padded_sequence(x, backend.array(np.asarray(LENGTHS)), enforce_sorted=False)
@@ -221,7 +254,7 @@ def test_packed_on_every_backend(name: str, backend: Any) -> None:
         packed = nn.utils.rnn.pack_padded_sequence(x, LENGTHS, enforce_sorted=False)
         x.requires_grad = True
         output, _ = network(nn.utils.rnn.pack_padded_sequence(x, LENGTHS, enforce_sorted=False))
-        assert output.batch_sizes == packed.batch_sizes
+        assert output.batch_sizes.tolist() == packed.batch_sizes.tolist()
         output.data.sum().backward()
         return backend_free(output.data.detach()), backend_free(x.grad)
 
@@ -262,6 +295,22 @@ def test_packed_on_every_backend(name: str, backend: Any) -> None:
              nn.utils.rnn.pack_padded_sequence(xp.ones((2, 1)), [2]), total_length=1)),
         (ArgumentError, r"pad_sequence expects padding_side='left' or 'right', got 'top'",
          lambda: nn.utils.rnn.pad_sequence([xp.ones(2)], padding_side="top")),
+        (ArgumentError, r"unpad_sequence expects 2 lengths between 0 and 3, got \[4, 1\]",
+         lambda: nn.utils.rnn.unpad_sequence(xp.ones((3, 2)), [4, 1])),
+        (ArgumentError, r"pack_padded_sequence expects lengths as an integer, got 1\.5",
+         lambda: nn.utils.rnn.pack_padded_sequence(xp.ones((3, 1)), [1.5])),
+        (ArgumentError, r"pack_padded_sequence expects lengths as a list of integers, got 2",
+         lambda: nn.utils.rnn.pack_padded_sequence(xp.ones((3, 1)), 2)),
+        (ShapeError, r"pack_padded_sequence expects one sequence or more, got shape \(3, 0\)",
+         lambda: nn.utils.rnn.pack_padded_sequence(xp.ones((3, 0)), [])),
+        (ArgumentError, r"invert_permutation expects each of 0 to 1 once, got \[1, 1\]",
+         lambda: nn.utils.rnn.invert_permutation(xp.asarray([1, 1]))),
+        (ArgumentError, r"RNNBase expects mode to be one of RNN_TANH, .*, got 'ELMAN'",
+         lambda: nn.RNNBase("ELMAN", 3, 4)),
+        (ArgumentError, r"JordanRNN expects output_size of at least 1, got 0", lambda: nn.JordanRNN(3, 4, 0)),
+        (ArgumentError, r"RNNBase expects proj_size of an LSTM alone",
+         lambda: nn.RNNBase("GRU", 3, 4, proj_size=2)),
+        (ArgumentError, r"LSTM expects hidden_size of at least 1, got 0", lambda: nn.LSTM(3, 0)),
         (ArgumentError, r"pad_sequence expects one sequence or more", lambda: nn.utils.rnn.pad_sequence([])),
         (ShapeError, r"expects sequences that differ in the first axis alone, got \(2, 1\), \(2, 2\)",
          lambda: nn.utils.rnn.pad_sequence([xp.ones((2, 1)), xp.ones((2, 2))])),
@@ -270,3 +319,48 @@ def test_packed_on_every_backend(name: str, backend: Any) -> None:
 def test_refuses(error: type[Exception], match: str, call: Any) -> None:
     with pytest.raises(error, match=match):
         call()
+
+
+OURS = {
+    "peepholes": (lambda **options: nn.LSTM(3, 4, peepholes=True, **options), "lstm with peepholes"),
+    "Jordan": (lambda **options: nn.JordanRNN(3, 4, 2, **options), "jordan"),
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True, "bias": False}])
+def test_networks_of_our_own(name: str, options: dict[str, Any], backend: Any) -> None:
+    """They compute what their function does of their parameters, step for step, packed too."""
+    network = OURS[name][0](**options)
+    x = np.random.default_rng(0).standard_normal((4, 3, 3)).astype(np.float32)
+    output, last = network(Tensor(backend.array(x)))
+    params = [p.detach().numpy() for names in network.all_weights for p in names]
+    states = [s.shape for s in (last if isinstance(last, tuple) else (last,))]
+    plain = {key: value for key, value in options.items() if key != "bias"} | {
+        "has_biases": options.get("bias", True)
+    }
+    expected, *_ = naive(OURS[name][1])(x, *(np.zeros(shape) for shape in states), *params, **plain)
+    np.testing.assert_allclose(output.detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+    packed = nn.utils.rnn.pack_padded_sequence(Tensor(backend.array(x)), [4, 4, 4])
+    again = nn.utils.rnn.pad_packed_sequence(network(packed)[0])[0]
+    np.testing.assert_allclose(again.detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+    other = OURS[name][0](**options)
+    other.load_state_dict(network.state_dict())
+    assert len(network.state_dict()) == len(params)
+
+
+def test_our_own_print_their_options() -> None:
+    assert repr(nn.LSTM(3, 4, peepholes=True)) == "LSTM(3, 4, peepholes=True)"
+    assert repr(nn.JordanRNN(3, 4, 2, nonlinearity="relu", num_layers=2)) == (
+        "JordanRNN(3, 4, 2, num_layers=2, nonlinearity=relu)"
+    )
+
+
+def test_cell_with_peepholes_is_a_step_of_the_layer() -> None:
+    cell, layer = nn.LSTMCell(3, 4, peepholes=True), nn.LSTM(3, 4, peepholes=True)
+    layer.load_state_dict({f"{key}_l0": value for key, value in cell.state_dict().items()})
+    x = xp.ones((2, 3))
+    h, c = cell(x, cell(x))
+    output, (_, c_n) = layer(xp.stack([x, x]))
+    np.testing.assert_allclose(output[1].detach().numpy(), h.detach().numpy(), rtol=1e-6)
+    np.testing.assert_allclose(c_n[0].detach().numpy(), c.detach().numpy(), rtol=1e-6)

@@ -165,7 +165,9 @@ def ends_pytorch(call: Call, refused: bool) -> bool:
     name = call.case.name
     private = name.startswith(("lstm", "gru", "rnn", "embedding_bag", "ctc"))
     empty = any(x is not None and x.size == 0 for x in call.arrays)
-    of_nothing = name.startswith(("embedding_bag", "pdist")) or "enable_gqa" in call.options
+    of_nothing = (
+        name.startswith(("embedding_bag", "pdist", "scaled_dot_product")) or "enable_gqa" in call.options
+    )
     return call.huge or (refused and private) or (empty and of_nothing)
 
 
@@ -174,6 +176,7 @@ NOT_OURS = (
     "without the blank",  # which PyTorch's documentation excludes, and whose gradient it gets wrong
     "of at least 2 axes (N, C, ...)",  # which PyTorch only asks for where the chance is neither 0 nor 1
     "with an axis of channels",
+    "expects an attn_mask that broadcasts to",  # a larger one, which PyTorch's attention refuses too
     "of one shape",  # losses that would broadcast in silence, of which PyTorch warns
 )
 

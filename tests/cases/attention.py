@@ -55,7 +55,7 @@ def torch_with_weights(torch, q, k, v, mask=None, is_causal=False):
     scores = q @ k.mT / q.shape[-1] ** 0.5
     if is_causal:
         scores = scores.masked_fill(torch.ones_like(scores).tril() == 0, -torch.inf)
-    weights = torch.softmax(scores if mask is None else scores + mask, dim=-1)
+    weights = torch._safe_softmax(scores if mask is None else scores + mask, dim=-1)
     return weights @ v, weights
 
 

@@ -9,19 +9,23 @@ from cases.case import Case, bad, grid
 from cases.layer import layer
 from xpnn.backend import ArgumentError, ShapeError
 
-GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
+GATES = {"lstm": 4, "lstm with peepholes": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1, "jordan": 1}
 
 
 def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
-def naive_step(name, x, states, w_ih, w_hh, b_ih=None, b_hh=None, w_hr=None):
+def naive_step(name, x, states, w_ih, w_hh, b_ih=None, b_hh=None, w_hr=None, b_hr=None, w_peephole=None):
     """One sequence, one step: vectors, gate by gate."""
     of_x = w_ih @ x + (0 if b_ih is None else b_ih)
     of_h = w_hh @ states[0] + (0 if b_hh is None else b_hh)
     if name == "lstm":
         i, f, g, o = np.split(of_x + of_h, 4)
+        if w_peephole is not None:
+            to_i, to_f, to_o = np.split(w_peephole, 3)
+            i, f = i + to_i * states[1], f + to_f * states[1]
+            o = o + to_o * (sigmoid(f) * states[1] + sigmoid(i) * np.tanh(g))
         c = sigmoid(f) * states[1] + sigmoid(i) * np.tanh(g)
         h = sigmoid(o) * np.tanh(c)
         return (h if w_hr is None else w_hr @ h), c
@@ -29,28 +33,35 @@ def naive_step(name, x, states, w_ih, w_hh, b_ih=None, b_hh=None, w_hr=None):
         (x_r, x_u, x_n), (h_r, h_u, h_n) = np.split(of_x, 3), np.split(of_h, 3)
         r, u = sigmoid(x_r + h_r), sigmoid(x_u + h_u)
         return ((1 - u) * np.tanh(x_n + r * h_n) + u * states[0],)
+    if name == "jordan":
+        y = w_hr @ np.tanh(of_x + of_h)
+        return (y if b_hr is None else y + b_hr,)
     z = of_x + of_h
     return (np.tanh(z) if name == "rnn_tanh" else np.maximum(z, 0),)
 
 
 def naive_layer(name, x, states, weights, length, reverse):
     """One sequence, one layer, one direction; (output, last states)."""
-    size = weights[-1].shape[0] if name == "lstm" and len(weights) in (3, 5) else weights[1].shape[1]
-    output = np.zeros((x.shape[0], size))
+    output = np.zeros((x.shape[0], weights[1].shape[1]))
     for t in reversed(range(length)) if reverse else range(length):
-        states = naive_step(name, x[t], states, *by_name(name, weights))
+        states = naive_step(name.split()[0], x[t], states, **by_name(name, weights))
         output[t] = states[0]
     return output, states
 
 
 def by_name(name, weights):
-    if name == "lstm" and len(weights) == 3:
-        return *weights[:2], None, None, weights[2]
-    return weights
+    """The parameters of one layer and direction, as `naive_step` names them."""
+    peephole = ("w_peephole",) if name == "lstm with peepholes" else ()
+    more = {"jordan": ("w_hr", "b_hr"), "lstm": ("w_hr",), "lstm with peepholes": ("w_hr",)}.get(name, ())
+    count = len(weights) - len(peephole)
+    names = ("w_ih", "w_hh", "b_ih", "b_hh", *more)
+    if count < 4:
+        names = ("w_ih", "w_hh", *more)
+    return dict(zip((*names[:count], *peephole), weights, strict=True))
 
 
 def naive(name):
-    states_of = 2 if name == "lstm" else 1
+    states_of = 2 if name.startswith("lstm") else 1
 
     def run(x, *arrays, has_biases=True, num_layers=1, bidirectional=False, batch_first=False, lengths=None):
         """Sequence by sequence, layer by layer."""
@@ -81,11 +92,12 @@ def naive(name):
 
 
 def public(name):
-    function = getattr(F, name)
+    function = getattr(F, name.split()[0])
 
     def run(x, *arrays, **options):
-        if name == "lstm":
+        if name.startswith("lstm"):
             hx, params = None if arrays[0] is None else arrays[:2], arrays[2:]
+            options |= {"peepholes": True} if name == "lstm with peepholes" else {}
         else:
             hx, params = arrays[0], arrays[1:]
         return function(x, hx, list(params), **options)
@@ -113,9 +125,10 @@ def inputs(name, steps=3, batch=2, features=2, hidden=3, projected=0):
     def make(rng, has_biases=True, num_layers=1, bidirectional=False, batch_first=False, **options):
         directions, rows = 2 if bidirectional else 1, GATES[name] * hidden
         size = projected or hidden
+        is_lstm = name.startswith("lstm")
         x = rng.standard_normal((batch, steps, features) if batch_first else (steps, batch, features))
         hx = [rng.standard_normal((num_layers * directions, batch, size))]
-        if name == "lstm":
+        if is_lstm:
             hx.append(rng.standard_normal((num_layers * directions, batch, hidden)))
         params = []
         for depth in range(num_layers):
@@ -123,6 +136,8 @@ def inputs(name, steps=3, batch=2, features=2, hidden=3, projected=0):
                 shapes = [(rows, features if depth == 0 else size * directions), (rows, size)]
                 shapes += [(rows,), (rows,)] if has_biases else []
                 shapes += [(size, hidden)] if projected else []
+                shapes += [(size,)] if name == "jordan" and has_biases else []
+                shapes += [(3 * hidden,)] if name == "lstm with peepholes" else []
                 params += [0.5 * rng.standard_normal(shape) for shape in shapes]
         return x, *hx, *params
 
@@ -136,6 +151,20 @@ def case(suffix, name, options, make=None, **more):
         inputs=make or inputs(name),
         options=options,
         torch=torch_run(name),
+        naive=naive(name),
+        batched=(),
+        axes=(3, 3),
+        **more,
+    )
+
+
+def case_of_our_own(name, options, make, **more):
+    """PyTorch has none: there is the naive network alone."""
+    return Case(
+        name,
+        public(name),
+        inputs=make,
+        options=options,
         naive=naive(name),
         batched=(),
         axes=(3, 3),
@@ -288,6 +317,36 @@ CASES = [
             ),
             bad(ArgumentError, r"lstm expects 2 lengths between 1 and 3, got \[4, 1\]", lengths=(4, 1)),
             bad(ArgumentError, r"lstm expects dropout between 0 and 1, got 2\.0", dropout=2.0),
+        ],
+    ),
+    case_of_our_own(
+        "lstm with peepholes",
+        [*grid(has_biases=False), *grid(num_layers=2, bidirectional=True), *grid(lengths=(3, 1))],
+        inputs("lstm with peepholes"),
+        errors=[
+            bad(
+                ShapeError,
+                r"lstm expects w_peephole of shape \(9,\), got \(8,\)",
+                inputs=lambda rng: (*inputs("lstm")(rng, has_biases=False), np.ones(8)),
+            ),
+        ],
+    ),
+    case_of_our_own(
+        "lstm with peepholes",
+        [{}],
+        inputs("lstm with peepholes", projected=2),
+    ),
+    case_of_our_own(
+        "jordan",
+        [*grid(has_biases=False), *grid(num_layers=2, bidirectional=True), *grid(lengths=(3, 1))],
+        inputs("jordan", projected=2),
+        errors=[
+            bad(ArgumentError, r"jordan expects nonlinearity='tanh' or 'relu', got 2", nonlinearity=2),
+            bad(
+                ArgumentError,
+                r"jordan expects 3 params for each of 2 layers and directions, got 3 in all",
+                num_layers=2,
+            ),
         ],
     ),
     *[cell_case(name) for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")],

@@ -21,6 +21,7 @@ from xpnn.functional.attention.scaled_dot_product import (
     heads_joined,
     scaled_dot_product_attention,
     self_attention,
+    up_to_diagonal,
 )
 from xpnn.functional.linear import linear
 
@@ -227,9 +228,8 @@ def _additive(mask: Any, q: Any, name: str) -> Any:
 
 def _causal_mask(q: Any, k: Any) -> Array:
     raw = raw_array(q)
-    xp, device = namespace(raw), device_of(raw)
-    queries, keys = (xp.arange(x.shape[2], device=device) for x in (q, k))
-    return _additive(keys[None, :] > queries[:, None], raw, "")
+    allowed = up_to_diagonal(raw, q.shape[2], k.shape[2])
+    return _additive(namespace(raw).logical_not(allowed), raw, "")
 
 
 def _with_column_of_zeros(mask: Any) -> Any:

@@ -22,6 +22,7 @@ from xpnn.backend import (
     device_of,
     namespace,
 )
+from xpnn.functional.activation.pointwise import select
 from xpnn.functional.arguments import (
     check_flags,
     check_floating,
@@ -64,7 +65,7 @@ def scaled_dot_product_attention(
     Args:
         query: (..., L, E), floating. key: (..., S, E). value: (..., S, EV). Leading axes are broadcast.
         attn_mask: broadcasts to (..., L, S): booleans, True where a query may see a key; or floats of the
-            query's dtype that are added to the scores, with a gradient of their own.
+            query's dtype, or float32, that are added to the scores, with a gradient of their own.
         dropout_p: the probability that a weight is set to zero; the mask is the next one of
             `xpnn.random.default_stream()`. There is no training mode here: pass 0.0 at test time.
         is_causal: query i sees the keys up to i alone; not together with attn_mask.
@@ -245,15 +246,18 @@ def _scores(q: Any, k: Any, mask: Any | None, causal: bool, scale: float) -> Any
     s = namespace(q, k).matmul(q * scale, k.mT)
     if mask is not None:
         s = s + mask
-    return s + _causal_mask(s) if causal else s
+    if causal:
+        raw = raw_array(s)
+        allowed = up_to_diagonal(raw, *raw.shape[-2:])
+        s = select(allowed, s) + _minus_infinity_unless(allowed, raw)  # a hidden key may be infinite, or NaN
+    return s
 
 
-def _causal_mask(s: Any) -> Array:
-    """(L, S): 0 up to the diagonal, minus infinity right of it."""
-    raw = raw_array(s)
-    xp, device = namespace(raw), device_of(raw)
-    queries, keys = (xp.arange(size, device=device) for size in raw.shape[-2:])
-    return _minus_infinity_unless(keys[None, :] <= queries[:, None], raw)
+def up_to_diagonal(like: Array, queries: int, keys: int) -> Array:
+    """(queries, keys) booleans: True up to the diagonal."""
+    xp, device = namespace(like), device_of(like)
+    rows, columns = (xp.arange(size, device=device) for size in (queries, keys))
+    return columns[None, :] <= rows[:, None]
 
 
 def _minus_infinity_unless(allowed: Array, like: Array) -> Array:
@@ -319,12 +323,14 @@ def _additive(mask: Any | None, q: Any, k: Any, causal: bool) -> Any | None:
         )
     if namespace(mask, q).isdtype(mask.dtype, "bool"):
         return _minus_infinity_unless(raw_array(mask), raw_array(q))
-    if mask.dtype != q.dtype:
+    if mask.dtype == q.dtype:
+        return mask
+    if type_name(mask) != "float32":  # which PyTorch takes beside any query
         raise DTypeError(
             f"expects attn_mask of booleans or {type_name(q)}, got {type_name(mask)}",
             subject=_SUBJECT,
         )
-    return mask
+    return namespace(mask).astype(mask, q.dtype)
 
 
 def _checked(q: Any, k: Any, v: Any, enable_gqa: bool) -> tuple[Any, Any, Any]:

@@ -54,8 +54,11 @@ def lstm_cell(
     w_hh: Array | Tensor,
     b_ih: Array | Tensor | None = None,
     b_hh: Array | Tensor | None = None,
+    w_peephole: Array | Tensor | None = None,
 ) -> tuple[ArrayT, ArrayT]:
     """One step of `lstm`: (N, I) and the pair of (N, H) to the new state and cell; hx None is zeros.
+
+    w_peephole: (3 H,), of gates that see the cell, see `lstm`; PyTorch's has none.
 
     >>> import numpy as np
     >>> h, c = lstm_cell(np.ones((1, 2)), None, np.ones((12, 2)), np.ones((12, 3)))
@@ -63,7 +66,8 @@ def lstm_cell(
     ((1, 3), (1, 3))
     """
     hx = state_and_cell(hx, "lstm_cell")
-    h, c = run_step(lstm_sequence, "lstm_cell", 4, input, hx, w_ih, w_hh, b_ih, b_hh)
+    h, c = run_step(lstm_sequence, "lstm_cell", 4, input, hx, w_ih, w_hh, b_ih, b_hh,
+                    w_peephole=w_peephole)  # fmt: skip
     return h, c
 
 

@@ -14,10 +14,17 @@ from typing import Any
 from xpnn.autograd import Tensor
 from xpnn.autograd.half import half_in_float32
 from xpnn.backend import ArgumentError, Array, ArrayT
-from xpnn.functional.recurrent.recurrence import Arrays, gru_sequence, lstm_sequence, rnn_sequence
+from xpnn.functional.arguments import check_flags
+from xpnn.functional.recurrent.recurrence import (
+    Arrays,
+    gru_sequence,
+    jordan_sequence,
+    lstm_sequence,
+    rnn_sequence,
+)
 from xpnn.functional.recurrent.stacking import run_layers
 
-__all__ = ["gru", "lstm", "rnn_relu", "rnn_tanh"]
+__all__ = ["gru", "jordan", "lstm", "rnn_relu", "rnn_tanh"]
 
 
 @half_in_float32
@@ -105,6 +112,7 @@ def lstm(
     bidirectional: bool = False,
     batch_first: bool = False,
     lengths: Sequence[int] | None = None,
+    peepholes: bool = False,
 ) -> tuple[ArrayT, ArrayT, ArrayT]:
     """Long short-term memory, layer over layer.
 
@@ -118,12 +126,16 @@ def lstm(
         gz_t = (gc_t g i (1 - i), gc_t c_{t-1} f (1 - f), gc_t i (1 - g^2), gm_t tanh(c_t) o (1 - o))
         gh_{t-1} += W_hh^T gz_t        gc_{t-1} += f gc_t
 
+    With peepholes, which PyTorch has not, the gates see the cell: p_i c_{t-1} is added to i, p_f c_{t-1} to
+    f, and p_o c_t to o, before their sigmoid, unit by unit.
+
     Args:
         input: (T, N, I), floating; (N, T, I) if batch_first.
         hx: the pair of first states (num_layers * directions, N, H) and first cells; None is zeros.
         params: for each layer, and for each of its directions, W_ih (4 H, I), W_hh (4 H, H), with
             has_biases b_ih (4 H,) and b_hh (4 H,), and for projected states W_hr (P, H). Then the states,
-            and the last axis of W_hh, are of size P.
+            and the last axis of W_hh, are of size P. With peepholes (p_i, p_f, p_o) (3 H,) comes last.
+        peepholes: whether params hold such weights.
         dropout, train, bidirectional, lengths: as in `rnn_tanh`.
 
     Returns: output (T, N, directions * H), the states of the last layer; h_n, the last states; c_n, the last
@@ -133,7 +145,8 @@ def lstm(
 
     See: Hochreiter & Schmidhuber (1997), "Long short-term memory"; Gers, Schmidhuber & Cummins (2000),
     "Learning to forget"; Sak, Senior & Beaufays (2014), "Long short-term memory recurrent neural network
-    architectures for large scale acoustic modeling" for the projection.
+    architectures for large scale acoustic modeling" for the projection; Gers & Schmidhuber (2000),
+    "Recurrent nets that time and count" for peepholes.
 
     >>> import numpy as np
     >>> output, h_n, c_n = lstm(np.zeros((3, 2, 1)), None, [np.ones((4, 1)), np.ones((4, 1))], False)
@@ -141,8 +154,10 @@ def lstm(
     ((3, 2, 1), (1, 2, 1), (1, 2, 1))
     """
     states = state_and_cell(hx, "lstm")
+    check_flags("lstm", peepholes=peepholes)
     return run_layers(lstm_sequence, "lstm", 4, input, states, params, has_biases, num_layers, dropout,
-                      train, bidirectional, batch_first, lengths)  # fmt: skip
+                      train, bidirectional, batch_first, lengths,
+                      ("w_peephole",) if peepholes else ())  # fmt: skip
 
 
 @half_in_float32
@@ -191,6 +206,65 @@ def gru(
     """
     return run_layers(gru_sequence, "gru", 3, input, (hx,), params, has_biases, num_layers,
                       dropout, train, bidirectional, batch_first, lengths)  # fmt: skip
+
+
+@half_in_float32
+def jordan(
+    input: ArrayT,
+    hx: Array | Tensor | None,
+    params: Arrays,
+    has_biases: bool = True,
+    num_layers: int = 1,
+    dropout: float = 0.0,
+    train: bool = False,
+    bidirectional: bool = False,
+    batch_first: bool = False,
+    lengths: Sequence[int] | None = None,
+    nonlinearity: str = "tanh",
+) -> tuple[ArrayT, ArrayT]:
+    """Jordan's network, layer over layer: what is fed back is the output, not the hidden units.
+
+        h_t = f(W_ih x_t + b_ih + W_hh y_{t-1} + b_hh)        y_t = W_hr h_t + b_hr
+
+    Backward through time, with gy_t the gradient from above:
+
+        gz_t = f'_t W_hr^T gy_t        gy_{t-1} += W_hh^T gz_t        gW_hr = sum_t gy_t h_t^T
+
+    and the other weights as in `rnn_tanh`. PyTorch has no such network.
+
+    Args:
+        input: (T, N, I), floating; (N, T, I) if batch_first.
+        hx: (num_layers * directions, N, O), the outputs before the first step; None is zeros.
+        params: for each layer, and for each of its directions, W_ih (H, I), W_hh (H, O), with has_biases
+            b_ih (H,) and b_hh (H,), then W_hr (O, H), and with has_biases b_hr (O,). Above the first layer
+            I is O, twice O if bidirectional.
+        dropout, train, bidirectional, lengths: as in `rnn_tanh`.
+        nonlinearity: f, "tanh" or "relu".
+
+    Returns: output (T, N, directions * O), of the last layer; the last outputs of each layer, as hx.
+
+    Raises: ShapeError if sizes do not fit; ArgumentError for another number of params than layers need, or
+    another nonlinearity.
+
+    See: Jordan (1986), "Serial order: a parallel distributed processing approach".
+
+    >>> import numpy as np
+    >>> one = np.ones((1, 1))
+    >>> jordan(one[None], None, [one, one, 3 * one], has_biases=False)[0].round(3).tolist()
+    [[[2.285]]]
+    """
+    check_nonlinearity(nonlinearity, "jordan")
+    check_flags("jordan", has_biases=has_biases)
+    recurrence = functools.partial(jordan_sequence, nonlinearity=nonlinearity)
+    return run_layers(recurrence, "jordan", 1, input, (hx,), params, has_biases, num_layers, dropout,
+                      train, bidirectional, batch_first, lengths,
+                      ("w_hr", "b_hr") if has_biases else ("w_hr",))  # fmt: skip
+
+
+def check_nonlinearity(nonlinearity: str, subject: str) -> None:
+    """Raise an ArgumentError unless it is "tanh" or "relu"."""
+    if not isinstance(nonlinearity, str) or nonlinearity not in ("tanh", "relu"):
+        raise ArgumentError(f"expects nonlinearity='tanh' or 'relu', got {nonlinearity!r}", subject=subject)
 
 
 def elman(nonlinearity: str) -> Callable[..., tuple[Any, ...]]:

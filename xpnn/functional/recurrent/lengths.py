@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from xpnn.backend import ArgumentError, Array, device_of, namespace
+from xpnn.backend import ArgumentError, Array, device_of, is_array, namespace, to_numpy
 from xpnn.functional.activation.pointwise import select
-from xpnn.functional.arguments import raw_array
+from xpnn.functional.arguments import raw_array, whole
 from xpnn.functional.recurrent.recurrence import Arrays, Recurrence
 
 
@@ -20,7 +20,7 @@ class Places:
 
     def __init__(self, x: Any, lengths: Sequence[int], subject: str) -> None:
         steps, batch = x.shape[:2]
-        self.lengths = [int(length) for length in lengths]
+        self.lengths = whole_numbers(lengths, "lengths", subject)
         if len(self.lengths) != batch or not all(1 <= length <= steps for length in self.lengths):
             raise ArgumentError(
                 f"expects {batch} lengths between 1 and {steps}, got {self.lengths}", subject=subject
@@ -51,6 +51,14 @@ class Places:
 
     def _turn(self, x: Any) -> Any:
         return namespace(x).reshape(_take(_rows(x), self.turned), x.shape)
+
+
+def whole_numbers(values: Any, name: str, subject: str) -> list[int]:
+    """What a list or an array holds, as a list of ints; an ArgumentError if that is something else."""
+    values = to_numpy(values).tolist() if is_array(values) else values
+    if not isinstance(values, Sequence) or isinstance(values, str | bytes):
+        raise ArgumentError(f"expects {name} as a list of integers, got {values!r}", subject=subject)
+    return [whole(value, name, subject) for value in values]
 
 
 def indices_like(places: list[int], like: Any) -> Array:

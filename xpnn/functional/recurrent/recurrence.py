@@ -15,21 +15,32 @@ See: Werbos (1990), "Backpropagation through time: what it does and how to do it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from xpnn.autograd import primitive
 from xpnn.backend import namespace
-from xpnn.functional.activation.rectified import through_relu
-from xpnn.functional.activation.sigmoid import sigmoid
+from xpnn.functional.activation.rectified import relu, through_relu
+from xpnn.functional.activation.sigmoid import sigmoid, tanh
+from xpnn.functional.arguments import alike
 from xpnn.functional.linear import linear
 
 Arrays = Sequence[Any]
 
-# (x, first states, weights, reverse) -> each state at all times; the first of them is the output. The weights
-# are w_ih, w_hh, b_ih, b_hh and w_hr, which projects the output, with None for what is left out.
-Recurrence = Callable[[Any, Arrays, Any, bool], tuple[Any, ...]]
 
-Weights = tuple[Any, Any, Any, Any, Any]  # w_ih, w_hh, b_ih, b_hh, w_hr; None for what is left out
+class Weights(NamedTuple):
+    """Of one layer in one direction; None for what is left out."""
+
+    w_ih: Any
+    w_hh: Any
+    b_ih: Any | None = None
+    b_hh: Any | None = None
+    w_hr: Any | None = None  # projects what is put out
+    b_hr: Any | None = None
+    w_peephole: Any | None = None  # lets gates see the cell
+
+
+# (x, first states, weights, reverse) -> each state at all times; the first of them is the output.
+Recurrence = Callable[[Any, Arrays, Weights, bool], tuple[Any, ...]]
 
 
 @primitive
@@ -203,19 +214,61 @@ def rnn_sequence(
     x: Any, states: Sequence[Any], weights: Weights, reverse: bool, *, nonlinearity: str
 ) -> tuple[Any]:
     """`_rnn` as a layer runs it: (x, first states, weights, reverse) to each state at all times."""
-    w_ih, w_hh, b_ih, b_hh, _ = weights
+    w_ih, w_hh, b_ih, b_hh, *_ = weights
     return (_rnn(x, *states, w_ih, w_hh, b_ih, b_hh, nonlinearity=nonlinearity, reverse=reverse),)
 
 
 def lstm_sequence(x: Any, states: Sequence[Any], weights: Weights, reverse: bool) -> tuple[Any, Any]:
     """`_lstm` as a layer runs it: (x, first states, weights, reverse) to each state at all times."""
-    return _lstm(x, *states, *weights, reverse=reverse)
+    if weights.w_peephole is not None:
+        return _lstm_with_peepholes(x, states, weights, reverse)
+    return _lstm(x, *states, *weights[:5], reverse=reverse)
+
+
+def _lstm_with_peepholes(x: Any, states: Sequence[Any], weights: Weights, reverse: bool) -> tuple[Any, Any]:
+    """`_lstm` whose gates see the cell: i and f the one before, o the new one; of differentiable steps."""
+    x, (h, c), weights = _all_alike(x, states, weights)
+    z = linear(x, weights.w_ih, weights.b_ih)
+    to_i, to_f, to_o = _split(weights.w_peephole, 3)
+    hs, cs = [], []
+    for t in _times(x, reverse):
+        i, f, g, o = _split(z[t, ...] + linear(h, weights.w_hh, weights.b_hh), 4)
+        old = c
+        c = sigmoid(f + to_f * old) * old + sigmoid(i + to_i * old) * tanh(g)
+        h = sigmoid(o + to_o * c) * tanh(c)
+        h = h if weights.w_hr is None else linear(h, weights.w_hr)
+        hs.append(h)
+        cs.append(c)
+    return _stack(hs, reverse), _stack(cs, reverse)
+
+
+def jordan_sequence(
+    x: Any, states: Sequence[Any], weights: Weights, reverse: bool, *, nonlinearity: str
+) -> tuple[Any]:
+    """Jordan's recurrence, of differentiable steps: each starts from the output of the one before."""
+    x, (y,), weights = _all_alike(x, states, weights)
+    z = linear(x, weights.w_ih, weights.b_ih)
+    f = tanh if nonlinearity == "tanh" else relu
+    ys = []
+    for t in _times(x, reverse):
+        h = f(z[t, ...] + linear(y, weights.w_hh, weights.b_hh))
+        y = linear(h, weights.w_hr, weights.b_hr)
+        ys.append(y)
+    return (_stack(ys, reverse),)
 
 
 def gru_sequence(x: Any, states: Sequence[Any], weights: Weights, reverse: bool) -> tuple[Any]:
     """`_gru` as a layer runs it: (x, first states, weights, reverse) to each state at all times."""
-    w_ih, w_hh, b_ih, b_hh, _ = weights
+    w_ih, w_hh, b_ih, b_hh, *_ = weights
     return (_gru(x, *states, w_ih, w_hh, b_ih, b_hh, reverse=reverse),)
+
+
+def _all_alike(x: Any, states: Sequence[Any], weights: Weights) -> tuple[Any, list[Any], Weights]:
+    """The arrays, all of them Tensors if one is."""
+    names = [name for name, w in weights._asdict().items() if w is not None]
+    x, *rest = alike(x, *states, *(getattr(weights, name) for name in names))
+    count = len(states)
+    return x, rest[:count], weights._replace(**dict(zip(names, rest[count:])))
 
 
 def _times(x: Any, reverse: bool) -> range:

@@ -15,12 +15,11 @@ from xpnn.functional.arguments import (
     check_shape,
     raw_array,
     shape_of,
+    whole,
 )
 from xpnn.functional.dropout import dropout as drop
 from xpnn.functional.recurrent.lengths import Places
-from xpnn.functional.recurrent.recurrence import Arrays, Recurrence
-
-_NAMES = ("w_ih", "w_hh", "b_ih", "b_hh", "w_hr")
+from xpnn.functional.recurrent.recurrence import Arrays, Recurrence, Weights
 
 
 def run_layers(
@@ -37,6 +36,7 @@ def run_layers(
     bidirectional: bool,
     batch_first: bool,
     lengths: Sequence[int] | None,
+    more: tuple[str, ...] = (),
 ) -> Any:
     """The output of the last layer, and the last value of each of the states, layer by layer.
 
@@ -44,6 +44,7 @@ def run_layers(
         recurrence: what every layer runs.
         gates: how many times the state's size the weights have in rows.
         hx: the first value of each state, (layers * directions, N, H), or None for zeros.
+        more: the names in `Weights` of the params that follow the usual ones.
         input, params, ...: as in `functional.rnn_tanh`.
 
     Raises: as `functional.rnn_tanh`.
@@ -61,7 +62,8 @@ def run_layers(
             f"expects a sequence of one step or more, got an input of shape {shape_of(input)}",
             subject=subject,
         )
-    weights = _by_direction(params, num_layers * directions, has_biases, len(hx) > 1, subject)
+    num_layers = whole(num_layers, "num_layers", subject)
+    weights = _by_direction(params, num_layers * directions, has_biases, more, len(hx) > 1, subject)
     places = None if lengths is None else Places(x, lengths, subject)
     if places is not None:
         x = places.without_padding(x)
@@ -96,11 +98,13 @@ def run_step(
     w_hh: Any,
     b_ih: Any | None,
     b_hh: Any | None,
+    **more: Any,
 ) -> tuple[Any, ...]:
     """One step of a recurrence: (N, I) and the states (N, H) to the new states."""
     check_floating(input, subject)
     check_rank(input, 2, subject, "N, features")
-    (weights,) = _by_direction([w_ih, w_hh, b_ih, b_hh], 1, True, False, subject)
+    weights = Weights(w_ih, w_hh, b_ih, b_hh, **more)
+    _check_ranks(weights, subject)
     x = input[None, ...]
     _check_weights(weights, x, gates, subject)
     for h in hx:
@@ -111,7 +115,7 @@ def run_step(
 
 
 def _run(
-    recurrence: Recurrence, x: Any, states: Arrays, weights: Any, reverse: bool
+    recurrence: Recurrence, x: Any, states: Arrays, weights: Weights, reverse: bool
 ) -> tuple[Any, tuple[Any, ...]]:
     """A layer in one direction: its output, and its states after the last step."""
     results = recurrence(x, states, weights, reverse)
@@ -131,10 +135,10 @@ def _zeros(x: Any, *sizes: int) -> Any:
     return namespace(raw).zeros(shape, dtype=raw.dtype, device=device_of(raw))
 
 
-def _first_states(h: Any | None, x: Any, weights: Arrays, is_output: bool, subject: str) -> Any:
+def _first_states(h: Any | None, x: Any, weights: list[Weights], is_output: bool, subject: str) -> Any:
     """The first value of a state, (layers * directions, N, H), zeros if it is left out."""
-    _, w_hh, _, _, w_hr = weights[0]
-    size = w_hh.shape[1] if is_output or w_hr is None else w_hr.shape[1]
+    first = weights[0]
+    size = first.w_hh.shape[1] if is_output or first.w_hr is None else first.w_hr.shape[1]
     if h is None:
         return _zeros(x, len(weights), size)
     check_shape(h, (len(weights), x.shape[1], size), subject, "hx")
@@ -142,30 +146,36 @@ def _first_states(h: Any | None, x: Any, weights: Arrays, is_output: bool, subje
     return h
 
 
-def _by_direction(params: Arrays, count: int, has_biases: bool, projects: bool, subject: str) -> list[tuple]:
-    """The weights of every layer and direction, five each, with None for what is left out."""
-    plain = 4 if has_biases else 2
-    each = plain + 1 if projects and len(params) == count * (plain + 1) else plain
-    if not count or len(params) != count * each:
+def _by_direction(
+    params: Arrays, count: int, has_biases: bool, more: tuple[str, ...], may_project: bool, subject: str
+) -> list[Weights]:
+    """The weights of every layer and direction; what may project does if there is one more for each."""
+    names = ["w_ih", "w_hh", *(["b_ih", "b_hh"] if has_biases else []), *more]
+    if may_project and len(params) == count * (len(names) + 1):
+        names.insert(len(names) - len(more), "w_hr")
+    each = len(names)
+    if count < 1 or len(params) != count * each:
         raise ArgumentError(
-            f"expects {plain} params for each of {count} layers and directions, got {len(params)} in all",
+            f"expects {each} params for each of {max(count, 1)} layers and directions, got {len(params)} "
+            "in all",
             subject=subject,
             hint="Check has_biases, num_layers and bidirectional",
         )
-    weights = []
-    for k in range(count):
-        w_ih, w_hh, *rest = params[k * each : (k + 1) * each]
-        w_hr = rest.pop() if each > plain else None
-        check_rank(w_ih, 2, subject, "gates * hidden, features", "w_ih")
-        check_rank(w_hh, 2, subject, "gates * hidden, hidden", "w_hh")
-        if w_hr is not None:
-            check_rank(w_hr, 2, subject, "projected, hidden", "w_hr")
-        weights.append((w_ih, w_hh, *(rest or (None, None)), w_hr))
+    weights = [Weights(**dict(zip(names, params[k * each : (k + 1) * each]))) for k in range(count)]
+    for some in weights:
+        _check_ranks(some, subject)
     return weights
 
 
-def _check_weights(weights: Any, x: Any, gates: int, subject: str) -> None:
-    w_ih, w_hh, b_ih, b_hh, w_hr = weights
+def _check_ranks(weights: Weights, subject: str) -> None:
+    check_rank(weights.w_ih, 2, subject, "gates * hidden, features", "w_ih")
+    check_rank(weights.w_hh, 2, subject, "gates * hidden, hidden", "w_hh")
+    if weights.w_hr is not None:
+        check_rank(weights.w_hr, 2, subject, "projected, hidden", "w_hr")
+
+
+def _check_weights(weights: Weights, x: Any, gates: int, subject: str) -> None:
+    w_ih, w_hh, w_hr = weights.w_ih, weights.w_hh, weights.w_hr
     if x.shape[-1] != w_ih.shape[1]:
         raise ShapeError(
             f"expects {w_ih.shape[1]} input features on the last axis, got {x.shape[-1]} from an input of "
@@ -173,11 +183,14 @@ def _check_weights(weights: Any, x: Any, gates: int, subject: str) -> None:
             subject=subject,
             hint=f"Did you mean input_size={x.shape[-1]}?",
         )
-    hidden = w_hh.shape[1] if w_hr is None else w_hr.shape[1]
+    put_out = w_hh.shape[1]
+    hidden = put_out if w_hr is None else w_hr.shape[1]
     rows = gates * hidden
     check_shape(w_ih, (rows, x.shape[-1]), subject, "w_ih")
-    check_shape(w_hh, (rows, w_hh.shape[1]), subject, "w_hh")
-    check_shape(b_ih, (rows,), subject, "b_ih")
-    check_shape(b_hh, (rows,), subject, "b_hh")
-    check_shape(w_hr, (w_hh.shape[1], hidden), subject, "w_hr")
-    check_same_dtype(subject, x, **dict(zip(_NAMES, weights)))
+    check_shape(w_hh, (rows, put_out), subject, "w_hh")
+    check_shape(weights.b_ih, (rows,), subject, "b_ih")
+    check_shape(weights.b_hh, (rows,), subject, "b_hh")
+    check_shape(w_hr, (put_out, hidden), subject, "w_hr")
+    check_shape(weights.b_hr, (put_out,), subject, "b_hr")
+    check_shape(weights.w_peephole, (3 * hidden,), subject, "w_peephole")
+    check_same_dtype(subject, x, **weights._asdict())

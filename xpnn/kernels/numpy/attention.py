@@ -211,7 +211,7 @@ def _forward(inputs: Inputs, y: np.ndarray) -> Kept:
             p = _scores(inputs, tile, keys, powers)
             is_small = cut_keys or (hides_only and p.min() >= -limit and p.max() <= limit)
             _add_masks(p, inputs, tile)
-            peak = None if is_small else _subtract_largest(p, inputs)
+            peak = None if is_small else _subtract_largest(p)
             np.exp(p, out=p)
             total, out = totals[tile.at_queries], y[tile.at_queries]
             part = np.matmul(p, np.ones((p.shape[-1], 1), dtype=p.dtype))
@@ -220,8 +220,7 @@ def _forward(inputs: Inputs, y: np.ndarray) -> Kept:
             _deliver(weights, inputs.v[tile.at_keys], out, tile.opens_queries)
             if not tile.closes_queries:
                 continue
-            if mask is not None:
-                total[total == 0] = 1
+            total[total == 0] = 1
             log_total = np.log(total, out=log_totals[tile.at_queries])
             if peak is not None:
                 log_total += peak
@@ -326,11 +325,10 @@ def _largest_score(inputs: Inputs, batch: slice, heads: slice) -> float:
     return abs(inputs.scale) * math.prod(math.sqrt(np.vecdot(part, part).max()) for part in parts)
 
 
-def _subtract_largest(p: np.ndarray, inputs: Inputs) -> np.ndarray:
+def _subtract_largest(p: np.ndarray) -> np.ndarray:
     """Subtract the largest score of each query, of all keys, in place; returns it."""
     peak = p.max(axis=-1, keepdims=True)
-    if inputs.mask is not None:
-        peak[peak == -math.inf] = 0
+    peak[peak == -math.inf] = 0
     p -= peak
     return peak
 
@@ -352,15 +350,20 @@ def _add_masks(p: np.ndarray, inputs: Inputs, tile: Tile) -> None:
     if inputs.causal:  # the keys up to the first query are seen by all of the tile
         ahead = tile.keys.start - tile.queries.start
         hidden = p[..., max(-ahead, 0) :]
-        hidden += _causal_mask(hidden.shape[2], hidden.shape[3], max(ahead, 0), p.dtype)
+        bounds = _causal_bounds(hidden.shape[2], hidden.shape[3], max(ahead, 0), p.dtype)
+        np.fmin(hidden, bounds, out=hidden)  # which hides NaN too; one that is seen becomes infinite
 
 
 @functools.lru_cache(maxsize=8)
-def _causal_mask(queries: int, keys: int, ahead: int, dtype: np.dtype) -> np.ndarray:
-    """Hides keys that come after the query, where the first key comes so far after the first query."""
-    mask = np.zeros((queries, keys), dtype=dtype)
-    mask[np.arange(ahead, ahead + keys) > np.arange(queries)[:, None]] = -math.inf
-    return mask
+def _causal_bounds(queries: int, keys: int, ahead: int, dtype: np.dtype) -> np.ndarray:
+    """Infinity, or minus infinity for keys that come after the query.
+
+    Args:
+        ahead: how far after the first query the first key comes.
+    """
+    bounds = np.full((queries, keys), math.inf, dtype=dtype)
+    bounds[np.arange(ahead, ahead + keys) > np.arange(queries)[:, None]] = -math.inf
+    return bounds
 
 
 def _dropped(x: np.ndarray, keep: np.ndarray, inputs: Inputs, tile: Tile) -> np.ndarray:

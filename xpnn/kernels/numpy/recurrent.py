@@ -63,7 +63,12 @@ class Block(NamedTuple):
     unready: threading.Lock
 
 
-@kernel("numpy", "rnn")
+def _has_elements(x: np.ndarray, h0: np.ndarray, *rest: Any, **options: Any) -> bool:
+    """Guard: products and blocks of nothing have no sizes to be found from."""
+    return bool(x.size and h0.size)
+
+
+@kernel("numpy", "rnn", when=_has_elements)
 def rnn(
     x: np.ndarray,
     h0: np.ndarray,
@@ -131,8 +136,8 @@ def _rnn_backward(
     return gx, np.concatenate(ends), gw_ih, gw_hh, gb, gb
 
 
-def _without_projection(*arrays: np.ndarray | None, reverse: bool) -> bool:
-    return arrays[-1] is None
+def _without_projection(x: np.ndarray, h0: np.ndarray, *rest: np.ndarray | None, reverse: bool) -> bool:
+    return rest[-1] is None and _has_elements(x, h0)
 
 
 @kernel("numpy", "lstm", when=_without_projection)
@@ -234,7 +239,7 @@ def _lstm_factors(gates: np.ndarray, cells: np.ndarray, before: np.ndarray) -> t
     return factors, shown
 
 
-@kernel("numpy", "gru")
+@kernel("numpy", "gru", when=_has_elements)
 def gru(
     x: np.ndarray,
     h0: np.ndarray,

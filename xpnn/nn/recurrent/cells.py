@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from xpnn import functional as F
 from xpnn.autograd import Tensor
-from xpnn.functional.arguments import check_rank
+from xpnn.backend import ArgumentError
+from xpnn.functional.arguments import check_flags, check_rank, whole
+from xpnn.functional.recurrent.layers import check_nonlinearity
 from xpnn.nn.module import Module
 from xpnn.nn.parameter import Parameter, full
-from xpnn.nn.recurrent.layers import check_nonlinearity, draw
+from xpnn.nn.recurrent.layers import draw
 
-__all__ = ["GRUCell", "LSTMCell", "RNNCell"]
+__all__ = ["GRUCell", "LSTMCell", "RNNCell", "RNNCellBase"]
 
 
-class _Cell(Module):
-    """What the single steps share."""
+class RNNCellBase(Module):
+    """What the single steps share.
 
-    gates: ClassVar[int]
+    Args:
+        input_size, hidden_size: features and units.
+        bias: whether there are bias_ih and bias_hh.
+        num_chunks: how many times the units the weights have in rows, a part for each gate.
+        device, dtype: as in `Linear`.
+
+    >>> RNNCellBase(3, 4, True, 2).weight_hh.shape
+    (8, 4)
+    """
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool,
+        num_chunks: int,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
+        name = type(self).__name__
+        check_flags(name, bias=bias)
+        for key, size in {"input_size": input_size, "hidden_size": hidden_size}.items():
+            if whole(size, key, name) < 0:
+                raise ArgumentError(f"expects {key} of at least 0, got {size}", subject=name)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.bias = bias
-        rows = self.gates * hidden_size
+        rows = num_chunks * hidden_size
         self.weight_ih = Parameter(full((rows, input_size), 0.0, device, dtype))
         self.weight_hh = Parameter(full((rows, hidden_size), 0.0, device, dtype))
         self.bias_ih = Parameter(full((rows,), 0.0, device, dtype)) if bias else None
@@ -36,7 +57,7 @@ class _Cell(Module):
         """Draw the parameters anew."""
         draw(self, self.hidden_size)
 
-    def _step(self, function: Any, input: Any, hx: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    def _step(self, function: Any, input: Any, hx: tuple[Any, ...] | None, *more: Any) -> tuple[Any, ...]:
         """The new states; a single sample (features,) gives (hidden_size,)."""
         check_rank(input, (1, 2), function.__name__, "N, features, or features")
         weights = self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
@@ -45,7 +66,7 @@ class _Cell(Module):
             input = input[None, :]
             hx = None if hx is None else tuple(h[None, :] for h in hx)
         state = hx if hx is None or len(hx) > 1 else hx[0]
-        new = function(input, state, *weights)
+        new = function(input, state, *weights, *more)
         new = new if isinstance(new, tuple) else (new,)
         return tuple(h[0, :] for h in new) if single else new
 
@@ -54,7 +75,7 @@ class _Cell(Module):
         return f"{self.input_size}, {self.hidden_size}{'' if self.bias else ', bias=False'}"
 
 
-class RNNCell(_Cell):
+class RNNCell(RNNCellBase):
     """One step of an `RNN`; see `functional.rnn_tanh_cell`.
 
     Args:
@@ -71,8 +92,6 @@ class RNNCell(_Cell):
     (2, 4)
     """
 
-    gates = 1
-
     def __init__(
         self,
         input_size: int,
@@ -84,7 +103,7 @@ class RNNCell(_Cell):
     ) -> None:
         check_nonlinearity(nonlinearity, "RNNCell")
         self.nonlinearity = nonlinearity
-        super().__init__(input_size, hidden_size, bias, device, dtype)
+        super().__init__(input_size, hidden_size, bias, 1, device, dtype)
 
     def forward(self, input: Any, hx: Any = None) -> Tensor:
         """The new state, see the class."""
@@ -97,10 +116,12 @@ class RNNCell(_Cell):
         return super().extra_repr() + tail
 
 
-class LSTMCell(_Cell):
+class LSTMCell(RNNCellBase):
     """One step of an `LSTM`; see `functional.lstm_cell`.
 
-    Args: as `RNNCell`, but for the nonlinearity.
+    Args:
+        input_size, hidden_size, bias, device, dtype: as in `RNNCell`.
+        peepholes: whether the gates see the cell, by weight_peephole (3 hidden_size,); PyTorch's do not.
 
     Shapes: as `RNNCell`, with a pair (h, c) of states.
 
@@ -110,15 +131,28 @@ class LSTMCell(_Cell):
     ((2, 4), (2, 4))
     """
 
-    gates = 4
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        peepholes: bool = False,
+    ) -> None:
+        check_flags("LSTMCell", peepholes=peepholes)
+        super().__init__(input_size, hidden_size, bias, 4, device, dtype)
+        self.weight_peephole = Parameter(full((3 * hidden_size,), 0.0, device, dtype)) if peepholes else None
+        if peepholes:
+            self.reset_parameters()
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Tensor, Tensor]:
         """The new state and cell, see the class."""
-        h, c = self._step(F.lstm_cell, input, hx)
+        h, c = self._step(F.lstm_cell, input, hx, self.weight_peephole)
         return h, c
 
 
-class GRUCell(_Cell):
+class GRUCell(RNNCellBase):
     """One step of a `GRU`; see `functional.gru_cell`.
 
     Args and shapes: as `RNNCell`, but for the nonlinearity.
@@ -128,7 +162,10 @@ class GRUCell(_Cell):
     (2, 4)
     """
 
-    gates = 3
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, 3, device, dtype)
 
     def forward(self, input: Any, hx: Any = None) -> Tensor:
         """The new state, see the class."""
