@@ -22,6 +22,7 @@ from xpnn.backend import (
     concrete,
     dtype_name,
     is_floating,
+    is_half,
     is_integer,
     is_tensor,
     namespace,
@@ -161,6 +162,13 @@ def check_same_dtype(subject: str, x: Any, **others: Any) -> None:
                 subject=subject,
                 hint=f"Convert the {wrong}: {way}",
             )
+
+
+def check_affine_dtype(subject: str, x: Any, **others: Any) -> None:
+    """`check_same_dtype`, but float32 beside half precision is let pass, as the norms compute in float32."""
+    if is_half(x):
+        others = {name: v for name, v in others.items() if v is not None and dtype_name(v.dtype) != "float32"}
+    check_same_dtype(subject, x, **others)
 
 
 def check_rank(x: Any, ranks: int | Sequence[int], subject: str, layout: str, name: str = "input") -> None:

@@ -231,4 +231,6 @@ LAYERS = [
     layer("BatchNorm2d", (2, 3, 4, 4), num_features=3, momentum=None),
     layer("BatchNorm2d", (2, 3, 4, 4), num_features=3, track_running_stats=False),
     layer("BatchNorm3d", (2, 2, 3, 2, 2), num_features=2),
+    layer("SyncBatchNorm", (2, 3, 4), num_features=3),
+    layer("SyncBatchNorm", (4, 3), num_features=3, momentum=None, affine=False),
 ]

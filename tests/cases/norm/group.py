@@ -55,6 +55,12 @@ CASES = [
             bad(ArgumentError, r"expects num_groups that divides the 4 channels, got 3", num_groups=3),
             bad(
                 ShapeError,
+                r"more than one value per group, got an input of shape \(1, 4\) in 4 groups",
+                inputs=lambda rng: (np.ones((1, 4)), None, None),
+                num_groups=4,
+            ),
+            bad(
+                ShapeError,
                 r"group_norm expects weight of shape \(4,\), got \(3,\)\. The input has 4 channels",
                 inputs=lambda rng: (np.ones((2, 4, 3)), np.ones(3), None),
             ),

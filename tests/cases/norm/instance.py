@@ -8,12 +8,13 @@ import xpnn.functional as F
 from cases.case import Case, bad, grid
 from cases.layer import layer
 from cases.norm.group import group_inputs, naive_group_norm
+from cases.norm.parameters import parameters
 from xpnn.backend import ArgumentError, ShapeError
 
 
 def naive_instance_norm(x, mean, variance, w, b, use_input_stats=True, eps=1e-5):
     if use_input_stats:
-        return naive_group_norm(x, w, b, x.shape[1], eps)
+        return naive_group_norm(x, w, b, x.shape[1], eps or 1e-300)  # equal values are 0, not NaN
     shape = (1, -1, *[1] * (x.ndim - 2))
     h = (x - mean.reshape(shape)) / np.sqrt(variance.reshape(shape) + eps)
     return h * (1 if w is None else w.reshape(shape)) + (0 if b is None else b.reshape(shape))
@@ -76,6 +77,18 @@ CASES = [
         with_statistics,
         grid(use_input_stats=False),
         differentiable=(0, 3, 4),
+    ),
+    instance_case(
+        "instance_norm of equal values without eps",
+        lambda rng, **options: (
+            np.concatenate([rng.standard_normal((2, 1, 3)), np.full((2, 1, 3), 4.0)], axis=1),
+            None,
+            None,
+            *parameters(rng, 2),
+        ),
+        grid(eps=0.0),
+        differentiable=(3, 4),  # there is no derivative where values are equal
+        extremes=(),
     ),
 ]
 

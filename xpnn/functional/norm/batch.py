@@ -10,14 +10,25 @@ from math import prod
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
-from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, is_half, is_tensor, namespace
+from xpnn.backend import (
+    ArgumentError,
+    Array,
+    ArrayT,
+    ShapeError,
+    is_array,
+    is_half,
+    is_tensor,
+    namespace,
+)
 from xpnn.functional.activation.rectified import through_relu
 from xpnn.functional.arguments import (
+    check_affine_dtype,
     check_eps,
     check_flags,
     check_floating,
     check_same_dtype,
     check_shape,
+    number,
     once_per_signature,
     raw_array,
     shape_of,
@@ -91,14 +102,7 @@ def batch_norm(
         arrays = (input, running_mean, running_var, weight, bias, residual)
         return _batch_norm_inference(*arrays, eps=check_eps(eps, "batch_norm"), relu=relu)
 
-    for running in (running_mean, running_var):
-        if running is not None and not is_tensor(running):
-            raise ArgumentError(
-                "expects running statistics as Tensors in training, got a raw array, which it would have "
-                "to write into",
-                subject="batch_norm",
-                hint="Pass None, and use batch_norm_with_statistics and running_statistics",
-            )
+    check_running(running_mean, running_var, momentum, "batch_norm")
     _check_channels(input, running_mean, running_var, weight, bias, residual)
     y, mean, variance = batch_norm_with_statistics(input, weight, bias, eps, residual=residual, relu=relu)
     if running_mean is not None and running_var is not None:
@@ -182,6 +186,24 @@ def running_statistics(
     new_mean = (1 - momentum) * old_mean + momentum * mean
     new_var = (1 - momentum) * old_var + momentum * unbiased
     return xp.astype(new_mean, dtype, copy=False), xp.astype(new_var, var_dtype, copy=False)
+
+
+def check_running(running_mean: Any, running_var: Any, momentum: Any, subject: str) -> None:
+    """Raise unless both are Tensors, which can be moved, or both None, and the momentum is a number."""
+    if (running_mean is None) != (running_var is None):
+        missing = "running_mean" if running_mean is None else "running_var"
+        raise ArgumentError(
+            f"expects both running_mean and running_var or neither, got no {missing}", subject=subject
+        )
+    if not is_tensor(momentum) and not is_array(momentum):
+        number(momentum, "momentum", subject)
+    for running in (running_mean, running_var):
+        if running is not None and not is_tensor(running):
+            raise ArgumentError(
+                "expects running statistics as Tensors, got a raw array, which it would have to write into",
+                subject=subject,
+                hint="Pass None, and use batch_norm_with_statistics and running_statistics",
+            )
 
 
 @primitive(statistics=True)
@@ -288,4 +310,5 @@ def _check_channels(
                 hint=f"Did you mean num_features={channels}?",
             )
     check_shape(residual, shape_of(x), "batch_norm", "residual")
-    check_same_dtype("batch_norm", x, weight=weight, bias=bias, residual=residual)
+    check_affine_dtype("batch_norm", x, weight=weight, bias=bias)
+    check_same_dtype("batch_norm", x, residual=residual)

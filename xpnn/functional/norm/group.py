@@ -8,9 +8,9 @@ from typing import Any
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, namespace, refusing
 from xpnn.functional.arguments import (
+    check_affine_dtype,
     check_eps,
     check_floating,
-    check_same_dtype,
     check_shape,
     shape_of,
 )
@@ -44,7 +44,8 @@ def group_norm(
         weight, bias: (C,) or None, which is 1 and 0.
         eps: keeps the root away from zero.
 
-    Raises: ShapeError if sizes do not fit; ArgumentError if num_groups does not divide the channels.
+    Raises: ShapeError if sizes do not fit, or for a single sample with one value per group; ArgumentError if
+    num_groups does not divide the channels.
 
     See: Wu & He (2018), "Group normalization".
 
@@ -56,6 +57,12 @@ def group_norm(
     if num_groups < 1 or input.shape[1] % num_groups:
         raise ArgumentError(
             f"expects num_groups that divides the {input.shape[1]} channels, got {num_groups}",
+            subject="group_norm",
+        )
+    if input.shape[0] * (input.shape[1] // num_groups) * prod(input.shape[2:]) == 1:
+        raise ShapeError(
+            f"expects more than one value per group, got an input of shape {shape_of(input)} "
+            f"in {num_groups} groups",
             subject="group_norm",
         )
     return _group_norm(input, weight, bias, groups=num_groups, eps=check_eps(eps, "group_norm"))[0]
@@ -99,4 +106,4 @@ def check_channels(x: Any, weight: Any | None, bias: Any | None, subject: str) -
         )
     for name, vector in {"weight": weight, "bias": bias}.items():
         check_shape(vector, (x.shape[1],), subject, name, hint=f"The input has {x.shape[1]} channels")
-    check_same_dtype(subject, x, weight=weight, bias=bias)
+    check_affine_dtype(subject, x, weight=weight, bias=bias)

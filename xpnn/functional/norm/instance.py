@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, is_tensor, namespace
+from xpnn.autograd.half import in_float32
+from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, is_half, namespace
+from xpnn.functional.activation.pointwise import select
 from xpnn.functional.arguments import (
+    alike,
     check_eps,
     check_flags,
     check_shape,
     raw_array,
     shape_of,
 )
-from xpnn.functional.norm.batch import batch_norm, running_statistics
+from xpnn.functional.norm.batch import batch_norm, check_running, running_statistics
 from xpnn.functional.norm.group import _group_norm, check_channels
 
 __all__ = ["instance_norm"]
@@ -67,13 +71,9 @@ def instance_norm(
             f"expects more than one value per channel and sample, got an input of shape {shape_of(input)}",
             subject=subject,
         )
-    y, mean, variance = _group_norm(input, weight, bias, groups=channels, eps=check_eps(eps, "instance_norm"))
+    check_running(running_mean, running_var, momentum, subject)
+    y, mean, variance = _normalise(input, weight, bias, channels, check_eps(eps, subject))
     if running_mean is not None and running_var is not None:
-        if not (is_tensor(running_mean) and is_tensor(running_var)):
-            raise ArgumentError(
-                "expects running statistics as Tensors, got a raw array, which it would have to write into",
-                subject=subject,
-            )
         if input.shape[0] == 0:  # no samples, no means
             return y
         mean, variance = (namespace(s).mean(s, axis=0) for s in map(raw_array, (mean, variance)))
@@ -81,3 +81,30 @@ def instance_norm(
         running_mean.store(mean)
         running_var.store(variance)
     return y
+
+
+# The smallest normal number of float32, whose root's inverse is far from infinite.
+_TINY = 2.0**-126
+
+
+def _normalise(x: Any, w: Any, b: Any, channels: int, eps: float) -> tuple[Any, Any, Any]:
+    """y, mean and variance."""
+    if eps:
+        return _group_norm(x, w, b, groups=channels, eps=eps)
+    if is_half(x):
+        return in_float32(_normalise_without_eps, x.dtype, (x, w, b, channels), {}, rounded=1)
+    return _normalise_without_eps(x, w, b, channels)
+
+
+def _normalise_without_eps(x: Any, w: Any, b: Any, channels: int) -> tuple[Any, Any, Any]:
+    """A channel of equal values is 0 before the bias, and has no gradient, as in PyTorch."""
+    y, mean, variance = _group_norm(x, None, None, groups=channels, eps=_TINY)
+    xp, space = namespace(x), (1,) * (x.ndim - 2)
+    y = select(xp.reshape(raw_array(variance) != 0, (*variance.shape, *space)), y)
+    if w is not None:
+        y, w = alike(y, w)
+        y = y * xp.reshape(w, (channels, *space))
+    if b is not None:
+        y, b = alike(y, b)
+        y = y + xp.reshape(b, (channels, *space))
+    return y, mean, variance

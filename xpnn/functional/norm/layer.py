@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import Array, ArrayT, ShapeError, refusing
 from xpnn.functional.arguments import (
+    check_affine_dtype,
     check_eps,
     check_floating,
-    check_same_dtype,
     check_shape,
     shape_of,
 )
@@ -60,7 +60,7 @@ def layer_norm(
         )
     check_shape(weight, shape, "layer_norm", "weight")
     check_shape(bias, shape, "layer_norm", "bias")
-    check_same_dtype("layer_norm", input, weight=weight, bias=bias)
+    check_affine_dtype("layer_norm", input, weight=weight, bias=bias)
     return _layer_norm(input, weight, bias, features=len(shape), eps=check_eps(eps, "layer_norm"))[0]
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from xpnn.autograd import Tensor, primitive
 from xpnn.backend import Array, ArrayT, ShapeError, is_half, namespace, refusing
 from xpnn.functional.arguments import (
+    check_affine_dtype,
     check_eps,
     check_floating,
-    check_same_dtype,
     check_shape,
     raw_array,
     shape_of,
@@ -59,7 +59,7 @@ def rms_norm(
             subject="rms_norm",
         )
     check_shape(weight, shape, "rms_norm", "weight")
-    check_same_dtype("rms_norm", input, weight=weight)
+    check_affine_dtype("rms_norm", input, weight=weight)
     if eps is None:
         xp = namespace(raw_array(input))
         eps = float(xp.finfo(xp.float32 if is_half(input) else input.dtype).eps)

@@ -7,3 +7,4 @@ from xpnn.nn.norm.layer import *
 from xpnn.nn.norm.lazy import *
 from xpnn.nn.norm.response import *
 from xpnn.nn.norm.rms import *
+from xpnn.nn.norm.sync import *

@@ -18,7 +18,7 @@ __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d"]
 class _BatchNorm(Module):
     """What batch norm over sequences, images and volumes share; they differ in the rank they accept."""
 
-    ranks: ClassVar[tuple[int, ...]]
+    ranks: ClassVar[tuple[int, ...]]  # () is any that the function takes
     layout: ClassVar[str]
     weight: Any  # Parameters and Buffers, or None where the arguments leave them out
     bias: Any
@@ -67,7 +67,8 @@ class _BatchNorm(Module):
 
     def forward(self, input: Any, *, residual: Any = None, relu: bool = False) -> Tensor:
         """(N, num_features, ...) to the same; `residual` and `relu` are those of `functional.batch_norm`."""
-        check_rank(input, self.ranks, "batch_norm", self.layout)
+        if self.ranks:
+            check_rank(input, self.ranks, "batch_norm", self.layout)
         learns = self.training and self.running_mean is not None and not recomputing()
         by_batch = self.training or self.running_mean is None
         kept = learns or not by_batch
