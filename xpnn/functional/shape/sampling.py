@@ -86,7 +86,7 @@ def grid_sample(
     size = tuple(input.shape[2:])
     if 0 in size or input.shape[1] == 0:
         raise ShapeError(f"expects cells to read, got the shape {shape_of(input)}", subject=subject)
-    xp = namespace(input)
+    xp = namespace(input, grid)
     places = [
         _place(xp.reshape(grid[..., axes - 1 - axis], (grid.shape[0], 1, -1)), n, bool(align_corners))
         if grid.shape[0]
