@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
+from xpnn.autograd import primitive
 from xpnn.autograd.half import half_in_float32
 from xpnn.backend import ArgumentError, Array, ArrayT, device_of, namespace
-from xpnn.functional.activation.pointwise import select
+from xpnn.backend.idioms import add_at_slices, index_add, zeros_like_shape
 from xpnn.functional.arguments import check_flags, tuple_of
 from xpnn.functional.pool.arguments import Sizes, check_input
 from xpnn.functional.pool.average import pool_average
@@ -222,9 +223,7 @@ def _adaptive_mean(subject: str, axes: int, input: Array, output_size: OutputSiz
     if all(n and n % count == 0 for n, count in zip(size, sizes)):
         kernel = tuple(n // count for n, count in zip(size, sizes))
         return pool_average(subject, axes, input, kernel, None, 0, False, True, None)
-    for axis, count in enumerate(sizes, start=2):
-        input = means_along(input, axis, count)
-    return input
+    return _adaptive_means(input, windows=sizes)
 
 
 def _adaptive_maximum(
@@ -235,38 +234,120 @@ def _adaptive_maximum(
     size = tuple(input.shape[2:])
     sizes = _adaptive_size(output_size, input, subject)
     xp = namespace(input)
-    cells = [_adaptive_cells(n, count, input) for n, count in zip(size, sizes)]
     x = input
-    for axis, places in enumerate(cells, start=2):
-        x = xp.take(x, places, axis=axis)
-    kernel = tuple(places.shape[0] // count for places, count in zip(cells, sizes))
+    for axis, count in enumerate(sizes, start=2):
+        x = _take_windows(x, axis=axis, windows=count)
+    kernel = tuple(n // count for n, count in zip(x.shape[2:], sizes))
     found = pool_maximum(subject, axes, x, kernel, None, 0, 1, False, return_indices)
     if not return_indices:
         return found
     y, indices = found
     left, flat, step = xp.reshape(indices, (-1,)), 0, 1
-    for n, places in zip(reversed(size), reversed(cells)):
+    for n, count in zip(reversed(size), reversed(sizes)):
+        places = _adaptive_cells(n, count, indices)
         flat = flat + step * xp.take(places, left % places.shape[0])
         left, step = left // places.shape[0], step * n
     return y, xp.reshape(flat, tuple(indices.shape))
 
 
-def means_along(x: Array, axis: int, windows: int) -> Array:
-    """The mean of each of `windows` adaptive windows along an axis.
+@primitive
+def _adaptive_means(x: Array, *, windows: Sizes) -> tuple[Array, tuple]:
+    """The mean of each adaptive window, along one of the last axes after the other.
 
     A product with a matrix of 1 / n and 0 would be shorter, but make NaN of zeros times infinity.
     """
+    size = tuple(x.shape[2:])
+    for axis, (cells, count) in enumerate(zip(size, windows), start=2):
+        if count != cells:
+            x = _means_along(x, axis, count)
+    return x, (size,)
+
+
+@_adaptive_means.backward
+def _adaptive_means_backward(
+    gy: Array, saved: tuple, needs: tuple[bool, ...], *, windows: Sizes
+) -> tuple[Array]:
+    (size,) = saved
+    return (_share_over_windows(gy, size=size),)
+
+
+@primitive
+def _share_over_windows(gy: Array, *, size: Sizes) -> tuple[Array, tuple]:
+    """Each cell's share of the gradients of the means that it is in: the adjoint of `_adaptive_means`."""
+    windows = tuple(gy.shape[2:])
+    for axis, (cells, count) in enumerate(zip(size, windows), start=2):
+        if count != cells:
+            gy = _share_along(gy, axis, cells)
+    return gy, (windows,)
+
+
+@_share_over_windows.backward
+def _share_over_windows_backward(
+    ggx: Array, saved: tuple, needs: tuple[bool, ...], *, size: Sizes
+) -> tuple[Array]:
+    (windows,) = saved
+    return (_adaptive_means(ggx, windows=windows),)
+
+
+@primitive(half=True)
+def _take_windows(x: Array, *, axis: int, windows: int) -> tuple[Array, tuple]:
+    """The cells of adaptive windows along an axis, one window after the other."""
+    return namespace(x).take(x, _adaptive_cells(x.shape[axis], windows, x), axis=axis), (x.shape[axis],)
+
+
+@_take_windows.backward
+def _take_windows_backward(
+    gy: Array, saved: tuple, needs: tuple[bool, ...], *, axis: int, windows: int
+) -> tuple[Array]:
+    (cells,) = saved
+    return (_add_windows(gy, axis=axis, windows=windows, cells=cells),)
+
+
+@primitive
+def _add_windows(gy: Array, *, axis: int, windows: int, cells: int) -> tuple[Array, tuple]:
+    """Zeros, to which the cells of all windows are added: the adjoint of `_take_windows`."""
+    xp = namespace(gy)
+    total = index_add(xp.moveaxis(gy, axis, 0), _adaptive_cells(cells, windows, gy), cells)
+    return xp.moveaxis(total, 0, axis), ()
+
+
+@_add_windows.backward
+def _add_windows_backward(
+    ggx: Array, saved: tuple, needs: tuple[bool, ...], *, axis: int, windows: int, cells: int
+) -> tuple[Array]:
+    return (_take_windows(ggx, axis=axis, windows=windows),)
+
+
+def _means_along(x: Array, axis: int, windows: int) -> Array:
     xp, cells = namespace(x), x.shape[axis]
-    if windows > cells:  # a window is a cell or two
+    if windows > cells:  # a window is a cell, which counts twice, or two
         first, last = _adaptive_ends(cells, windows, x)
-        counts = xp.reshape(last - first, (-1, *(1,) * (x.ndim - 1 - axis)))
-        one, other = xp.take(x, first, axis=axis), xp.take(x, last - 1, axis=axis)
-        return select(counts == 1, one) + select(counts == 2, (one + other) * 0.5)
-    means = []
-    for i in range(windows):
-        window = slice(i * cells // windows, -(-(i + 1) * cells // windows))
-        means.append(xp.mean(x[(*(slice(None),) * axis, window, ...)], axis=axis, keepdims=True))
+        return 0.5 * xp.take(x, first, axis=axis) + 0.5 * xp.take(x, last - 1, axis=axis)
+    before = (slice(None),) * axis
+    means = [
+        xp.mean(x[*before, slice(*ends), ...], axis=axis, keepdims=True) for ends in _windows(cells, windows)
+    ]
     return xp.concat(means, axis=axis)
+
+
+def _share_along(gy: Array, axis: int, cells: int) -> Array:
+    xp, windows = namespace(gy), gy.shape[axis]
+    if windows > cells:
+        first, last = _adaptive_ends(cells, windows, gy)
+        halves = xp.moveaxis(0.5 * gy, axis, 0)
+        total = index_add(xp.concat([halves, halves]), xp.concat([first, last - 1]), cells)
+        return xp.moveaxis(total, 0, axis)
+    gx = zeros_like_shape(gy, (*gy.shape[:axis], cells, *gy.shape[axis + 1 :]))
+    before = (slice(None),) * axis
+    for i, (first, last) in enumerate(_windows(cells, windows)):
+        share = gy[*before, slice(i, i + 1), ...] * (1.0 / (last - first))
+        gx = add_at_slices(gx, (*before, slice(first, last), ...), share)
+    return gx
+
+
+def _windows(cells: int, windows: int) -> list[tuple[int, int]]:
+    """Where each window begins, and where it ends."""
+    return [(i * cells // windows, -(-(i + 1) * cells // windows)) for i in range(windows)]
 
 
 def _adaptive_size(output_size: Any, input: Array, subject: str) -> Sizes:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from xpnn.backend import kernel
+from xpnn.kernels.numpy.bands import Block, blocks_of_band, is_finite, multiply_along, multiply_back
 from xpnn.kernels.numpy.parallel import parallel
 
 # Bytes of the input that are worked on at a time: with less, calls take longer than arithmetic, and two
@@ -172,6 +173,55 @@ def spread_over_windows(
 
     _by_images(spread, gx, passes=2)
     return result, ()
+
+
+@kernel("numpy", "adaptive_means", when=is_finite)
+def adaptive_means(x: np.ndarray, *, windows: Sizes) -> tuple[np.ndarray, tuple]:
+    """The reference's `_adaptive_means`, by products; along the last axis first, which is the longest run."""
+    size = x.shape[2:]
+    for axis, (cells, count) in reversed(list(enumerate(zip(size, windows), start=2))):
+        if count != cells:
+            x = multiply_along(x, axis, _adaptive_blocks(cells, count, x.dtype.char))
+    return x, (size,)
+
+
+@kernel("numpy", "share_over_windows", when=is_finite)
+def share_over_windows(gy: np.ndarray, *, size: Sizes) -> tuple[np.ndarray, tuple]:
+    """The reference's `_share_over_windows`, by products."""
+    windows = gy.shape[2:]
+    for axis, (cells, count) in enumerate(zip(size, windows), start=2):
+        if count != cells:
+            gy = multiply_back(gy, axis, _adaptive_blocks(cells, count, gy.dtype.char), cells)
+    return gy, (windows,)
+
+
+@kernel("numpy", "add_windows", when=is_finite)
+def add_windows(gy: np.ndarray, *, axis: int, windows: int, cells: int) -> tuple[np.ndarray, tuple]:
+    """The reference's `_add_windows`, by products."""
+    longest = gy.shape[axis] // windows
+    return multiply_back(gy, axis, _copying_blocks(cells, windows, longest, gy.dtype.char), cells), ()
+
+
+@functools.lru_cache(maxsize=256)
+def _copying_blocks(cells: int, windows: int, longest: int, char: str) -> list[Block]:
+    """The matrix that copies the cells of each window; see `_adaptive_places`."""
+    places = _adaptive_places(cells, windows, longest)[0].T.reshape(1, -1)
+    return blocks_of_band(places, np.ones(places.shape), char)
+
+
+@functools.lru_cache(maxsize=256)
+def _adaptive_blocks(cells: int, windows: int, char: str) -> list[Block]:
+    """The matrix of 1 / n in each window of n cells."""
+    places, counts = _adaptive_places(cells, windows, -(-cells // windows) + 1)
+    steps = np.arange(len(places))[:, None]
+    return blocks_of_band(places, (steps < counts) / counts, char)
+
+
+def _adaptive_places(cells: int, windows: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """The cells (longest, windows) of adaptive windows, the last again in short ones; and their counts."""
+    window = np.arange(windows)
+    first, last = window * cells // windows, -(-(window + 1) * cells // windows)
+    return np.minimum(first + np.arange(longest)[:, None], last - 1), last - first
 
 
 @kernel("numpy", "put")
