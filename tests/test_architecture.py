@@ -29,6 +29,7 @@ LAYERS = {
     "functional": {"backend", "autograd"},
     "linalg": {"autograd"},
     "special": {"autograd"},
+    "distributions": {"backend", "autograd", "functional"},
     "nn": {"backend", "autograd", "functional"},
     "optim": {"backend", "autograd"},
     "data": {"backend", "autograd"},

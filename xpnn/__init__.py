@@ -18,6 +18,7 @@ from xpnn import (
     backends as backends,
     cuda as cuda,
     data as data,
+    distributions as distributions,
     functional as functional,
     io as io,
     linalg as linalg,

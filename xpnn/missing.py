@@ -26,7 +26,6 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"fft", "The Array API's extension is xpnn.xp.fft"),
     (r"jit|ScriptModule|.*script.*|trace_module|export", "xpnn.compile(...) compiles a training step"),
     (r"vmap|func|functional_call|vjp|jvp", "There are xpnn.vjp, xpnn.jvp, xpnn.jacobian and xpnn.hessian"),
-    (r"distributions", "Draw with xpnn.normal, xpnn.multinomial, xpnn.bernoulli ..."),
     (r"distributed|rpc|futures|multiprocessing", "xpnn computes in one process"),
     (r"DataParallel|DistributedDataParallel|parallel", "xpnn computes on one device; leave it out"),
     (r"hub|hubconf|torch_version", "Models are in xpnn.models, their weights load from safetensors files"),
