@@ -101,6 +101,16 @@ def has_kernels(case: Case, target: Target) -> bool:
     return any(kernel.backend == target.backend for kernel in registered_kernels())
 
 
+def chosen(test: Callable[..., None], case: Case, target: str, everything: bool) -> Sequence[dict[str, Any]]:
+    """The options of a case that a test is run with on a target."""
+    if target not in PLANS[test][1]:
+        return case.options
+    if not everything:
+        return case.options[:1]
+    first = list(PLANS).index(test) % min(len(case.options), THINNED)
+    return case.options[first::THINNED] if target == "jax" else case.options
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Runs a test on every case, options and target that its plan (below) lets through."""
     if "case" not in metafunc.fixturenames:
@@ -124,23 +134,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         ]
         metafunc.parametrize(("case", "backend"), runs, indirect=["backend"])
         return
-    applies, sampled = PLANS[metafunc.function]
+    applies, _ = PLANS[metafunc.function]
     everything = metafunc.config.getoption("--slow")
-
-    def chosen(case: Case, target: Target) -> Sequence[dict[str, Any]]:
-        if target.name not in sampled:
-            return case.options
-        if not everything:
-            return case.options[:1]
-        first = list(PLANS).index(metafunc.function) % min(len(case.options), THINNED)
-        return case.options[first::THINNED] if target.name == "jax" else case.options
-
     runs = [
         pytest.param(case, options, target, id=f"{target}-{case}-{describe(options)}")
         for target in targets
         for case in CASES
         if applies(case, target)
-        for options in chosen(case, target)
+        for options in chosen(metafunc.function, case, target.name, everything)
     ]
     metafunc.parametrize(("case", "options", "backend"), runs, indirect=["backend"])
 
