@@ -110,7 +110,7 @@ def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_quoted_primitive_is_the_source() -> None:
     (quote,) = [code for code in blocks("python") if code.startswith("@")]
-    assert quote in (ROOT / "xpnn" / "functional" / "conv.py").read_text()
+    assert quote in (ROOT / "xpnn" / "functional" / "conv" / "primitives.py").read_text()
     assert [type(node) for node in ast.parse(quote).body] == [ast.FunctionDef] * 2
 
 
