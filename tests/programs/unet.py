@@ -145,6 +145,7 @@ def main(bilinear=True):
         if p.ndim > 1:
             bound = (6 / p[0].numel()) ** 0.5
             p.data = torch.from_numpy(rng.uniform(-bound, bound, p.shape).astype(np.float32))
+    nn.init.zeros_(model.outc.bias)
     model.to(device=device)
 
     optimizer = torch.optim.RMSprop(
