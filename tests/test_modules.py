@@ -33,7 +33,10 @@ CONTAINERS = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList
 BASES = {"RNNBase", "RNNCellBase"}
 
 # What PyTorch does not have: the tests of their families hold them.
-WITHOUT_ORACLE = {"DropPath", "JordanRNN", "Maxout", "Step", "StochasticDepth"}
+WITHOUT_ORACLE = {
+    *("ALiBi", "DropPath", "JordanRNN", "LearnedPositions", "Maxout", "RotaryPositions"),
+    *("SinusoidalPositions", "Step", "StochasticDepth"),
+}
 
 # JAX compiles every operation for every shape, and strict checks every call: of each module the first line
 # must do for them, unless `--slow` is given.

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import xpnn
+from xpnn import functional as F
 from xpnn import nn
 from xpnn.autograd import Tensor, grad, xp
 from xpnn.backend import ArgumentError, DTypeError, ShapeError
@@ -202,3 +203,61 @@ def test_learns_to_reverse() -> None:
 def test_refuses(error: type[Exception], match: str, call: Any) -> None:
     with pytest.raises(error, match=match):
         call()
+
+
+def test_positions_of_steps_and_of_later_steps(backend: Any) -> None:
+    """The modules add, or turn by, what their functions say; steps from `start` on are those of the whole."""
+    x = np.random.default_rng(0).standard_normal((5, 2, 4)).astype(np.float32)
+    added = nn.LearnedPositions(6, 4), nn.SinusoidalPositions(4)
+    rows = added[0].weight.detach().numpy()[:5], F.sinusoidal_positions(np.arange(5.0), 4)
+    for module, expected in zip(added, rows, strict=True):
+        y = module(Tensor(backend.array(x)))
+        np.testing.assert_allclose(y.detach().numpy(), x + expected[:, None], rtol=1e-5, atol=1e-6)
+        later = module(Tensor(backend.array(x[3:])), start=3)
+        np.testing.assert_allclose(later.detach().numpy(), y.detach().numpy()[3:], rtol=1e-5, atol=1e-6)
+    turn, heads = nn.RotaryPositions(interleaved=True), x.swapaxes(0, 1)
+    y = turn(Tensor(backend.array(heads)))
+    np.testing.assert_allclose(y.numpy(), F.rotary_positions(heads, interleaved=True), rtol=1e-4, atol=1e-5)
+    later = turn(Tensor(backend.array(heads[:, 3:])), start=3)
+    np.testing.assert_allclose(later.numpy(), y.numpy()[:, 3:], rtol=1e-4, atol=1e-5)
+    biases = nn.ALiBi(2)(Tensor(backend.array(x[:2, 0])), Tensor(backend.array(x[:, 0])))
+    expected = F.alibi_biases(np.asarray([3.0, 4.0]), np.arange(5.0), 2)
+    np.testing.assert_allclose(biases.numpy(), expected)
+
+
+def test_batch_first_positions() -> None:
+    x = np.zeros((2, 5, 4), dtype=np.float32)
+    for module in (nn.LearnedPositions(6, 4, batch_first=True), nn.SinusoidalPositions(4, batch_first=True)):
+        y = module(Tensor(x)).detach().numpy()
+        np.testing.assert_array_equal(y[0], y[1])
+        np.testing.assert_array_equal(y[0], module(Tensor(x[0])).detach().numpy())
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_rotary_products_know_distances_alone(interleaved: bool) -> None:
+    q, k = np.random.default_rng(0).standard_normal((2, 1, 4))
+
+    def product(p: float, r: float) -> float:
+        turned = [
+            F.rotary_positions(x, np.asarray([at]), interleaved=interleaved) for x, at in ((q, p), (k, r))
+        ]
+        return float((turned[0] * turned[1]).sum())
+
+    assert product(7.0, 3.0) == pytest.approx(product(104.0, 100.0))
+    assert product(7.0, 3.0) != pytest.approx(product(7.0, 4.0))
+
+
+def test_positions_that_are_not_there() -> None:
+    with pytest.raises(ShapeError, match=r"expects positions below 4, got 3 steps from 2 on.*max_length=5\?"):
+        nn.LearnedPositions(4, 2)(xpnn.zeros(3, 2), start=2)
+    with pytest.raises(
+        ShapeError, match=r"SinusoidalPositions expects \(T, N, 4\), or \(T, 4\), got .*\(3, 2\)"
+    ):
+        nn.SinusoidalPositions(4)(xpnn.zeros(3, 2))
+    with pytest.raises(ArgumentError, match=r"ALiBi expects num_heads of at least 1, got 0"):
+        nn.ALiBi(0)
+
+
+def test_transformer_encoder_takes_pytorchs_arguments() -> None:
+    layer = nn.TransformerEncoderLayer(4, 2, 8)
+    assert len(nn.TransformerEncoder(layer, 2, None, False, False).layers) == 2

@@ -156,7 +156,83 @@ def case(suffix, make, options=({},), **more):
     )
 
 
+def naive_sinusoidal(positions, dim, base=10000.0):
+    y = np.zeros((len(positions), dim))
+    for t, p in enumerate(positions):
+        for k in range(dim):
+            angle = p / base ** ((k - k % 2) / dim)
+            y[t, k] = np.cos(angle) if k % 2 else np.sin(angle)
+    return y
+
+
+def naive_rotary(x, positions=None, base=10000.0, interleaved=False):
+    y, half = np.zeros(x.shape), x.shape[-1] // 2
+    for t in range(x.shape[-2]):
+        for i in range(half):
+            angle = (t if positions is None else positions[t]) * base ** (-i / half)
+            a, b = (2 * i, 2 * i + 1) if interleaved else (i, i + half)
+            turned = np.exp(1j * angle) * (x[..., t, a] + 1j * x[..., t, b])
+            y[..., t, a], y[..., t, b] = turned.real, turned.imag
+    return y
+
+
+def naive_alibi(queries, keys, num_heads):
+    """Three heads: two of the power below, and the first of the four of the power above."""
+    slopes = {1: [1 / 256], 2: [1 / 16, 1 / 256], 3: [1 / 16, 1 / 256, 1 / 4]}[num_heads]
+    return np.asarray([[[-m * abs(p - q) for q in keys] for p in queries] for m in slopes])
+
+
 CASES = [
+    Case(
+        "sinusoidal_positions",
+        F.sinusoidal_positions,
+        inputs=lambda rng, **options: (5 * rng.standard_normal(3),),
+        options=[{"dim": 4}, {"dim": 3, "base": 10.0}],
+        naive=naive_sinusoidal,
+        axes=(1, 1),
+        errors=[
+            bad(ArgumentError, r"sinusoidal_positions expects dim of at least 1, got 0", dim=0),
+            bad(ArgumentError, r"sinusoidal_positions expects a base above 0, got 0\.0", base=0),
+        ],
+    ),
+    Case(
+        "rotary_positions",
+        F.rotary_positions,
+        inputs=lambda rng, **options: (rng.standard_normal((2, 3, 4)),),
+        options=[{}, {"interleaved": True, "base": 10.0}],
+        naive=naive_rotary,
+        axes=(2, None),
+        errors=[
+            bad(
+                ShapeError,
+                r"rotary_positions expects an input \(\.\.\., T, E\) with an even E, got shape \(2, 3\)",
+                inputs=lambda rng: (np.ones((2, 3)),),
+            ),
+            bad(
+                ShapeError,
+                r"rotary_positions expects 3 positions, one for each step of the input, got shape \(2,\)",
+                inputs=lambda rng: (np.ones((3, 4)), np.ones(2)),
+            ),
+        ],
+    ),
+    Case(
+        "rotary_positions at other places",
+        F.rotary_positions,
+        inputs=lambda rng, **options: (rng.standard_normal((3, 4)), rng.standard_normal(3)),
+        naive=naive_rotary,
+        batched=(),
+        axes=(2, None),
+    ),
+    Case(
+        "alibi_biases",
+        F.alibi_biases,
+        inputs=lambda rng, **options: (rng.standard_normal(2), rng.standard_normal(3)),
+        options=grid(num_heads=[1, 2, 3]),
+        naive=naive_alibi,
+        batched=(),
+        axes=(1, 1),
+        errors=[bad(ArgumentError, r"alibi_biases expects num_heads of at least 1, got 0", num_heads=0)],
+    ),
     case(
         "",
         inputs((2, 2)),

@@ -208,6 +208,7 @@ class TransformerEncoder(Module):
         encoder_layer: is copied, so that all layers start with its weights.
         num_layers: how many copies.
         norm: what follows the last one, such as a `LayerNorm`, or None.
+        enable_nested_tensor, mask_check: change nothing: padding is computed and hidden.
 
     Shapes: those of the layer.
 
@@ -216,7 +217,14 @@ class TransformerEncoder(Module):
     (5, 2, 8)
     """
 
-    def __init__(self, encoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
+    def __init__(
+        self,
+        encoder_layer: Module,
+        num_layers: int,
+        norm: Module | None = None,
+        enable_nested_tensor: bool = True,
+        mask_check: bool = True,
+    ) -> None:
         self.layers = _copies(encoder_layer, num_layers)
         self.num_layers = num_layers
         self.norm = norm
