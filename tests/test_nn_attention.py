@@ -261,3 +261,32 @@ def test_positions_that_are_not_there() -> None:
 def test_transformer_encoder_takes_pytorchs_arguments() -> None:
     layer = nn.TransformerEncoderLayer(4, 2, 8)
     assert len(nn.TransformerEncoder(layer, 2, None, False, False).layers) == 2
+
+
+@pytest.mark.parametrize("need_weights", [False, True])
+@pytest.mark.parametrize("names", [("static_k",), ("static_k", "static_v")])
+def test_keys_and_values_that_are_given(need_weights: bool, names: tuple[str, ...]) -> None:
+    """As in PyTorch, with gradients; sizes that do not fit are refused."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((QUERIES, BATCH, EMBED))
+    fixed = {name: rng.standard_normal((BATCH * HEADS, QUERIES, EMBED // HEADS)) for name in names}
+    weights = [rng.standard_normal(s) for s in ((3 * EMBED, EMBED), (3 * EMBED,), (EMBED, EMBED), (EMBED,))]
+
+    def called(library: Any, array: Any) -> tuple[Any, Any]:
+        q, w_in, b_in, w_out, b_out = (array(a) for a in (x, *weights))
+        given = {name: array(a) for name, a in fixed.items()}
+        y, _ = library.multi_head_attention_forward(
+            *(q, q, q, EMBED, HEADS, w_in, b_in, None, None, False, 0.0, w_out, b_out),
+            need_weights=need_weights,
+            **given,
+        )
+        (y * y).sum().backward()
+        return y, given["static_k"].grad
+
+    mine = called(nn.functional, lambda a: Tensor(a, requires_grad=True))
+    theirs = called(torch.nn.functional, lambda a: torch.tensor(a, requires_grad=True))
+    for one, other in zip(mine, theirs, strict=True):
+        np.testing.assert_allclose(one.detach().numpy(), other.detach().numpy(), rtol=1e-9)
+    fixed["static_k"] = fixed["static_k"][1:]
+    with pytest.raises(ShapeError, match=r"expects static_k of shape \(4, 3, 4\), got \(3, 3, 4\)"):
+        called(nn.functional, Tensor)

@@ -11,6 +11,8 @@ from xpnn.backend import ArgumentError, Array, DTypeError, ShapeError, device_of
 from xpnn.functional.arguments import (
     check_flags,
     check_rank,
+    check_same_dtype,
+    check_shape,
     raw_array,
     shape_of,
     type_name,
@@ -53,6 +55,8 @@ def multi_head_attention_forward(
     q_proj_weight: Array | Tensor | None = None,
     k_proj_weight: Array | Tensor | None = None,
     v_proj_weight: Array | Tensor | None = None,
+    static_k: Array | Tensor | None = None,
+    static_v: Array | Tensor | None = None,
     average_attn_weights: bool = True,
     is_causal: bool = False,
     batch_first: bool = False,
@@ -77,6 +81,8 @@ def multi_head_attention_forward(
         key_padding_mask: (N, S) or (S,), booleans, True where a key is *not* to be seen; or floats to add.
         need_weights: whether the attention weights are returned; it is faster without.
         attn_mask: (L, S), or (N H, L, S), in the sense of key_padding_mask.
+        static_k, static_v: (N H, S, E / H), keys and values of all heads in place of the projected ones; not
+            together with bias_k and bias_v.
         average_attn_weights: whether the returned weights are the mean of the heads.
         is_causal: query i sees the keys up to i alone. Says in PyTorch that attn_mask is causal; here it
             needs no mask beside it, and one that is there counts too.
@@ -118,7 +124,8 @@ def multi_head_attention_forward(
         key_padding_mask = None if key_padding_mask is None else key_padding_mask[None, :]
     dropout_p = dropout_p if training else 0.0
     one_product = not use_separate_proj_weight and key is query and value is key
-    if one_product and not need_weights and bias_k is None and not add_zero_attn:
+    fixed = static_k is not None or static_v is not None
+    if one_product and not (need_weights or fixed or add_zero_attn) and bias_k is None:
         x = linear(query, in_proj_weight, in_proj_bias)
         steps = query.shape[1 if batch_first else 0]
         sizes = query.shape[0 if batch_first else 1], num_heads, steps, steps
@@ -128,6 +135,8 @@ def multi_head_attention_forward(
         weights = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
         q, k, v = _projections(query, key, value, in_proj_weight, weights, in_proj_bias)
         q, k, v = (heads_apart(x, num_heads, batch_first) for x in (q, k, v))
+        if fixed:
+            k, v = _fixed(static_k, k, bias_k, "static_k"), _fixed(static_v, v, bias_v, "static_v")
         mask = _mask(attn_mask, key_padding_mask, q, (*q.shape[:3], k.shape[2]))
         for extra in _extra_keys(bias_k, bias_v, add_zero_attn, k, v):
             k, v = (namespace(x, more).concat([x, more], axis=-2) for x, more in zip((k, v), extra))
@@ -139,6 +148,19 @@ def multi_head_attention_forward(
         seen = seen if batched else seen[0, ...]
     y = linear(y, out_proj_weight, out_proj_bias)
     return (y if batched else y[:, 0, :]), seen
+
+
+def _fixed(given: Any | None, projected: Any, bias: Any | None, name: str) -> Any:
+    """Keys or values (N, H, S, E / H): those that are given, or else the projected ones."""
+    if given is None:
+        return projected
+    batch, heads, _, size = projected.shape
+    if bias is not None:
+        raise ArgumentError(f"expects {name} or add_bias_kv, got both", subject=_SUBJECT)
+    check_rank(given, 3, _SUBJECT, "N heads, S, E / heads", name)
+    check_shape(given, (batch * heads, given.shape[1], size), _SUBJECT, name)
+    check_same_dtype(_SUBJECT, projected, **{name: given})
+    return namespace(given).reshape(given, (batch, heads, given.shape[1], size))
 
 
 def _projections(query: Any, key: Any, value: Any, packed: Any, separate: Any, bias: Any | None) -> list[Any]:
