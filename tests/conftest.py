@@ -37,6 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--slow", action="store_true", help="run the slow tests too, and every check on every backend"
     )
+    parser.addoption("--calls", type=int, metavar="N", help="make N random calls of each function, not a few")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -115,6 +116,12 @@ def clean_state() -> None:
 def tally(record_property: Callable[[str, object], None]) -> Callable[[str, int, int], None]:
     """`tally("SIGKILL while saving", tried, survived)`: the run prints the sums at its end."""
     return lambda attack, tried, survived: record_property("attack", (attack, tried, survived))
+
+
+@pytest.fixture
+def calls(request: pytest.FixtureRequest) -> int:
+    """How many random calls of each function are made: `--calls`, or the module's CALLS."""
+    return request.config.getoption("--calls") or request.module.CALLS
 
 
 FINISHED = pytest.StashKey[int]()

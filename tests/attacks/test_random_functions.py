@@ -22,7 +22,7 @@ from xpnn.autograd import Tensor, grad
 from xpnn.backend import reference_only
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
-CALLS = 12  # of each function
+CALLS = 12  # of each function; `--calls 2000` makes more
 
 # How far results may be from PyTorch's in float64, relative to the largest, where inputs are far from usual.
 TOLERANCE = {"float64": 1e-6, "float32": 1e-2, "float16": 5e-2}
@@ -77,17 +77,17 @@ class Call:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_random_calls(name: str, tally: Callable[[str, int, int], None]) -> None:
+def test_random_calls(name: str, calls: int, tally: Callable[[str, int, int], None]) -> None:
     cases = FUNCTIONS[name]
     faults = []
     with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
-        for seed in range(CALLS):
+        for seed in range(calls):
             call = Call(cases[seed % len(cases)], seed)
             fault = fault_of(call)
             if fault:
                 faults.append(f"{call}: {fault}")
-    tally("random calls of functions", CALLS, CALLS - len(faults))
-    assert not faults, f"{len(faults)} of {CALLS}:\n" + "\n".join(faults[:5])
+    tally("random calls of functions", calls, calls - len(faults))
+    assert not faults, f"{len(faults)} of {calls}:\n" + "\n".join(faults[:5])
 
 
 def fault_of(call: Call) -> str:
@@ -116,7 +116,7 @@ def fault_of(call: Call) -> str:
     if isinstance(ours, Exception):
         by_design = any(words in str(ours) for words in NOT_OURS)
         return "" if by_design else f"refused: {ours}"
-    return difference(ours, theirs, call)
+    return "" if wrong_in_pytorch(call) else difference(ours, theirs, call)
 
 
 Answer = tuple[list[np.ndarray], list[np.ndarray | None]]  # outputs, and gradients of the floating inputs
@@ -165,10 +165,12 @@ def ends_pytorch(call: Call, refused: bool) -> bool:
     name = call.case.name
     private = name.startswith(("lstm", "gru", "rnn", "embedding_bag", "ctc"))
     empty = any(x is not None and x.size == 0 for x in call.arrays)
+    empty |= bool(call.options.get("include_last_offset")) and call.arrays[2].size == 1  # no bags
     of_nothing = (
         name.startswith(("embedding_bag", "pdist", "scaled_dot_product")) or "enable_gqa" in call.options
     )
-    return call.huge or (refused and private) or (empty and of_nothing)
+    lost = name.startswith("grid_sample") and not np.isfinite(call.arrays[1]).all()  # in reflecting
+    return call.huge or (refused and private) or (empty and of_nothing) or lost
 
 
 # What PyTorch computes and xpnn refuses, as their messages say it.
@@ -177,8 +179,22 @@ NOT_OURS = (
     "of at least 2 axes (N, C, ...)",  # which PyTorch only asks for where the chance is neither 0 nor 1
     "with an axis of channels",
     "expects an attn_mask that broadcasts to",  # a larger one, which PyTorch's attention refuses too
+    "adaptive_avg_pool2d expects input of 3 or 4 axes",  # which PyTorch does not ask where the size is 1
+    "adaptive_avg_pool3d expects input of 4 or 5 axes",
+    "channels on axis 1, the size of",  # where the oracle is a formula that broadcasts
+    "batch_norm expects residual of shape",
     "of one shape",  # losses that would broadcast in silence, of which PyTorch warns
 )
+
+
+def wrong_in_pytorch(call: Call) -> bool:
+    """Whether PyTorch's result is known to be wrong."""
+    x, options = call.arrays[0], call.options
+    if call.case.name == "conv2d same":
+        return x.ndim == 3  # it pads another axis of a single image, and the size is not the same
+    if options.get("mode") == "max" and call.case.name.startswith("embedding_bag"):
+        return any(np.isnan(z).any() for z in call.arrays[:2])  # NaN wins or loses by its place in the bag
+    return False
 
 
 def difference(ours: Answer, theirs: Answer, call: Call) -> str:

@@ -6,6 +6,7 @@ a module puts its own class and path there as the error passes through.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from typing import Any
@@ -33,6 +34,7 @@ from xpnn.backend import (
 REDUCTIONS = ("none", "mean", "sum")
 
 _KEPT_SIGNATURES = 1000
+_MOST = 2**40  # elements that no memory holds
 
 
 def once_per_signature(check: Callable[..., None]) -> Callable[..., None]:
@@ -79,7 +81,8 @@ def tuple_of(value: Any, count: int, name: str, subject: str, minimum: int = 0) 
         return (value,) * count
     if type(value) is tuple and len(value) == count and all(type(v) is int and v >= minimum for v in value):
         return value
-    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * count
+    several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    values = tuple(value) if several else (value,) * count
     if len(values) == 1:
         values *= count
     if len(values) != count or not all(_is_integer(v) for v in values):
@@ -99,6 +102,12 @@ def pair(value: Any, name: str, subject: str, minimum: int = 0) -> tuple[int, in
     """
     height, width = tuple_of(value, 2, name, subject, minimum)
     return height, width
+
+
+def check_fits_memory(sizes: Sequence[int], given: Any, name: str, subject: str) -> None:
+    """Raise an ArgumentError for an output that no memory holds, before anything is made of its size."""
+    if math.prod(sizes) > _MOST:
+        raise ArgumentError(f"expects {name} that fits memory, got {given!r}", subject=subject)
 
 
 def axis_of(dim: int, ndim: int, subject: str, name: str = "dim") -> int:

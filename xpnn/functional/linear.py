@@ -32,7 +32,7 @@ def linear(input: ArrayT, weight: Array | Tensor, bias: Array | Tensor | None = 
         weight: (out_features, in_features), of the input's dtype.
         bias: (out_features,) or None; or a shape that broadcasts to the output's, such as (1,) or ().
 
-    Returns: (..., out_features).
+    Returns: (..., out_features); (...) for a weight of one axis (in_features,), as in PyTorch.
 
     Raises: ShapeError if the sizes do not fit; DTypeError for integers or mixed precision.
 
@@ -41,8 +41,8 @@ def linear(input: ArrayT, weight: Array | Tensor, bias: Array | Tensor | None = 
     [[11.5]]
     """
     _check(input, weight, bias)
-    if bias is not None and bias.shape != weight.shape[:1]:
-        return _linear_with_other_bias(input, weight, bias)
+    if weight.ndim == 1 or (bias is not None and bias.shape != weight.shape[:1]):
+        return _linear_of_other_shapes(input, weight, bias)
     return _linear(input, weight, bias)
 
 
@@ -82,10 +82,19 @@ def _bilinear(input1: Any, input2: Any, weight: Any, bias: Any) -> Any:
 
 
 @half_in_float32
-def _linear_with_other_bias(input: Any, weight: Any, bias: Any) -> Any:
-    y = _linear(input, weight, None)
-    if not _broadcasts_to(shape_of(bias), shape_of(y)):
-        check_shape(bias, (weight.shape[0],), "linear", "bias")
+def _linear_of_other_shapes(input: Any, weight: Any, bias: Any) -> Any:
+    """A weight of one axis gives one number for each vector; a bias is broadcast to the result."""
+    if weight.ndim == 1:
+        y = namespace(input, weight).matmul(input, weight)
+    else:
+        y = _linear(input, weight, None)
+    if bias is None:
+        return y
+    shape = shape_of(bias)
+    if input.ndim == 1 and shape == (1, *shape_of(y)):
+        bias = namespace(bias).squeeze(bias, axis=0)  # the one sample is the vector, as PyTorch takes it
+    elif not _broadcasts_to(shape, shape_of(y)):
+        check_shape(bias, shape_of(y)[-1:], "linear", "bias")
     return _shifted(y, bias)
 
 
@@ -128,9 +137,9 @@ def _linear_backward(gy, saved, needs):
 @once_per_signature
 def _check(input: Any, weight: Any, bias: Any) -> None:
     check_floating(input, "linear")
-    check_rank(weight, 2, "linear", "out_features, in_features", "weight")
+    check_rank(weight, (1, 2), "linear", "out_features, in_features", "weight")
     check_same_dtype("linear", input, weight=weight, bias=bias)
-    shape, features_in = input.shape, weight.shape[1]
+    shape, features_in = input.shape, weight.shape[-1]
     if not shape or shape[-1] != features_in:
         shape = shape_of(input)
         came = f"{shape[-1]} from an input" if shape else "an input"

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from xpnn.backend import Array, ArrayT, namespace
-from xpnn.functional.arguments import check_rank, check_shape, once_per_signature, tuple_of
+from typing import Any
+
+from xpnn.autograd.half import half_in_float32
+from xpnn.backend import Array, ArrayT, ShapeError, namespace
+from xpnn.backend.idioms import pad as with_border
+from xpnn.functional.arguments import (
+    check_floating,
+    check_rank,
+    check_same_dtype,
+    check_shape,
+    once_per_signature,
+    shape_of,
+    tuple_of,
+)
 from xpnn.functional.conv.arguments import check_arrays, check_groups, check_input_channels
 from xpnn.functional.conv.primitives import conv
-from xpnn.functional.windows import Padding, Size, batch_of_one, fitting_pairs
+from xpnn.functional.windows import Padding, Size, batch_of_one, check_kernel_fits, fitting_pairs
 
 __all__ = ["conv1d", "conv2d", "conv3d", "conv_tbc"]
 
@@ -131,11 +143,38 @@ def conv_tbc(input: ArrayT, weight: Array, bias: Array, pad: int = 0) -> ArrayT:
     >>> conv_tbc(np.ones((3, 1, 2)), np.ones((2, 2, 1)), np.zeros(1)).tolist()
     [[[4.0]], [[4.0]]]
     """
-    check_rank(input, 3, "conv_tbc", "time, batch, channels")
-    check_rank(weight, 3, "conv_tbc", "kernel, input channels, output channels", name="weight")
-    xp = namespace(input, weight)
-    x, w = xp.permute_dims(input, (1, 2, 0)), xp.permute_dims(weight, (2, 1, 0))
-    return xp.permute_dims(_conv_nd("conv_tbc", 1, x, w, bias, 1, pad, 1, 1), (2, 0, 1))
+    subject = "conv_tbc"
+    check_floating(input, subject)
+    check_rank(input, 3, subject, "time, batch, channels")
+    check_rank(weight, 3, subject, "kernel, input channels, output channels", name="weight")
+    check_same_dtype(subject, input, weight=weight, bias=bias)
+    if input.shape[2] != weight.shape[1]:
+        raise ShapeError(
+            f"expects {weight.shape[1]} input channels (time, batch, channels), "
+            f"got {input.shape[2]} from an input of shape {shape_of(input)}",
+            subject=subject,
+        )
+    check_shape(bias, (weight.shape[2],), subject, "bias")
+    (border,) = tuple_of(pad, 1, "pad", subject)
+    steps = input.shape[0] + 2 * border - weight.shape[0] + 1
+    if steps < 0:
+        check_kernel_fits(input.shape[:1], weight.shape[:1], ((border, border),), (1,), subject)
+    return _conv_tbc(input, weight, bias, border, steps)
+
+
+@half_in_float32
+def _conv_tbc(input: Any, weight: Any, bias: Any, border: int, steps: int) -> Any:
+    """A product for each cell of the kernel, with the steps that it meets: padding is never multiplied."""
+    xp = namespace(input, weight, bias)
+    shape = (steps, input.shape[1], weight.shape[2])
+    y = xp.broadcast_to(bias, shape)
+    for cell in range(weight.shape[0]):
+        shift = cell - border
+        first, last = max(shift, 0), min(shift + steps, input.shape[0])
+        if first < last:
+            product = xp.matmul(input[first:last, ...], weight[cell, ...])
+            y = y + with_border(product, ((first - shift, shift + steps - last), (0, 0), (0, 0)))
+    return y
 
 
 def _conv_nd(

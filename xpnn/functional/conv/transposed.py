@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, device_of, namespace
+from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, namespace
 from xpnn.functional.arguments import check_shape, tuple_of
 from xpnn.functional.conv.arguments import check_arrays, check_groups, check_input_channels
-from xpnn.functional.conv.primitives import Sizes, conv_input_gradient
-from xpnn.functional.windows import Size, batch_of_one, by_cross, conv_transpose_output_size, padding_pairs
+from xpnn.functional.conv.primitives import conv_input_gradient
+from xpnn.functional.windows import (
+    Pairs,
+    Size,
+    batch_of_one,
+    by_cross,
+    conv_transpose_output_size,
+    pad_spatial,
+)
 
 __all__ = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 
@@ -141,29 +148,22 @@ def _conv_transpose_nd(
             f"expects output_padding smaller than stride {stride} or dilation {dilation}, got {extra}",
             subject=subject,
         )
-    pairs = padding_pairs(padding, input.shape[2:], weight.shape[2:], stride, dilation, subject)
-    whole_strides = tuple(e // s for e, s in zip(extra, stride))
-    if any(whole_strides):  # possible with a dilation only: an input cell of zero for each
-        input = _append_zeros(input, whole_strides)
-        extra = tuple(e % s for e, s in zip(extra, stride))
-    size = conv_transpose_output_size(
-        input.shape[2:], tuple(weight.shape[2:]), stride, padding, extra, dilation
-    )
+    border = tuple_of(padding, axes, "padding", subject)
+    kernel_size = tuple(weight.shape[2:])
+    size = conv_transpose_output_size(input.shape[2:], kernel_size, stride, border, extra, dilation)
     if min(size) < 1:
         raise ShapeError(
             f"would give an output of {by_cross(size)}: padding={padding} takes away more than there is",
             subject=subject,
         )
-    y = conv_input_gradient(
-        input, weight, size=size, stride=stride, padding=pairs, dilation=dilation, groups=groups
-    )
+    options = {"stride": stride, "dilation": dilation, "groups": groups}
+    if all(e < s for e, s in zip(extra, stride)):
+        pairs: Pairs = tuple((p, p) for p in border)
+        y = conv_input_gradient(input, weight, size=size, padding=pairs, **options)
+    else:  # possible with a dilation only: some cells lie behind all that the kernels reach
+        none = (0,) * axes
+        reached = conv_transpose_output_size(input.shape[2:], kernel_size, stride, none, none, dilation)
+        y = conv_input_gradient(input, weight, size=reached, padding=((0, 0),) * axes, **options)
+        y = pad_spatial(y, tuple((0, e) for e in extra))
+        y = y[(..., *(slice(p, p + cells) for p, cells in zip(border, size)))]
     return y if bias is None else y + namespace(y, bias).reshape(bias, (-1, *(1,) * axes))
-
-
-def _append_zeros(x: Array, counts: Sizes) -> Array:
-    """`x` with so many cells of zero after its last cell along each spatial axis."""
-    xp = namespace(x)
-    for axis, count in enumerate(counts, start=2):
-        shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
-        x = xp.concat([x, xp.zeros(shape, dtype=x.dtype, device=device_of(x))], axis=axis)
-    return x

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 from xpnn.autograd import primitive
 from xpnn.autograd.half import half_in_float32
-from xpnn.backend import ArgumentError, Array, ArrayT, device_of, namespace
+from xpnn.backend import Array, ArrayT, device_of, namespace
 from xpnn.backend.idioms import add_at_slices, index_add, zeros_like_shape
-from xpnn.functional.arguments import check_flags, tuple_of
+from xpnn.functional.arguments import check_fits_memory, check_flags, tuple_of
 from xpnn.functional.pool.arguments import Sizes, check_input
 from xpnn.functional.pool.average import pool_average
 from xpnn.functional.pool.maximum import pool_maximum
@@ -29,9 +28,6 @@ __all__ = [
 ]
 
 OutputSize = int | Sequence[int | None] | None
-
-# Elements that no memory holds: more are refused before anything is made.
-_MOST = 2**40
 
 
 @batch_of_one(1)
@@ -356,8 +352,7 @@ def _adaptive_size(output_size: Any, input: Array, subject: str) -> Sizes:
     if len(wanted) == len(size):
         wanted = [cells if w is None else w for w, cells in zip(wanted, size)]
     sizes = tuple_of(wanted, len(size), "output_size", subject, minimum=1)
-    if math.prod(sizes) > _MOST:
-        raise ArgumentError(f"expects an output_size that fits memory, got {output_size!r}", subject=subject)
+    check_fits_memory(sizes, output_size, "output_size", subject)
     return sizes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from xpnn.backend import ArgumentError, Array
+from xpnn.backend import ArgumentError, Array, ShapeError
 from xpnn.functional.arguments import check_flags, check_floating, tuple_of
 from xpnn.functional.windows import (
     Pairs,
@@ -35,15 +35,18 @@ def spelt_window(
     border = tuple_of(padding, axes, "padding", subject)
     dilations = tuple_of(dilation, axes, "dilation", subject, minimum=1)
     size = tuple(input.shape[2:])
-    pairs = _padding_pairs(subject, size, kernel, strides, border, dilations, ceil_mode)
+    pairs, strides = _padding_and_strides(subject, size, kernel, strides, border, dilations, ceil_mode)
     return {"kernel_size": kernel, "stride": strides, "padding": pairs, "dilation": dilations}
 
 
 @functools.lru_cache(maxsize=1000)
-def _padding_pairs(
+def _padding_and_strides(
     subject: str, size: Sizes, kernel: Sizes, strides: Sizes, border: Sizes, dilations: Sizes, ceil_mode: bool
-) -> Pairs:
-    """The padding before and after each axis; raises if there is too much, or no room for a window."""
+) -> tuple[Pairs, Sizes]:
+    """The padding before and after each axis, and strides that lead no further than just out of the input.
+
+    Raises: ArgumentError if there is too much padding; ShapeError if there is no room for a window.
+    """
     if any(2 * p > d * (k - 1) + 1 for p, k, d in zip(border, kernel, dilations)):
         padding, kernel_size = (sizes[0] if len({*sizes}) == 1 else sizes for sizes in (border, kernel))
         raise ArgumentError(
@@ -55,7 +58,8 @@ def _padding_pairs(
     if ceil_mode:
         pairs = tuple(map(_overhang, size, kernel, strides, border, dilations))
     check_kernel_fits(size, kernel, pairs, dilations, subject)
-    return pairs
+    padded = (cells + before + after for cells, (before, after) in zip(size, pairs))
+    return pairs, tuple(map(min, strides, padded))
 
 
 def _overhang(cells: int, k: int, s: int, p: int, d: int) -> tuple[int, int]:
@@ -68,6 +72,11 @@ def _overhang(cells: int, k: int, s: int, p: int, d: int) -> tuple[int, int]:
 
 
 def check_input(subject: str, axes: int, input: Array) -> None:
-    """Raise unless the input is a floating array (N, C, ...) with `axes` axes of space."""
+    """Raise unless the input is a floating array (N, C, ...) with `axes` axes of space, none empty."""
     check_axes(input, axes, subject)
     check_floating(input, subject)
+    if 0 in input.shape[2:]:
+        raise ShapeError(
+            f"expects an input of at least one cell along each axis, got shape {tuple(input.shape)}",
+            subject=subject,
+        )

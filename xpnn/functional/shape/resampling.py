@@ -24,7 +24,15 @@ from typing import Any
 from xpnn.autograd import primitive
 from xpnn.autograd.half import half_in_float32
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, device_of, idioms, namespace
-from xpnn.functional.arguments import check_flags, check_floating, check_rank, number, shape_of, tuple_of
+from xpnn.functional.arguments import (
+    check_fits_memory,
+    check_flags,
+    check_floating,
+    check_rank,
+    number,
+    shape_of,
+    tuple_of,
+)
 from xpnn.functional.pool.adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from xpnn.functional.pool.average import repeat_cells
 
@@ -337,8 +345,10 @@ def _sizes(
             f"expects one of size and scale_factor, got {size!r} and {scale_factor!r}", subject=subject
         )
     if size is not None:
-        return tuple_of(size, axes, "size", subject, minimum=1), (None,) * axes
-    several = isinstance(scale_factor, Sequence) and not isinstance(scale_factor, str)
+        wanted = tuple_of(size, axes, "size", subject, minimum=1)
+        check_fits_memory(wanted, size, "size", subject)
+        return wanted, (None,) * axes
+    several = isinstance(scale_factor, Sequence) and not isinstance(scale_factor, str | bytes)
     factors = tuple(scale_factor) if several else (scale_factor,) * axes
     factors = tuple(number(factor, "scale_factor", subject) for factor in factors)
     if len(factors) != axes or not all(0 < factor < math.inf for factor in factors):
@@ -346,6 +356,7 @@ def _sizes(
             f"expects scale_factor above 0, one number or {axes}, got {scale_factor!r}", subject=subject
         )
     sizes = tuple(int(n * factor) for n, factor in zip(input.shape[2:], factors))
+    check_fits_memory(sizes, scale_factor, "scale_factor", subject)
     if min(sizes) < 1:
         raise ArgumentError(
             f"expects a scale_factor that leaves a cell, got {scale_factor!r} for an input of shape "

@@ -15,6 +15,7 @@ from xpnn.autograd.half import half_in_float32
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, device_of, namespace
 from xpnn.functional.activation.pointwise import select
 from xpnn.functional.arguments import (
+    check_fits_memory,
     check_flags,
     check_floating,
     check_rank,
@@ -84,7 +85,7 @@ def grid_sample(
             subject=subject,
         )
     size = tuple(input.shape[2:])
-    if 0 in size or input.shape[1] == 0:
+    if 0 in size:
         raise ShapeError(f"expects cells to read, got the shape {shape_of(input)}", subject=subject)
     xp = namespace(input, grid)
     places = [
@@ -130,6 +131,7 @@ def affine_grid(theta: ArrayT, size: Sequence[int], align_corners: bool | None =
     if count not in (4, 5):
         raise ArgumentError(f"expects size as four or five integers, got {size!r}", subject=subject)
     sizes = tuple_of(tuple(size), count, "size", subject, minimum=1)
+    check_fits_memory(sizes, size, "size", subject)
     axes, space = count - 2, sizes[2:]
     if tuple(theta.shape) != (sizes[0], axes, axes + 1):
         raise ShapeError(
