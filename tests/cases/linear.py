@@ -60,14 +60,21 @@ CASES = [
             ),
             bad(
                 ShapeError,
-                r"expects weight of 2 axes",
-                inputs=lambda rng: (rng.standard_normal((2, 4)), np.ones(4)),
+                r"expects weight of 1 or 2 axes",
+                inputs=lambda rng: (rng.standard_normal((2, 4)), np.ones((1, 3, 4))),
             ),
         ],
     ),
     case("linear without bias", inputs(2, bias=False)),
     case("linear of a vector", inputs(), batched=()),
     case("linear of a sequence", inputs(2, 3)),
+    Case(
+        "linear to one number",
+        F.linear,
+        inputs=lambda rng: (rng.standard_normal((2, 4)), rng.standard_normal(4)),
+        torch=lambda torch, x, w: torch.nn.functional.linear(x, w),
+        naive=lambda x, w: (x * w).sum(axis=-1),
+    ),
     case("linear of many axes", inputs(2, 1, 3)),
     Case(
         "linear with one bias for all",
