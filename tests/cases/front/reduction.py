@@ -120,6 +120,7 @@ ROWS = [
     row("cov", X, fweights=np.asarray([1, 2, 3]), checks={"edges": False, "half": False}),
     row("cov", X, aweights=WEIGHTS, checks={"edges": False, "half": False, "gradient": 0}),
     row("cov", X[0]),
+    *rows("cov corrcoef", X[:1], checks={"edges": False, "in_place": False}),
     row("sum", SCALAR),
     row("max", ODD, dim=0, checks=VALUES),
 ]

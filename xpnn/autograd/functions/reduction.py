@@ -656,7 +656,7 @@ def cov(input: ArrayT, *, correction: int = 1, fweights: Any = None, aweights: A
         result = ops.matmul(weighted, ops.matrix_transpose(centred)) * scale
     else:
         result = ops.matmul(weighted, ops.matrix_transpose(centred)) / freedom
-    return ops.reshape(result, ()) if x.ndim < 2 else result
+    return ops.reshape(result, ()) if rows.shape[0] == 1 else result
 
 
 @front
