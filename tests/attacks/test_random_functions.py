@@ -181,6 +181,7 @@ NOT_OURS = (
     "expects an attn_mask that broadcasts to",  # a larger one, which PyTorch's attention refuses too
     "adaptive_avg_pool2d expects input of 3 or 4 axes",  # which PyTorch does not ask where the size is 1
     "adaptive_avg_pool3d expects input of 4 or 5 axes",
+    "at least one cell along each axis",  # of which adaptive means of size 1 are NaN in PyTorch
     "channels on axis 1, the size of",  # where the oracle is a formula that broadcasts
     "batch_norm expects residual of shape",
     "of one shape",  # losses that would broadcast in silence, of which PyTorch warns
