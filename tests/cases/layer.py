@@ -29,8 +29,9 @@ class Layer:
         inputs: what it is called with; see `Input`.
         arguments: what it is made with; arrays become the library's, and a Layer a module of it.
         options: keyword arguments of the call.
-        differs: what is known to differ from PyTorch: `repr`, what is printed here, or `training`, why the
-            results in training are others.
+        differs: what is known to differ from PyTorch: `repr`, what is printed here, `training`, why the
+            results in training are others, or `gradient`, why the gradients are: finite differences test
+            them then.
         rtol: of outputs and gradients in float64, against PyTorch's.
     """
 
