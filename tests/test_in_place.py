@@ -97,10 +97,12 @@ def test_module_in_place() -> None:
 @pytest.mark.parametrize(("axes", "dim"), [(0, 0), (1, 0), (2, 1), (3, 0), (4, 1)])
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "softmin"])
 def test_softmax_chooses_as_pytorch(name: str, axes: int, dim: int) -> None:
-    """And warns, naming the line of the caller."""
+    """And warns, naming the line of the caller, also when there were hooks."""
     x = np.random.default_rng(0).standard_normal((2,) * axes)
-    module = {"softmax": nn.Softmax, "log_softmax": nn.LogSoftmax, "softmin": nn.Softmin}[name]
-    for call in (getattr(F, name), module()):
+    module = {"softmax": nn.Softmax, "log_softmax": nn.LogSoftmax, "softmin": nn.Softmin}[name]()
+    module.register_forward_hook(print).remove()
+    nn.modules.module.register_module_forward_hook(print).remove()
+    for call in (getattr(F, name), module):
         with pytest.warns(UserWarning, match=f"{name} chose dim={dim}") as caught:
             y = call(Tensor(x))
         assert caught[0].filename == __file__

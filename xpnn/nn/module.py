@@ -24,7 +24,7 @@ from xpnn.backend import (
 )
 from xpnn.backend.layouts import check_memory_format
 from xpnn.functional.arguments import check_flags
-from xpnn.nn.hooks import EVERYWHERE, Hooks, RemovableHandle, add_hook, call_with_hooks
+from xpnn.nn.hooks import EVERYWHERE, Hooks, RemovableHandle, add_hook, call_with_hooks, has_hooks
 from xpnn.nn.location import locate, running
 from xpnn.nn.parameter import Buffer, Parameter, raw_array
 from xpnn.nn.state import IncompatibleKeys, check_state, load_state, parse_target, relocate, state_of
@@ -103,7 +103,7 @@ class Module(RefusingConstructor):
             if switches.anomaly:
                 with running(self):
                     return call_with_hooks(self, self._hooks or Hooks(), args, kwargs)
-            if self._hooks is not None or EVERYWHERE.used:
+            if (self._hooks is not None or EVERYWHERE.used) and has_hooks(self):
                 return call_with_hooks(self, self._hooks or Hooks(), args, kwargs)
             return self.forward(*args, **kwargs)
         except XpnnError as error:
