@@ -272,3 +272,24 @@ def test_shapes_and_places(backend):
     assert x.view(x.size(0), -1).size() == (2, 12)
     assert x.flip(dims=(0,)).to(tensor([1])).dtype == tensor([1]).dtype
     assert f"{tensor([1.0, 0.5]).sum()}" == "1.5"
+
+
+def test_data_parallel_is_the_module_under_one_more_name():
+    layer = nn.Linear(5, 2)
+    parallel = nn.DataParallel(layer).eval()
+    assert not layer.training
+    assert parallel.module is layer
+    assert list(parallel.state_dict()) == ["module.weight", "module.bias"]
+    assert parallel(images()).tolist() == layer(images()).tolist()
+    assert nn.parallel.data_parallel(layer, images()).tolist() == layer(images()).tolist()
+    with pytest.raises(DTypeError, match="expects a Module"):
+        nn.DataParallel(print)
+
+
+def test_an_encoder_takes_the_options_of_nested_tensors():
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8), 1, None, enable_nested_tensor=False)
+    assert encoder(xpnn.ones(3, 2, 4)).shape == (3, 2, 4)
+
+
+def test_full_of_no_axes():
+    assert xpnn.full((), 2.5).shape == xpnn.full([], 2.5).shape == ()

@@ -19,6 +19,7 @@ from xpnn import (
     cuda as cuda,
     data as data,
     distributions as distributions,
+    func as func,
     functional as functional,
     io as io,
     linalg as linalg,
@@ -101,6 +102,7 @@ from xpnn.backend.random import set_rng as set_rng
 from xpnn.backend.accepted import *
 from xpnn.backend.layouts import *
 from xpnn.backend.type_names import *
+from xpnn.func import vmap as vmap
 from xpnn.io import load as load, save as save
 from xpnn.train import compile as compile
 from xpnn.top_level import *

@@ -3,6 +3,7 @@
 from xpnn.nn import functional as functional
 from xpnn.nn import init as init
 from xpnn.nn import modules as modules
+from xpnn.nn import parallel as parallel
 from xpnn.nn import utils as utils
 from xpnn.nn.activation import *
 from xpnn.nn.attention import *
@@ -16,6 +17,7 @@ from xpnn.nn.linear import *
 from xpnn.nn.loss import *
 from xpnn.nn.module import *
 from xpnn.nn.norm import *
+from xpnn.nn.parallel import *
 from xpnn.nn.parameter import *
 from xpnn.nn.pool import *
 from xpnn.nn.recurrent import *

@@ -135,9 +135,8 @@ def full(
     >>> full((2,), 7)
     tensor([7, 7])
     """
-    size = (size,) if isinstance(size, int) else tuple(size)
     return _filled(
-        size, fill_value, dtype or _kind(fill_value, device), device, requires_grad, options, "full"
+        (size,), fill_value, dtype or _kind(fill_value, device), device, requires_grad, options, "full"
     )
 
 
