@@ -27,8 +27,16 @@ LAYERS = list(all_layers())
 MADE = list({repr((row.name, row.arguments)): row for row in reversed(LAYERS)}.values())[::-1]
 FIRST = list({row.name: row for row in reversed(LAYERS)}.values())
 
-# What holds other modules, or none: tests/test_nn_module.py.
-CONTAINERS = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"}
+# What holds other modules, or none: tests/test_nn_module.py and tests/test_torch_idioms.py.
+CONTAINERS = {
+    "DataParallel",
+    "Module",
+    "ModuleDict",
+    "ModuleList",
+    "ParameterDict",
+    "ParameterList",
+    "Sequential",
+}
 
 # What others are made of, and which compute nothing.
 BASES = {"RNNBase", "RNNCellBase"}
