@@ -293,3 +293,9 @@ def test_an_encoder_takes_the_options_of_nested_tensors():
 
 def test_full_of_no_axes():
     assert xpnn.full((), 2.5).shape == xpnn.full([], 2.5).shape == ()
+
+
+@pytest.mark.parametrize("make", [xpnn.FloatTensor, xpnn.Tensor])
+@pytest.mark.parametrize("sizes", [(), (3,), (2, 3)])
+def test_older_constructors_take_a_size(make, sizes):
+    assert make(xpnn.zeros(sizes).size()).shape == sizes

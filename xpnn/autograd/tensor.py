@@ -23,6 +23,7 @@ from xpnn.autograd.functions import promotion
 from xpnn.autograd.functions.comparison import compare
 from xpnn.autograd.functions.creation import NewLike, zeros
 from xpnn.autograd.functions.random import RandomMethods
+from xpnn.autograd.functions.types import Size
 from xpnn.autograd.handle import RemovableHandle
 from xpnn.autograd.methods import Conversions, NamedOperators
 from xpnn.autograd.mode import switches
@@ -87,8 +88,8 @@ class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike,
 
     Args:
         data: a raw array, which is wrapped and not copied, unless its byte order is not this machine's. A
-            Tensor shares its elements, anything else is converted by `asarray`. One or several whole numbers
-            are the sizes of a Tensor of zeros.
+            Tensor shares its elements, anything else is converted by `asarray`. One or several whole numbers,
+            or a `Size`, are the sizes of a Tensor of zeros.
         requires_grad: record what is computed from it, so that a gradient can be asked for.
 
     Raises: GradientError for data on a tape: a Tensor or a `torch.Tensor` that requires a gradient.
@@ -112,7 +113,7 @@ class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike,
     def __init__(self, data: Any = (), *more: Any, requires_grad: bool = False) -> None:
         if more and type(more[-1]) is bool:
             *more, requires_grad = more  # type: ignore[assignment]
-        if type(data) is int or more:
+        if type(data) is int or type(data) is Size or more:
             data = zeros(data, *more).array
         self.array = as_array(admit(data, "Tensor()")) if is_array(data) else asarray(data)
         self.grad = self.edge = self.hooks = self.aliases = None

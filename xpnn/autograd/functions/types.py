@@ -41,8 +41,8 @@ class Size(tuple):
 class TensorType(DType):
     """One of PyTorch's older names: makes Tensors of an element type, and stands for it.
 
-    Called with whole numbers it gives zeros of these sizes, with a list or an array a copy of it. It is taken
-    wherever an element type is, and `isinstance(t, FloatTensor)` asks for one.
+    Called with whole numbers or a `Size` it gives zeros of these sizes, with a list or an array a copy of it.
+    It is taken wherever an element type is, and `isinstance(t, FloatTensor)` asks for one.
 
     >>> LongTensor([1, 2])
     tensor([1, 2])
@@ -54,6 +54,8 @@ class TensorType(DType):
 
     def __call__(self, *data: Any, device: Any = None) -> Tensor:
         place = place_of(device)
+        if len(data) == 1 and isinstance(data[0], Size):
+            return new_tensor(place.backend.xp.zeros(tuple(data[0]), **place.options(self)))
         if all(isinstance(size, int) and not isinstance(size, bool) for size in data):
             shape = sizes_of(data, {}, "a Tensor") if data else (0,)
             return new_tensor(place.backend.xp.zeros(shape, **place.options(self)))
