@@ -42,7 +42,7 @@ def glu(input: ArrayT, dim: int = -1) -> ArrayT:
 @half_in_float32
 def _glu(x: Any, axis: int, size: int) -> Any:
     before = (slice(None),) * axis
-    return x[(*before, slice(size))] * sigmoid(x[(*before, slice(size, None))])
+    return x[(*before, slice(size), ...)] * sigmoid(x[(*before, slice(size, None), ...)])
 
 
 def maxout(input: ArrayT, pieces: int, dim: int = 1) -> ArrayT:
