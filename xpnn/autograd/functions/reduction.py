@@ -513,7 +513,7 @@ def diff(input: ArrayT, n: int = 1, dim: int = -1, prepend: Any = None, append: 
         raise ShapeError("expects at least one axis", subject="diff")
     axis = (slice(None),) * (dim % x.ndim)
     for _ in range(builtins.min(n, x.shape[dim])):
-        later, earlier = x[(*axis, slice(1, None))], x[(*axis, slice(None, -1))]
+        later, earlier = x[(*axis, slice(1, None), ...)], x[(*axis, slice(None, -1), ...)]
         x = later ^ earlier if dtype_name(x.dtype) == "bool" else ops.subtract(later, earlier)
     return x if n else ops.astype(x, x.dtype, copy=True)
 
@@ -804,7 +804,7 @@ def _trapezoids(y: Any, x: Any, dx: Any, dim: int, name: str) -> Any:
     if not y.shape:
         raise ShapeError("expects at least one axis", subject=name)
     axis = (slice(None),) * (dim % y.ndim)
-    means = (y[(*axis, slice(1, None))] + y[(*axis, slice(None, -1))]) / 2
+    means = (y[(*axis, slice(1, None), ...)] + y[(*axis, slice(None, -1), ...)]) / 2
     if x is None:
         return means * (1 if dx is None else dx)
     if x.ndim == 1 and y.ndim > 1:
