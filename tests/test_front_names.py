@@ -260,6 +260,8 @@ def test_errors_of_properties_stay_what_they_are() -> None:
 def test_the_standards_namespace_shows_its_own_names_only() -> None:
     shown = set(dir(xpnn.xp))
     assert {"zeros", "matmul", "float32", "linalg"} <= shown
+    assert not {"einsum", "ndarray", "array", "randn", "raw_namespace"} & shown
+    assert all(hasattr(xpnn.xp, name) for name in shown - {"bitwise_invert", "isin"})
 
 
 # -- memory formats

@@ -54,6 +54,20 @@ _FLOATING = frozenset(["empty", "eye", "fftfreq", "linspace", "ones", "rfftfreq"
 _BY_VALUE = frozenset(["arange", "full"])
 _LIKE = frozenset(["empty_like", "full_like", "ones_like", "zeros_like"])
 
+# The rest of the standard: what has no gradient.
+_WITHOUT_RULE = frozenset(
+    [
+        *("asarray", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or"),
+        *("bitwise_right_shift", "bitwise_xor", "bool", "broadcast_shapes", "can_cast", "complex128"),
+        *("complex64", "e", "equal", "finfo", "float32", "float64", "from_dlpack", "greater"),
+        *("greater_equal", "iinfo", "inf", "int16", "int32", "int64", "int8", "isdtype", "isfinite"),
+        *("isin", "isinf", "isnan", "less", "less_equal", "logical_and", "logical_not", "logical_or"),
+        *("logical_xor", "nan", "newaxis", "nextafter", "not_equal", "pi", "result_type", "signbit"),
+        *("uint16", "uint32", "uint64", "uint8", "unique_all", "unique_counts", "unique_inverse"),
+        *("unique_values"),
+    ]
+)
+
 # The standard's extensions, and their functions that have a rule.
 _EXTENSIONS: dict[str, frozenset[str]] = {"fft": frozenset(), "linalg": _LINALG}
 
@@ -156,7 +170,8 @@ class TensorNamespace:
         return NamespaceInfo(self.raw_namespace)
 
     def __dir__(self) -> list[str]:
-        return sorted({*object.__dir__(self), *dir(self.raw_namespace), *_MAIN, "linalg"})
+        created = (_FLOATING - {"fftfreq", "rfftfreq"}) | _BY_VALUE | _LIKE
+        return sorted(_MAIN | created | _WITHOUT_RULE | set(_EXTENSIONS))
 
     def __repr__(self) -> str:
         return f"<{self.__name__}>"

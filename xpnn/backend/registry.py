@@ -7,7 +7,7 @@ block of one thread.
 
 from __future__ import annotations
 
-import importlib.metadata
+import importlib
 import importlib.util
 import threading
 from collections.abc import Callable, Iterator
@@ -339,8 +339,9 @@ def _installed() -> str:
 
 
 def _version(package: str) -> str:
-    distributions = importlib.metadata.packages_distributions().get(package, [package])
+    metadata = importlib.import_module("importlib.metadata")  # which loads e-mail and archives: when asked
+    distributions = metadata.packages_distributions().get(package, [package])
     try:
-        return f"{package} {importlib.metadata.version(distributions[0])}"
-    except importlib.metadata.PackageNotFoundError:
+        return f"{package} {metadata.version(distributions[0])}"
+    except metadata.PackageNotFoundError:
         return package
