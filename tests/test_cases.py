@@ -42,8 +42,8 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 # JAX compiles every operation for every shape, and strict checks every call: they would take most of the
 # time. They run the same lines as the others, so that in some tests the first options of a case must do for
-# them, unless `--slow` is given. Even then JAX takes every third one there, other ones in each test.
-SAMPLED = ("jax", "strict", "read_only")
+# them, and every third one, other ones in each test, if `--slow` is given.
+SAMPLED = ("jax", "strict", "read_only", "cupy_like")
 THINNED = 3
 
 # Functions whose results after the first stay in float32 beside half precision.
@@ -96,7 +96,13 @@ def on_jax(case: Case, target: Target) -> bool:
     return target.name == "jax" and differentiable(case, target)
 
 
+# What JAX's kernels are for; that others have none there need not be compiled to be seen.
+WITH_JAX_KERNELS = ("conv", "pool", "rnn", "lstm", "gru")
+
+
 def has_kernels(case: Case, target: Target) -> bool:
+    if target.name == "jax":
+        return any(word in case.name for word in WITH_JAX_KERNELS)
     find_kernels(find_backend(target.backend), "")  # imports them
     return any(kernel.backend == target.backend for kernel in registered_kernels())
 
@@ -108,7 +114,7 @@ def chosen(test: Callable[..., None], case: Case, target: str, everything: bool)
     if not everything:
         return case.options[:1]
     first = list(PLANS).index(test) % min(len(case.options), THINNED)
-    return case.options[first::THINNED] if target == "jax" else case.options
+    return case.options[first::THINNED]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -408,11 +414,11 @@ def test_shared_refusals(case: Case, backend: Target) -> None:
 
 # Test -> where it applies, and the targets on which a sample will do.
 PLANS: dict[Callable[..., None], tuple[Callable[[Case, Target], bool], tuple[str, ...]]] = {
-    test_forward: (everywhere, ()),
+    test_forward: (everywhere, ("jax",)),
     test_gradient: (differentiable, ("jax",)),
     test_second_derivative: (twice_differentiable, SAMPLED),
     test_float32: (everywhere, SAMPLED),
-    test_half: (in_own_half, (*SAMPLED, "torch", "cupy_like")),
+    test_half: (in_own_half, (*SAMPLED, "torch")),
     test_strides: (strided, SAMPLED),
     test_byte_order: (on_numpy, ()),
     test_inputs_overwritten_later: (writable, ()),

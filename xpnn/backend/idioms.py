@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.backend.arrays import cheap_to_read, concrete, device_of, is_half, move
-from xpnn.backend.namespace import backend_of, namespace
+from xpnn.backend.namespace import backend_of, is_tensor, namespace
 from xpnn.backend.registry import Array
 
 
@@ -140,7 +140,7 @@ def own(array: Array, taken: set[int]) -> Array:
 
 def set_at(array: Array, index: Any, value: Any) -> Array:
     """`array[index] = value`; returns the array written, a new one where arrays are immutable."""
-    if backend_of(array).mutable:
+    if backend_of(array).mutable or is_tensor(array):
         array[index] = value
         return array
     return array.at[index].set(value)
@@ -148,7 +148,7 @@ def set_at(array: Array, index: Any, value: Any) -> Array:
 
 def add_at_slices(array: Array, index: Any, value: Any) -> Array:
     """`array[index] += value` for an index of slices; returns the array written (see `set_at`)."""
-    if backend_of(array).mutable:
+    if backend_of(array).mutable or is_tensor(array):
         array[index] += value
         return array
     return array.at[index].add(value)

@@ -58,6 +58,9 @@ def torch_one_hot_cross_entropy(torch, x, target, **options):
 
 
 def torch_linear_cross_entropy(torch, x, w, b, target, **options):
+    """PyTorch's own, whose bias does not broadcast, has no second derivative."""
+    if b.shape != w.shape[:-1]:
+        raise ValueError("linear_bias")
     scores = torch.einsum("ni,cdi->ncd", x, w) + b
     return torch.nn.functional.cross_entropy(scores, target, **options)
 

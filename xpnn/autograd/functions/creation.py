@@ -33,6 +33,7 @@ from xpnn.backend import (
     namespace,
     python_scalar,
     refusing,
+    refusing_methods,
     rows,
 )
 from xpnn.backend.layouts import check_memory_format
@@ -403,6 +404,7 @@ def polar(abs: Any, angle: Any) -> Tensor:
     return complex(abs * ops.cos(angle), abs * ops.sin(angle))
 
 
+@refusing_methods
 class NewLike(TensorBase):
     """The methods of `Tensor` that make others in its element type and on its device."""
 

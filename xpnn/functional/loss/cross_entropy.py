@@ -34,6 +34,7 @@ from xpnn.functional.arguments import (
     check_probability,
     check_reduction,
     check_same_dtype,
+    check_shape,
     once_per_signature,
     raw_array,
     shape_of,
@@ -193,6 +194,7 @@ def linear_cross_entropy(
             subject="linear_cross_entropy",
         )
     *classes, features = shape_of(linear_weight)
+    check_shape(linear_bias, tuple(classes), "linear_cross_entropy", "linear_bias")
     w = ops.reshape(linear_weight, (math.prod(classes), features))
     b = None if linear_bias is None else ops.reshape(linear_bias, (math.prod(classes),))
     scores: Any = linear(input, w, b)
