@@ -63,7 +63,7 @@ def test_every_method_that_pytorch_has_is_checked() -> None:
 @pytest.mark.parametrize("name", sorted(TABLE))
 @pytest.mark.filterwarnings("ignore")
 def test_function(name: str, backend: Target, request: pytest.FixtureRequest) -> None:
-    every_check = backend.name == "numpy" or request.config.getoption("--slow")
+    every_check = backend.name == "numpy" or (request.config.getoption("--slow") and backend.name != "jax")
     for row in TABLE[name]:
         try:
             check(row, backend, every_check)
@@ -105,7 +105,7 @@ def check_call(
     gradient: int,
     rtol: float | None = None,
 ) -> bool:
-    """Values, shapes, element types and derivatives of one call; whether PyTorch takes it.
+    """Values, shapes, element types and derivatives of one call; whether both can compute it.
 
     What it refuses must be refused, but for arrays of no elements or no axes, which may be.
     """
@@ -130,7 +130,7 @@ def check_call(
     except XpnnError as error:  # the bare standard makes no shapes that depend on values
         if "data-dependent" not in str(error):
             raise
-        return True
+        return False
     compare(result, expected, rtol)
     if not gradient:
         return True

@@ -153,7 +153,6 @@ __all__ = [
     "prelu",
     "rad2deg_",
     "reciprocal_",
-    "relu",
     "relu_",
     "resize_as_",
     "rms_norm",
@@ -228,7 +227,6 @@ group_norm = _ordered(F.group_norm, "input num_groups weight bias eps cudnn_enab
 dropout = _ordered(F.dropout, "input p training")
 alpha_dropout = _ordered(F.alpha_dropout, "input p training")
 feature_alpha_dropout = _ordered(F.feature_alpha_dropout, "input p training")
-relu = _ordered(F.relu, "input")
 selu = _ordered(F.selu, "input")
 celu = _ordered(F.celu, "input alpha")
 rrelu = _ordered(F.rrelu, "input lower upper training")

@@ -296,16 +296,17 @@ def _unique(x: Any, in_order: bool, return_inverse: bool, return_counts: bool, d
         for column in reversed(range(keys.shape[1])):
             order = xp.take(order, xp.argsort(xp.take(keys[:, column], order), stable=True))
     keys = xp.take(keys, order, axis=0)
-    differs = xp.any(keys[1:, ...] != keys[:-1, ...], axis=1)
+    first = min(count, 1)
+    differs = xp.any(keys[first:, ...] != keys[: count - first, ...], axis=1)
     starts = xp.nonzero(xp.concat([xp.ones_like(differs[:1]) if count > 1 else positions == 0, differs]))[0]
     result = [new_tensor(_unmoved(xp, xp.take(moved, xp.take(order, starts), axis=0), raw, dim))]
     if return_inverse:
-        group = xp.cumulative_sum(xp.astype(xp.concat([positions[:1] != 0, differs]), xp.int64), axis=0)
+        group = xp.cumulative_sum(xp.astype(xp.concat([positions[:first] != 0, differs]), xp.int64), axis=0)
         inverse = xp.take(group, xp.argsort(order))
         result.append(new_tensor(xp.reshape(inverse, raw.shape) if dim is None else inverse))
     if return_counts:
         end = xp.asarray([count], dtype=starts.dtype, device=device_of(raw))
-        ends = xp.concat([starts[1:], end])[: starts.shape[0]]
+        ends = xp.concat([starts[first:], end])[: starts.shape[0]]
         result.append(new_tensor(ends - starts))
     return result[0] if len(result) == 1 else tuple(result)
 

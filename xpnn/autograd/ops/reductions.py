@@ -8,7 +8,7 @@ from typing import Any
 from xpnn.autograd.ops.broadcasting import axes_of
 from xpnn.autograd.ops.manipulation import astype
 from xpnn.autograd.primitive import Primitive, primitive
-from xpnn.backend import Array, dtype_name, dtype_named, is_half, namespace
+from xpnn.backend import Array, dtype_name, dtype_named, is_half, namespace, size_of
 
 Axis = int | tuple[int, ...] | None
 
@@ -177,6 +177,8 @@ def _prod(x: Array, *, axis: Axis, dtype: Any, keepdims: bool) -> tuple[Array, t
 def _prod_backward(g: Array, saved: tuple, needs: tuple, *, axis: Axis, **_: Any) -> tuple[Array]:
     (x,) = saved
     xp = namespace(x)
+    if not size_of(x.shape):
+        return (xp.zeros_like(x),)
     reduced = axes_of(axis, x.ndim)
     order = (*(i for i in range(x.ndim) if i not in reduced), *reduced)
     moved = xp.permute_dims(x, order)
@@ -246,6 +248,8 @@ def _cumulative_prod_backward(
 ) -> tuple[Array]:
     (x,) = saved
     xp, axis = namespace(x), axis or 0
+    if not size_of(x.shape):
+        return (xp.zeros_like(x),)
     g = _without_initial(xp.astype(g, x.dtype, copy=False), axis, include_initial)
     rows, g = xp.moveaxis(x, axis, -1), xp.moveaxis(g, axis, -1)
     return (xp.moveaxis(_products_before(rows) * _suffix_recurrence(rows, g), -1, axis),)
