@@ -69,13 +69,13 @@ def run(folder: Path, number: int = 0, seconds: float = 0.0, times: int = 1) -> 
     )
     assert process.stdout is not None
     with process.stdout:
-        process.stdout.readline()
+        first = process.stdout.readline()  # "training", or the digest of a run that has nothing left to do
         if number:
             threading.Event().wait(seconds)
             for _ in range(times):
                 process.send_signal(number)
                 threading.Event().wait(0.001)
-        lines = process.stdout.read().split()
+        lines = (first + process.stdout.read()).split()
     return process.wait(), lines[-1] if lines and lines[-1] != "training" else ""
 
 
