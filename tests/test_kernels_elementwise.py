@@ -36,7 +36,7 @@ PRIMITIVES: dict[str, Any] = {
         "activation.gelu",
         "activation.softmax",
         "dropout",
-        "embedding",
+        "embedding.table",
         "loss.cross_entropy",
         "norm.group",
         "norm.layer",
@@ -324,7 +324,7 @@ def test_sum_into_rows(shape: list[int], rows: int, features: int, dtype: str, l
     indices = rng.integers(0, rows, shape)
     values = laid(rng, (*shape, features), dtype, lies)
     gy = laid(rng, (rows, features), dtype)
-    compare(PRIMITIVES["_sum_into_rows"], (values, indices), {"rows": rows}, gy)
+    compare(PRIMITIVES["sum_into_rows"], (values, indices), {"rows": rows}, gy)
 
 
 @examples(60)

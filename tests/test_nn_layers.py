@@ -75,8 +75,8 @@ def test_reset_brings_the_start_back() -> None:
         (lambda: nn.Conv2d(3, 4, 3, groups=2), "Conv2d expects in_channels in 2 equal groups"),
         (lambda: nn.Conv2d(3, 4, (3, 3, 3)), "expects kernel_size as an integer or 2 integers"),
         (lambda: nn.Dropout(1.5), "Dropout expects p between 0 and 1"),
-        (lambda: nn.Embedding(3, 2, padding_idx=3), "padding_idx among 3 rows"),
-        (lambda: nn.MSELoss("average"), "MSELoss expects reduction"),
+        (lambda: nn.Embedding(3, 2, padding_idx=3), "padding_idx between -3 and 2, got 3"),
+        (lambda: nn.MSELoss("average"), "Did you mean reduction=.average.?"),
         (
             lambda: nn.Linear(3, 2)(xpnn.tensor([[1.0, 2.0]])),
             "Linear expects 3 input features.*in_features=2",

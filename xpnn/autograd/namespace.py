@@ -64,7 +64,7 @@ _WITHOUT_RULE = frozenset(
         *("isin", "isinf", "isnan", "less", "less_equal", "logical_and", "logical_not", "logical_or"),
         *("logical_xor", "nan", "newaxis", "nextafter", "not_equal", "pi", "result_type", "signbit"),
         *("uint16", "uint32", "uint64", "uint8", "unique_all", "unique_counts", "unique_inverse"),
-        *("unique_values"),
+        "unique_values",
     ]
 )
 

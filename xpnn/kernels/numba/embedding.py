@@ -24,7 +24,7 @@ def _are_rows(values: np.ndarray, indices: np.ndarray, *, rows: int) -> bool:
 
 @compiled_kernel("sum_into_rows", _add_rows, when=_are_rows)
 def sum_into_rows(values: np.ndarray, indices: np.ndarray, *, rows: int) -> tuple[np.ndarray, tuple]:
-    """The reference's `_sum_into_rows`."""
+    """The reference's `sum_into_rows`."""
     given, places = as_rows(values), np.ascontiguousarray(indices, dtype=np.int64).reshape(-1)
     features = given.shape[1]
     table = np.zeros((rows, features), dtype=values.dtype)

@@ -16,7 +16,7 @@ def _are_many(values: np.ndarray, indices: np.ndarray, *, rows: int) -> bool:
 
 @kernel("numpy", "sum_into_rows", when=_are_many)
 def sum_into_rows(values: np.ndarray, indices: np.ndarray, *, rows: int) -> tuple[np.ndarray, tuple]:
-    """The reference's `_sum_into_rows`.
+    """The reference's `sum_into_rows`.
 
     The values are sorted by row. Of each run of one row, every second value is then added to the one before
     it, until the runs have one value each: few operations on whole arrays, for any number of repetitions.
