@@ -258,3 +258,11 @@ def test_decorators_without_parentheses() -> None:
 def test_a_block_that_cannot_be_entered_changes_nothing(make: Callable[[], Any]) -> None:
     with pytest.raises(XpnnError), make():
         pass
+
+
+def test_detect_anomaly_convolves_exactly() -> None:
+    with xpnn.detect_anomaly():
+        assert xpnn.get_precision() == "exact"
+        with xpnn.detect_anomaly(check_nan=False):
+            assert xpnn.get_precision() == "exact"
+    assert xpnn.get_precision() == "fast"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from xpnn.backend import DTypeError
+from xpnn.backend import DTypeError, get_precision, use_precision
 from xpnn.backend.scope import covering, scoped
 
 
@@ -154,7 +154,8 @@ def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
         check_nan: False looks for nothing.
 
     The error names the primitive and the module it was called from. Every result is read on the host,
-    so that this is for hunting bugs and not for training.
+    so that this is for hunting bugs and not for training. Convolutions are exact inside of the block: the
+    fast ones spread a NaN to outputs that do not see it (see `xpnn.set_precision`).
 
     >>> from xpnn.autograd import tensor
     >>> with detect_anomaly():
@@ -167,7 +168,8 @@ def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
     if check_nan:
         blocks.append(None)
     try:
-        yield
+        with use_precision("exact" if check_nan else get_precision()):
+            yield
     finally:
         if check_nan:
             blocks.pop()

@@ -26,7 +26,8 @@ def set_precision(level: str) -> None:
     Args:
         level: "fast", the default: algorithms whose error is up to 1e-5 of the largest result (convolutions
             of 3x3 by Winograd's method, on NumPy); or "exact": plain sums alone, whose error is about 1e-6.
-            Other element types are always exact.
+            Other element types are always exact. The fast ones compute tiles of outputs together, so that
+            one NaN or infinity makes NaN of a whole tile, also of outputs that do not see it.
 
     Raises: ArgumentError for another level.
 
