@@ -84,12 +84,13 @@ def digamma(input: ArrayT) -> ArrayT:
 
 @front
 def polygamma(n: int, input: Any) -> Any:
-    """The n-th derivative of `digamma`. Raises: ArgumentError for a negative n.
+    """The n-th derivative of `digamma`. Raises: ArgumentError for an n below 0 or above 160, beyond which n!
+    is no float64.
 
     >>> from xpnn.autograd import tensor
     >>> polygamma(1, tensor([1.0]))
     tensor([1.6449])
     """
-    if n < 0:
-        raise ArgumentError(f"expects n >= 0, got {n}", subject="polygamma")
+    if not 0 <= n <= 160:
+        raise ArgumentError(f"expects 0 <= n <= 160, got {n!r:.40}", subject="polygamma")
     return _polygamma(fractional(input), n=n) if n else digamma(input)
