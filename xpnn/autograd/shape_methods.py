@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from xpnn.autograd.core import TensorBase
 from xpnn.autograd.functions import indexing, joining, linalg, shape
 from xpnn.autograd.functions.calling import in_place
-from xpnn.backend import RankError, dtype_name
+from xpnn.backend import RankError, dtype_name, refusing
 from xpnn.backend.layouts import contiguous_format, is_dense
 
 _P = ParamSpec("_P")
@@ -219,6 +219,7 @@ class ShapeMethods(TensorBase):
 
     # -- how a view lies in the Tensor that it shows
 
+    @refusing
     def stride(self, dim: int | None = None) -> Any:
         """How far apart neighbours along each axis, or one, are among the elements in a row."""
         steps = tuple(self.memory_layout().strides)
@@ -237,6 +238,7 @@ class ShapeMethods(TensorBase):
         new = shape.sizes_of(sizes, None, "sizes", "resize_")
         return self._become(lambda x: shape.first_elements(x, new), "resize_")
 
+    @refusing
     def resize_as_(self, other: Any) -> Any:
         """`resize_` to the shape of another Tensor."""
         return self.resize_(tuple(other.shape))
