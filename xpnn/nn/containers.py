@@ -251,6 +251,8 @@ class Sequential(_List[Module]):
     def forward(self, input: Any) -> Tensor:
         """The output of the last module."""
         for module in self:
+            if module is None:
+                raise DTypeError("cannot call None", subject="Sequential", hint="Use nn.Identity()")
             input = module(input)
         return input
 

@@ -411,7 +411,7 @@ class _LPPool(Module):
 
     def forward(self, input: Any) -> Tensor:
         """The p-norms of the windows."""
-        return self._pool(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+        return self._pool(input, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
 
     def extra_repr(self) -> str:
         """The arguments."""
