@@ -12,9 +12,8 @@ from typing import Any
 
 from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase
+from xpnn.autograd.ops.broadcasting import NUMBERS
 from xpnn.backend import Array, default_dtype, dtype_name, dtype_named, namespace, promote_types
-
-NUMBERS = frozenset((bool, int, float, complex))
 
 _KINDS = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}  # by the first letter, where bfloat16 counts as float
 _NUMBER_TYPES = {bool: "bool", int: "int64"}
@@ -38,23 +37,30 @@ def is_whole(x: Any) -> bool:
 
 
 def result_type(*operands: Any) -> Any:
-    """The element type of what is computed from arrays, Tensors and numbers together.
+    """The element type, of their library, of what is computed from arrays, Tensors and numbers together.
 
     >>> import numpy as np
     >>> dtype_name(result_type(np.ones(2, np.float32), np.ones(())))
     'float32'
     """
+    arrays = [raw_of(x) for x in operands if type(x) not in NUMBERS]
+    return dtype_named(result_name(*operands), namespace(arrays[-1]))
+
+
+def result_name(*operands: Any) -> str:
+    """The name of the element type of what is computed from arrays, Tensors and numbers together.
+
+    >>> result_name(2, 1.5)
+    'float32'
+    """
     levels: list[str] = ["", "", ""]  # of arrays with axes, arrays without, numbers
-    xp = None
     for x in operands:
         if type(x) in NUMBERS:
-            level, name = 2, _NUMBER_TYPES.get(type(x), "")
+            level, name = 2, _NUMBER_TYPES.get(type(x)) or _default_of(type(x))
         else:
-            xp = namespace(raw_of(x))
             level, name = 0 if x.shape else 1, dtype_name(x.dtype)
-        name = name or _default_of(type(x))
         levels[level] = promote_types(levels[level], name).name if levels[level] else name
-    return dtype_named(functools.reduce(lambda low, high: _over(high, low), reversed(levels)), xp)
+    return functools.reduce(lambda low, high: _over(high, low), reversed(levels))
 
 
 def promoted(*operands: Any, fractions: bool = False) -> list[Any]:

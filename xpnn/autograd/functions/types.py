@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from xpnn.autograd.core import TensorBase, new_tensor
+from xpnn.autograd.functions import promotion
 from xpnn.autograd.functions.creation import place_of, sizes_of
-from xpnn.backend import DType, DTypeError, asarray, get_default_dtype, is_array, promote_types, python_scalar
+from xpnn.backend import DType, DTypeError, asarray, is_array, python_scalar
 
 if TYPE_CHECKING:
     from xpnn.autograd.tensor import Tensor
@@ -109,29 +110,8 @@ def result_type(tensor1: Any, tensor2: Any) -> DType:
     >>> result_type(IntTensor(2), 1.5), result_type(HalfTensor(2), 3)
     (xpnn.float32, xpnn.float16)
     """
-    groups: dict[int, DType] = {}
-    for value in (tensor1, tensor2):
-        at, dtype = _standing(value)
-        groups[at] = promote_types(groups.get(at, dtype), dtype)
-    first, *others = [groups[at] for at in sorted(groups)]
-    for dtype in others:
-        if _kind(dtype) > _kind(first):
-            first = promote_types(first, dtype) if dtype.is_complex else dtype
-    return first
-
-
-def _standing(value: Any) -> tuple[int, DType]:
-    """Which of the groups a value belongs to, and its element type."""
-    value = python_scalar(value)
-    if is_array(value):
-        return (0 if value.shape else 1), DType(value.dtype)
-    if isinstance(value, bool | int):
-        return 2, DType("bool" if isinstance(value, bool) else "int64")
-    if isinstance(value, float | complex):
-        default = get_default_dtype()
-        return 2, default if isinstance(value, float) else default.to_complex()
-    raise DTypeError(f"expects Tensors or numbers, got {type(value).__name__}", subject="result_type")
-
-
-def _kind(dtype: DType) -> int:
-    return 3 if dtype.is_complex else 2 if dtype.is_floating_point else 0 if dtype == "bool" else 1
+    values = [python_scalar(value) for value in (tensor1, tensor2)]
+    for value in values:
+        if not is_array(value) and type(value) not in promotion.NUMBERS:
+            raise DTypeError(f"expects Tensors or numbers, got {type(value).__name__}", subject="result_type")
+    return DType(promotion.result_name(*values))
