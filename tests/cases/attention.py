@@ -236,7 +236,7 @@ CASES = [
     case(
         "",
         inputs((2, 2)),
-        grid(is_causal=[False, True], scale=[None, 0.3]),
+        grid(scale=[None, 0.3]),
         batched=(0, 1, 2),
         errors=[
             bad(
@@ -281,7 +281,22 @@ CASES = [
         ],
     ),
     case("of one sequence", inputs(()), batched=()),
-    case("with more queries than keys", inputs((2,), 5, 3), grid(is_causal=True), batched=(0, 1, 2)),
+    # PyTorch adds minus infinity to what is hidden, and infinity less infinity is NaN (not in each of its
+    # routines). `attention_with_weights` is tried with infinities, against scores that are replaced.
+    case(
+        "that is causal",
+        inputs((2, 2)),
+        grid(is_causal=True, scale=[None, 0.3]),
+        batched=(0, 1, 2),
+        extremes=(),
+    ),
+    case(
+        "with more queries than keys",
+        inputs((2,), 5, 3),
+        grid(is_causal=True),
+        batched=(0, 1, 2),
+        extremes=(),
+    ),
     case("with booleans", inputs((2,), mask=booleans), batched=(0, 1, 2, 3)),
     case("with padding", inputs((2,), mask=padding), batched=()),
     case("with a mask added", inputs((2,), mask=additive), batched=(0, 1, 2, 3), own_dtype=(3,)),
