@@ -1,5 +1,6 @@
 """Datasets, samplers, transforms and the DataLoader; data stays on the host until its batch is given out."""
 
+from xpnn.data import synthetic
 from xpnn.data.collate import default_collate, default_convert
 from xpnn.data.dataset import (
     ChainDataset,
@@ -80,4 +81,5 @@ __all__ = [
     "random_split",
     "read_idx",
     "read_image",
+    "synthetic",
 ]
