@@ -35,7 +35,7 @@ LAYERS = {
     "data": {"backend", "autograd"},
     "metrics": {"backend"},
     "models": {"backend", "autograd", "functional", "nn"},
-    "viz": {"backend"},
+    "viz": {"backend", "autograd", "nn", "metrics"},
     "cuda": {"backend", "amp"},
     "func": {"backend", "autograd", "nn"},
     "backends": set(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,27 @@ from targets import Target
 
 import xpnn
 from xpnn.backend import ArgumentError, ShapeError
-from xpnn.viz import figures, make_grid, save_confusion_matrix, save_curve, save_image, save_image_sheet
+from xpnn.viz import (
+    make_grid,
+    plot_confusion_matrix,
+    plot_curves,
+    plot_decision_regions,
+    plot_detections,
+    plot_images,
+    plot_lr_finder,
+    plot_precision_recall,
+    plot_roc,
+    plot_runs,
+    plot_schedules,
+    save_confusion_matrix,
+    save_curve,
+    save_image,
+    save_image_sheet,
+)
+
+pytest.importorskip("matplotlib")
 
 HISTORY = {"epoch": [1, 2, 3], "train_loss": [2.0, 1.0, 0.5], "val_loss": [2.1, 1.5, 1.2], "lr": [1, 1, 1]}
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The figures that were saved."""
-    pytest.importorskip("matplotlib")
-    saved: list[Any] = []
-    save = figures._save
-    monkeypatch.setattr(
-        figures, "_save", lambda figure, *rest: (saved.append(figure), save(figure, *rest))[1]
-    )
-    return saved
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -92,55 +99,168 @@ def test_image_errors() -> None:
 # --- figures ---
 
 
-def test_curve_shows_the_history(drawn: list[Any], tmp_path: Path) -> None:
-    path = save_curve({**HISTORY, "val_accuracy": [0.5, 0.6, 0.9]}, tmp_path / "curve.png", title="a net")
-    assert pixels(path).shape[1] > 1000
-    loss, accuracy = drawn[0].axes
-    assert [line.get_label() for line in loss.lines] == ["train", "val"]
+def labels(axes: Any) -> list[str]:
+    """The lines of the legend."""
+    return [line.get_label() for line in axes.lines if not line.get_label().startswith("_")]
+
+
+def test_curves_show_the_history(tmp_path: Path) -> None:
+    figure = plot_curves({**HISTORY, "val_accuracy": [0.5, 0.6, 0.9]}, tmp_path / "curve.png", title="a net")
+    assert pixels(tmp_path / "curve.png").shape[1] > 1000
+    loss, accuracy = figure.axes
+    assert labels(loss) == ["train", "val"]
     assert loss.lines[1].get_xydata().tolist() == [[1, 2.1], [2, 1.5], [3, 1.2]]
     assert accuracy.lines[0].get_ydata().tolist() == [0.5, 0.6, 0.9]
     assert accuracy.get_legend() is None
-    assert drawn[0].get_suptitle() == "a net"
+    assert figure.get_suptitle() == "a net"
+    assert (loss.get_xlabel(), loss.get_ylabel()) == ("epoch", "loss")
 
 
-def test_curve_of_one_epoch_and_of_arrays(drawn: list[Any], tmp_path: Path, backend: Target) -> None:
-    save_curve({"loss": [backend.array(np.float32(2.0))]}, tmp_path / "curve.svg")
-    (axes,) = drawn[0].axes
+def test_curves_of_one_epoch_and_of_arrays(tmp_path: Path, backend: Target) -> None:
+    (axes,) = plot_curves({"loss": [backend.array(np.float32(2.0))]}, tmp_path / "curve.svg").axes
     assert axes.lines[0].get_xydata().tolist() == [[1, 2.0]]
     assert axes.lines[0].get_marker() == "o"
 
 
-def test_confusion_matrix_shows_counts_and_names(drawn: list[Any], tmp_path: Path, backend: Target) -> None:
-    path = save_confusion_matrix(backend.array([[7, 2], [0, 11]]), tmp_path / "matrix.png", ["cat", "zebra"])
-    assert path.is_file()
-    (axes,) = drawn[0].axes
+@pytest.mark.parametrize("at", [0, 4, 9])
+def test_one_outlier_does_not_press_the_curves_flat(at: int) -> None:
+    """Wherever it is; it is marked with its value, and so are the epochs that measured no number."""
+    calm = [2.0, 1.2, 0.8, 0.6, 0.5, 0.45, 0.4, 0.38, 0.37, 0.36]
+    (before,) = plot_curves({"loss": calm}).axes
+    assert before.get_ylim()[1] > 2.0
+    assert not before.texts
+    wild = [*calm[:at], 5e6, *calm[at + 1 :]]
+    wild[6] = math.nan
+    (axes,) = plot_curves({"loss": wild}).axes
+    assert axes.get_ylim()[1] < 2.2
+    assert [text.get_text() for text in axes.texts] == ["5e+06"]
+    marks = {line.get_label(): line.get_xdata().tolist() for line in axes.lines}
+    assert marks["_not finite"] == [7]
+    assert list(marks["_outside"]) == [at + 1]
+
+
+def test_curves_leave_out_what_was_not_measured() -> None:
+    history = {"epoch": [3, 4, 5], "val_loss": [None, 0.5, 0.25], "lr": [1, 1, 1]}
+    (axes,) = plot_curves(history, log=True).axes
+    assert axes.lines[0].get_xydata().tolist() == [[4, 0.5], [5, 0.25]]
+    assert axes.get_yscale() == "log"
+    assert plot_curves({"loss": [math.nan, math.inf]}).axes[0].get_ylim() != (0, 0)
+
+
+def test_runs_share_panels() -> None:
+    runs = {"a": HISTORY, "b": {"val_loss": [1.0, 0.5], "val_accuracy": [0.1, 0.2]}}
+    loss, accuracy = plot_runs(runs).axes
+    assert labels(loss) == ["a", "b"]
+    assert loss.lines[0].get_ydata().tolist() == [2.1, 1.5, 1.2]
+    assert labels(accuracy) == ["b"]
+    assert [axes.get_ylabel() for axes in plot_runs(runs, metrics=["lr"]).axes] == ["lr"]
+    many = plot_runs({str(i): {"loss": [i, i + 1]} for i in range(20)}).axes[0].lines
+    assert len({(line.get_color(), line.get_linestyle()) for line in many}) == 20
+
+
+def test_schedules_and_the_learning_rate_finder() -> None:
+    (axes,) = plot_schedules({"step": [0.1, 0.01], "flat": np.array([0.1, 0.1])}).axes
+    assert labels(axes) == ["step", "flat"]
+    assert axes.lines[0].get_ydata().tolist() == [0.1, 0.01]
+    (axes,) = plot_lr_finder([1e-4, 1e-3, 1e-2, 1e-1], [2.0, 1.0, 0.5, 1e9], suggestion=1e-3).axes
+    assert axes.get_ylim()[1] < 10
+    assert axes.texts[0].get_text() == "0.001"
+    assert "$" not in axes.get_xticklabels()[0].get_text()
+
+
+def test_confusion_matrix_shows_counts_and_names(tmp_path: Path, backend: Target) -> None:
+    matrix = backend.array([[7, 2], [0, 11]])
+    (axes,) = plot_confusion_matrix(matrix, tmp_path / "matrix.png", ["cat", "$zebra$"]).axes
+    assert (tmp_path / "matrix.png").is_file()
     texts = {text.get_position(): text.get_text() for text in axes.texts}
     assert texts == {(0, 0): "7", (1, 0): "2", (1, 1): "11"}  # (column, row); no zeros
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "zebra"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "$zebra$"]
     assert axes.get_title(loc="left") == "18 of 20 right (90.0 %)"
 
 
-def test_large_and_empty_confusion_matrices(drawn: list[Any], tmp_path: Path) -> None:
-    save_confusion_matrix(np.eye(40, dtype=int), tmp_path / "large.png")
-    save_confusion_matrix(np.zeros((2, 2), dtype=int), tmp_path / "empty.png")
-    assert not drawn[0].axes[0].texts
-    assert drawn[1].axes[0].get_title(loc="left") == "0 of 0 right (0.0 %)"
+def test_large_and_empty_confusion_matrices() -> None:
+    assert not plot_confusion_matrix(np.eye(40, dtype=int)).axes[0].texts
+    empty = plot_confusion_matrix(np.zeros((2, 2), dtype=int))
+    assert empty.axes[0].get_title(loc="left") == "0 of 0 right (0.0 %)"
+
+
+def test_roc_and_precision_recall_against_scikit_learn() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    random = np.random.default_rng(0)
+    target = random.integers(0, 3, 60)
+    scores = random.normal(size=(60, 3)).round(1) + np.eye(3)[target]
+    (axes,) = plot_roc(scores, target, class_names=["a", "b", "c"]).axes
+    for label, line in enumerate(axes.lines[:3]):
+        x, y, _ = metrics.roc_curve(target == label, scores[:, label], drop_intermediate=False)
+        np.testing.assert_allclose(line.get_xydata(), np.stack([x, y], axis=1))
+        area = metrics.roc_auc_score(target == label, scores[:, label])
+        assert line.get_label() == f"{'abc'[label]}: area {area:.3f}"
+    (axes,) = plot_precision_recall(scores[:, 1], target == 1).axes
+    precision, recall, _ = metrics.precision_recall_curve(target == 1, scores[:, 1])
+    np.testing.assert_allclose(axes.lines[0].get_xydata(), np.stack([recall, precision], axis=1))
+    average = metrics.average_precision_score(target == 1, scores[:, 1])
+    assert axes.lines[0].get_label() == f"average precision {average:.3f}"
+
+
+def test_decision_regions_are_the_models(backend: Target) -> None:
+    """Left of x1 = 1 and right of it; points in the colours and marks of their classes."""
+    points, target = np.array([[0.0, 0.0], [0.5, 1.0], [2.0, 0.5]]), np.array([0, 0, 1])
+    for model in (
+        lambda x: x[:, :1] - 1.0,
+        lambda x: x @ xpnn.tensor([[-1.0, 1.0], [0, 0]]) - xpnn.tensor([0, 2.0]),
+    ):
+        (axes,) = plot_decision_regions(model, points, backend.array(target), class_names=["no", "yes"]).axes
+        boundary = np.concatenate(
+            [p.vertices for c in axes.collections for p in c.get_paths() if c.get_linewidth()[0] == 0.8]
+        )
+        assert abs(boundary[:, 0] - 1).max() < 0.02
+        shown = {
+            c.get_label(): c.get_offsets().tolist()
+            for c in axes.collections
+            if c.get_label() in ("no", "yes")
+        }
+        assert shown == {"no": points[:2].tolist(), "yes": points[2:].tolist()}
+    with pytest.raises(ShapeError, match=r"points \(N, 2\)"):
+        plot_decision_regions(model, np.zeros((2, 3)), [0, 1])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("count", [1, 8, 11])
-def test_image_sheet(drawn: list[Any], tmp_path: Path, count: int, channels: int) -> None:
+def test_image_sheet(tmp_path: Path, count: int, channels: int) -> None:
     images = np.random.default_rng(0).normal(size=(count, channels, 8, 8))
     titles = [f"true {i}, said {i + 1}" for i in range(count)]
-    save_image_sheet(images, tmp_path / "sheet.png", titles)
-    shown = [axes for axes in drawn[0].axes if axes.images]
+    shown = [axes for axes in plot_images(images, tmp_path / "sheet.png", titles).axes if axes.images]
     assert [axes.get_title() for axes in shown] == [title.replace(", ", "\n") for title in titles]
     array = np.asarray(shown[0].images[0].get_array())
     expected = (images[0] - images.min()) / (images.max() - images.min())
     np.testing.assert_allclose(array, np.broadcast_to(expected, (3, 8, 8)).transpose(1, 2, 0), atol=1e-5)
+    assert pixels(tmp_path / "sheet.png").shape[0] > 8 * 15, "small images are enlarged"
 
 
-def test_nothing_of_pyplot_is_touched(drawn: list[Any], tmp_path: Path) -> None:
+def test_detections_stand_where_they_are(backend: Target) -> None:
+    boxes, mask = np.array([[4.0, 8, 20, 16], [0, 0, 5, 6]]), np.zeros((2, 24, 32))
+    mask[0, 8:16, 4:20] = 1
+    figure = plot_detections(
+        backend.array(np.zeros((3, 24, 32), dtype=np.float32)), boxes=backend.array(boxes), masks=mask,
+        labels=["cat", "dog"], scores=[0.9, 0.25],
+    )  # fmt: skip
+    (axes,) = figure.axes
+    corners = [
+        (patch.get_x(), patch.get_y(), patch.get_width(), patch.get_height()) for patch in axes.patches
+    ]
+    assert corners == [(3.5, 7.5, 16, 8)] * 2 + [(-0.5, -0.5, 5, 6)] * 2
+    assert [text.get_text() for text in axes.texts] == ["cat 0.90", "dog 0.25"]
+    shade = np.asarray(axes.images[1].get_array())[..., 3]
+    np.testing.assert_array_equal(shade > 0, mask[0] > 0)
+    classes = plot_detections(np.zeros((4, 4)), masks=np.array([[0, 0, 1, 2]] * 4)).axes[0].images
+    assert len(classes) == 3, "the image, and a layer for each class but the background"
+    with pytest.raises(ShapeError, match="each of 2 boxes, got 1"):
+        plot_detections(np.zeros((4, 4)), boxes=boxes, labels=["one"])
+    with pytest.raises(ShapeError, match=r"masks \(N, 4, 4\)"):
+        plot_detections(np.zeros((4, 4)), masks=mask)
+
+
+def test_nothing_of_pyplot_is_touched(tmp_path: Path) -> None:
     matplotlib = pytest.importorskip("matplotlib")
     pyplot = pytest.importorskip("matplotlib.pyplot")
     before = dict(matplotlib.rcParams)

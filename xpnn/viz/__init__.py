@@ -1,6 +1,34 @@
-"""Pictures: training curves, confusion matrices, sheets of images."""
+"""Pictures of data, networks and runs.
 
+Each `plot_...` and `draw_...` function returns a matplotlib Figure, and writes it to a file where it is given
+a path, whose ending gives the format (PNG, SVG, PDF).
+"""
+
+from xpnn.viz.classification import (
+    plot_confusion_matrix,
+    plot_decision_regions,
+    plot_precision_recall,
+    plot_roc,
+)
+from xpnn.viz.curves import plot_curves, plot_lr_finder, plot_runs, plot_schedules
 from xpnn.viz.figures import save_confusion_matrix, save_curve, save_image_sheet
 from xpnn.viz.images import make_grid, save_image
+from xpnn.viz.sheets import plot_detections, plot_images
 
-__all__ = ["make_grid", "save_confusion_matrix", "save_curve", "save_image", "save_image_sheet"]
+__all__ = [
+    "make_grid",
+    "plot_confusion_matrix",
+    "plot_curves",
+    "plot_decision_regions",
+    "plot_detections",
+    "plot_images",
+    "plot_lr_finder",
+    "plot_precision_recall",
+    "plot_roc",
+    "plot_runs",
+    "plot_schedules",
+    "save_confusion_matrix",
+    "save_curve",
+    "save_image",
+    "save_image_sheet",
+]
