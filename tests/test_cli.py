@@ -461,6 +461,7 @@ def test_as_a_program_and_into_a_pipe_that_closes() -> None:
 # Mistakes: one line on stderr, exit code 2
 
 MISTAKES = {
+    "no data": (["train"], "expects DATA, or --config with a file that names it"),
     "unknown data": (["train", "digit"], "no data set or folder 'digit'.*digits, mnist"),
     "unknown model": (["train", "digits", "--model", "lenat"], "no model 'lenat'. Did you mean 'lenet'"),
     "unknown backend": (["train", "digits", "--backend", "nunpy"], "'nunpy' is unknown"),
@@ -529,7 +530,6 @@ def test_mistakes(
     [
         ([], "COMMAND"),
         (["fly"], "invalid choice: 'fly'"),
-        (["train"], "DATA"),
         (["train", "digits", "--epochs", "0"], "--epochs: expects a positive whole number, got '0'"),
         (["train", "digits", "--epochs", "many"], "expects a positive whole number, got 'many'"),
         (["train", "digits", "--lr", "nan"], "expects a positive number, got 'nan'"),

@@ -20,7 +20,7 @@ import array_api_compat
 import numpy as np
 
 from xpnn.backend.devices import device as device_type
-from xpnn.backend.errors import ArgumentError, BackendError, XpnnError
+from xpnn.backend.errors import ArgumentError, BackendError, XpnnError, nearest
 from xpnn.backend.scope import remove_last, scoped
 
 Array = Any  # an array of any library that speaks the Array API standard
@@ -285,9 +285,11 @@ def find_backend(name: str) -> Backend:
     """The registered backend of that name. Raises: BackendError, with the names that there are."""
     if name not in _BACKENDS:
         known = ", ".join(repr(known) for known in _BACKENDS)
+        close = nearest(str(name), _BACKENDS)
+        meant = f"Did you mean '{close}'? " if close else ""
         raise BackendError(
             f"backend {name!r} is unknown; there are {known}",
-            hint="A library of your own can be added with xpnn.register_backend(...)",
+            hint=f"{meant}A library of your own can be added with xpnn.register_backend(...)",
         )
     return _BACKENDS[name]
 

@@ -45,12 +45,15 @@ def run(arguments: argparse.Namespace) -> int:
             f"{', '.join(description.classes)}",
             subject=f"'{settings.data}'",
         )
-    print(f"{printable(settings.data)}: {len(images.test):,} test images")
+    console = arguments.console
+    console.say(f"{printable(settings.data)}: {len(images.test):,} test images")
     test = TransformDataset(images.test, description.preprocessing.transform())
     evaluation = Evaluation.of(model, DataLoader(test, _BATCH_SIZE), description.classes)
-    print(evaluation)
+    console.result(evaluation.text(arguments.quiet), data=settings.data, **evaluation.measures())
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        for file in save_pictures(arguments.out, evaluation, images.test):
-            print(file)
+        files = save_pictures(arguments.out, evaluation, images.test, say=console.say)
+        for file in files:
+            console.say(str(file))
+        console.result(files=[str(file) for file in files])
     return 0

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.backend import ArgumentError, DataError, expect_state, is_number, nearest
+from xpnn.cli.plugins import plugin_datasets
 from xpnn.cli.settings import Settings, is_channels, is_size
 from xpnn.data import (
     MNIST,
@@ -136,9 +137,12 @@ def load_images(settings: Settings, download: bool = False) -> Images:
         root, fetch = settings.folder or _DOWNLOADS, download or settings.folder is None
         train, test = (kind(root, train=part, download=fetch) for part in (True, False))
         images = Images(train, test, tuple(kind.classes))
+    elif data in plugin_datasets():
+        train, test = (plugin_datasets()[data](train=part) for part in (True, False))
+        images = Images(train, test, tuple(train.classes))
     else:
         return _from_folder(Path(data), size, channels, settings.seed)
-    if images.train.data.shape[1:] == (channels, size, size):
+    if np.shape(images.train[0][0]) == (channels, size, size):
         return images
     fitted = [_fitted(part, size, channels) for part in (images.train, images.test)]
     return Images(fitted[0], fitted[1], images.classes)
@@ -153,12 +157,22 @@ _ORIGINALS = {"mnist": MNIST, "fashion-mnist": FashionMNIST}
 
 
 def _fitted(dataset: Any, size: int, channels: int) -> TransformDataset:
-    """Grey images brought to another size and number of channels."""
+    """Images brought to another size and number of channels."""
+    return TransformDataset(dataset, Compose([Resize((size, size)), _Channels(channels)]))
 
-    def repeat(image: np.ndarray) -> np.ndarray:
-        return np.repeat(image, channels, axis=0)
 
-    return TransformDataset(dataset, Compose([Resize((size, size)), repeat]))
+@dataclass(frozen=True)
+class _Channels:
+    """Grey images in several equal channels, and coloured ones in grey."""
+
+    channels: int
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        if image.shape[0] == self.channels:
+            return image
+        if self.channels == 1:
+            return np.rint(image.mean(axis=0, keepdims=True)).astype(image.dtype)
+        return np.repeat(image, self.channels, axis=0)
 
 
 class _Pictures(ImageFolder):
@@ -176,16 +190,21 @@ class _Pictures(ImageFolder):
 
 def is_folder(data: str) -> bool:
     """Whether data are images in a folder, and not one of the known data sets."""
-    return data != "digits" and data not in _ORIGINALS
+    return data not in dataset_names()
+
+
+def dataset_names() -> tuple[str, ...]:
+    """The data sets that have a name."""
+    return ("digits", *_ORIGINALS, *plugin_datasets())
 
 
 def _from_folder(root: Path, size: int, channels: int, seed: int) -> Images:
     if not root.is_dir():
-        close = nearest(str(root), ("digits", *_ORIGINALS))
+        close = nearest(str(root), dataset_names())
         raise DataError(
             f"there is no data set or folder '{root}'",
             hint=(f"Did you mean {close}? " if close else "")
-            + f"Data sets: digits, {', '.join(_ORIGINALS)}. A folder holds a folder of images per class",
+            + f"Data sets: {', '.join(dataset_names())}. A folder holds a folder of images per class",
         )
     options: dict[str, Any] = {"transform": Resize((size, size)), "mode": mode_of(channels)}
     test_folder = next((root / name for name in _TEST_FOLDERS if (root / name).is_dir()), None)

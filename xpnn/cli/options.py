@@ -13,13 +13,13 @@ from xpnn.backend import registered_backends, set_backend
 def add_backend_options(parser: argparse.ArgumentParser) -> None:
     """Add --backend and --device."""
     names = ", ".join(map(str, registered_backends()))
-    parser.add_argument("--backend", metavar="NAME", default="numpy", help=f"{names} (%(default)s)")
+    parser.add_argument("--backend", metavar="NAME", help=f"{names} (numpy)")
     parser.add_argument("--device", metavar="NAME", help="the library's word, such as cuda:1 (its default)")
 
 
 def choose_backend(arguments: argparse.Namespace) -> None:
     """Make --backend and --device the current ones."""
-    set_backend(arguments.backend, arguments.device)
+    set_backend(arguments.backend or "numpy", arguments.device)
 
 
 def add_data_options(parser: argparse.ArgumentParser, where: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     choose_backend(arguments)
     model, description = load_trained(arguments.checkpoint)
     unread = []
+    said: list[dict[str, Any]] = []
     for path in arguments.images:
         try:
             image = asarray(description.preprocessing.read(path, arguments.invert)[None])
@@ -57,7 +59,10 @@ def run(arguments: argparse.Namespace) -> int:
         best = np.argsort(-probabilities, kind="stable")[:_SHOWN]
         classes = (f"{description.classes[label]} ({probabilities[label]:.1%})" for label in best)
         first, *others = map(printable, classes)
-        print(f"{printable(path)}: {first}{', then ' if others else ''}{', '.join(others)}")
+        said.append({"file": path, "probabilities": dict(zip(description.classes, probabilities.tolist()))})
+        arguments.console.result(
+            f"{printable(path)}: {first}{', then ' if others else ''}{', '.join(others)}", predictions=said
+        )
     if len(unread) == len(arguments.images):
         raise unread[-1]
     return 1 if unread else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,19 @@ class Evaluation:
         """The confusion matrix, true classes in rows."""
         return confusion_matrix(self.predicted, self.true, len(self.classes))
 
-    def __str__(self) -> str:
-        """The confusion matrix, unless it is too wide, and the accuracy."""
+    def measures(self) -> dict[str, Any]:
+        """JSON-ready: the accuracy, and the confusion matrix with true classes in rows."""
+        return {
+            "test_accuracy": self.accuracy,
+            "classes": list(self.classes),
+            "confusion": self.matrix.tolist(),
+        }
+
+    def text(self, short: bool = False) -> str:
+        """The confusion matrix, unless it is too wide or `short` is asked for, and the accuracy."""
         line = f"test accuracy {100 * self.accuracy:.1f} %"
         table = self._table()
-        if len(table[0]) > _WIDEST:
+        if short or len(table[0]) > _WIDEST:
             return line
         title = "confusion matrix (rows: the true class, columns: the predicted one)"
         return "\n".join([title, *table, "", line])
@@ -86,7 +94,11 @@ class Evaluation:
 
 
 def save_pictures(
-    out: Path, evaluation: Evaluation, test: Any, history: Mapping[str, Sequence[float]] | None = None
+    out: Path,
+    evaluation: Evaluation,
+    test: Any,
+    history: Mapping[str, Sequence[float]] | None = None,
+    say: Callable[[str], None] = print,
 ) -> list[Path]:
     """Draw the curve, the confusion matrix and the mistakes, and keep a test image to try the network on.
 
@@ -96,6 +108,7 @@ def save_pictures(
         out: the folder.
         test: the test set, in the order of the evaluation.
         history: the measures of the epochs.
+        say: is given the line.
 
     Returns: the files.
     """
@@ -104,7 +117,7 @@ def save_pictures(
         for file in _pictures(out, evaluation, test, history):
             files.append(file)
     except MissingDependencyError as error:
-        print(f"pictures are left out: {error}")
+        say(f"pictures are left out: {error}")
     return files
 
 

@@ -31,5 +31,6 @@ def run(arguments: argparse.Namespace) -> int:
     model = models.create(
         arguments.model, num_classes=arguments.classes, in_channels=channels, image_size=size
     )
-    print(summary(model, (1, channels, size, size)))
+    table = summary(model, (1, channels, size, size))
+    arguments.console.result(str(table), model=arguments.model, parameters=table.parameters)
     return 0

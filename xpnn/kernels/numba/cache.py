@@ -102,6 +102,11 @@ def _root() -> Path | None:
     return None
 
 
+def cache_root() -> Path | None:
+    """The folder of all compiled kernels, which is made if it is missing; None if there can be none."""
+    return _root()
+
+
 def warn_not_kept(reason: str) -> None:
     """Say that every process has to compile anew."""
     message = f"Compiled kernels are not kept on disk, and the next process compiles them again: {reason}."
