@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import xpnn
 from xpnn import functional as F
 from xpnn import nn
 from xpnn.autograd import Tensor, grad, xp
-from xpnn.backend import ArgumentError, DTypeError, ShapeError
+from xpnn.backend import ArgumentError, BackendError, DTypeError, GradientError, ShapeError
 
 torch = pytest.importorskip("torch")
 
@@ -290,3 +291,222 @@ def test_keys_and_values_that_are_given(need_weights: bool, names: tuple[str, ..
     fixed["static_k"] = fixed["static_k"][1:]
     with pytest.raises(ShapeError, match=r"expects static_k of shape \(4, 3, 4\), got \(3, 3, 4\)"):
         called(nn.functional, Tensor)
+
+
+# Keys and values that are kept
+
+
+def _grown(call: Any, x: Any, axis: int, sizes: tuple[int, ...] = (3, 1, 2)) -> np.ndarray:
+    """What a causal model with a cache makes of x in pieces along an axis, joined."""
+    cache, start, pieces = nn.KeyValueCache(), 0, []
+    with xpnn.no_grad():
+        for size in sizes:
+            assert cache.length == start
+            pieces.append(call(x.narrow(axis, start, size), cache))
+            start += size
+    return xpnn.to_numpy(xpnn.cat(pieces, dim=axis))
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_steps_behind_a_cache_are_those_of_the_whole(backend: Any, batch_first: bool) -> None:
+    """Encoders with causal attention, and decoders beside a memory, on every backend."""
+    options = {"batch_first": batch_first, "norm_first": batch_first}
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(EMBED, HEADS, 12, **options), 2).eval()
+    decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(EMBED, HEADS, 12, **options), 2).eval()
+    rng, axis = np.random.default_rng(0), 1 if batch_first else 0
+    x, memory = (
+        Tensor(backend.array(rng.standard_normal((BATCH, steps, EMBED)).astype(np.float32).swapaxes(1, axis)))
+        for steps in (6, 5)
+    )
+    grown = _grown(lambda part, cache: encoder(part, is_causal=True, cache=cache), x, axis)
+    whole = backend.numpy(encoder(x, is_causal=True).detach())
+    np.testing.assert_allclose(grown, whole, rtol=1e-5, atol=1e-5)
+    grown = _grown(lambda part, cache: decoder(part, memory, tgt_is_causal=True, cache=cache), x, axis)
+    whole = backend.numpy(decoder(x, memory, tgt_is_causal=True).detach())
+    np.testing.assert_allclose(grown, whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+@pytest.mark.parametrize(
+    "options", [{}, {"kdim": 6, "vdim": 5, "bias": False}, {"add_bias_kv": True, "add_zero_attn": True}]
+)
+def test_every_kind_of_attention_keeps_its_keys(options: dict[str, Any], dtype: str) -> None:
+    """With masks over all keys, weights, and no batch; the kept keys are those of all that came."""
+    layer = nn.MultiheadAttention(EMBED, HEADS, batch_first=True, dtype=dtype, **options)
+    rng = np.random.default_rng(1)
+    q, k, v = (
+        xpnn.tensor(rng.standard_normal((BATCH, 6, size)), dtype=dtype)
+        for size in (EMBED, layer.kdim, layer.vdim)
+    )
+    mask = np.triu(np.ones((6, 6), dtype=bool), 1)
+    mask[4, 1] = True
+    padded = np.zeros((BATCH, 6), dtype=bool)
+    padded[1, 2] = True
+    whole = layer(q, k, v, Tensor(padded), attn_mask=Tensor(mask))
+    alone = layer(q[0], k[0], v[0], is_causal=True, need_weights=False)[0]
+    cache, single = nn.KeyValueCache(6), nn.KeyValueCache()
+    close = {"rtol": 1e-12, "atol": 1e-13} if dtype == "float64" else {"rtol": 2e-3, "atol": 1e-3}
+    with xpnn.no_grad():
+        for start, stop in ((0, 2), (2, 3), (3, 6)):
+            at = slice(start, stop)
+            masks = {"key_padding_mask": Tensor(padded[:, :stop]), "attn_mask": Tensor(mask[at, :stop])}
+            y, weights = layer(q[:, at], k[:, at], v[:, at], cache=cache, **masks)
+            np.testing.assert_allclose(y.numpy(), whole[0].detach().numpy()[:, at], **close)
+            np.testing.assert_allclose(
+                weights.numpy()[..., :stop], whole[1].detach().numpy()[:, at, :stop], **close
+            )
+            part = q[0, at], k[0, at], v[0, at]
+            y, _ = layer(*part, is_causal=True, need_weights=False, cache=single)
+            np.testing.assert_allclose(y.numpy(), alone.detach().numpy()[at], **close)
+
+
+def test_a_step_costs_a_step() -> None:
+    """A long prompt makes no projection of a later step larger; memories are projected once."""
+    layer = nn.TransformerDecoderLayer(EMBED, HEADS, 12).eval()
+    projected: list[int] = []
+    original = F.attention.multi_head.linear
+
+    def counting(x: Any, *rest: Any) -> Any:
+        projected.append(x.shape[0])
+        return original(x, *rest)
+
+    cache, memory = nn.KeyValueCache(), xpnn.randn(7, BATCH, EMBED)
+    with pytest.MonkeyPatch.context() as patch, xpnn.no_grad():
+        patch.setattr(F.attention.multi_head, "linear", counting)
+        for steps in (5, 1, 1):
+            projected.clear()
+            layer(xpnn.randn(steps, BATCH, EMBED), memory, tgt_is_causal=True, cache=cache)
+            assert sorted(projected) == sorted([steps, steps, steps, steps, *[7, 7] * (steps == 5)])
+        memory[0] = 0.0  # is another memory
+        projected.clear()
+        layer(xpnn.randn(1, BATCH, EMBED), memory, tgt_is_causal=True, cache=cache)
+        assert projected.count(7) == 2
+
+
+def test_beams_are_chosen_and_steps_taken_back(backend: Any) -> None:
+    """`reorder` and `crop` continue other sequences; a copy goes its own way."""
+    layer = nn.TransformerEncoderLayer(EMBED, HEADS, 12, batch_first=True).eval()
+    x = np.random.default_rng(2).standard_normal((BATCH, 5, EMBED)).astype(np.float32)
+
+    def steps(array: np.ndarray, cache: nn.KeyValueCache | None = None) -> Any:
+        return layer(Tensor(backend.array(array)), is_causal=True, cache=cache)
+
+    with xpnn.no_grad():
+        cache = nn.KeyValueCache()
+        steps(x[:, :4], cache)
+        other = copy.deepcopy(cache)
+        cache.reorder([1, 1, 0])
+        beams = x[[1, 1, 0]]
+        beams[:, 4] += np.arange(3)[:, None]
+        np.testing.assert_allclose(
+            backend.numpy(steps(beams[:, 4:], cache)),
+            backend.numpy(steps(beams))[:, 4:],
+            rtol=1e-4,
+            atol=1e-5,
+        )
+        other.crop(2)
+        assert (cache.length, other.length) == (5, 2)
+        again = x.copy()
+        again[:, 2:] *= -1
+        np.testing.assert_allclose(
+            backend.numpy(steps(again[:, 2:], other)),
+            backend.numpy(steps(again))[:, 2:],
+            rtol=1e-4,
+            atol=1e-5,
+        )
+        with pytest.raises(IndexError):
+            cache.reorder(Tensor(backend.array(np.asarray([3]))))
+
+
+def test_an_attention_of_ones_own_keeps_groups_of_heads() -> None:
+    rng = np.random.default_rng(3)
+    q, k, v = (Tensor(rng.standard_normal((2, heads, 5, 4))) for heads in (4, 2, 2))
+    whole = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    cache, turn = nn.KeyValueCache(), nn.RotaryPositions()
+    for start, stop in ((0, 3), (3, 5)):
+        at = (..., slice(start, stop), slice(None))
+        keys, values = cache.update("layer", k[at], v[at])
+        mask = nn.attention.bias.causal_lower_right(stop - start, stop)
+        y = F.scaled_dot_product_attention(q[at], keys, values, mask, enable_gqa=True)
+        np.testing.assert_allclose(y.numpy(), whole[at].numpy(), rtol=1e-12)
+        np.testing.assert_allclose(turn(k[at], start).numpy(), turn(k)[at].numpy(), rtol=1e-12)
+    theirs = pytest.importorskip("torch.nn.attention.bias")
+    for name in ("causal_upper_left", "causal_lower_right"):
+        ours = getattr(nn.attention.bias, name)(2, 4).numpy()
+        np.testing.assert_array_equal(ours, getattr(theirs, name)(2, 4)._materialize().numpy())
+
+
+def test_what_a_cache_refuses() -> None:
+    layer, x = nn.MultiheadAttention(EMBED, HEADS), xpnn.ones(3, 2, EMBED)
+
+    def step(cache: nn.KeyValueCache, x: Any, layer: Any = layer, **options: Any) -> None:
+        with xpnn.no_grad():
+            layer(x, x, x, cache=cache, **options)
+
+    with pytest.raises(GradientError, match=r"expects no gradients with a cache.*no_grad"):
+        layer(x, x, x, cache=nn.KeyValueCache())
+    cache = nn.KeyValueCache(4)
+    step(cache, x)
+    with pytest.raises(ShapeError, match=r"expects 4 steps at most, got 3 steps behind 3.*reset\(\)"):
+        step(cache, x)
+    with pytest.raises(ShapeError, match=r"expects key of shape \(2, 2, 1, 4\), .* got \(1, 2, 1, 4\)"):
+        step(cache, x[:1, :1])
+    with pytest.raises(DTypeError, match=r"expects key of float32, as the steps before, got float64"):
+        step(cache, x[:1].double(), layer.double())
+    step(cache, x[:1], layer.float())
+    assert cache.length == 4
+    with pytest.raises(ArgumentError, match=r"expects a length of 0 to 4, got 5"):
+        cache.crop(5)
+    with pytest.raises(ArgumentError, match=r"max_length of at least 1, got 0"):
+        nn.KeyValueCache(0)
+    with pytest.raises(ArgumentError, match=r"expects no is_causal for keys that are fixed"):
+        step(nn.KeyValueCache(), x, is_causal=True, static_kv=True)
+    cache, other = nn.KeyValueCache(), nn.MultiheadAttention(EMBED, HEADS)
+    step(cache, x)
+    step(cache, x)  # the same layer twice, before the other one
+    with pytest.raises(ShapeError, match=r"layers of one length.*went from 3 to 6.*called twice"):
+        step(cache, x, other)
+    cache.reset()
+    step(cache, x)
+    step(cache, x, other)
+    assert repr(cache) == "KeyValueCache(length=3, layers=2, max_length=None)"
+
+
+def test_ways_to_compute_attention(backend: Any) -> None:
+    """The formula, a kernel, and what cannot be had; gradients of both orders through the formula."""
+    from xpnn.nn.attention import SDPBackend, sdpa_kernel
+
+    assert {way.name: way.value for way in SDPBackend} == {
+        name: int(way) for name, way in torch.nn.attention.SDPBackend.__members__.items()
+    }
+    x = np.random.default_rng(0).standard_normal((1, 2, 3, 4)).astype(np.float32)
+
+    def made(*ways: SDPBackend) -> tuple[np.ndarray, np.ndarray]:
+        t = Tensor(backend.array(x), requires_grad=True)
+        with sdpa_kernel(list(ways)):
+            y = F.scaled_dot_product_attention(t, t, t, is_causal=True)
+        (g,) = grad((y * y).sum(), [t], create_graph=True)
+        (g,) = grad((g * g).sum(), [t])
+        return backend.numpy(y.detach()), backend.numpy(g)
+
+    usual = F.scaled_dot_product_attention(*[Tensor(backend.array(x))] * 3, is_causal=True)
+    by_formula = made(SDPBackend.MATH)
+    np.testing.assert_allclose(by_formula[0], backend.numpy(usual), rtol=1e-5, atol=1e-6)
+    tiled = SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION
+    for one, other in zip(by_formula, made(SDPBackend.MATH, *tiled), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+    if backend.backend in ("numpy", "torch"):
+        np.testing.assert_allclose(made(*tiled)[0], by_formula[0], rtol=1e-5, atol=1e-6)
+    else:
+        with pytest.raises(BackendError, match=r"EFFICIENT_ATTENTION, FLASH_ATTENTION; there is none"):
+            made(*tiled)
+    with pytest.raises(DTypeError, match="expects an SDPBackend or a list of them"):
+        sdpa_kernel("math").__enter__()
+    layer = nn.MultiheadAttention(4, 2)
+    steps = Tensor(backend.array(x[0]))
+    usual = layer(steps, steps, steps, need_weights=False)[0]
+    with sdpa_kernel(SDPBackend.MATH):
+        same = layer(steps, steps, steps, need_weights=False)[0]
+    np.testing.assert_allclose(
+        backend.numpy(same.detach()), backend.numpy(usual.detach()), rtol=1e-4, atol=1e-5
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 from xpnn.autograd import Tensor
@@ -30,6 +32,8 @@ from xpnn.functional.linear import linear
 __all__ = ["multi_head_attention_forward"]
 
 _SUBJECT = "multi_head_attention_forward"
+
+Past = Callable[[Callable[[], tuple[Any, Any]]], tuple[Any, Any, int]]
 
 
 @half_in_float32
@@ -60,6 +64,7 @@ def multi_head_attention_forward(
     average_attn_weights: bool = True,
     is_causal: bool = False,
     batch_first: bool = False,
+    past: Past | None = None,
 ) -> tuple[Any, Any]:
     """Project, attend with every head, and project what the heads found, side by side.
 
@@ -87,6 +92,8 @@ def multi_head_attention_forward(
         is_causal: query i sees the keys up to i alone. Says in PyTorch that attn_mask is causal; here it
             needs no mask beside it, and one that is there counts too.
         batch_first: whether arrays are (N, steps, features), which PyTorch's has no argument for.
+        past: makes of a function that projects the keys and values, (N, H, S, E / H), those to attend to, S
+            of them for the masks, and tells how many are before that of query 0; see `nn.KeyValueCache`.
 
     Returns: Y like the query; the weights (N, L, S), or (N, H, L, S), after dropout; None without
     need_weights. A query that may see no key gets the weights 0, where PyTorch's are NaN.
@@ -125,7 +132,8 @@ def multi_head_attention_forward(
     dropout_p = dropout_p if training else 0.0
     one_product = not use_separate_proj_weight and key is query and value is key
     fixed = static_k is not None or static_v is not None
-    if one_product and not (need_weights or fixed or add_zero_attn) and bias_k is None:
+    plain = not (need_weights or fixed or add_zero_attn) and bias_k is None and past is None
+    if one_product and plain:
         x = linear(query, in_proj_weight, in_proj_bias)
         steps = query.shape[1 if batch_first else 0]
         sizes = query.shape[0 if batch_first else 1], num_heads, steps, steps
@@ -133,15 +141,27 @@ def multi_head_attention_forward(
         y, seen = self_attention(x, num_heads, mask, dropout_p, is_causal, batch_first), None
     else:
         weights = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
-        q, k, v = _projections(query, key, value, in_proj_weight, weights, in_proj_bias)
-        q, k, v = (heads_apart(x, num_heads, batch_first) for x in (q, k, v))
+        of_heads = functools.partial(heads_apart, heads=num_heads, batch_first=batch_first)
+        if one_product:
+            q, k, v = map(of_heads, _projections(query, in_proj_weight, in_proj_bias))
+            k, v, before = (k, v, 0) if past is None else past(lambda: (k, v))
+        else:
+            project = functools.partial(
+                _projection, packed=in_proj_weight, separate=weights, bias=in_proj_bias
+            )
+
+            def keys_and_values() -> tuple[Any, Any]:
+                return of_heads(project(key, 1)), of_heads(project(value, 2))
+
+            q = of_heads(project(query, 0))
+            k, v, before = (*keys_and_values(), 0) if past is None else past(keys_and_values)
         if fixed:
             k, v = _fixed(static_k, k, bias_k, "static_k"), _fixed(static_v, v, bias_v, "static_v")
         mask = _mask(attn_mask, key_padding_mask, q, (*q.shape[:3], k.shape[2]))
         for extra in _extra_keys(bias_k, bias_v, add_zero_attn, k, v):
             k, v = (namespace(x, more).concat([x, more], axis=-2) for x, more in zip((k, v), extra))
             mask = None if mask is None else _with_column_of_zeros(mask)
-        y, seen = _attended(q, k, v, mask, dropout_p, is_causal, need_weights)
+        y, seen = _attended(q, k, v, mask, dropout_p, is_causal, need_weights, before)
         y = heads_joined(y, batch_first)
     if seen is not None:
         seen = namespace(seen).mean(seen, axis=1) if average_attn_weights else seen
@@ -163,25 +183,37 @@ def _fixed(given: Any | None, projected: Any, bias: Any | None, name: str) -> An
     return namespace(given).reshape(given, (batch, heads, given.shape[1], size))
 
 
-def _projections(query: Any, key: Any, value: Any, packed: Any, separate: Any, bias: Any | None) -> list[Any]:
-    """Queries, keys and values of all heads side by side; of one array in one product."""
-    size = query.shape[-1]
-    rows = [slice(i * size, (i + 1) * size) for i in range(3)]
-    if separate is None and key is query and value is key:
-        x = linear(query, packed, bias)
-        xp = namespace(x)
-        return list(xp.unstack(xp.reshape(x, (*x.shape[:2], 3, size)), axis=2))
-    weights = separate or [packed[r, :] for r in rows]
-    biases = [None if bias is None else bias[r] for r in rows]
-    return [linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases)]
+def _projections(x: Any, weight: Any, bias: Any | None) -> list[Any]:
+    """Queries, keys and values of one array, of all heads side by side, in one product."""
+    y = linear(x, weight, bias)
+    xp = namespace(y)
+    return list(xp.unstack(xp.reshape(y, (*y.shape[:2], 3, y.shape[2] // 3)), axis=2))
+
+
+def _projection(x: Any, i: int, packed: Any, separate: Any, bias: Any | None) -> Any:
+    """Of one array the queries (i = 0), keys (1) or values (2) of all heads side by side."""
+    size = (packed if separate is None else separate[0]).shape[-2] // (3 if separate is None else 1)
+    rows = slice(i * size, (i + 1) * size)
+    weight = packed[rows, :] if separate is None else separate[i]
+    return linear(x, weight, None if bias is None else bias[rows])
 
 
 def _attended(
-    q: Any, k: Any, v: Any, mask: Any | None, dropout_p: float, is_causal: bool, need_weights: bool
+    q: Any,
+    k: Any,
+    v: Any,
+    mask: Any | None,
+    dropout_p: float,
+    is_causal: bool,
+    need_weights: bool,
+    before: int,
 ) -> tuple[Any, Any]:
-    """What the heads found, and the weights if they are asked for."""
-    if is_causal and mask is not None:
-        mask, is_causal = mask + _causal_mask(q, k), False
+    """What the heads found, and the weights if they are asked for; query i stands at key `before` + i."""
+    if is_causal and before + 1 == k.shape[2]:  # all keys are before the one query, or at its place
+        is_causal = False
+    if is_causal and (mask is not None or before):
+        causal = _causal_mask(q, k, before)
+        mask, is_causal = causal if mask is None else mask + causal, False
     if need_weights:
         return attention_with_weights(q, k, v, mask, dropout_p, is_causal)
     return scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal), None
@@ -248,9 +280,9 @@ def _additive(mask: Any, q: Any, name: str) -> Any:
     return mask
 
 
-def _causal_mask(q: Any, k: Any) -> Array:
+def _causal_mask(q: Any, k: Any, before: int) -> Array:
     raw = raw_array(q)
-    allowed = up_to_diagonal(raw, q.shape[2], k.shape[2])
+    allowed = up_to_diagonal(raw, before + q.shape[2], k.shape[2])[before:, :]
     return _additive(namespace(raw).logical_not(allowed), raw, "")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from xpnn.autograd import Tensor, primitive
+from xpnn.autograd import Primitive, Tensor, primitive
 from xpnn.autograd.half import half_in_float32
 from xpnn.autograd.ops.broadcasting import broadcast_shapes, unbroadcast
 from xpnn.backend import (
@@ -33,6 +33,7 @@ from xpnn.functional.arguments import (
     shape_of,
     type_name,
 )
+from xpnn.functional.attention.ways import allowed_ways, way_of
 from xpnn.functional.dropout import draw_kept, dropout, factors_of
 
 __all__ = ["attention_with_weights", "scaled_dot_product_attention"]
@@ -94,9 +95,12 @@ def scaled_dot_product_attention(
     keep = None
     if dropout_p > 0.0:
         keep = draw_kept(_scores_shape(query, key), dropout_p, raw_array(query))
-    return _attention(query, key, value, mask, keep, causal=is_causal, scale=scale, dropout=float(dropout_p))[
-        0
-    ]
+    arrays = query, key, value, mask, keep
+    options = {"causal": is_causal, "scale": scale, "dropout": float(dropout_p)}
+    attend = (
+        _attention if allowed_ways() is None else way_of(_attention, _attention_by_formula, arrays, options)
+    )
+    return attend(*arrays, **options)[0]
 
 
 @half_in_float32
@@ -157,6 +161,11 @@ def _attention_backward(gradients, saved, needs, *, causal, scale, dropout):
     return gq, gk, gv, gmask, None
 
 
+# What `sdpa_kernel(SDPBackend.MATH)` asks for: no kernels are registered under this name.
+_attention_by_formula = Primitive(_attention.forward, "attention_by_formula")
+_attention_by_formula.backward(_attention_backward)
+
+
 def self_attention(
     x: Any, heads: int, mask: Any | None, dropout_p: float, is_causal: bool, batch_first: bool
 ) -> Any:
@@ -179,7 +188,11 @@ def self_attention(
         keep = draw_kept((batch, heads, steps, steps), dropout_p, raw_array(x))
     scale = 1.0 / math.sqrt(x.shape[2] // 3 // heads)
     options = {"causal": is_causal, "scale": scale, "dropout": float(dropout_p)}
-    return _self_attention(x, mask, keep, heads=heads, batch_first=batch_first, **options)[0]
+    options |= {"heads": heads, "batch_first": batch_first}
+    arrays, attend = (x, mask, keep), _self_attention
+    if allowed_ways() is not None:
+        attend = way_of(_self_attention, _self_attention_by_formula, arrays, options)
+    return attend(*arrays, **options)[0]
 
 
 def heads_apart(x: Any, heads: int, batch_first: bool) -> Any:
@@ -219,6 +232,10 @@ def _self_attention_backward(gradients, saved, needs, *, heads, batch_first, **o
     *gradients, gmask, _ = _attention_backward((gy, g_log), saved, needs, **options)
     gradients = [heads_joined(g, batch_first) for g in gradients]
     return namespace(*gradients).concat(gradients, axis=-1), gmask, None
+
+
+_self_attention_by_formula = Primitive(_self_attention.forward, "self_attention_by_formula")
+_self_attention_by_formula.backward(_self_attention_backward)
 
 
 def _unpacked(x: Any, heads: int, batch_first: bool) -> list[Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from xpnn import functional as F
 from xpnn.backend import ArgumentError
+from xpnn.functional.arguments import check_flags
 from xpnn.nn import init
+from xpnn.nn.attention.cache import KeyValueCache
 from xpnn.nn.linear import Linear
 from xpnn.nn.module import Module
 from xpnn.nn.parameter import Parameter, full
@@ -111,13 +114,35 @@ class MultiheadAttention(Module):
         attn_mask: Any = None,
         average_attn_weights: bool = True,
         is_causal: bool = False,
+        cache: KeyValueCache | None = None,
+        static_kv: bool = False,
     ) -> tuple[Any, Any]:
         """The output and the weights (None without need_weights).
 
         Args:
             query, key, value, attn_mask, ...: as in `functional.multi_head_attention_forward`; masks are
                 True where a key is not to be seen.
+            cache: keeps keys and values: those given here come behind those of earlier calls, which the
+                query sees too; masks and is_causal count them.
+            static_kv: with a cache, key and value are something fixed, such as an encoder's output: they are
+                projected once, and anew if other arrays come.
         """
+        check_flags("MultiheadAttention", static_kv=static_kv)
+        if static_kv and cache is not None and is_causal:
+            raise ArgumentError(
+                "expects no is_causal for keys that are fixed: which are before the query is not known",
+                subject="MultiheadAttention",
+                hint="Pass attn_mask",
+            )
+
+        def past(project: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any, int]:
+            assert cache is not None
+            if static_kv:
+                return *cache.memory(self, (key, value), project), 0
+            new = project()
+            keys, values = cache.update(self, *new)
+            return keys, values, keys.shape[-2] - new[0].shape[-2]
+
         return F.multi_head_attention_forward(
             query,
             key,
@@ -143,4 +168,5 @@ class MultiheadAttention(Module):
             average_attn_weights=average_attn_weights,
             is_causal=is_causal,
             batch_first=self.batch_first,
+            past=None if cache is None else past,
         )

@@ -17,6 +17,7 @@ from xpnn import functional as F
 from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError, Array, DTypeError, ShapeError, device_of, namespace
 from xpnn.nn import init
+from xpnn.nn.attention.cache import KeyValueCache
 from xpnn.nn.attention.multi_head import MultiheadAttention
 from xpnn.nn.containers import ModuleList
 from xpnn.nn.dropout import Dropout
@@ -90,7 +91,12 @@ class TransformerEncoderLayer(Module):
         self.activation = _activation(activation)
 
     def forward(
-        self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
+        self,
+        src: Any,
+        src_mask: Any = None,
+        src_key_padding_mask: Any = None,
+        is_causal: bool = False,
+        cache: KeyValueCache | None = None,
     ) -> Tensor:
         """The sequence with what its steps found in each other.
 
@@ -98,11 +104,16 @@ class TransformerEncoderLayer(Module):
             src_mask: (T, T) or (N nhead, T, T), True (or minus infinity) where a step is not to be seen.
             src_key_padding_mask: (N, T), likewise.
             is_causal: each step sees itself and those before it, with a mask or without.
+            cache: keeps the keys and values of earlier calls, of which these are the next steps.
         """
 
         def attend(x: Any) -> Any:
             x, _ = self.self_attn(
-                x, x, x, src_key_padding_mask, need_weights=False, attn_mask=src_mask, is_causal=is_causal
+                *(x, x, x, src_key_padding_mask),
+                need_weights=False,
+                attn_mask=src_mask,
+                is_causal=is_causal,
+                cache=cache,
             )
             return self.dropout1(x)
 
@@ -166,6 +177,7 @@ class TransformerDecoderLayer(Module):
         memory_key_padding_mask: Any = None,
         tgt_is_causal: bool = False,
         memory_is_causal: bool = False,
+        cache: KeyValueCache | None = None,
     ) -> Tensor:
         """The sequence with what its steps found in each other and in `memory`.
 
@@ -173,11 +185,17 @@ class TransformerDecoderLayer(Module):
             tgt_mask, tgt_key_padding_mask, tgt_is_causal: as in the encoder's layer.
             memory_mask: (T, S) or (N nhead, T, S). memory_key_padding_mask: (N, S). memory_is_causal:
                 likewise, for the steps of `memory`.
+            cache: keeps the keys and values of earlier calls, of which these are the next steps, and those
+                of `memory`.
         """
 
         def attend(x: Any) -> Any:
             x, _ = self.self_attn(
-                x, x, x, tgt_key_padding_mask, need_weights=False, attn_mask=tgt_mask, is_causal=tgt_is_causal
+                *(x, x, x, tgt_key_padding_mask),
+                need_weights=False,
+                attn_mask=tgt_mask,
+                is_causal=tgt_is_causal,
+                cache=cache,
             )
             return self.dropout1(x)
 
@@ -190,6 +208,8 @@ class TransformerDecoderLayer(Module):
                 need_weights=False,
                 attn_mask=memory_mask,
                 is_causal=memory_is_causal,
+                cache=cache,
+                static_kv=True,
             )
             return self.dropout2(x)
 
@@ -230,11 +250,16 @@ class TransformerEncoder(Module):
         self.norm = norm
 
     def forward(
-        self, src: Any, mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool | None = None
+        self,
+        src: Any,
+        mask: Any = None,
+        src_key_padding_mask: Any = None,
+        is_causal: bool | None = None,
+        cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """The sequence after all layers; masks as in `TransformerEncoderLayer`, the same in each."""
+        """The sequence after all layers; masks and cache as in `TransformerEncoderLayer`, for all of them."""
         for layer in self.layers:
-            src = layer(src, mask, src_key_padding_mask, bool(is_causal))
+            src = layer(src, mask, src_key_padding_mask, bool(is_causal), **_given(cache))
         return src if self.norm is None else self.norm(src)
 
 
@@ -269,8 +294,9 @@ class TransformerDecoder(Module):
         memory_key_padding_mask: Any = None,
         tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
+        cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """The sequence after all layers; masks as in `TransformerDecoderLayer`, the same in each."""
+        """The sequence after all layers; masks and cache as in `TransformerDecoderLayer`, for all of them."""
         for layer in self.layers:
             tgt = layer(
                 tgt,
@@ -281,6 +307,7 @@ class TransformerDecoder(Module):
                 memory_key_padding_mask,
                 bool(tgt_is_causal),
                 memory_is_causal,
+                **_given(cache),
             )
         return tgt if self.norm is None else self.norm(tgt)
 
@@ -395,6 +422,11 @@ class Transformer(Module):
 
 def _sublayer(x: Any, function: Callable[[Any], Any], norm: Module, norm_first: bool) -> Any:
     return x + function(norm(x)) if norm_first else norm(x + function(x))
+
+
+def _given(cache: KeyValueCache | None) -> dict[str, KeyValueCache]:
+    """For layers, of which those of somebody else may know no cache."""
+    return {} if cache is None else {"cache": cache}
 
 
 def _copies(layer: Module, count: int) -> ModuleList:
