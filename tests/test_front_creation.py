@@ -116,7 +116,57 @@ def test_legacy_constructor_takes_sizes() -> None:
     assert xpnn.Tensor(3).shape == (3,)
     assert xpnn.Tensor(2, 3).shape == (2, 3)
     assert xpnn.Tensor().shape == (0,)
+    assert xpnn.Tensor(np.int64(3)).shape == (3,)
     assert xpnn.Tensor([1.0], True).requires_grad
+
+
+@pytest.mark.parametrize(
+    "data",
+    [[1, 2], (1, 2), [], [True, False], [[1, 2], [3, 4]], [1.5], range(3), [np.float64(1.0), 2]],
+    ids=str,
+)
+def test_legacy_constructor_makes_lists_of_numbers_floating(data: Any) -> None:
+    ours, theirs = xpnn.Tensor(data), torch.Tensor(data)
+    assert dtype_name(ours.dtype) == dtype_name(theirs.dtype)
+    assert ours.tolist() == theirs.tolist()
+
+
+def test_legacy_constructor_takes_the_default_dtype_and_keeps_an_arrays() -> None:
+    assert xpnn.Tensor(np.asarray([1, 2], np.int16)).dtype == "int16"
+    assert xpnn.Tensor(np.asarray([1.0])).dtype == "float64"
+    assert xpnn.Tensor(xpnn.tensor([1, 2])).dtype == "int64"
+    assert xpnn.Tensor([1j]).dtype == "complex64"
+    xpnn.set_default_dtype("float64")
+    try:
+        assert xpnn.Tensor([1, 2]).dtype == "float64"
+    finally:
+        xpnn.set_default_dtype("float32")
+
+
+def test_shape_is_a_size(target: Target) -> None:
+    with target.active():
+        x = xpnn.ones(2, 3, 4)
+        for sizes in (x.shape, x.size(), x.shape[:], (2,) + x.shape[1:], x.shape[:0] + (2, 3, 4)):  # noqa: RUF005
+            assert isinstance(sizes, xpnn.Size)
+            assert sizes == (2, 3, 4)
+            assert hash(sizes) == hash((2, 3, 4))
+            assert repr(sizes) == "(2, 3, 4)"
+            assert sizes.numel() == 24
+            assert xpnn.Tensor(sizes).shape == xpnn.zeros(sizes).shape == x.view(sizes).shape == sizes
+        assert xpnn.Tensor(x.shape[-1:]).shape == (4,)
+        assert xpnn.FloatTensor(x.shape).tolist() == xpnn.Tensor(x.shape).tolist()
+        assert xpnn.Tensor(xpnn.ones(()).shape).tolist() == 0.0
+        assert type(x.shape[0]) is int
+        assert (x.shape[1:] * 2, 2 * x.shape[1:]) == ((3, 4, 3, 4), (3, 4, 3, 4))
+        assert isinstance(x.shape * 2, xpnn.Size)
+        for copied in (copy.deepcopy(x.shape), pickle.loads(pickle.dumps(x.shape))):
+            assert isinstance(copied, xpnn.Size)
+            assert copied == x.shape
+        assert xpnn.Size([xpnn.tensor(2), np.int64(3)]) == (2, 3)
+        with pytest.raises(DTypeError, match="whole numbers"):
+            xpnn.Size([1.5])
+        with pytest.raises(TypeError):
+            x.shape + [1]  # noqa: RUF005
 
 
 # -- element types
@@ -183,7 +233,7 @@ def test_finfo(name: str) -> None:
     ours, theirs = xpnn.finfo(name), torch.finfo(getattr(torch, name))
     for field in ("bits", "eps", "max", "min", "tiny", "smallest_normal", "dtype", "resolution"):
         assert getattr(ours, field) == pytest.approx(getattr(theirs, field)) if field != "dtype" else True
-    assert ours.dtype == theirs.dtype
+    assert dtype_name(ours.dtype) == dtype_name(theirs.dtype)
 
 
 @pytest.mark.parametrize("name", ["uint8", "int8", "int32", "int64"])

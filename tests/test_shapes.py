@@ -21,7 +21,7 @@ def test_size_is_a_number_that_can_be_called(backend: Target) -> None:
     assert (x.size(), x.size(-1), x.size(dim=0), x.size()[0]) == ((2, 3), 3, 2, 2)
     assert (x.size().numel(), repr(x.size()), x.size() == xpnn.ones(2, 3).size()) == (
         6,
-        "xpnn.Size([2, 3])",
+        "(2, 3)",
         True,
     )
     assert xpnn.zeros(*x.size()).shape == xpnn.zeros(x.size()).shape == x.view(x.size(0), -1).shape == (2, 3)

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from xpnn.autograd.size import Size, size_from
 from xpnn.backend import (
     ArgumentError,
     Array,
@@ -69,10 +70,9 @@ class TensorBase:
         register_tensor_type(cls)
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> Size:
         """The sizes of the axes."""
-        shape = self.array.shape
-        return shape if type(shape) is tuple else tuple(shape)
+        return size_from(self.array.shape)
 
     @property
     def ndim(self) -> int:

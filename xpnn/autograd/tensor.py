@@ -23,13 +23,13 @@ from xpnn.autograd.functions import promotion
 from xpnn.autograd.functions.comparison import compare
 from xpnn.autograd.functions.creation import NewLike, zeros
 from xpnn.autograd.functions.random import RandomMethods
-from xpnn.autograd.functions.types import Size
 from xpnn.autograd.handle import RemovableHandle
 from xpnn.autograd.methods import Conversions, NamedOperators
 from xpnn.autograd.mode import switches
 from xpnn.autograd.numeric_methods import NumericMethods
 from xpnn.autograd.printing import text_of
 from xpnn.autograd.shape_methods import ShapeMethods
+from xpnn.autograd.size import Size
 from xpnn.backend import (
     REFUSALS,
     Array,
@@ -43,6 +43,7 @@ from xpnn.backend import (
     backend_of,
     can_cast,
     concrete,
+    default_dtype,
     device_of,
     dtype_name,
     explain_refusal,
@@ -88,8 +89,9 @@ class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike,
 
     Args:
         data: a raw array, which is wrapped and not copied, unless its byte order is not this machine's. A
-            Tensor shares its elements, anything else is converted by `asarray`. One or several whole numbers,
-            or a `Size`, are the sizes of a Tensor of zeros.
+            Tensor shares its elements. Lists of real numbers are of the default element type, whole numbers
+            among them too (`tensor()` keeps these), anything else is converted by `asarray`. One or several
+            whole numbers, or a `Size` such as `x.shape`, are the sizes of a Tensor of zeros.
         requires_grad: record what is computed from it, so that a gradient can be asked for.
 
     Raises: GradientError for data on a tape: a Tensor or a `torch.Tensor` that requires a gradient.
@@ -113,9 +115,9 @@ class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike,
     def __init__(self, data: Any = (), *more: Any, requires_grad: bool = False) -> None:
         if more and type(more[-1]) is bool:
             *more, requires_grad = more  # type: ignore[assignment]
-        if type(data) is int or type(data) is Size or more:
+        if more or type(data) is Size or type(python_scalar(data)) is int:
             data = zeros(data, *more).array
-        self.array = as_array(admit(data, "Tensor()")) if is_array(data) else asarray(data)
+        self.array = as_array(admit(data, "Tensor()")) if is_array(data) else _of_numbers(data)
         self.grad = self.edge = self.hooks = self.aliases = None
         self._requires_grad = False
         if isinstance(data, TensorBase):
@@ -575,6 +577,17 @@ class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike,
         if self.edge is not None:
             raise GradientError("only leaf Tensors can be copied or pickled", hint="Call detach() first")
         return _rebuild, (type(self), self.array, self._requires_grad, self.grad)
+
+
+def _of_numbers(data: Any) -> Array:
+    """The raw array of what is none: real numbers of Python's become the default element type."""
+    array = asarray(data)
+    xp = namespace(array)
+    if not isinstance(data, list | tuple | range | float | bool) or xp.isdtype(
+        array.dtype, "complex floating"
+    ):
+        return array
+    return xp.astype(array, default_dtype(xp), copy=False)
 
 
 class _Keep:

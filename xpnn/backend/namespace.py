@@ -71,10 +71,10 @@ def is_array(value: Any) -> bool:
     (True, False, False)
     """
     kind = type(value)
-    if kind in _SCALARS or kind in (list, tuple, dict, str):
-        return False
     if kind in _BACKEND_OF_TYPE or kind in _TENSOR_TYPES:
         return True
+    if kind in _SCALARS or issubclass(kind, list | tuple | dict | str):
+        return False
     return _find_backend(value) is not None
 
 

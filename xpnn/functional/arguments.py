@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from typing import Any
 
-from xpnn.autograd.core import new_tensor
+from xpnn.autograd.core import TensorBase, new_tensor
 from xpnn.autograd.ops.broadcasting import broadcast_shapes
 from xpnn.backend import (
     ArgumentError,
@@ -52,6 +52,8 @@ def once_per_signature(check: Callable[..., None]) -> Callable[..., None]:
             if array is None:
                 signature.append(None)
             else:  # with the library: element types of different ones do not like to be compared
+                if isinstance(array, TensorBase):
+                    array = array.array
                 dtype = array.dtype
                 signature += (type(dtype), dtype, array.shape)
         key = tuple(signature)

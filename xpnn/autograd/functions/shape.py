@@ -13,10 +13,10 @@ from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase
 from xpnn.autograd.functions.axes import axes_of, axis_of, completed, integer, sizes_of
 from xpnn.autograd.functions.calling import front
-from xpnn.autograd.functions.types import Size
 from xpnn.autograd.ops.broadcasting import broadcast_shapes as _broadcast_shapes
 from xpnn.autograd.ops.joining import along
 from xpnn.autograd.ops.strides import strided
+from xpnn.autograd.size import Size
 from xpnn.backend import (
     ArgumentError,
     ArrayT,
@@ -75,10 +75,10 @@ __all__ = [
 class Count(int):
     """The standard's `x.size`, the number of elements, of which PyTorch's `x.size()` asks the sizes."""
 
-    shape: tuple[int, ...]
+    shape: Size
 
     @classmethod
-    def of(cls, shape: tuple[int, ...]) -> Count:
+    def of(cls, shape: Size) -> Count:
         """The count of the elements of an array of that shape."""
         count = cls(math.prod(shape))
         count.shape = shape
@@ -86,7 +86,7 @@ class Count(int):
 
     def __call__(self, dim: int | None = None) -> Any:
         """The sizes of all axes, or of one."""
-        return Size(self.shape) if dim is None else self.shape[axis_of(dim, len(self.shape), "size")]
+        return self.shape if dim is None else self.shape[axis_of(dim, len(self.shape), "size")]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return int, (int(self),)
@@ -385,7 +385,7 @@ def broadcast_shapes(*shapes: int | Sequence[int]) -> Size:
     """The shape that Tensors of these shapes are expanded to together.
 
     >>> broadcast_shapes((3, 1), (4,), 1)
-    xpnn.Size([3, 4])
+    (3, 4)
     """
     listed = [sizes_of((shape,), None, "a shape", "broadcast_shapes") for shape in shapes]
     if any(size < 0 for shape in listed for size in shape):

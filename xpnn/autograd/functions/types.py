@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from xpnn.autograd.core import TensorBase, new_tensor
 from xpnn.autograd.functions import promotion
 from xpnn.autograd.functions.creation import place_of, sizes_of
+from xpnn.autograd.size import Size
 from xpnn.backend import DType, DTypeError, asarray, is_array, python_scalar
 
 if TYPE_CHECKING:
@@ -17,26 +18,6 @@ __all__ = [
     *("HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "Size", "is_complex", "is_floating_point"),
     *("is_tensor", "result_type"),
 ]
-
-
-class Size(tuple):
-    """The sizes of a Tensor's axes: a tuple that can be multiplied up.
-
-    >>> Size([2, 3]).numel()
-    6
-    """
-
-    __slots__ = ()
-
-    def numel(self) -> int:
-        """The number of elements."""
-        count = 1
-        for size in self:
-            count *= size
-        return count
-
-    def __repr__(self) -> str:
-        return f"xpnn.Size({list(self)})"
 
 
 class TensorType(DType):

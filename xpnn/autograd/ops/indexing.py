@@ -361,6 +361,7 @@ def _read(index: Any, x: Array) -> tuple[tuple, dict[int, Array], tuple[int, ...
     arrays: dict[int, Array] = {}
     backwards: list[int] = []
     axis = place = 0  # of the array, and of the result
+    sizes = tuple(x.shape)
     for part in parts:
         if part is Ellipsis:
             axis, place = axis + x.ndim - named, place + x.ndim - named
@@ -372,7 +373,7 @@ def _read(index: Any, x: Array) -> tuple[tuple, dict[int, Array], tuple[int, ...
             place += 1
             continue
         elif _is_array(part):
-            found = _mask_positions(part, x.shape[axis : axis + part.ndim]) if _is_mask(part) else (part,)
+            found = _mask_positions(part, sizes[axis : axis + part.ndim]) if _is_mask(part) else (part,)
             for positions in found:
                 plain.append(slice(None))
                 arrays[place] = positions
@@ -380,16 +381,16 @@ def _read(index: Any, x: Array) -> tuple[tuple, dict[int, Array], tuple[int, ...
             continue
         elif isinstance(part, slice):
             if (part.step or 1) < 0:
-                taken = range(*part.indices(x.shape[axis]))
+                taken = range(*part.indices(sizes[axis]))
                 part = slice(taken[-1], taken[0] + 1, -taken.step) if taken else slice(0, 0)
                 backwards.append(place)
-            elif _beyond(part, x.shape[axis]):  # which the standard leaves open
-                part = slice(*part.indices(x.shape[axis]))
+            elif _beyond(part, sizes[axis]):  # which the standard leaves open
+                part = slice(*part.indices(sizes[axis]))
             axis, place = axis + 1, place + 1
         else:
-            if not -x.shape[axis] <= part < x.shape[axis]:
+            if not -sizes[axis] <= part < sizes[axis]:
                 raise IndexOutOfRangeError(
-                    f"expects an integer between {-x.shape[axis]} and {x.shape[axis] - 1} for axis {axis}, "
+                    f"expects an integer between {-sizes[axis]} and {sizes[axis] - 1} for axis {axis}, "
                     f"got {part}",
                     subject="an index",
                 )
