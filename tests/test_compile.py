@@ -12,6 +12,7 @@ from xpnn import functional as F
 from xpnn import models, nn, optim
 from xpnn.autograd import Tensor
 from xpnn.backend import (
+    ArgumentError,
     BackendError,
     BackendMismatchError,
     DTypeError,
@@ -204,11 +205,12 @@ def test_arguments_and_results_of_any_nesting(backend):
     model = nn.Linear(2, 2)
     seen = []
 
-    @compile(model)
     def step(batch, *, scale, mode="a", flags=(True, None)):
         seen.append((mode, flags))
         y = model(batch["x"][0]) * scale
         return {"y": y, "rest": [batch["x"][1], mode], "pair": (y.array, None)}
+
+    step = compile(step, model)
 
     x = backend.array(np.ones((3, 2), np.float32))
     for scale, mode in ((1.0, "a"), (2.0, "a"), (2.0, "b")):
@@ -305,6 +307,71 @@ def test_bad_arguments(jax):
         compile(lambda x: x, nn.Linear(1, 1))({1, 2})
     with pytest.raises(BackendMismatchError, match="'numpy'"):
         compile(lambda x: x, nn.Linear(1, 1))(np.ones(1))
+    with pytest.raises(DTypeError, match="a function or a module, got int"):
+        compile(3)
+    with pytest.raises(ArgumentError, match=r"xpnn\.set_backend"):
+        compile(nn.Linear(1, 1), backend="jax")
+    with pytest.raises(ArgumentError, match="reduce-overhead"):
+        compile(nn.Linear(1, 1), mode="fast")
+    with pytest.raises(ArgumentError, match="either mode or options"):
+        compile(mode="default", options={"trace.enabled": True})
+
+
+PYTORCHS = [
+    {},
+    {"mode": "max-autotune", "fullgraph": True, "dynamic": False},
+    {"backend": "inductor"},
+    {"backend": lambda graph, inputs: graph, "options": {}},
+    {"disable": True},
+]
+
+
+@pytest.mark.parametrize("options", PYTORCHS, ids=lambda options: "-".join(options) or "none")
+def test_a_model_alone_trains_as_before(backend, options):
+    """PyTorch's form: `model = torch.compile(model)`."""
+
+    def losses(compiled):
+        xpnn.manual_seed(0)
+        model = small_network()
+        keys = list(model.state_dict())
+        if compiled:
+            model = xpnn.compile(model, **options)
+        assert isinstance(model, nn.Module)
+        assert list(model.state_dict()) == keys
+        optimizer, found = optim.SGD(model.parameters(), lr=0.1), []
+        for seed in range(3):
+            x = Tensor(backend.array(np.random.default_rng(seed).standard_normal((4, 6)).astype("float32")))
+            optimizer.zero_grad()
+            loss = F.mse_loss(model(x), Tensor(backend.array(np.ones((4, 5), np.float32))))
+            loss.backward()
+            assert all(p.grad is not None for p in model.parameters())
+            optimizer.step()
+            found.append(loss.item())
+        return found
+
+    with backend.active():
+        assert losses(compiled=True) == losses(compiled=False)
+
+
+@pytest.mark.parametrize("options", PYTORCHS, ids=lambda options: "-".join(options) or "none")
+def test_a_function_alone_stays_differentiable(backend, options):
+    weight = Tensor(backend.array(np.asarray([2.0, 3.0])), requires_grad=True)
+
+    def plain(x, power=2):
+        """Weighed powers."""
+        return (x**power * weight).sum()
+
+    decorated = xpnn.compile(**options)(plain)
+    for function in (xpnn.compile(plain, **options), decorated):
+        weight.grad = None
+        x = Tensor(backend.array(np.asarray([1.0, 2.0])), requires_grad=True)
+        function(x, power=3).backward()
+        assert x.grad.tolist() == [6.0, 36.0]
+        assert weight.grad.tolist() == [1.0, 8.0]
+        assert (function.__name__, function.__doc__) == ("plain", "Weighed powers.")
+        weight.data += 1  # what is closed over is read at each call
+        assert function(x).item() == plain(x).item()
+        weight.data -= 1
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from typing import Any
 
 from xpnn.autograd import Tensor, is_grad_enabled
 from xpnn.backend import (
+    ArgumentError,
     Array,
     Backend,
     BackendError,
@@ -35,18 +36,42 @@ from xpnn.train.structure import Structure, map_arrays, put_together, take_apart
 
 _STATEFUL = (Module, Optimizer, LRScheduler)
 
+# What `torch.compile` may be told; here the array library compiles, or none.
+_TORCH_COMPILERS = (
+    *("inductor", "eager", "aot_eager", "aot_eager_decomp_partition", "cudagraphs", "ipex", "onnxrt"),
+    *("openxla", "tensorrt", "torch_tensorrt", "ts", "tvm"),
+)
+_TORCH_MODES = ("default", "lite", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
-def compile(step: Any, *objects: Module | Optimizer | LRScheduler) -> Callable[..., Any]:
+
+def compile(
+    model: Any = None,
+    *objects: Module | Optimizer | LRScheduler,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: str | Callable[..., Any] | None = None,
+    mode: str | None = None,
+    options: dict[str, Any] | None = None,
+    name: str | None = None,
+    disable: bool = False,
+) -> Any:
     """Compile a training or inference step with `jax.jit` on JAX; elsewhere run it as it is.
 
-    Args:
-        step: a function that computes with, and changes, the objects: typically forward, loss, backward,
-            optimizer and schedule step. It is given arrays, Tensors and numbers, in nested tuples, lists
-            and dicts, and may return such.
-        objects: all modules, optimizers and schedules whose state the step reads or changes. Without a
-            step in front of them, `compile` is a decorator.
+    As in PyTorch, a model or a function may be given alone. It comes back as it is, differentiable and with
+    its own `state_dict()` keys: what makes a program of it is to give the step and all that it changes.
 
-    Wherever it runs,
+    Args:
+        model: a function that computes with, and changes, the objects: typically forward, loss, backward,
+            optimizer and schedule step. It is given arrays, Tensors and numbers, in nested tuples, lists
+            and dicts, and may return such. Or a module or a function alone. Without it `compile` is a
+            decorator.
+        objects: all modules, optimizers and schedules whose state the step reads or changes. Two or more
+            without a step in front of them make `compile` a decorator of the step.
+        fullgraph, dynamic, backend, mode, options, name: PyTorch's settings of its own compiler. They are
+            checked, and change nothing.
+        disable: give the step, model or function back as it is.
+
+    Wherever a step with objects runs,
 
     - gradients do not outlive the step: each `.grad` is None before and after it;
     - Tensors are returned off the tape.
@@ -61,7 +86,8 @@ def compile(step: Any, *objects: Module | Optimizer | LRScheduler) -> Callable[.
     - learning rates of the groups and counts of schedules are 0-d arrays afterwards;
       `scheduler.get_last_lr()` and the `state_dict()`s have them as Python numbers.
 
-    Raises: BackendError if the step reads a value while it is being traced.
+    Raises: DTypeError for what cannot be compiled; ArgumentError for settings that PyTorch does not have;
+        BackendError if the step reads a value while it is being traced.
 
     >>> from xpnn import nn, optim
     >>> model = nn.Linear(2, 1)
@@ -77,15 +103,35 @@ def compile(step: Any, *objects: Module | Optimizer | LRScheduler) -> Callable[.
     >>> second.item() < first.item()
     True
     """
-    if isinstance(step, _STATEFUL):
-        return lambda function: compile(function, step, *objects)
+    _check_settings(backend, mode, options)
     for part in objects:
         if not isinstance(part, _STATEFUL):
             raise DTypeError(
                 f"expects modules, optimizers and schedules after the step, got {type(part).__name__}",
                 subject="compile",
             )
-    return CompiledStep(step, objects)
+    if model is None or isinstance(model, Optimizer | LRScheduler) or (isinstance(model, Module) and objects):
+        parts = objects if model is None else (model, *objects)
+        return lambda step: compile(step, *parts, disable=disable)
+    if not callable(model):
+        raise DTypeError(f"expects a function or a module, got {type(model).__name__}", subject="compile")
+    return CompiledStep(model, objects) if objects and not disable else model
+
+
+def _check_settings(backend: Any, mode: Any, options: Any) -> None:
+    """Raise an ArgumentError for settings that `torch.compile` refuses."""
+    if not (backend is None or callable(backend) or backend in _TORCH_COMPILERS):
+        raise ArgumentError(
+            f"expects one of PyTorch's compilers ({', '.join(_TORCH_COMPILERS)}), got {backend!r:.60}",
+            subject="compile's backend",
+            hint="xpnn.set_backend(...) chooses the array library",
+        )
+    if not (mode is None or mode in _TORCH_MODES):
+        raise ArgumentError(
+            f"expects one of {', '.join(_TORCH_MODES)}, got {mode!r:.60}", subject="compile's mode"
+        )
+    if mode is not None and options is not None:
+        raise ArgumentError("expects either mode or options, got both", subject="compile")
 
 
 class CompiledStep:
