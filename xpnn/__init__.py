@@ -56,6 +56,7 @@ from xpnn.autograd import (
     vjp as vjp,
     xp as xp,
 )
+from xpnn.autograd.recorded import graph as graph
 from xpnn.autograd.functions.comparison import *
 from xpnn.autograd.functions.creation import *
 from xpnn.autograd.functions.elementwise import *

@@ -228,8 +228,12 @@ class Function:
         changed = [arg for arg in args if any(arg is dirty for dirty in ctx._dirty)]
         kept = [None if any(arg is dirty for dirty in changed) else arg for arg in args]
         node.kinds = tuple([_kind(value, kept, outputs) for value in ctx._to_save])
-        if switches.anomaly:
-            node.scope = tuple(switches.scopes)
+        node.outlines = tuple(
+            [(y.shape, y.dtype) if isinstance(y, TensorBase) else ((), None) for y in outputs]
+        )
+        if switches.noting:
+            raws = [arg.array if isinstance(arg, TensorBase) else arg for arg in args]
+            node.note(raws, [getattr(y, "array", None) for y in outputs])
         if switches.recorder is not None:
             switches.recorder.record(node, [])
         return node

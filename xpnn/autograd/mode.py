@@ -21,6 +21,9 @@ class _Switches(threading.local):
     def __init__(self) -> None:
         self.scopes: list[Any] = []
         self.anomaly: list[None] = []  # one for each `detect_anomaly` block
+        # One for each block in which nodes note the module they are of: None for those of `detect_anomaly`,
+        # and True for those of `graph`, where they keep their values too.
+        self.noting: list[bool | None] = []
         self.blocks: list[_Block] = []  # of _GradMode, the innermost last
         self.called: tuple[Any, bool] | None = None  # the last `set_grad_enabled`, and what it changed
 
@@ -164,15 +167,18 @@ def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
     ...
     xpnn.backend.errors.AnomalyError: multiply made nan at index (1,) of an output of shape (2,)...
     """
-    blocks = switches.anomaly  # those of this thread, also if another one closes the block
+    # Those of this thread, also if another one closes the block.
+    blocks, noting = switches.anomaly, switches.noting
     if check_nan:
         blocks.append(None)
+        noting.append(None)
     try:
         with use_precision("exact" if check_nan else get_precision()):
             yield
     finally:
         if check_nan:
             blocks.pop()
+            noting.remove(None)
 
 
 class set_detect_anomaly:  # noqa: N801 - PyTorch's name
@@ -184,13 +190,29 @@ class set_detect_anomaly:  # noqa: N801 - PyTorch's name
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
         self.before = [*switches.anomaly]
-        switches.anomaly[:] = [None] if mode and check_nan else []
+        _set_anomaly([None] if mode and check_nan else [])
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, *exception: object) -> None:
-        switches.anomaly[:] = self.before
+        _set_anomaly(self.before)
+
+
+def _set_anomaly(blocks: list[None]) -> None:
+    switches.anomaly[:] = blocks
+    switches.noting[:] = [*blocks, *filter(None, switches.noting)]
+
+
+@contextmanager
+def keeping_values() -> Iterator[None]:
+    """Nodes that are recorded inside of the block keep their inputs and outputs, and note their module."""
+    noting = switches.noting
+    noting.append(True)
+    try:
+        yield
+    finally:
+        noting.remove(True)
 
 
 @contextmanager

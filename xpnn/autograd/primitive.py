@@ -219,8 +219,12 @@ class Primitive:
             replay = True
         if replay:
             node.inputs = tuple(raws)
-        if switches.anomaly:
-            node.scope = tuple(switches.scopes)
+        if several:
+            node.outlines = tuple([(y.shape, y.dtype) for y in outputs])
+        else:
+            node.outlines = ((outputs[0].shape, outputs[0].dtype),)
+        if switches.noting:
+            node.note(raws, outputs)
         if switches.recorder is not None:
             switches.recorder.record(node, raws)
         return node

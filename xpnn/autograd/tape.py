@@ -29,6 +29,8 @@ class Node:
             known where a kernel saves what it likes.
         outputs: the number of outputs if the forward returned a tuple, 0 if it returned one array.
         inputs: all raw inputs; kept only where the second derivative has to replay the forward.
+        outlines: shape and element type of each output; None for the type of what is no array.
+        values: all raw inputs, and all raw outputs, where `graph` runs a function; else None.
         own_backward: the backward of the kernel that ran, if it brought one.
     """
 
@@ -41,12 +43,14 @@ class Node:
         "kinds",
         "options",
         "order",
+        "outlines",
         "outputs",
         "own_backward",
         "primitive",
         "recompute",
         "saved",
         "scope",
+        "values",
     )
 
     def __init__(
@@ -69,11 +73,19 @@ class Node:
         self.inputs: tuple | None = None
         self.hooks: list | None = None
         self.recompute: Any = None
+        self.outlines: tuple = ()
         self.scope: tuple = ()
+        self.values: tuple | None = None
         self.freed = False
 
     def __repr__(self) -> str:
         return f"<node {self.primitive.name}>"
+
+    def note(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """Note the module that runs, and keep the values where that is asked for."""
+        self.scope = tuple(switches.scopes)
+        if True in switches.noting:
+            self.values = (tuple(inputs), tuple(outputs))
 
     def free(self) -> None:
         """Forget what was saved; the edges stay, so that the error of a second sweep can be precise."""

@@ -602,6 +602,15 @@ class _Keep:
             tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
 
 
+def retained(hooks: dict[int, Callable]) -> Tensor | None:
+    """The Tensor whose gradient `retain_grad` keeps, given the hooks on a result; None if there is none."""
+    for hook in hooks.values():
+        tensor = hook.tensor() if isinstance(hook, _Keep) else None
+        if tensor is not None:
+            return tensor
+    return None
+
+
 def _rebuild(kind: type[Tensor], data: Array, requires_grad: bool, gradient: Tensor | None) -> Tensor:
     copy = kind.__new__(kind)
     Tensor.__init__(copy, data, requires_grad)

@@ -100,7 +100,7 @@ class Module(RefusingConstructor):
     def __call__(self: _HasForward[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `forward` with the hooks around it."""
         try:
-            if switches.anomaly:
+            if switches.noting:
                 with running(self):
                     return call_with_hooks(self, self._hooks or Hooks(), args, kwargs)
             if (self._hooks is not None or EVERYWHERE.used) and has_hooks(self):
