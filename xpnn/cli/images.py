@@ -49,6 +49,16 @@ class Images:
     classes: tuple[str, ...]
     untested: tuple[str, ...] = ()
 
+    def held_out(self, seed: int) -> Images:
+        """The training images alone, divided again: a search leaves the test images unseen."""
+        labels = labels_of(self.train)
+        train, test = _stratified(labels, seed)
+        if not len(test):
+            raise DataError(
+                f"there are {len(labels)} training images, too few to test a search on some of them"
+            )
+        return Images(Subset(self.train, train), Subset(self.train, test), self.classes)
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -146,6 +156,17 @@ def load_images(settings: Settings, download: bool = False) -> Images:
         return images
     fitted = [_fitted(part, size, channels) for part in (images.train, images.test)]
     return Images(fitted[0], fitted[1], images.classes)
+
+
+def labels_of(dataset: Any) -> np.ndarray:
+    """The labels (N,) of all samples, without reading images where that can be avoided."""
+    if isinstance(dataset, Subset):
+        return labels_of(dataset.dataset)[np.asarray(dataset.indices)]
+    if isinstance(dataset, TransformDataset):
+        return labels_of(dataset.dataset)
+    if hasattr(dataset, "targets"):
+        return np.asarray(dataset.targets)
+    return np.array([int(dataset[index][1]) for index in range(len(dataset))])
 
 
 def mode_of(channels: int) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from xpnn.backend import registered_backends, set_backend
@@ -26,6 +28,12 @@ def add_data_options(parser: argparse.ArgumentParser, where: str) -> None:
     """Add --data and --download."""
     parser.add_argument("--data", dest="folder", metavar="FOLDER", help=where)
     parser.add_argument("--download", action="store_true", help="download files that FOLDER lacks")
+
+
+def program() -> str:
+    """How the program is called from the folder that we are in, also where its environment is not active."""
+    path = Path(sys.argv[0])
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else "xpnn"
 
 
 def positive(kind: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -11,14 +11,14 @@ from typing import NoReturn
 
 from xpnn import startup
 from xpnn.backend import XpnnError, nearest, printable
-from xpnn.cli import completion, doctor, evaluate, info, predict, summary, train
+from xpnn.cli import completion, doctor, evaluate, info, predict, search, summary, train
 from xpnn.cli.config import fill_in, read_toml
 from xpnn.cli.console import Console
 from xpnn.cli.plugins import load_plugins
 from xpnn.cli.report import one_line
 from xpnn.version import __version__
 
-_COMMANDS = (train, evaluate, predict, summary, info, doctor, completion)
+_COMMANDS = (train, evaluate, predict, search, summary, info, doctor, completion)
 _WRONG_INPUT = 2
 _INTERRUPTED = 130  # 128 + SIGINT, what shells expect
 
@@ -38,13 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = build_parser()
     arguments = parser.parse_args(argv)
+    arguments.words = list(sys.argv[1:] if argv is None else argv)[1:]  # after the command
+    arguments.parser = parser.commands[arguments.command]
     console = arguments.console = Console(arguments.quiet, arguments.json)
     try:
         startup.over()
         if getattr(arguments, "config", None) is not None:
-            fill_in(
-                arguments, parser.commands[arguments.command], read_toml(arguments.config), arguments.config
-            )
+            fill_in(arguments, arguments.parser, read_toml(arguments.config), arguments.config)
         code = arguments.run(arguments)
         console.close()
         sys.stdout.flush()

@@ -92,7 +92,14 @@ class Settings:
 
         Raises: ArgumentError for a value that no run can have.
         """
-        given = _given(arguments)
+        return cls.from_options(_given(arguments))
+
+    @classmethod
+    def from_options(cls, given: dict[str, Any]) -> Settings:
+        """The options that are given, `data` among them, and defaults for the others.
+
+        Raises: ArgumentError for a value that no run can have.
+        """
         for name, value in given.items():
             accepts, domain = _DOMAINS[name]
             if name != "model" and not accepts(value):  # `models` knows more to say about names
@@ -122,6 +129,19 @@ class Settings:
         """JSON-ready; `from_config` goes back."""
         return asdict(self)
 
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names of all settings."""
+        return tuple(field.name for field in fields(cls))
+
+    def command(self) -> list[str]:
+        """The arguments of `xpnn train` that give these settings."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        words = ["train", given.pop("data")]
+        for name, value in given.items():
+            words += [option(name), str(value)]
+        return words
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; each one's default is None, which leaves the choice to `Settings.of`."""
@@ -142,10 +162,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def option(name: str) -> str:
     """How a setting is called on the command line."""
+    if name == "folder":
+        return "--data"
     return f"--{name.replace('_', '-')}"
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options that the command line has set."""
-    values = {field.name: getattr(arguments, field.name) for field in fields(Settings)}
+    values = {field.name: getattr(arguments, field.name, None) for field in fields(Settings)}
     return {name: value for name, value in values.items() if value is not None}

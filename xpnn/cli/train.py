@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xpnn.backend import AnomalyError, ArgumentError, printable
 from xpnn.cli.images import load_images
-from xpnn.cli.options import add_backend_options, add_data_options, choose_backend
+from xpnn.cli.options import add_backend_options, add_data_options, choose_backend, program
 from xpnn.cli.report import EXAMPLE, Evaluation, save_pictures
 from xpnn.cli.run import LAST, MODEL, Run, check_folder, newest_checkpoint
 from xpnn.cli.settings import Settings, add_options
@@ -170,9 +170,3 @@ def _uses(checkpoint: Path, pictures: list[Path]) -> list[str]:
         [program(), "predict", str(checkpoint), str(path)] for path in pictures if path.name == EXAMPLE
     ]
     return [shlex.join(command) for command in commands]
-
-
-def program() -> str:
-    """How the program is called from the folder that we are in, also where its environment is not active."""
-    path = Path(sys.argv[0])
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else "xpnn"
