@@ -57,6 +57,28 @@ def test_a_net_starts_from_the_same_bits(backend: Any) -> None:
         np.testing.assert_array_equal(value, expected[name].numpy())
 
 
+def test_a_generator_of_ones_own() -> None:
+    """Draws the same numbers whatever was drawn before; PyTorch's private names of fans are there."""
+    shapes = {"orthogonal_": (4, 3), "sparse_": (4, 3)}
+    for name in ("uniform_", "normal_", "trunc_normal_", "orthogonal_", "sparse_", *FANS):
+        drawn = []
+        for seed in (5, 5, 6):
+            options = {"sparsity": 0.5} if name == "sparse_" else {}
+            generator = xpnn.Generator().manual_seed(seed)
+            drawn.append(
+                getattr(init, name)(blank(*shapes.get(name, (3, 2))), **options, generator=generator)
+            )
+            xpnn.rand(1)
+        np.testing.assert_array_equal(drawn[0].numpy(), drawn[1].numpy())
+        assert (drawn[0] != drawn[2]).any(), name
+    weight = nn.Conv2d(3, 4, 5).weight
+    assert init._calculate_fan_in_and_fan_out(weight) == (75, 100)
+    assert init._calculate_correct_fan(weight, "FAN_OUT") == 100
+
+
+FANS = ("xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_")
+
+
 def test_float64_gets_the_numbers_of_float32() -> None:
     xpnn.manual_seed(0)
     single = nn.Linear(3, 2).weight.detach().numpy()

@@ -124,3 +124,9 @@ def test_switches_are_true_or_false(name: str, arguments: dict[str, Any]) -> Non
     """The string "False" would count as true."""
     with pytest.raises(ArgumentError, match=rf"{name} expects {list(arguments)[-1]} as True or False"):
         getattr(nn, name)(**arguments)
+
+
+def test_bed_of_nails_is_its_function() -> None:
+    layer, x = nn.BedOfNails((1, 2)), xpnn.ones(1, 2, 3, 2)
+    np.testing.assert_array_equal(layer(x).numpy(), xpnn.functional.bed_of_nails(x, (1, 2)).numpy())
+    assert repr(layer) == "BedOfNails(scale_factor=(1, 2))"

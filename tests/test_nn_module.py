@@ -495,3 +495,18 @@ def test_counters_are_taken_from_floats_that_are_whole(value: float) -> None:
     with pytest.raises(CheckpointError, match=r"'num_batches_tracked' expects int64, got float64"):
         norm.load_state_dict(state)
     assert norm.num_batches_tracked.item() == 7
+
+
+def test_what_a_module_holds_can_be_written_as_pytorch_keeps_it() -> None:
+    layer = nn.BatchNorm1d(2)
+    layer._buffers["v"] = xpnn.ones(2)
+    layer._buffers["running_mean"] = xpnn.ones(2)
+    layer._parameters["w"] = nn.Parameter(xpnn.ones(1))
+    layer._modules["part"] = nn.ReLU()
+    assert {"v", "w"} <= layer.state_dict().keys()
+    assert layer.running_mean.tolist() == [1.0, 1.0]
+    assert isinstance(layer.part, nn.ReLU)
+    del layer._buffers["v"], layer._parameters["w"], layer._modules["part"]
+    assert not {"v", "w"} & layer.state_dict().keys()
+    with pytest.raises(DTypeError, match="expects a Buffer or None as 'v', got int"):
+        layer._buffers["v"] = 3

@@ -259,10 +259,45 @@ def test_pruning_by_chance_and_together() -> None:
         nn.utils.prune.identity(nn.Linear(2, 2), "w")
     with pytest.raises(ArgumentError, match="pruning was not applied"):
         nn.utils.prune.remove(nn.Linear(2, 2), "weight")
-    with pytest.raises(ArgumentError, match="expects pruning_method L1Unstructured"):
+    with pytest.raises(ArgumentError, match="expects an unstructured BasePruningMethod"):
         nn.utils.prune.global_unstructured([(nn.Linear(2, 2), "weight")], int, amount=1)
     with pytest.raises(ArgumentError, match=r"expects a mask of shape \(2, 2\), got \(2,\)"):
         nn.utils.prune.custom_from_mask(nn.Linear(2, 2), "weight", np.ones(2))
+
+
+def test_methods_of_pruning() -> None:
+    """PyTorch's classes, and one of a program's own, which is called with what is left."""
+    rows = []
+    for library, layer, tensor in pair():
+        tools = library.utils.prune
+
+        class Large(tools.BasePruningMethod):  # type: ignore[misc]
+            PRUNING_TYPE = "unstructured"
+
+            def __init__(self, most: float) -> None:
+                self.most = most
+
+            def compute_mask(self, t: Any, default_mask: Any) -> Any:
+                mask = default_mask.clone()
+                mask[abs(t) > self.most] = 0
+                return mask
+
+        other, third = copy.deepcopy(layer), copy.deepcopy(layer)
+        Large.apply(layer, "weight", 0.4)
+        rows.append([numbers(layer.weight_mask)])
+        tools.LnStructured.apply(layer, "weight", amount=1, n=2, dim=0)
+        tools.CustomFromMask.apply(other, "weight", mask=tensor((W > 0).astype(float)))
+        tools.Identity.apply(third, "bias")
+        tools.global_unstructured([(third, "weight")], Large, most=0.2)
+        rows[-1] += [numbers(part.weight_mask) for part in (layer, other, third)]
+        rows[-1].append(numbers(tools.L1Unstructured(amount=3).prune(tensor(W))))
+        rows[-1].append(
+            numbers(tools.LnStructured(1, n=1, dim=-1).compute_mask(tensor(W), tensor(W * 0 + 1)))
+        )
+        for kind in (tools.RandomStructured, tools.RandomUnstructured):
+            drawn = kind(amount=1).compute_mask(tensor(W), tensor(W * 0 + 1))
+            rows[-1].append(np.asarray(numbers(drawn).sum()))
+    same(rows)
 
 
 def test_pruned_networks_train(backend: Target) -> None:

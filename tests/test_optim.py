@@ -121,6 +121,8 @@ def train_torch(torch, params, optimizer, steps):
     for step in range(steps):
         for i, param in enumerate(params):
             param.grad = param.detach() * 0.5 + torch.tensor(values((step, i), tuple(param.shape)))
+            if isinstance(optimizer, torch.optim.SparseAdam):  # which takes no others
+                param.grad = param.grad.to_sparse()
         optimizer.step()
 
 
@@ -157,6 +159,24 @@ def test_equal_to_the_formulas_of_papers(name, arguments, backend):
             gradient = weight * 0.5 + values((step, i), param.shape)
             weight = by_hand(step + 1, weight, gradient, memory, **optimizer.defaults)
         np.testing.assert_allclose(backend.numpy(param), weight, rtol=1e-9, atol=1e-9)
+
+
+def test_sparse_adam_leaves_rows_that_were_not_looked_up(backend):
+    """Rows of a table, in other rows from step to step, as PyTorch's has them by sparse gradients."""
+    torch = pytest.importorskip("torch")
+    table = values(0, (5, 2)).astype(np.float32)
+    mine = Tensor(backend.array(table), requires_grad=True)
+    theirs = torch.tensor(table, requires_grad=True)
+    optimizers = [library.SparseAdam([p], lr=0.1) for library, p in ((optim, mine), (torch.optim, theirs))]
+    for rows in ([0, 3, 3], [1, 3], [0, 1]):
+        y = xpnn.nn.functional.embedding(Tensor(backend.array(np.asarray(rows))), mine, sparse=True)
+        z = torch.nn.functional.embedding(torch.tensor(rows), theirs, sparse=True)
+        for result, optimizer in zip((y, z), optimizers, strict=True):
+            optimizer.zero_grad()
+            (result * result).sum().backward()
+            optimizer.step()
+    np.testing.assert_allclose(backend.numpy(mine), theirs.detach().numpy(), rtol=1e-5)
+    np.testing.assert_array_equal(backend.numpy(mine)[[2, 4]], table[[2, 4]])
 
 
 def lion(count, w, g, memory, lr, betas, weight_decay, maximize):

@@ -41,6 +41,10 @@ _WINDOW_REFUSALS = [
 ]
 
 
+def _of_shape(shape, rng, **options):
+    return (rng.standard_normal(shape),)
+
+
 def _shape(n):
     return (*(2, 3, 4, 3)[: n + 1], 5)
 
@@ -123,6 +127,25 @@ def _pooled(n, rng, **options):
     shape = (2, 2, *(2,) * n)
     places = [rng.permutation(4**n)[: 2**n] for _ in range(4)]
     return rng.standard_normal(shape), np.stack(places).reshape(shape)
+
+
+def _nails(x, scale_factor):
+    """By slices of zeros."""
+    axes = x.ndim - 2
+    factors = (scale_factor,) * axes if isinstance(scale_factor, int) else scale_factor
+    y = np.zeros((*x.shape[:2], *(n * factor for n, factor in zip(x.shape[2:], factors))), x.dtype)
+    y[(..., *(slice(None, None, factor) for factor in factors))] = x
+    return y
+
+
+def _nails_in_torch(torch, x, scale_factor):
+    """A product with a block that is 1 in its first corner."""
+    axes = x.ndim - 2
+    block = torch.zeros(
+        *(scale_factor,) * axes if isinstance(scale_factor, int) else scale_factor, dtype=x.dtype
+    )
+    block[(0,) * axes] = 1
+    return torch.kron(x, block[None, None])
 
 
 def _unpool_in_torch(n):
@@ -288,6 +311,33 @@ CASES = [
                 ],
             ),
             ("_with_indices", [{"kernel_size": (1, 2, 2)[-n:], "output_size": (2, 1, 2)[-n:]}], []),
+        )
+    ),
+    *(
+        Case(
+            f"bed_of_nails {name}".strip(),
+            F.bed_of_nails,
+            inputs=partial(_of_shape, shape),
+            options=options,
+            any_dtype=True,
+            extremes=(),
+            torch=_nails_in_torch,
+            naive=_nails,
+            axes=(3, 5),
+            errors=refusals,
+        )
+        for name, shape, options, refusals in (
+            (
+                "",
+                (2, 2, 2, 3),
+                [{"scale_factor": 2}, {"scale_factor": (1, 3)}],
+                [
+                    bad(ArgumentError, r"scale_factor of at least 1, got 0", scale_factor=0),
+                    bad(ArgumentError, r"scale_factor as an integer or 2 integers", scale_factor=(2, 2, 2)),
+                ],
+            ),
+            ("of sequences", (2, 1, 3), [{"scale_factor": 3}], []),
+            ("of volumes", (1, 2, 2, 1, 2), [{"scale_factor": (2, 1, 2)}], []),
         )
     ),
 ]

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError, Array, ShapeError, backend_of, device_of, move, namespace, size_of
 from xpnn.backend.idioms import set_at
-from xpnn.backend.random import host_generator
+from xpnn.backend.random import host_generator, host_generator_of
 from xpnn.functional.arguments import check_probability
 
 
@@ -47,18 +47,23 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return _GAINS[nonlinearity]
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
-    """Fill with numbers drawn evenly from [a, b)."""
-    return _draw(tensor, lambda shape: host_generator().uniform(a, b, shape))
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
+    """Fill with numbers drawn evenly from [a, b), by `generator` where one is given, as in all others."""
+    return _draw(tensor, lambda shape: _source(generator).uniform(a, b, shape))
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Fill with numbers drawn from the normal distribution N(mean, std^2)."""
-    return _draw(tensor, lambda shape: host_generator().normal(mean, std, shape))
+    return _draw(tensor, lambda shape: _source(generator).normal(mean, std, shape))
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Any = None,
 ) -> Tensor:
     """Fill with numbers drawn from N(mean, std^2), where those outside of [a, b] are drawn again.
 
@@ -73,9 +78,10 @@ def trunc_normal_(
         )
 
     def draw(shape: tuple[int, ...]) -> Array:
-        values = host_generator().normal(mean, std, shape)
+        source = _source(generator)
+        values = source.normal(mean, std, shape)
         while (outside := (values < a) | (values > b)).any():
-            values[outside] = host_generator().normal(mean, std, int(outside.sum()))
+            values[outside] = source.normal(mean, std, int(outside.sum()))
         return values
 
     return _draw(tensor, draw)
@@ -136,7 +142,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     return tensor
 
 
-def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01) -> Tensor:
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
     """Fill a matrix from N(0, std^2), then make that part of each column zeros, rounded up.
 
     Raises: ShapeError if it is no matrix; ArgumentError unless `sparsity` is between 0 and 1.
@@ -149,30 +155,36 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01) -> Tensor:
     zeros = math.ceil(sparsity * tensor.shape[0])
 
     def draw(shape: tuple[int, ...]) -> Array:
-        values = host_generator().normal(0.0, std, shape)
+        source = _source(generator)
+        values = source.normal(0.0, std, shape)
         for column in range(shape[1]):
-            values[host_generator().permutation(shape[0])[:zeros], column] = 0.0
+            values[source.permutation(shape[0])[:zeros], column] = 0.0
         return values
 
     return _draw(tensor, draw)
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Fill from U(-a, a) with a = gain sqrt(6 / (fan_in + fan_out)).
 
     See: Glorot & Bengio (2010), "Understanding the difficulty of training deep feedforward neural networks".
     """
     bound = gain * math.sqrt(6.0 / max(sum(_fans(tensor, "xavier_uniform_")), 1))
-    return uniform_(tensor, -bound, bound)
+    return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Fill from N(0, std^2) with std = gain sqrt(2 / (fan_in + fan_out)); see `xavier_uniform_`."""
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / max(sum(_fans(tensor, "xavier_normal_")), 1)))
+    std = gain * math.sqrt(2.0 / max(sum(_fans(tensor, "xavier_normal_")), 1))
+    return normal_(tensor, 0.0, std, generator)
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
 ) -> Tensor:
     """Fill from U(-bound, bound) with bound = gain sqrt(3 / fan).
 
@@ -187,20 +199,24 @@ def kaiming_uniform_(
     if _is_empty(tensor):
         return tensor
     bound = calculate_gain(nonlinearity, a) * math.sqrt(3.0 / fan)
-    return uniform_(tensor, -bound, bound)
+    return uniform_(tensor, -bound, bound, generator)
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
 ) -> Tensor:
     """Fill from N(0, std^2) with std = gain / sqrt(fan); see `kaiming_uniform_`."""
     fan = _fan(tensor, mode, "kaiming_normal_")
     if _is_empty(tensor):
         return tensor
-    return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(fan))
+    return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(fan), generator)
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Fill so that the rows (or the columns, if they are fewer) are orthogonal and of length `gain`.
 
     A tensor of more than two axes counts as a matrix of its first axis by the others. Raises: ShapeError for
@@ -218,7 +234,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
 
     def draw(shape: tuple[int, ...]) -> Array:
         rows, columns = shape[0], size_of(shape[1:])
-        values = host_generator().normal(0.0, 1.0, (max(rows, columns), min(rows, columns)))
+        values = _source(generator).normal(0.0, 1.0, (max(rows, columns), min(rows, columns)))
         xp = namespace(values)
         q, r = xp.linalg.qr(values)
         q = q * xp.sign(xp.linalg.diagonal(r))  # makes the distribution uniform over all such matrices
@@ -283,6 +299,11 @@ def _draw(tensor: Tensor, draw: Callable[[tuple[int, ...]], Any]) -> Tensor:
     return tensor
 
 
+def _source(generator: Any) -> Any:
+    """The generator on the host that values are drawn from."""
+    return host_generator() if generator is None else host_generator_of(generator)
+
+
 def _is_empty(tensor: Tensor) -> bool:
     """Whether there is nothing to draw, of which PyTorch warns."""
     if size_of(tensor.shape):
@@ -301,6 +322,16 @@ def _fans(tensor: Tensor, subject: str) -> tuple[int, int]:
         )
     outputs, inputs, *kernel = tensor.shape
     return inputs * math.prod(kernel), outputs * math.prod(kernel)
+
+
+def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
+    """PyTorch's name of `_fans`, which programs that draw weights of their own call."""
+    return _fans(tensor, "_calculate_fan_in_and_fan_out")
+
+
+def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
+    """PyTorch's name of `_fan`."""
+    return _fan(tensor, mode.lower(), "_calculate_correct_fan")
 
 
 def _fan(tensor: Tensor, mode: str, subject: str) -> int:

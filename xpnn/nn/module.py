@@ -571,6 +571,8 @@ class _Registry(MutableMapping[str, Any]):
         return dict(_owned(self.module, self.kind))[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
+        if self.kind is Buffer and is_array(value) and not isinstance(value, Buffer):
+            value = Buffer(value)
         if value is not None and not isinstance(value, self.kind):
             raise DTypeError(
                 f"expects a {self.kind.__name__} or None as '{name}', got {type(value).__name__}",

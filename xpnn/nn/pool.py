@@ -21,6 +21,7 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BedOfNails",
     "FractionalMaxPool2d",
     "FractionalMaxPool3d",
     "LPPool1d",
@@ -132,6 +133,31 @@ class MaxPool3d(_MaxPool):
     """
 
     _pool = staticmethod(F.max_pool3d)
+
+
+class BedOfNails(Module):
+    """Make a block of cells of each cell, zeros but for its first corner; see `functional.bed_of_nails`.
+
+    Args:
+        scale_factor: cells of a block along each axis of space, or along all of them.
+
+    Shapes: (N, C, L), (N, C, H, W) or (N, C, D, H, W) to the same with axes of space times scale_factor.
+
+    >>> from xpnn.autograd import xp
+    >>> BedOfNails(2)(xp.ones((1, 1, 1, 2))).tolist()
+    [[[[1.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]]]]
+    """
+
+    def __init__(self, scale_factor: Size) -> None:
+        self.scale_factor = scale_factor
+
+    def forward(self, input: Any) -> Tensor:
+        """The values with zeros between them."""
+        return F.bed_of_nails(input, self.scale_factor)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"scale_factor={self.scale_factor}"
 
 
 class _MaxUnpool(Module):

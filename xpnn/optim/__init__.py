@@ -20,3 +20,4 @@ from xpnn.optim.radam import *
 from xpnn.optim.rmsprop import *
 from xpnn.optim.rprop import *
 from xpnn.optim.sgd import *
+from xpnn.optim.sparse_adam import *

@@ -20,9 +20,10 @@ from xpnn.functional.arguments import (
     tuple_of,
 )
 from xpnn.functional.pool.arguments import Sizes
+from xpnn.functional.shape.padding import pad
 from xpnn.functional.windows import Size, layout
 
-__all__ = ["max_unpool1d", "max_unpool2d", "max_unpool3d"]
+__all__ = ["bed_of_nails", "max_unpool1d", "max_unpool2d", "max_unpool3d"]
 
 
 def max_unpool1d(
@@ -98,6 +99,34 @@ def max_unpool3d(
     [[0.0, 0.0], [0.0, 1.0]]
     """
     return _unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
+
+
+def bed_of_nails(input: ArrayT, scale_factor: Size) -> ArrayT:
+    """Make a block of cells of each cell: the value in its first corner, and zeros in the others.
+
+    The way back of taking every `scale_factor`-th cell, which is its gradient.
+
+    Args:
+        input: (N, C, L), (N, C, H, W) or (N, C, D, H, W).
+        scale_factor: cells of a block along each axis of space, or along all of them.
+
+    Returns: (N, C, L scale_factor) and so on.
+
+    Raises: ShapeError for another number of axes; ArgumentError for a factor below 1.
+
+    See: Dosovitskiy, Springenberg & Brox (2015), "Learning to generate chairs with convolutional neural
+    networks".
+
+    >>> import numpy as np
+    >>> bed_of_nails(np.asarray([[[1.0, 2.0]]]), 2).tolist()
+    [[[1.0, 0.0, 2.0, 0.0]]]
+    """
+    check_rank(input, (3, 4, 5), "bed_of_nails", "N, C, and axes of space")
+    factors = tuple_of(scale_factor, input.ndim - 2, "scale_factor", "bed_of_nails", minimum=1)
+    xp, sizes = namespace(input), input.shape[2:]
+    apart = xp.reshape(input, (*input.shape[:2], *(n for size in sizes for n in (size, 1))))
+    blocks = pad(apart, [n for factor in reversed(factors) for n in (0, factor - 1, 0, 0)])
+    return xp.reshape(blocks, (*input.shape[:2], *(n * factor for n, factor in zip(sizes, factors))))
 
 
 # ---- writing to places ----

@@ -6,6 +6,7 @@ and ones. Pruning it again counts what is left.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,7 +18,12 @@ from xpnn.nn.parameter import Buffer, Parameter, copy_like
 from xpnn.nn.utils.recomputed import Recomputed, end_recomputing, recompute, take_parameter, way_of
 
 __all__ = [
+    "BasePruningMethod",
+    "CustomFromMask",
+    "Identity",
     "L1Unstructured",
+    "LnStructured",
+    "RandomStructured",
     "RandomUnstructured",
     "custom_from_mask",
     "global_unstructured",
@@ -56,7 +62,7 @@ def l1_unstructured(module: Module, name: str, amount: Amount, importance_scores
     >>> layer.weight.tolist()[0].count(0.0), sorted(layer.state_dict())
     (2, ['bias', 'weight_mask', 'weight_orig'])
     """
-    return _prune_elements(module, name, amount, L1Unstructured, importance_scores)
+    return L1Unstructured.apply(module, name, amount, importance_scores=importance_scores)
 
 
 def random_unstructured(module: Module, name: str, amount: Amount) -> Module:
@@ -66,7 +72,7 @@ def random_unstructured(module: Module, name: str, amount: Amount) -> Module:
     >>> random_unstructured(nn.Linear(4, 1), "weight", amount=3).weight_mask.sum().tolist()
     1.0
     """
-    return _prune_elements(module, name, amount, RandomUnstructured, None)
+    return RandomUnstructured.apply(module, name, amount)
 
 
 def ln_structured(
@@ -80,16 +86,7 @@ def ln_structured(
     >>> ln_structured(layer, "weight", amount=1, n=2, dim=0).weight.tolist()
     [[3.0, 4.0], [0.0, 0.0]]
     """
-    weight, mask = _weight_and_mask(module, name)
-    axis = axis_of(dim, weight.ndim, "ln_structured")
-    others = tuple(i for i in range(weight.ndim) if i != axis)
-    scores: Any = _scores(weight, importance_scores)
-    with no_grad():
-        if n in (float("inf"), "inf"):
-            norms = xp.max(abs(scores), axis=others)
-        else:
-            norms = xp.linalg.vector_norm(scores, axis=others, ord=n)
-    return _prune_channels(module, name, amount, axis, mask, norms.array)
+    return LnStructured.apply(module, name, amount, n, dim, importance_scores=importance_scores)
 
 
 def random_structured(module: Module, name: str, amount: Amount, dim: int) -> Module:
@@ -99,24 +96,22 @@ def random_structured(module: Module, name: str, amount: Amount, dim: int) -> Mo
     >>> random_structured(nn.Linear(3, 4), "weight", amount=0.5, dim=0).weight_mask.sum().tolist()
     6.0
     """
-    weight, mask = _weight_and_mask(module, name)
-    axis = axis_of(dim, weight.ndim, "random_structured")
-    return _prune_channels(module, name, amount, axis, mask, _drawn((weight.shape[axis],), weight.array))
+    return RandomStructured.apply(module, name, amount, dim)
 
 
 def global_unstructured(
     parameters: Iterable[tuple[Module, str]],
     pruning_method: type,
     importance_scores: dict[tuple[Module, str], Any] | None = None,
-    amount: Amount = 0,
+    **kwargs: Any,
 ) -> None:
     """Set the least important elements of several Parameters together to zero.
 
     Args:
         parameters: pairs of a module and a Parameter's name.
-        pruning_method: `L1Unstructured` or `RandomUnstructured`.
+        pruning_method: `L1Unstructured`, `RandomUnstructured` or another unstructured `BasePruningMethod`.
         importance_scores: what is ranked in place of the elements, for some of the pairs.
-        amount: how many of all, as in `l1_unstructured`.
+        kwargs: what the method is made with, such as amount: how many of all, as in `l1_unstructured`.
 
     >>> from xpnn import nn
     >>> a, b = nn.Linear(4, 1), nn.Linear(4, 1)
@@ -124,20 +119,27 @@ def global_unstructured(
     >>> (a.weight_mask.sum() + b.weight_mask.sum()).tolist()
     4.0
     """
-    method, pairs = _method(pruning_method), list(parameters)
+    pairs = list(parameters)
+    if not (isinstance(pruning_method, type) and issubclass(pruning_method, BasePruningMethod)) or (
+        pruning_method.PRUNING_TYPE != "unstructured"
+    ):
+        raise ArgumentError(
+            f"expects an unstructured BasePruningMethod such as L1Unstructured, got {pruning_method!r}",
+            subject="global_unstructured",
+        )
     if not pairs:
         raise ArgumentError("expects at least one pair of a module and a name", subject="global_unstructured")
     given = importance_scores or {}
     held = [_weight_and_mask(module, name) for module, name in pairs]
     common = namespace(held[0][1])
     scores = [
-        method(raw_array(_scores(weight, given.get(pair))))
-        for pair, (weight, _) in zip(pairs, held, strict=True)
+        common.reshape(raw_array(_scores(weight, mask, given.get(pair))), (-1,))
+        for pair, (weight, mask) in zip(pairs, held, strict=True)
     ]
-    masks = [common.reshape(mask, (-1,)) for _, mask in held]
-    whole = _without_least(
-        common.concat([common.reshape(score, (-1,)) for score in scores]), common.concat(masks), amount
-    )
+    before = common.concat([common.reshape(mask, (-1,)) for _, mask in held])
+    with no_grad():
+        mask = pruning_method(**kwargs).compute_mask(Tensor(common.concat(scores)), Tensor(before))
+    whole = before * raw_array(mask)
     start = 0
     for (module, name), (weight, _) in zip(pairs, held, strict=True):
         part = whole[start : start + weight.numel()]
@@ -153,12 +155,7 @@ def custom_from_mask(module: Module, name: str, mask: Any) -> Module:
     >>> layer.weight.tolist()[0][0]
     0.0
     """
-    weight, before = _weight_and_mask(module, name)
-    if shape_of(mask) != shape_of(weight):
-        raise ArgumentError(
-            f"expects a mask of shape {shape_of(weight)}, got {shape_of(mask)}", subject="custom_from_mask"
-        )
-    return _apply(module, name, before * copy_like(raw_array(mask), weight.array))
+    return CustomFromMask.apply(module, name, mask)
 
 
 def identity(module: Module, name: str) -> Module:
@@ -168,7 +165,7 @@ def identity(module: Module, name: str) -> Module:
     >>> identity(nn.Linear(2, 1), "weight").weight_mask.tolist()
     [[1.0, 1.0]]
     """
-    return _apply(module, name, _weight_and_mask(module, name)[1])
+    return Identity.apply(module, name)
 
 
 def remove(module: Module, name: str) -> Module:
@@ -193,60 +190,160 @@ def is_pruned(module: Module) -> bool:
     return any(way_of(part, _Masked) is not None for part in module.modules())
 
 
-class L1Unstructured:
-    """For `global_unstructured`: elements count by their size."""
+class BasePruningMethod(abc.ABC):
+    """What ways to prune are made of: a subclass says in `compute_mask` which elements stay.
 
-    @staticmethod
-    def scores(values: Array) -> Array:
-        """The size of each element."""
-        return namespace(values).abs(values)
+    Attributes:
+        PRUNING_TYPE: "unstructured", "structured" or "global"; `global_unstructured` takes the first.
+
+    >>> from xpnn import nn
+    >>> class EveryOther(BasePruningMethod):
+    ...     PRUNING_TYPE = "unstructured"
+    ...     def compute_mask(self, t, default_mask):
+    ...         mask = default_mask.clone()
+    ...         mask[..., ::2] = 0
+    ...         return mask
+    >>> EveryOther.apply(nn.Linear(4, 1), "weight").weight_mask.tolist()
+    [[0.0, 1.0, 0.0, 1.0]]
+    """
+
+    PRUNING_TYPE = "unstructured"
+
+    @abc.abstractmethod
+    def compute_mask(self, t: Any, default_mask: Any) -> Any:
+        """The new mask of zeros and ones.
+
+        Args:
+            t: the Tensor that is ranked: the Parameter with its zeros, or scores.
+            default_mask: the mask so far, ones at first; what is 0 in it stays 0.
+        """
 
     @classmethod
-    def apply(cls, module: Module, name: str, amount: Amount, importance_scores: Any = None) -> Module:
-        """See `l1_unstructured`."""
-        return _prune_elements(module, name, amount, cls, importance_scores)
+    def apply(
+        cls, module: Module, name: str, *args: Any, importance_scores: Any = None, **kwargs: Any
+    ) -> Module:
+        """Prune the Parameter `name` by a method made with these arguments; returns the module."""
+        weight, before = _weight_and_mask(module, name)
+        with no_grad():
+            mask = cls(*args, **kwargs).compute_mask(
+                _scores(weight, before, importance_scores), Tensor(before)
+            )
+        return _apply(module, name, before * _checked_mask(mask, weight, cls.__name__))
+
+    def prune(self, t: Any, default_mask: Any = None, importance_scores: Any = None) -> Tensor:
+        """A Tensor with zeros in place of what is pruned; the arguments are those of `compute_mask`."""
+        if default_mask is None:
+            default_mask = t * 0 + 1
+        with no_grad():
+            return t * self.compute_mask(t if importance_scores is None else importance_scores, default_mask)
 
 
-class RandomUnstructured:
-    """For `global_unstructured`: elements count by chance."""
+class _ByAmount(BasePruningMethod):
+    """A method that is told how much to prune."""
 
-    @staticmethod
-    def scores(values: Array) -> Array:
-        """A random number for each element."""
-        return _drawn(shape_of(values), values)
-
-    @classmethod
-    def apply(cls, module: Module, name: str, amount: Amount) -> Module:
-        """See `random_unstructured`."""
-        return _prune_elements(module, name, amount, cls, None)
+    def __init__(self, amount: Amount) -> None:
+        _count_of(amount, 10**18)
+        self.amount = amount
 
 
-def _method(pruning_method: Any) -> Any:
-    if not hasattr(pruning_method, "scores"):
+class L1Unstructured(_ByAmount):
+    """The elements of least size; see `l1_unstructured`."""
+
+    def compute_mask(self, t: Any, default_mask: Any) -> Any:
+        """See `BasePruningMethod`."""
+        scores, mask = raw_array(t), raw_array(default_mask)
+        return Tensor(_mask_of_elements(namespace(scores).abs(scores), mask, self.amount))
+
+
+class RandomUnstructured(_ByAmount):
+    """Elements drawn by chance; see `random_unstructured`."""
+
+    def compute_mask(self, t: Any, default_mask: Any) -> Any:
+        """See `BasePruningMethod`."""
+        mask = raw_array(default_mask)
+        return Tensor(_mask_of_elements(_drawn(shape_of(t), mask), mask, self.amount))
+
+
+class LnStructured(_ByAmount):
+    """The channels along `dim` of least n-norm; see `ln_structured`."""
+
+    PRUNING_TYPE = "structured"
+
+    def __init__(self, amount: Amount, n: float, dim: int = -1) -> None:
+        super().__init__(amount)
+        self.n = n
+        self.dim = dim
+
+    def compute_mask(self, t: Any, default_mask: Any) -> Any:
+        """See `BasePruningMethod`."""
+        axis = axis_of(self.dim, t.ndim, "ln_structured")
+        others = tuple(i for i in range(t.ndim) if i != axis)
+        if self.n in (float("inf"), "inf"):
+            norms = xp.max(abs(t), axis=others)
+        else:
+            norms = xp.linalg.vector_norm(t, axis=others, ord=self.n)
+        return Tensor(_mask_of_channels(norms.array, raw_array(default_mask), self.amount, axis))
+
+
+class RandomStructured(_ByAmount):
+    """Channels along `dim` drawn by chance; see `random_structured`."""
+
+    PRUNING_TYPE = "structured"
+
+    def __init__(self, amount: Amount, dim: int = -1) -> None:
+        super().__init__(amount)
+        self.dim = dim
+
+    def compute_mask(self, t: Any, default_mask: Any) -> Any:
+        """See `BasePruningMethod`."""
+        axis, mask = axis_of(self.dim, t.ndim, "random_structured"), raw_array(default_mask)
+        return Tensor(_mask_of_channels(_drawn((t.shape[axis],), mask), mask, self.amount, axis))
+
+
+class CustomFromMask(BasePruningMethod):
+    """What is 0 in a mask; see `custom_from_mask`."""
+
+    PRUNING_TYPE = "global"
+
+    def __init__(self, mask: Any) -> None:
+        self.mask = mask
+
+    def compute_mask(self, t: Any, default_mask: Any) -> Any:
+        """See `BasePruningMethod`."""
+        return self.mask
+
+
+class Identity(BasePruningMethod):
+    """Nothing; see `identity`."""
+
+    def compute_mask(self, t: Any, default_mask: Any) -> Any:
+        """See `BasePruningMethod`."""
+        return default_mask
+
+
+def _checked_mask(mask: Any, weight: Tensor, subject: str) -> Array:
+    """A mask in the library and the element type of the Parameter."""
+    if shape_of(mask) != shape_of(weight):
         raise ArgumentError(
-            f"expects pruning_method L1Unstructured or RandomUnstructured, got {pruning_method!r}",
-            subject="global_unstructured",
+            f"expects a mask of shape {shape_of(weight)}, got {shape_of(mask)}", subject=subject
         )
-    return pruning_method.scores
+    return copy_like(raw_array(mask), weight.array)
 
 
-def _prune_elements(module: Module, name: str, amount: Amount, method: Any, importance_scores: Any) -> Module:
-    weight, mask = _weight_and_mask(module, name)
-    scores = method.scores(raw_array(_scores(weight, importance_scores)))
-    xp = namespace(mask)
-    flat = _without_least(xp.reshape(scores, (-1,)), xp.reshape(mask, (-1,)), amount)
-    return _apply(module, name, xp.reshape(flat, mask.shape))
+def _mask_of_elements(scores: Array, mask: Array, amount: Amount) -> Array:
+    """The mask with `amount` more elements of 0."""
+    common = namespace(mask)
+    flat = _without_least(common.reshape(scores, (-1,)), common.reshape(mask, (-1,)), amount)
+    return common.reshape(flat, mask.shape)
 
 
-def _prune_channels(
-    module: Module, name: str, amount: Amount, axis: int, mask: Array, scores: Array
-) -> Module:
+def _mask_of_channels(scores: Array, mask: Array, amount: Amount, axis: int) -> Array:
+    """The mask with `amount` more channels of 0."""
     common = namespace(mask)
     others = tuple(i for i in range(mask.ndim) if i != axis)
     alive = common.max(mask, axis=others) if others else mask
     kept = _without_least(scores, alive, amount)
-    shape = tuple(-1 if i == axis else 1 for i in range(mask.ndim))
-    return _apply(module, name, mask * common.reshape(kept, shape))
+    return mask * common.reshape(kept, tuple(-1 if i == axis else 1 for i in range(mask.ndim)))
 
 
 def _without_least(scores: Array, mask: Array, amount: Amount) -> Array:
@@ -276,9 +373,10 @@ def _drawn(shape: tuple[int, ...], like: Array) -> Array:
     return copy_like(namespace(like).asarray(random.host_generator().random(shape).tolist()), like)
 
 
-def _scores(weight: Tensor, given: Any) -> Any:
+def _scores(weight: Tensor, mask: Array, given: Any) -> Any:
+    """What is ranked: what is given, or the Parameter as it is now."""
     if given is None:
-        return Tensor(weight.array)
+        return Tensor(weight.array * mask)
     if shape_of(given) != shape_of(weight):
         raise ArgumentError(
             f"expects importance_scores of shape {shape_of(weight)}, got {shape_of(given)}", subject="prune"
