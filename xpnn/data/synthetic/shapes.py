@@ -158,8 +158,7 @@ def _seen(drawn: np.ndarray) -> np.ndarray:
 
 def _boxes(masks: np.ndarray) -> np.ndarray:
     """The edges (x0, y0, x1, y1) around the pixels of masks (..., h, w); 0 where there are none."""
-    rows: np.ndarray = np.max(masks, axis=-1) > 0
-    columns: np.ndarray = np.max(masks, axis=-2) > 0
+    rows, columns = (np.asarray(np.max(masks, axis=axis) > 0) for axis in (-1, -2))
     edges = [columns.argmax(-1), rows.argmax(-1)]
-    edges += [side.shape[-1] - side[..., ::-1].argmax(-1) for side in (columns, rows)]
-    return (np.stack(edges, axis=-1) * rows.any(-1)[..., None]).astype(np.float32)
+    edges += [side.shape[-1] - np.flip(side, -1).argmax(-1) for side in (columns, rows)]
+    return (np.stack(edges, axis=-1) * rows.any(-1, keepdims=True)).astype(np.float32)

@@ -164,10 +164,10 @@ def _ink(rng: np.random.Generator, labels: np.ndarray, size: int, slant: float) 
 def _writing(rng: np.random.Generator, n: int, size: int, slant: float) -> Any:
     """The map of a digit's box to the image: stretch, slant, a turn, a place."""
     tall = size * _HEIGHT / 2 * rng.uniform(0.85, 1.1, size=(n, 1))
-    wide = tall * rng.uniform(0.75, 1.15, size=(n, 1))
+    wide = tall * rng.uniform(0.75, 1.05, size=(n, 1))
     lean = rng.uniform(-slant, slant, size=(n, 1))
     angle = rng.uniform(-0.15, 0.15, size=(n, 1))
-    shift = size * (0.5 + rng.uniform(-0.06, 0.06, size=(n, 2)))
+    shift = size * (0.5 + rng.uniform(-0.04, 0.04, size=(n, 2)))
 
     def place(points: np.ndarray) -> np.ndarray:
         x, y = wide * (points[..., 0] - lean * points[..., 1]), tall * points[..., 1]
