@@ -49,7 +49,8 @@ class GraphNode:
         kind: "operation"; "leaf" for a Tensor that requires a gradient; "constant" for anything else.
         name: the primitive's name ("multiply"), or "leaf" or "constant".
         label: the name of the Tensor, where it is known: of a parameter "features.0.weight".
-        module: the module that it was recorded in, where it is known: "Conv2d 'features.0'".
+        module, module_path: the module that it was recorded in, and its name in the model, where they are
+            known: "Conv2d 'features.0'", "features.0".
         parents: the nodes that its arguments came from, in their order. Arguments that are None, and
             constants that nothing has kept, are left out.
         sources: for each parent, which of its results it was.
@@ -62,6 +63,7 @@ class GraphNode:
     name: str
     label: str = ""
     module: str = ""
+    module_path: str = ""
     parents: tuple[GraphNode, ...] = ()
     sources: tuple[int, ...] = ()
     outputs: tuple[GraphOutput, ...] = ()
@@ -269,18 +271,18 @@ class _Builder:
             sources.append(source)
         outputs = [
             GraphOutput(
-                tuple(shape), dtype_name(dtype), _wrapped(self.values.get((node.order, i))),
-                self.gradients.get((node.order, i)),
+                tuple(shape), "" if dtype is None else dtype_name(dtype),
+                _wrapped(self.values.get((node.order, i))), self.gradients.get((node.order, i)),
             )
             for i, (shape, dtype) in enumerate(node.outlines)
         ]  # fmt: skip
         label = next(
             (self.labels[node.order, i] for i in range(len(outputs)) if (node.order, i) in self.labels), ""
         )
-        module = str(node.scope[-1]) if node.scope else ""
+        place = node.scope[-1] if node.scope else ""
         self.made[node.order] = self._add(
-            "operation", node.primitive.name, label, module, tuple(parents), tuple(sources), tuple(outputs),
-            node.options,
+            "operation", node.primitive.name, label, str(place), getattr(place, "path", ""), tuple(parents),
+            tuple(sources), tuple(outputs), node.options,
         )  # fmt: skip
 
     def _leaf(self, leaf: TensorBase) -> GraphNode:

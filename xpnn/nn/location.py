@@ -36,8 +36,13 @@ class Place:
         self.module = module
         self.root: Module = outer.root if outer is not self else module
 
+    @property
+    def path(self) -> str:
+        """The module's dotted name in the model that was called; empty for that itself."""
+        return path_of(self.module, self.root)
+
     def __str__(self) -> str:
-        path = path_of(self.module, self.root)
+        path = self.path
         return f"{type(self.module).__name__} '{path}'" if path else type(self.module).__name__
 
 

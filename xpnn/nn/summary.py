@@ -86,7 +86,7 @@ def summary(model: Module, input: Any) -> Summary:
     Parameters: 40 (40 trainable, 0 frozen)
     Multiply-adds: 32
     """
-    inputs = _inputs(model, input)
+    inputs = inputs_of(model, input)
     shapes: dict[int, tuple[int, ...] | None] = {}
     work: dict[int, int] = {}
 
@@ -96,7 +96,7 @@ def summary(model: Module, input: Any) -> Summary:
         if count is not None:
             work[id(module)] = work.get(id(module), 0) + count(args[0], output)
 
-    with _evaluating(model), no_grad():
+    with evaluating(model), no_grad():
         handles = [module.register_forward_hook(watch) for module in model.modules()]
         try:
             model(*inputs)
@@ -112,7 +112,7 @@ def summary(model: Module, input: Any) -> Summary:
     )
 
 
-def _inputs(model: Module, given: Any) -> tuple[Any, ...]:
+def inputs_of(model: Module, given: Any) -> tuple[Any, ...]:
     """The positional arguments to call the model with."""
     if is_array(given):
         return (given,)
@@ -138,7 +138,7 @@ def _zeros_beside(model: Module, shape: tuple[int, ...]) -> Any:
 
 
 @contextmanager
-def _evaluating(model: Module) -> Iterator[None]:
+def evaluating(model: Module) -> Iterator[None]:
     """Evaluation mode inside of the block; afterwards each module has its own mode again."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

@@ -12,10 +12,13 @@ from xpnn.viz.classification import (
 )
 from xpnn.viz.curves import plot_curves, plot_lr_finder, plot_runs, plot_schedules
 from xpnn.viz.figures import save_confusion_matrix, save_curve, save_image_sheet
+from xpnn.viz.graphs import draw_architecture, draw_graph
 from xpnn.viz.images import make_grid, save_image
 from xpnn.viz.sheets import plot_detections, plot_images
 
 __all__ = [
+    "draw_architecture",
+    "draw_graph",
     "make_grid",
     "plot_confusion_matrix",
     "plot_curves",
