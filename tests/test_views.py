@@ -50,7 +50,8 @@ class Program:
         self.pairs = [self.fresh(self.draw(st.sampled_from(SHAPES))), self.fresh((2, 3), leaf=True)]
         for _ in range(steps):
             pair = self.pairs[self.draw(st.integers(0, len(self.pairs) - 1))]
-            action = self.draw(st.sampled_from([self.view, self.view, self.write, self.write, self.compute]))
+            actions = [self.view, self.view, self.write, self.write, self.turn, self.compute]
+            action = self.draw(st.sampled_from(actions))
             action(pair)
             self.compare()
         for mine, theirs in self.pairs:
@@ -140,6 +141,27 @@ class Program:
             yield lambda t, w: t.__setitem__(slice(1, None), w[1:])
             yield lambda t, w: t.view(t.shape)[..., :1].copy_(w[..., :1])
 
+    def turn(self, pair: tuple[Any, Any]) -> None:
+        """Give it another shape in place: other views keep theirs, of the same elements."""
+        mine, theirs = pair
+        base = theirs if theirs._base is None else theirs._base
+        if (theirs.is_leaf or base.is_leaf) and theirs.requires_grad:
+            return
+        function = self.draw(st.sampled_from(list(self.turns(mine.ndim))))
+        assert function(mine) is mine
+        function(theirs)
+
+    def turns(self, axes: int) -> Any:
+        yield lambda t: t.squeeze_()
+        yield lambda t: t.unsqueeze_(0)
+        if axes:
+            axis = self.draw(st.integers(0, axes - 1))
+            yield lambda t: t.unsqueeze_(axis)
+            yield lambda t: t.transpose_(0, axis)
+            yield lambda t: t.swapaxes_(-1, axis)
+        if axes <= 2:
+            yield lambda t: t.t_()
+
     def compute(self, pair: tuple[Any, Any]) -> None:
         if self.draw(st.booleans()):
             self.read(pair)
@@ -159,6 +181,7 @@ def diagonal(t: Any) -> Any:
 
 
 def shows_elements_twice(t: Any) -> bool:
+    t = t.held.shown if t.has_turned else t
     return t.is_view and any(view.made_by.name == "broadcast_to" for view in t._since(None))
 
 
@@ -558,6 +581,62 @@ def test_views_are_copied_and_pickled_as_tensors() -> None:
         assert type(copied) is xpnn.Tensor
         assert copied.tolist() == [7]
     assert a.tolist() == [1, 2]
+
+
+def test_what_turns_in_place_leaves_its_views_as_they_are(backend: Target) -> None:
+    with backend.active():
+        x = xpnn.tensor([[1.0, 2.0], [3.0, 4.0]])
+        row, part, shared = x[0], x[1:][0], x.detach()
+        assert x.t_() is x
+        row[1] = 7.0  # of the first row that was
+        assert x.tolist() == [[1, 3], [7, 4]]
+        x[1, 1] = 8.0
+        shared[1, 0] = 9.0
+        assert part.tolist() == [9, 8]
+        assert shared.tolist() == [[1, 7], [9, 8]]
+        later = x[0]
+        x.unsqueeze_(0)
+        later += 10
+        assert x.tolist() == [[[11, 19], [7, 8]]]
+        assert shared.T.tolist() == x.tolist()[0]
+        numbers = xpnn.tensor([1, 2, 3, 4])
+        last = numbers[3]
+        numbers.resize_(2, 1)
+        last += 1
+        numbers[0] = 5
+        assert (last.tolist(), numbers.tolist()) == (5, [[5], [2]])
+
+
+def test_parameters_that_turned_are_trained_moved_and_copied() -> None:
+    layer = nn.Linear(2, 3)
+    row = layer.weight.data[0]
+    with xpnn.no_grad():
+        layer.weight.t_()
+        row[1] = 4.0
+    weight = layer.weight
+    assert isinstance(weight, nn.Parameter)
+    assert (weight.shape, weight.is_leaf, weight.requires_grad, weight[1, 0].item()) == (
+        (2, 3),
+        True,
+        True,
+        4,
+    )
+    with pytest.raises(GradientError, match="while recording"):
+        weight[0] += 1
+    before = weight.tolist()
+    (weight[1].sum() + weight.sum()).backward()
+    assert weight.grad.tolist() == [[1, 1, 1], [2, 2, 2]]
+    optim.SGD(layer.parameters(), lr=1.0).step()
+    np.testing.assert_allclose(weight.tolist(), np.asarray(before) - [[1], [2]], rtol=1e-6)
+    assert row[1].item() == 2
+    for copied in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert type(copied.weight) is nn.Parameter
+        assert copied.weight.tolist() == weight.tolist()
+    assert layer.double().weight is weight
+    assert weight.dtype == "float64"
+    buffer = nn.Buffer([[1.0, 2.0]], persistent=False)
+    buffer.t_()
+    assert not copy.deepcopy(buffer).persistent
 
 
 def zeros(backend: Target, *shape: int) -> xpnn.Tensor:

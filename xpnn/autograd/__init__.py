@@ -20,6 +20,7 @@ from xpnn.autograd.namespace import CurrentNamespace, tensor_namespace, xp
 from xpnn.autograd.primitive import Primitive, primitive, primitive_names
 from xpnn.autograd.printing import set_printoptions
 from xpnn.autograd.tensor import Tensor, tensor
+from xpnn.autograd.turning import Turned
 from xpnn.autograd.variable import Variable
 from xpnn.autograd.views import View
 
@@ -29,6 +30,7 @@ __all__ = [
     "FunctionCtx",
     "Primitive",
     "Tensor",
+    "Turned",
     "Variable",
     "View",
     "backward",

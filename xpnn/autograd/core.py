@@ -41,6 +41,7 @@ _MANY = 8
 _tensor_class: list[type[TensorBase]] = []
 _tensor_namespace: list[Callable[[Any], Any]] = []
 _view_maker: list[Callable[..., Any]] = []
+_turner: list[Callable[..., Any]] = []
 
 
 class TensorBase:
@@ -63,7 +64,7 @@ class TensorBase:
     hooks: dict[int, Any] | None
     aliases: list[weakref.ref[TensorBase]] | None
     _requires_grad: bool
-    is_view = False
+    is_view = has_turned = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -159,6 +160,17 @@ def view_maker(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate the function that makes the results of view primitives views."""
     _view_maker.append(function)
     return function
+
+
+def turner(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate the function by which a Tensor takes another shape in place."""
+    _turner.append(function)
+    return function
+
+
+def turn_in_place(tensor: TensorBase, change: Callable[[Any], Any], operation: str) -> Any:
+    """Let a Tensor take the shape that `change` makes of it, and return it."""
+    return _turner[0](tensor, change, operation)
 
 
 def new_view(y: Any, parent: TensorBase, made_by: Any, options: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from xpnn.autograd.core import TensorBase
+from xpnn.autograd.core import TensorBase, turn_in_place
 from xpnn.autograd.functions import indexing, joining, linalg, shape
 from xpnn.autograd.functions.calling import in_place
 from xpnn.backend import RankError, dtype_name, refusing
@@ -20,7 +20,7 @@ def _turning(function: Callable[Concatenate[Any, _P], Any]) -> Callable[Concaten
     name = f"{function.__name__}_"  # type: ignore[attr-defined]
 
     def turn(self: Any, *args: _P.args, **options: _P.kwargs) -> Any:
-        return self._become(lambda x: function(x, *args, **options), name)
+        return turn_in_place(self, lambda x: function(x, *args, **options), name)
 
     turn.__name__ = turn.__qualname__ = name
     turn.__doc__ = f"`{function.__name__}` in place: takes that shape, and returns itself."  # type: ignore[attr-defined]
@@ -236,16 +236,12 @@ class ShapeMethods(TensorBase):
     def resize_(self, *sizes: Any) -> Any:
         """Another shape, with no more elements than there are: the first ones. Returns itself."""
         new = shape.sizes_of(sizes, None, "sizes", "resize_")
-        return self._become(lambda x: shape.first_elements(x, new), "resize_")
+        return turn_in_place(self, lambda x: shape.first_elements(x, new), "resize_")
 
     @refusing
     def resize_as_(self, other: Any) -> Any:
         """`resize_` to the shape of another Tensor."""
         return self.resize_(tuple(other.shape))
-
-    def _become(self, change: Callable[[Any], Any], operation: str) -> Any:
-        """Take the shape of `change` of this Tensor (see `Tensor`)."""
-        raise NotImplementedError
 
     def memory_layout(self) -> Any:
         """An array without memory that lies as this Tensor does."""

@@ -37,7 +37,6 @@ from xpnn.backend import (
     GradientError,
     RankError,
     ShapeError,
-    ViewError,
     admit,
     asarray,
     backend_of,
@@ -412,23 +411,6 @@ class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike,
         if result.edge is not None:
             self._keep_at(result.edge)
             self.edge, self._requires_grad = result.edge, True
-        return self
-
-    def _become(self, change: Callable[[Any], Any], operation: str) -> Tensor:
-        """Take another shape, as what `change` makes of this Tensor has it."""
-        if self.aliases is not None and sum(alias() is not None for alias in self.aliases) > 1:
-            raise ViewError(
-                f"cannot be changed by `{operation}`: others share its elements, in the shape that it has",
-                subject="a Tensor",
-                hint=f"Write x = x.{operation.removesuffix('_')}(...) instead",
-            )
-        if self.edge is None and self._requires_grad and switches.grad:
-            raise GradientError(
-                f"a leaf that requires a gradient cannot be changed by `{operation}` while recording",
-                hint="Do it inside of a `with xpnn.no_grad():` block",
-            )
-        result = change(self)
-        self.array, self.edge = result.array, result.edge
         return self
 
     def contiguous(self, memory_format: Any = None) -> Tensor:

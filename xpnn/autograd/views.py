@@ -12,7 +12,6 @@ and no count of versions has to refuse it, as PyTorch's does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from xpnn.autograd.core import new_tensor, view_maker
@@ -89,8 +88,9 @@ class View(Tensor):
 
     def detach(self) -> Tensor:
         """A view of the same elements, off the tape."""
+        chain = self._since(None)
         shown = self.root.detach()
-        for view in self._since(None):
+        for view in chain:
             shown = view.made_by(shown, **view.options)
         return shown
 
@@ -114,16 +114,13 @@ class View(Tensor):
         whole, shown = _layouts(self)
         return shown.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
 
-    def _become(self, change: Callable[[Any], Any], operation: str) -> View:
-        """Become a view of what it was, which shows the same elements of the same root."""
-        before = View.__new__(View)
+    def copied(self) -> View:
+        """Another view of the same elements, at the same place on the tape."""
+        view = View.__new__(View)
         for name in _STATE:
-            setattr(before, name, getattr(self, name))
-        before.grad = before.hooks = before.aliases = None
-        shown = change(before)
-        for name in _STATE:
-            setattr(self, name, getattr(shown, name))
-        return self
+            setattr(view, name, getattr(self, name))
+        view.grad = view.hooks = view.aliases = None
+        return view
 
     def __reduce__(self) -> tuple[Any, ...]:
         rebuild, (_, *state) = super().__reduce__()
@@ -140,7 +137,7 @@ class View(Tensor):
 
     def _rebind(self, result: Tensor, operation: str) -> Tensor:
         chain = self._since(None)
-        if switches.grad and any(t._requires_grad and t.edge is None for t in (self.root, *chain)):
+        if switches.grad and any(t._requires_grad and type(t.edge) is not tuple for t in (self.root, *chain)):
             raise GradientError(
                 f"cannot be changed by `{operation}` while recording",
                 subject="a view of a leaf that requires a gradient",
@@ -154,6 +151,7 @@ class View(Tensor):
 
     def _since(self, array: Array | None) -> list[View]:
         """The views that lead from the root to this one; of an array, those that were not made of it."""
+        self._follow()
         chain: list[View] = []
         view: Any = self
         while view is not self.root and (array is None or view.seen is not array):
@@ -161,9 +159,24 @@ class View(Tensor):
             view = view.parent
         return chain[::-1]
 
+    def _follow(self) -> None:
+        """Where a Tensor that it was made of has taken another shape, show what that was (see `turning`)."""
+        view: Any = self
+        while True:
+            if view.root.has_turned:
+                view.root = view.root.held.before
+            if view.parent.has_turned:
+                view.parent = view.parent.held.before
+            if view.parent is view.root:
+                return
+            view = view.parent
+
     def _catch_up(self) -> None:
         """Make the view anew, and those before it, of the array that the root has now."""
+        self._follow()
         array = self.root.array
+        if array is self.seen:
+            return
         if array.shape != self.seen.shape:  # another one was put in its place: the views keep the old one
             kept, chain = new_tensor(self.seen), self._since(None)
             chain[0].parent = kept
@@ -174,12 +187,14 @@ class View(Tensor):
             with enable_grad() if view.recorded else no_grad():
                 made = Primitive.__call__(view.made_by, view.parent, **view.options)
             view.seen, view._array = array, made.array
-            if view._edge is not None or not view._wants_gradient:  # a leaf of its own stays one
+            if type(view._edge) is tuple or not view._wants_gradient:  # a leaf of its own stays one
                 view._edge, view._wants_gradient = made.edge, made._requires_grad
 
 
 @view_maker
 def _new_view(y: Tensor, parent: Any, made_by: ViewPrimitive, options: dict[str, Any]) -> View:
+    if parent.has_turned:
+        parent = parent.held.shown
     view = View.__new__(View)
     view.root = root = parent.root if isinstance(parent, View) else parent
     view.seen = root.array
@@ -197,8 +212,9 @@ def _layout(view: View) -> Any:
 
 def _layouts(view: View) -> tuple[Any, Any]:
     """An array for the root, and one that lies in its memory as the view does."""
+    chain = view._since(None)
     layout = whole = idioms.blank(view.root.shape)
-    for step in view._since(None):
+    for step in chain:
         options = {**step.options, "copy": False} if "copy" in step.options else step.options
         try:
             layout = step.made_by.forward(layout, **options)[0]

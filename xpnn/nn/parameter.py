@@ -160,7 +160,7 @@ _slot: Any = Parameter.array  # type: ignore[misc]
 
 def held_array(tensor: Tensor) -> Array:
     """The array of a Parameter or Buffer; of an uninitialised one, an empty one of its type and device."""
-    return _slot.__get__(tensor)
+    return _slot.__get__(tensor) if isinstance(tensor, Uninitialized) else tensor.array
 
 
 class UninitializedParameter(Uninitialized, Parameter):
