@@ -27,6 +27,7 @@ from xpnn import (
     models as models,
     nn as nn,
     optim as optim,
+    search as search,
     special as special,
     testing as testing,
     train as train,

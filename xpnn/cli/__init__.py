@@ -1,4 +1,4 @@
-"""The command line: `xpnn train`, `eval`, `predict`, `summary` and `info`."""
+"""The command line: `xpnn train`, `eval`, `predict`, `search` and others; see `xpnn --help`."""
 
 from xpnn.cli.program import main
 

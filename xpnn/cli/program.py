@@ -11,14 +11,42 @@ from typing import NoReturn
 
 from xpnn import startup
 from xpnn.backend import XpnnError, nearest, printable
-from xpnn.cli import completion, doctor, evaluate, info, predict, search, summary, train
+from xpnn.cli import (
+    board,
+    compare,
+    completion,
+    doctor,
+    evaluate,
+    export,
+    info,
+    lr_find,
+    plot,
+    predict,
+    search,
+    summary,
+    train,
+)
 from xpnn.cli.config import fill_in, read_toml
 from xpnn.cli.console import Console
 from xpnn.cli.plugins import load_plugins
 from xpnn.cli.report import one_line
 from xpnn.version import __version__
 
-_COMMANDS = (train, evaluate, predict, search, summary, info, doctor, completion)
+_COMMANDS = (
+    train,
+    evaluate,
+    predict,
+    search,
+    lr_find,
+    plot,
+    compare,
+    board,
+    export,
+    summary,
+    info,
+    doctor,
+    completion,
+)
 _WRONG_INPUT = 2
 _INTERRUPTED = 130  # 128 + SIGINT, what shells expect
 

@@ -128,11 +128,15 @@ class SaveLast(ModelCheckpoint):
         trainer.save(trainer.out / LAST)  # type: ignore[operator]
 
 
+def checkpoints_of(out: Path) -> list[Path]:
+    """The files in a folder that may be checkpoints of a run."""
+    return [path for path in out.glob("*.safetensors") if path.name != MODEL and path.is_file()]
+
+
 def newest_checkpoint(out: Path) -> tuple[Path | None, list[Path]]:
     """The newest checkpoint of a run that is whole, or None, and newer ones that are damaged."""
-    files = [path for path in out.glob("*.safetensors") if path.name != MODEL and path.is_file()]
     damaged: list[Path] = []
-    for path in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True):
+    for path in sorted(checkpoints_of(out), key=lambda path: path.stat().st_mtime, reverse=True):
         try:
             if "trainer" in read_checkpoint(path).states:
                 return path, damaged

@@ -12,7 +12,7 @@ from xpnn.backend import AnomalyError, ArgumentError, printable
 from xpnn.cli.images import load_images
 from xpnn.cli.options import add_backend_options, add_data_options, choose_backend, program
 from xpnn.cli.report import EXAMPLE, Evaluation, save_pictures
-from xpnn.cli.run import LAST, MODEL, Run, check_folder, newest_checkpoint
+from xpnn.cli.run import MODEL, Run, check_folder, checkpoints_of, newest_checkpoint
 from xpnn.cli.settings import Settings, add_options
 from xpnn.cli.trained import Description
 from xpnn.io import lock_folder, read_checkpoint, save_checkpoint
@@ -78,8 +78,8 @@ def _run(arguments: argparse.Namespace, out: Path, checkpoint: Path | None, run:
     console, trainer, settings = arguments.console, run.trainer, run.description.settings
     run.announce(console)
     if arguments.overwrite:
-        for name in (LAST, MODEL):
-            (out / name).unlink(missing_ok=True)
+        for path in (*checkpoints_of(out), out / MODEL):
+            path.unlink(missing_ok=True)
     try:
         if checkpoint is not None:
             trainer.load(checkpoint, run.train_loader)
