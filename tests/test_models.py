@@ -27,7 +27,31 @@ COUNTS = {
     "resnet44": 658_586,
     "resnet56": 853_018,
     "resnet110": 1_727_962,
+    "alexnet": 61_100_840,
+    "alexnet_two_columns": 60_965_224,
+    "zfnet": 62_357_608,
+    "vgg11": 132_863_336,
+    "vgg13": 133_047_848,
+    "vgg16": 138_357_544,
+    "vgg19": 143_667_240,
+    "vgg11_bn": 132_868_840,
+    "vgg13_bn": 133_053_736,
+    "vgg16_bn": 138_365_992,
+    "vgg19_bn": 143_678_248,
+    "small_vgg": 14_728_266,
+    "googlenet": 13_004_888,
+    "mobilenet_v2": 3_504_872,
+    "small_mobilenet_v2": 2_236_682,
+    "densenet121": 7_978_856,
+    "small_densenet": 769_162,
+    "shufflenet_v2_x0_5": 1_366_792,
+    "shufflenet_v2_x1_0": 2_278_604,
+    "efficientnet_b0": 5_288_548,
+    "convnext_tiny": 28_589_128,
+    "vit_b_16": 86_567_656,
+    "small_vit": 1_205_898,
 }
+LARGE = ("vgg", "alexnet", "zfnet")  # to draw their weights takes seconds
 # Entries of torchvision's checkpoints, by hand.
 TORCHVISION = {
     "resnet18": {
@@ -61,7 +85,13 @@ def size_of(net: nn.Module) -> int:
     return sum(p.size for p in net.parameters())
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name.startswith(LARGE) else name
+        for name in models.names()
+    ],
+)
 def test_parameter_counts(name: str) -> None:
     assert size_of(models.create(name)) == COUNTS[name]
 

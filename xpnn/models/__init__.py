@@ -1,7 +1,13 @@
 """Networks: classes, functions that make them, and `create`, which takes a name."""
 
+from xpnn.models.alexnet import AlexNet, alexnet, alexnet_two_columns, zfnet
+from xpnn.models.convnext import ConvNeXt, convnext_tiny
+from xpnn.models.densenet import DenseNet, densenet121, small_densenet
+from xpnn.models.efficientnet import EfficientNet, efficientnet_b0
+from xpnn.models.googlenet import GoogLeNet, GoogLeNetOutputs, googlenet
 from xpnn.models.lenet import LeNet, SmallLeNet, lenet
 from xpnn.models.mlp import MLP, mlp
+from xpnn.models.mobilenet_v2 import MobileNetV2, mobilenet_v2, small_mobilenet_v2
 from xpnn.models.registry import create, input_shape, names, register
 from xpnn.models.resnet import (
     BasicBlock,
@@ -22,20 +28,40 @@ from xpnn.models.resnet_small import (
     resnet56,
     resnet110,
 )
+from xpnn.models.shufflenet_v2 import ShuffleNetV2, shufflenet_v2_x0_5, shufflenet_v2_x1_0
+from xpnn.models.vgg import VGG, small_vgg, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
+from xpnn.models.vit import VisionTransformer, small_vit, vit_b_16
 
 __all__ = [
     "MLP",
+    "VGG",
+    "AlexNet",
     "BasicBlock",
     "Bottleneck",
+    "ConvNeXt",
+    "DenseNet",
+    "EfficientNet",
+    "GoogLeNet",
+    "GoogLeNetOutputs",
     "LeNet",
+    "MobileNetV2",
     "PaddedShortcut",
     "ResNet",
+    "ShuffleNetV2",
     "SmallLeNet",
     "SmallResNet",
+    "VisionTransformer",
+    "alexnet",
+    "alexnet_two_columns",
+    "convnext_tiny",
     "create",
+    "densenet121",
+    "efficientnet_b0",
+    "googlenet",
     "input_shape",
     "lenet",
     "mlp",
+    "mobilenet_v2",
     "names",
     "register",
     "resnet18",
@@ -48,4 +74,20 @@ __all__ = [
     "resnet101",
     "resnet110",
     "resnet152",
+    "shufflenet_v2_x0_5",
+    "shufflenet_v2_x1_0",
+    "small_densenet",
+    "small_mobilenet_v2",
+    "small_vgg",
+    "small_vit",
+    "vgg11",
+    "vgg11_bn",
+    "vgg13",
+    "vgg13_bn",
+    "vgg16",
+    "vgg16_bn",
+    "vgg19",
+    "vgg19_bn",
+    "vit_b_16",
+    "zfnet",
 ]

@@ -24,3 +24,23 @@ def norm_relu(norm: nn.Module, relu: nn.Module, input: Any, residual: Any = None
         return norm(input, residual=residual, relu=True)
     x = norm(input)
     return relu(x if residual is None else x + residual)
+
+
+class NormReluSequential(nn.Sequential):
+    """A Sequential in which a batch norm and the ReLU behind it are computed by `norm_relu`.
+
+    >>> import xpnn
+    >>> NormReluSequential(nn.BatchNorm1d(1), nn.ReLU())(xpnn.tensor([[1.0], [1.0]])).tolist()
+    [[0.0], [0.0]]
+    """
+
+    def forward(self, input: Any) -> Any:
+        """The input through all modules."""
+        modules = list(self)
+        while modules:
+            module = modules.pop(0)
+            if modules and type(modules[0]) is nn.ReLU and type(module) in _BATCH_NORMS:
+                input = norm_relu(module, modules.pop(0), input)
+            else:
+                input = module(input)
+        return input
