@@ -34,7 +34,7 @@ LAYERS = {
     "optim": {"backend", "autograd"},
     "data": {"backend", "autograd"},
     "metrics": {"backend"},
-    "models": {"backend", "autograd", "functional", "nn"},
+    "models": {"backend", "autograd", "functional", "nn", "io"},
     "viz": {"backend", "autograd", "nn", "metrics"},
     "cuda": {"backend", "amp"},
     "func": {"backend", "autograd", "nn"},

@@ -12,6 +12,7 @@ import math
 import os
 from collections import OrderedDict
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -32,11 +33,12 @@ from xpnn.backend import (
     to_numpy,
 )
 from xpnn.io.safetensors import digest_of, host_arrays, json_of, read_bytes, read_file, write_file, write_to
+from xpnn.io.torch_files import MAGIC, read_torch_file
 
 _KEY = "xpnn_saved"  # of the metadata
 _TYPE = "$type"  # {"$type": "tuple", ...} stands in the JSON for what JSON has not
 _DEEPEST = 100  # so many dicts and lists may be in each other
-_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 def save(obj: Any, f: str | os.PathLike[str] | BinaryIO, **options: Any) -> None:
@@ -78,6 +80,9 @@ def load(
 ) -> Any:
     """What `save` has saved; of another program's safetensors file the Tensors by name.
 
+    A file of `torch.save` (.pth, .pt) is read, too, as far as it holds Tensors, dicts, lists and numbers; see
+    `io.torch_files`.
+
     Args:
         f: a path, or a file that is open for reading bytes.
         map_location: the device of the Tensors, which are of the current backend; None, a function or a dict
@@ -87,17 +92,22 @@ def load(
 
     Raises: CheckpointError for a file that is damaged, or a pickle.
     """
+    place = None if callable(map_location) or isinstance(map_location, dict) else map_location
     if isinstance(f, str | os.PathLike):
         name: Any = f
         if os.path.isfile(f):
             with open(f, "rb") as file:
-                _refuse_pickle(file.read(4), name)
+                start = file.read(4)
+                if start == MAGIC:
+                    return read_torch_file(file, name, place)
+            _refuse_pickle(start, name)
         contents = read_file(f)
     else:
         name, data = getattr(f, "name", "the file"), f.read()
+        if data[:4] == MAGIC:
+            return read_torch_file(BytesIO(data), name, place)
         _refuse_pickle(data[:4], name)
         contents = read_bytes(data, str(name))
-    place = None if callable(map_location) or isinstance(map_location, dict) else map_location
     reader = _Reader(contents.arrays, place)
     if _KEY not in contents.metadata:
         if "xpnn_checkpoint" in contents.metadata:
@@ -262,7 +272,7 @@ def _refuse_pickle(start: bytes, name: Any) -> None:
         raise CheckpointError(
             "is a pickle, which could run any code, and is not loaded",
             subject=f"'{name}'",
-            hint="PyTorch can convert it: safetensors.torch.save_file(torch.load(...), ...)",
+            hint="PyTorch can write it anew, in its format since 1.6: torch.save(torch.load(...), ...)",
         )
 
 

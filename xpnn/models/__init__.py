@@ -31,6 +31,7 @@ from xpnn.models.resnet_small import (
 from xpnn.models.shufflenet_v2 import ShuffleNetV2, shufflenet_v2_x0_5, shufflenet_v2_x1_0
 from xpnn.models.vgg import VGG, small_vgg, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 from xpnn.models.vit import VisionTransformer, small_vit, vit_b_16
+from xpnn.models.weights import load_weights
 
 __all__ = [
     "MLP",
@@ -60,6 +61,7 @@ __all__ = [
     "googlenet",
     "input_shape",
     "lenet",
+    "load_weights",
     "mlp",
     "mobilenet_v2",
     "names",

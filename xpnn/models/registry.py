@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from xpnn.backend import ArgumentError, nearest
+from xpnn.models.weights import load_weights
 from xpnn.nn import Module
 
 
@@ -29,11 +32,18 @@ def register(input_shape: tuple[int, int, int]) -> Callable[[Callable], Callable
         input_shape: (channels, rows, columns) of the images that it is made for when not told otherwise.
 
     The function takes `num_classes`, `in_channels`, and `image_size` if the network is made for one size.
+    Beside its own options it then takes `weights`, the path or the URL of a state dict (see `load_weights`).
     """
 
     def decorate(factory: Callable[..., Module]) -> Callable[..., Module]:
-        _ENTRIES[factory.__name__] = Entry(factory, input_shape)
-        return factory
+        @functools.wraps(factory)
+        def make(*args: Any, weights: str | os.PathLike[str] | None = None, **options: Any) -> Module:
+            model = factory(*args, **options)
+            return model if weights is None else load_weights(model, weights)
+
+        make.__signature__ = _with_weights(inspect.signature(factory))  # type: ignore[attr-defined]
+        _ENTRIES[factory.__name__] = Entry(make, input_shape)
+        return make
 
     return decorate
 
@@ -82,6 +92,13 @@ def create(name: str, **options: Any) -> Module:
             hint=f"Its options are: {', '.join(accepted)}",
         )
     return factory(**options)
+
+
+def _with_weights(signature: inspect.Signature) -> inspect.Signature:
+    added = inspect.Parameter("weights", inspect.Parameter.KEYWORD_ONLY, default=None)
+    own = list(signature.parameters.values())
+    last = [p for p in own if p.kind is p.VAR_KEYWORD]
+    return signature.replace(parameters=[*(p for p in own if p not in last), added, *last])
 
 
 def _find(name: str) -> Entry:
