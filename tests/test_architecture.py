@@ -235,16 +235,13 @@ def test_import_is_light() -> None:
 
 
 def test_import_is_quick(record_property: Callable[[str, object], None]) -> None:
-    """Reports the time of `import xpnn` without NumPy's; the bound is far above the 0.3 s aimed at."""
+    """The processor's time for `import xpnn` without NumPy's; the bound is far above the 0.3 s aimed at."""
+    program = "import time, numpy; t = time.process_time(); import xpnn; print(time.process_time() - t)"
     result = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", "import numpy; import xpnn"],
-        capture_output=True, text=True, check=True, cwd=ROOT,
-    )  # fmt: skip
-    cumulative = re.search(r"\|\s*(\d+)\s*\|\s*xpnn$", result.stderr, re.MULTILINE)
-    assert cumulative is not None
-    seconds = int(cumulative[1]) / 1e6
-    record_property("import_seconds", seconds)
-    assert seconds < 3.0
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    record_property("import_seconds", float(result.stdout))
+    assert float(result.stdout) < 3.0
 
 
 def rooms(folder: Path) -> set[str]:
