@@ -475,6 +475,12 @@ def test_a_loader_leaves_the_initial_weights_alone() -> None:
     assert xpnn.backend.random.host_generator().random(3).tolist() == drawn
 
 
+@pytest.mark.parametrize("name", ["shuffle", "drop_last"])
+def test_a_word_is_no_flag(name: str) -> None:
+    with pytest.raises(ArgumentError, match=f"expects {name} as True or False"):
+        DataLoader(images(), **{name: "False"})
+
+
 def test_without_shuffle_the_order_is_the_datasets() -> None:
     loader = DataLoader(images(), batch_size=5, drop_last=True)
     assert order(loader) == order(loader) == list(range(20))

@@ -165,6 +165,8 @@ POOLED = {
     "NaN": ([[1.0, NAN], [3.0, 2.0]], 0, 1),
     "NaN before infinity": ([[NAN, INF], [3.0, 2.0]], 1, 0),
     "NaN after infinity": ([[INF, 1.0], [3.0, NAN]], 0, 3),
+    "several NaN": ([[INF, NAN], [NAN, 1.0]], 0, 2),
+    "all NaN in padding": ([[NAN, NAN], [NAN, NAN]], 1, 3),
     "equal": ([[-INF, 2.0], [2.0, -INF]], 0, 1),
 }
 

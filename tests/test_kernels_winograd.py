@@ -93,3 +93,15 @@ def test_gradients_of_a_deep_network_err_at_most_three_times_as_much_as_pytorch(
         return float(np.median(norms))
 
     assert error(found) <= 3 * error(other)
+
+
+@pytest.mark.usefixtures("compiled")
+def test_nan_reaches_what_sees_it_alone_while_anomalies_are_looked_for() -> None:
+    rng = np.random.default_rng(0)
+    x, gy = rng.standard_normal((2, 2, 16, 24, 24), dtype=np.float32)
+    w = rng.standard_normal((16, 16, 3, 3), dtype=np.float32)
+    x[0, 0, 5, 5] = gy[0, 0, 5, 5] = np.nan
+    with xpnn.autograd.set_detect_anomaly(True, check_nan=False):
+        y, gx, gw = convolve(x, w, gy)
+    assert np.isnan(y).sum() == np.isnan(gx).sum() == 9 * 16
+    assert np.isnan(gw).sum() == 2 * 16 * 9 - 9  # those of that output, and of that input

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import pickle
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -322,6 +323,24 @@ def test_backward_hooks_are_those_of_torch() -> None:
     grad_input, grad_output = gradients["mine"][1]
     assert grad_input == (None,)
     np.testing.assert_array_equal(grad_output[0].numpy(), gradients["mine"][0][1][0].numpy())
+
+
+class Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+@pytest.mark.parametrize(
+    "made", [lambda x: Pair(x * 2, 1), lambda x: OrderedDict(a=x * 2), lambda x: [x * 2], lambda x: (x * 2,)]
+)
+def test_backward_hooks_leave_the_class_of_outputs(made: Callable) -> None:
+    module, seen = nn.Identity(), []
+    module.forward = made
+    module.register_full_backward_hook(lambda *args: seen.append(args))
+    y = module(xpnn.ones(2).requires_grad_())
+    assert type(y) is type(made(xpnn.ones(2)))
+    (y["a"] if isinstance(y, dict) else y[0]).sum().backward()
+    assert len(seen) == 1
 
 
 def test_backward_hooks_replace_the_gradient() -> None:

@@ -364,3 +364,24 @@ def test_cell_with_peepholes_is_a_step_of_the_layer() -> None:
     output, (_, c_n) = layer(xp.stack([x, x]))
     np.testing.assert_allclose(output[1].detach().numpy(), h.detach().numpy(), rtol=1e-6)
     np.testing.assert_allclose(c_n[0].detach().numpy(), c.detach().numpy(), rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of what is not finite
+@pytest.mark.parametrize("lengths", [(3, 1), (1, 2)])
+def test_what_overflows_behind_the_end_has_no_gradient(lengths: tuple[int, ...], backend: Any) -> None:
+    """Of states that grow without bounds, those that a short sequence never reaches do not count."""
+    x = np.stack([np.full((3, 2), 0.5 * (length < 3)) for length in lengths], axis=1).astype("f4")
+    weights = [np.full((3, 2), 0.5, "f4"), np.full((3, 3), 1e30, "f4")]
+    mine = [Tensor(backend.array(a), requires_grad=True) for a in (x, *weights)]
+    y, h = xpnn.functional.rnn_relu(mine[0], None, mine[1:], has_biases=False, lengths=lengths)
+    (y.sum() + h.sum()).backward()
+
+    layer = torch.nn.RNN(2, 3, nonlinearity="relu", bias=False)
+    for p, w in zip(layer.parameters(), weights):
+        p.data = torch.tensor(w)
+    of_torch = torch.tensor(x, requires_grad=True)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(of_torch, lengths, enforce_sorted=False)
+    out, last = layer(packed)
+    (out.data.sum() + last.sum()).backward()
+    for t, expected in zip(mine, (of_torch, *layer.parameters())):
+        np.testing.assert_allclose(backend.numpy(t.grad), expected.grad.numpy(), rtol=1e-5)

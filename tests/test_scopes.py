@@ -260,9 +260,17 @@ def test_a_block_that_cannot_be_entered_changes_nothing(make: Callable[[], Any])
         pass
 
 
-def test_detect_anomaly_convolves_exactly() -> None:
+def test_looking_for_anomalies_convolves_exactly() -> None:
     with xpnn.detect_anomaly():
         assert xpnn.get_precision() == "exact"
-        with xpnn.detect_anomaly(check_nan=False):
-            assert xpnn.get_precision() == "exact"
+    with xpnn.detect_anomaly(check_nan=False), xpnn.autograd.set_detect_anomaly(True):
+        assert xpnn.get_precision() == "exact"
     assert xpnn.get_precision() == "fast"
+    xpnn.autograd.set_detect_anomaly(True, check_nan=False)
+    with xpnn.use_precision("fast"), xpnn.autograd.set_detect_anomaly(True):
+        assert xpnn.get_precision() == "exact"
+    assert xpnn.get_precision() == "exact"
+    xpnn.autograd.set_detect_anomaly(False)
+    assert xpnn.get_precision() == "fast"
+    with pytest.raises(DTypeError):
+        xpnn.autograd.set_detect_anomaly("False")

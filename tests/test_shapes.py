@@ -160,3 +160,9 @@ def test_transposes(backend: Target) -> None:
 
 def test_positions_by_their_counts(backend: Target) -> None:
     assert xpnn.repeat_interleave(xpnn.tensor([1, 0, 2])).tolist() == [0, 2, 2]
+
+
+def test_pieces_that_no_memory_holds() -> None:
+    assert len(xpnn.tensor_split(xpnn.ones(3), 1000)) == 1000
+    with pytest.raises(ArgumentError, match="expects sections that fit memory"):
+        xpnn.tensor_split(xpnn.ones(3), 2**40)

@@ -46,6 +46,7 @@ class Call:
         self.done: list[str] = []
         self.odd_option = bool(self.options) and self.rng.random() < 0.3
         self.huge = False
+        self.kind = "float64"
         places = [i for i, x in enumerate(self.arrays) if x is not None]
         if self.odd_option:
             name, value = self.rng.choice(list(self.options)), ODD[self.rng.integers(len(ODD))]
@@ -55,11 +56,11 @@ class Call:
         if self.rng.random() < 0.5:
             self.change(self.rng.choice(places), SHAPES)
         if self.rng.random() < 0.3:
-            kind = str(self.rng.choice(["float16", "float32"]))
+            self.kind = str(self.rng.choice(["float16", "float32"]))
             self.arrays = [
-                x.astype(kind) if x is not None and x.dtype.kind == "f" else x for x in self.arrays
+                x.astype(self.kind) if x is not None and x.dtype.kind == "f" else x for x in self.arrays
             ]
-            self.done.append(kind)
+            self.done.append(self.kind)
         for i in places:
             if self.rng.random() < 0.3:
                 self.change(i, VALUES)
@@ -101,11 +102,11 @@ def fault_of(call: Call) -> str:
     if call.odd_option and "dropout" in call.case.name:
         return ""  # another mask every time
     if isinstance(ours, Exception) or isinstance(reference, Exception):
-        if type(ours) is not type(reference):
+        if type(ours) is not type(reference) and not call.huge:
             return f"kernels: {ours!r:.200}; reference: {reference!r:.200}"
     else:
         fault = difference(ours, reference, call)
-        if fault:
+        if fault and not depends_on_rounding(call):
             return f"kernels and reference: {fault}"
     refused = isinstance(ours, Exception)
     if not HAS_TORCH or (refused and call.odd_option) or ends_pytorch(call, refused):
@@ -116,7 +117,11 @@ def fault_of(call: Call) -> str:
     if isinstance(ours, Exception):
         by_design = any(words in str(ours) for words in NOT_OURS)
         return "" if by_design else f"refused: {ours}"
-    return "" if wrong_in_pytorch(call) else difference(ours, theirs, call)
+    fault = "" if wrong_in_pytorch(call) or depends_on_rounding(call) else difference(ours, theirs, call)
+    if not fault or call.kind == "float64":
+        return fault
+    rounded = answer_of_torch(call, "f4")  # what PyTorch itself makes of so few digits
+    return "" if isinstance(rounded, Exception) or difference(rounded, theirs, call) else fault
 
 
 Answer = tuple[list[np.ndarray], list[np.ndarray | None]]  # outputs, and gradients of the floating inputs
@@ -138,21 +143,23 @@ def answer(call: Call) -> Answer | Exception:
         return error
 
 
-def answer_of_torch(call: Call) -> Answer | Exception:
+def answer_of_torch(call: Call, kind: str = "f8") -> Answer | Exception:
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
 
     try:
         inputs = []
         for i, x in enumerate(call.arrays):
             if x is not None:
-                native = np.array(x, dtype="f8" if x.dtype.kind == "f" else x.dtype.newbyteorder("="))
+                native = np.array(x, dtype=kind if x.dtype.kind == "f" else x.dtype.newbyteorder("="))
                 x = torch.tensor(native, requires_grad=i in call.case.gradient_positions(call.arrays))
             inputs.append(x)
         assert call.case.torch is not None
-        outputs = as_list(call.case.torch(torch, *inputs, **call.options))
+        with sdpa_kernel(SDPBackend.MATH):  # the fast way makes zeros of NaN
+            outputs = as_list(call.case.torch(torch, *inputs, **call.options))
         leaves = [x for x in inputs if x is not None and x.requires_grad]
         roots = [y for y in outputs if y.requires_grad]
-        above = [torch.tensor(seed_of(tuple(y.shape))) for y in roots]
+        above = [torch.tensor(seed_of(tuple(y.shape)), dtype=y.dtype) for y in roots]
         found = torch.autograd.grad(roots, leaves, above, allow_unused=True) if roots and leaves else ()
         return [y.detach().numpy() for y in outputs], [None if g is None else g.numpy() for g in found]
     except Exception as error:
@@ -184,6 +191,11 @@ NOT_OURS = (
     "at least one cell along each axis",  # of which adaptive means of size 1 are NaN in PyTorch
     "channels on axis 1, the size of",  # where the oracle is a formula that broadcasts
     "batch_norm expects residual of shape",
+    "expects one-hot labels of 0 and 1",  # any integers, as weights
+    "linear expects",  # where the oracle is a formula that broadcasts
+    "a value for every key",  # the same
+    "The input has 0 channels",  # of which weights are not read
+    "cannot cut",  # cells that padding puts there first
     "of one shape",  # losses that would broadcast in silence, of which PyTorch warns
 )
 
@@ -192,10 +204,37 @@ def wrong_in_pytorch(call: Call) -> bool:
     """Whether PyTorch's result is known to be wrong."""
     x, options = call.arrays[0], call.options
     if call.case.name == "conv2d same":
-        return x.ndim == 3  # it pads another axis of a single image, and the size is not the same
+        # It pads another axis of a single image, and the size is not the same; the oracle pads by itself.
+        return x.ndim == 3 or call.odd_option
+    if call.case.name.startswith("soft_margin_loss"):
+        most = [np.abs(a.astype(float)).max(initial=0) for a in call.arrays]
+        return bool(most[0] * most[1] > 700)  # its exponential overflows
+    if call.case.name.startswith("maxout"):
+        return len(np.unique(x)) < x.size  # the first of equal numbers takes what they share
+    if call.case.name.startswith("pdist"):
+        return options.get("order") == np.inf  # the gradient is there several times where numbers are equal
     if options.get("mode") == "max" and call.case.name.startswith("embedding_bag"):
         return any(np.isnan(z).any() for z in call.arrays[:2])  # NaN wins or loses by its place in the bag
     return False
+
+
+def depends_on_rounding(call: Call) -> bool:
+    """Whether a digit more or less decides about NaN, infinity or a number."""
+    name, arrays = call.case.name, [x for x in call.arrays if x is not None and x.dtype.kind == "f"]
+    finite = all(np.isfinite(x).all() for x in arrays)
+    far = any(np.abs(x.astype(float)).max(initial=0.0, where=np.isfinite(x)) > 30 for x in arrays)
+    if name.startswith(("lstm", "gru")):
+        return not finite and far  # a gate that is all but shut, and behind it an infinity
+    if "attention" in name:  # a hidden key; a score that is NaN behind a mask; scores that all are -inf
+        return not finite or far or call.options.get("scale") == 1e300  # or two that are all but equal
+    if name.startswith("normalize") and call.kind != "float64":
+        return call.options.get("order") == 1e300 or any(way.startswith("tiny") for way in call.done)
+    if name.startswith("max_unpool"):
+        return len(np.unique(call.arrays[1])) < call.arrays[1].size  # several values for one cell
+    if name.startswith("conv"):
+        return not np.isfinite(arrays[1]).all()  # beside zeros around the image
+    # Differences of equal numbers, divided by nothing; powers of which none is left, or all.
+    return call.options.get("eps") == 0.0 or 1e300 in call.options.values()
 
 
 def difference(ours: Answer, theirs: Answer, call: Call) -> str:
@@ -232,6 +271,8 @@ def gap(x: np.ndarray, y: np.ndarray, finite: bool, lenient: bool) -> str:
     x, y = np.atleast_1d(x, y.astype(x.dtype))
     if not finite:
         x, y = (np.where(np.isfinite(z), z, np.nan).astype(x.dtype) for z in (x, y))
+    most = 0.95 * float(np.finfo(x.dtype).max)
+    x, y = (np.where(np.abs(z) > most, np.copysign(np.inf, z), z).astype(x.dtype) for z in (x, y))
     finite = np.abs(y[np.isfinite(y)].astype(float))
     bound = TOLERANCE[x.dtype.name] * max(1.0, finite.max(initial=0.0))
     apart = ~np.isclose(x.astype(float), y.astype(float), rtol=bound, atol=bound, equal_nan=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from xpnn.backend import DTypeError, get_precision, use_precision
+from xpnn.backend import DTypeError, hold_precision, use_precision
 from xpnn.backend.scope import covering, scoped
 
 
@@ -154,7 +154,7 @@ def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
     """Raise an AnomalyError at the first operation, forward or backward, that makes a NaN or infinity.
 
     Args:
-        check_nan: False looks for nothing.
+        check_nan: False looks for nothing, and only convolves exactly.
 
     The error names the primitive and the module it was called from. Every result is read on the host,
     so that this is for hunting bugs and not for training. Convolutions are exact inside of the block: the
@@ -173,7 +173,7 @@ def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
         blocks.append(None)
         noting.append(None)
     try:
-        with use_precision("exact" if check_nan else get_precision()):
+        with use_precision("exact"):
             yield
     finally:
         if check_nan:
@@ -182,21 +182,31 @@ def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
 
 
 class set_detect_anomaly:  # noqa: N801 - PyTorch's name
-    """Look for NaN and infinity from now on, or stop to: at once as a call, or for a `with` block.
+    """Look for NaN and infinity as `detect_anomaly` does, or stop to: from now on, or for a `with` block.
+
+    Args:
+        mode: whether to look, in this thread.
+        check_nan: False looks for nothing, and only convolves exactly.
+
+    Raises: DTypeError if `mode` is not a bool.
 
     >>> with set_detect_anomaly(True):
     ...     pass
     """
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
-        self.before = [*switches.anomaly]
+        if not isinstance(mode, bool):
+            raise DTypeError(f"expects True or False, got {mode!r:.60}", subject="set_detect_anomaly")
+        self.before = [*switches.anomaly], hold_precision("exact" if mode else None)
         _set_anomaly([None] if mode and check_nan else [])
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, *exception: object) -> None:
-        _set_anomaly(self.before)
+        blocks, precision = self.before
+        _set_anomaly(blocks)
+        hold_precision(precision)
 
 
 def _set_anomaly(blocks: list[None]) -> None:

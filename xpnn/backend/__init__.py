@@ -75,7 +75,7 @@ from xpnn.backend.namespace import (
     register_tensor_type,
 )
 from xpnn.backend.numba_switch import get_numba, set_numba
-from xpnn.backend.precision import get_precision, set_precision, use_precision
+from xpnn.backend.precision import get_precision, hold_precision, set_precision, use_precision
 from xpnn.backend.random import manual_seed
 from xpnn.backend.refusal import (
     REFUSALS,
@@ -160,6 +160,7 @@ __all__ = [
     "get_num_threads",
     "get_numba",
     "get_precision",
+    "hold_precision",
     "idioms",
     "iinfo",
     "is_array",

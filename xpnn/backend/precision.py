@@ -12,6 +12,8 @@ _LEVELS = ("fast", "exact")
 
 
 class _Local(threading.local):
+    held: str | None = None  # comes before all others
+
     def __init__(self) -> None:
         self.stack: list[list[str]] = []
 
@@ -56,8 +58,16 @@ def use_precision(level: str) -> Iterator[None]:
         remove_last(stack, entry)
 
 
+def hold_precision(level: str | None) -> str | None:
+    """Make the level in force one that no block changes, in this thread; None lets it go. What was held."""
+    before, _local.held = _local.held, level
+    return before
+
+
 def get_precision() -> str:
     """The level in force (see `set_precision`)."""
+    if _local.held is not None:
+        return _local.held
     return _local.stack[-1][0] if _local.stack else _process_default
 
 

@@ -369,7 +369,10 @@ def _expect_order(
     batch_sampler: Any,
     drop_last: bool,
 ) -> None:
-    """Refuse arguments on the order that contradict each other."""
+    """Refuse arguments on the order that contradict each other, and flags that are none: "False" is true."""
+    for name, flag in (("shuffle", shuffle), ("drop_last", drop_last)):
+        if not (flag is None or isinstance(flag, int)):
+            raise _error(f"expects {name} as True or False, got {flag!r:.60}")
     if iterates and (shuffle or sampler is not None or batch_sampler is not None):
         raise _error(
             "cannot change the order of an IterableDataset: leave shuffle, sampler, batch_sampler out"

@@ -245,6 +245,11 @@ def fitting_pairs(
     return pairs
 
 
+def strides_within(stride: Sequence[int], size: Sequence[int], padding: Pairs) -> tuple[int, ...]:
+    """Strides that lead no further than just out of the padded input: longer ones may not fit a machine's."""
+    return tuple(min(s, cells + before + after) for s, cells, (before, after) in zip(stride, size, padding))
+
+
 def check_kernel_fits(
     size: Sequence[int], kernel_size: Sequence[int], padding: Pairs, dilation: Sequence[int], subject: str
 ) -> None:

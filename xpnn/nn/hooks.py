@@ -6,6 +6,7 @@ A hook belongs to one module (`module.register_forward_hook`), or to all of them
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -189,17 +190,19 @@ class _BackwardHooks:
         return tuple(watched)
 
     def watch_outputs(self, output: Any) -> Any:
-        """The output, a Tensor or a tuple, list or dict of them, seen through an identity."""
+        """The output, a Tensor or a tuple, list or dict of them, seen through an identity; of its class."""
         if isinstance(output, Tensor):
             return _watch(output, seen=self._first)[0]
         if isinstance(output, dict):
-            return dict(zip(output, self.watch_outputs(tuple(output.values()))))
+            watched = copy.copy(output)
+            watched.update(zip(output, self.watch_outputs(tuple(output.values()))))
+            return watched
         if not isinstance(output, tuple | list):
             return output
         tensors = [value for value in output if isinstance(value, Tensor)]
         seen = iter(_watch(*tensors, seen=self._first) if tensors else ())
         values = [next(seen) if isinstance(value, Tensor) else value for value in output]
-        return values if isinstance(output, list) else tuple(values)
+        return type(output)(*values) if hasattr(output, "_fields") else type(output)(values)
 
     def _first(self, gradients: tuple) -> tuple:
         for hook in self.above:

@@ -114,6 +114,7 @@ ROWS = [
     row("size", CUBE, checks=PLAIN),
     row("size", CUBE, -1, checks=PLAIN),
     row("size", CUBE, 3),
+    row("size", np.asarray(2.0), -1),
     *rows("squeeze_", WIDE, checks=PLAIN),
     row("squeeze_", WIDE, 1, checks=PLAIN),
     row("unsqueeze_", X, 1, checks=PLAIN),

@@ -313,6 +313,10 @@ def tensor_split(
     return _split_at(input, places, dim, "tensor_split")
 
 
+# Pieces, most of them empty, that are made of one array.
+_MOST_EMPTY = 10**6
+
+
 def _split_at(x: ArrayT, places: Any, dim: Any, subject: str) -> tuple[ArrayT, ...]:
     length = _length(x, dim, subject)
     axis = axis_of(dim, x.ndim, subject)
@@ -324,6 +328,8 @@ def _split_at(x: ArrayT, places: Any, dim: Any, subject: str) -> tuple[ArrayT, .
     count = integer(places, "sections", subject)
     if count <= 0:
         raise ArgumentError(f"expects at least one section, got {count}", subject=subject)
+    if count > max(length, _MOST_EMPTY):
+        raise ArgumentError(f"expects sections that fit memory, got {count}", subject=subject)
     longer = length % count
     return _pieces(x, [length // count + (i < longer) for i in range(count)], dim, subject)
 

@@ -85,8 +85,14 @@ class Count(int):
         return count
 
     def __call__(self, dim: int | None = None) -> Any:
-        """The sizes of all axes, or of one."""
-        return self.shape if dim is None else self.shape[axis_of(dim, len(self.shape), "size")]
+        """The sizes of all axes, or of one; raises an IndexOutOfRangeError if there is no such axis."""
+        if dim is None:
+            return self.shape
+        if not self.shape:
+            raise IndexOutOfRangeError(
+                f"expects no dim of a number without axes, got {dim!r}", subject="size"
+            )
+        return self.shape[axis_of(dim, len(self.shape), "size")]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return int, (int(self),)

@@ -31,7 +31,7 @@ def vector_norm(x: Array, /, *, axis: Axis = None, keepdims: bool = False, ord: 
     if ord == -math.inf:
         return min(abs(x), axis=axis, keepdims=keepdims)
     if ord == 0:
-        return sum(abs(sign(x)), axis=axis, keepdims=keepdims)
+        return sum(where(x == 0, abs(x), 1.0), axis=axis, keepdims=keepdims)
     return _vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn.backend import ArgumentError, ArrayT
-from xpnn.functional.activation.pointwise import Pointwise, mask
+from xpnn.functional.activation.pointwise import Pointwise
 from xpnn.functional.activation.sigmoid import sigmoid
 from xpnn.functional.arguments import number
 from xpnn.functional.inplace import in_place, in_place_of
@@ -71,14 +71,12 @@ def celu(input: ArrayT, alpha: float = 1.0, inplace: bool = False) -> ArrayT:
 
 
 def _decaying(xp: Any, x: Any, *, alpha: float, scale: float, rate: float) -> Any:
-    zeros = xp.zeros_like(x)  # the exponential less 1 is 0 where x > 0, so that the two parts just add up
-    return scale * xp.maximum(x, zeros) + (scale * alpha) * xp.expm1(rate * xp.minimum(x, zeros))
+    return xp.where(x > 0, scale * x, (scale * alpha) * xp.expm1(rate * xp.minimum(x, xp.zeros_like(x))))
 
 
 def _decaying_gradient(xp: Any, gy: Any, x: Any, *, alpha: float, scale: float, rate: float) -> Any:
-    slope = scale * alpha * rate  # left of 0, and the exponential is 1 right of it
     decay = xp.exp(rate * xp.minimum(x, xp.zeros_like(x)))
-    return gy * (slope * decay + (scale - slope) * mask(x > 0, x))
+    return gy * xp.where(x > 0, xp.full_like(x, scale), (scale * alpha * rate) * decay)
 
 
 _elu, _selu, _celu = (Pointwise(name, _decaying, _decaying_gradient) for name in ("elu", "selu", "celu"))

@@ -155,7 +155,7 @@ def _attention_backward(gradients, saved, needs, *, causal, scale, dropout):
     shift = xp.sum(gy * y, axis=-1, keepdims=True)
     if g_log is not None:
         shift = shift - g_log
-    gs = p * (gp - shift)
+    gs = _where_seen(p, gp - shift)
     gv = unbroadcast(xp.matmul(d.mT, gy), tuple(v.shape), v.dtype) if needs[2] else None
     gq, gk, gmask = _score_gradients(gs, q, k, mask, (needs[0], needs[1], needs[3]), scale)
     return gq, gk, gv, gmask, None
@@ -254,8 +254,13 @@ def _attention_weights(q, k, mask, *, causal, scale):
 def _attention_weights_backward(gp, saved, needs, *, causal, scale):
     q, k, mask, p = saved
     xp = namespace(q, k, mask, p, gp)
-    gs = p * (gp - xp.sum(gp * p, axis=-1, keepdims=True))
+    gs = _where_seen(p, gp - xp.sum(_where_seen(p, gp), axis=-1, keepdims=True))
     return _score_gradients(gs, q, k, mask, needs, scale)
+
+
+def _where_seen(p: Any, x: Any) -> Any:
+    """p x, and 0 where p is 0: the value of a key that is not seen may be infinite."""
+    return p * select(p != 0, x)
 
 
 def _scores(q: Any, k: Any, mask: Any | None, causal: bool, scale: float) -> Any:

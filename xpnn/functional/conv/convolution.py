@@ -18,7 +18,14 @@ from xpnn.functional.arguments import (
 )
 from xpnn.functional.conv.arguments import check_arrays, check_groups, check_input_channels
 from xpnn.functional.conv.primitives import conv
-from xpnn.functional.windows import Padding, Size, batch_of_one, check_kernel_fits, fitting_pairs
+from xpnn.functional.windows import (
+    Padding,
+    Size,
+    batch_of_one,
+    check_kernel_fits,
+    fitting_pairs,
+    strides_within,
+)
 
 __all__ = ["conv1d", "conv2d", "conv3d", "conv_tbc"]
 
@@ -195,6 +202,7 @@ def _conv_nd(
     if not isinstance(padding, str):
         padding = tuple_of(padding, axes, "padding", subject)
     pairs = fitting_pairs(padding, size, kernel_size, stride, dilation, subject)
+    stride = strides_within(stride, size, pairs)
     return conv(input, weight, bias, stride=stride, padding=pairs, dilation=dilation, groups=groups)
 
 

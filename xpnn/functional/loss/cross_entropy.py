@@ -261,6 +261,8 @@ def _nll_loss_backward(gy, saved, needs, *, axis, reduction):
 def _losses_of_labels(log_p: Any, labels: Any, weight: Any, kept: Any, axis: int) -> Any:
     """-weight[label] log_p[label], and 0 where the label is ignored."""
     xp = namespace(log_p, labels)
+    if not log_p.shape[axis]:  # where all labels are ignored
+        return xp.sum(log_p, axis=axis)
     # An ignored label may be out of range, and what it would pick may be infinite.
     inside = xp.expand_dims(labels % log_p.shape[axis], axis=axis)
     picked = xp.squeeze(xp.take_along_axis(log_p, inside, axis=axis), axis=axis)

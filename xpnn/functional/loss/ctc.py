@@ -150,7 +150,7 @@ def _ctc_loss_backward(gy, saved, needs, *, blank, zero_infinity):
     for t in reversed(range(x.shape[0])):
         within = input_lengths[:, None] > t
         ways.append(xp.exp(alphas[t + 1, ...] + beta + loss[:, None]))
-        after = beta + logs[t, ...]
+        after = _times(beta, logs[t, ...])
         skipped = _sooner(xp.where(skips, after, xp.full_like(after, _LOG_ZERO)), 2)
         beta = xp.where(within, _sum(after, _sooner(after, 1), skipped), beta)
     share = xp.stack(ways[::-1], axis=1)  # (N, T, places): how likely the path is there then
@@ -178,7 +178,7 @@ def _alphas(x: Any, labels: Array, input_lengths: Array, blank: int) -> Any:
     alphas = [alpha]
     for t in range(x.shape[0]):
         skipped = xp.where(skips, _later(alpha, 2), xp.full_like(alpha, _LOG_ZERO))
-        after = _sum(alpha, _later(alpha, 1), skipped) + logs[t, ...]
+        after = _times(_sum(alpha, _later(alpha, 1), skipped), logs[t, ...])
         alpha = xp.where(input_lengths[:, None] > t, after, alpha)
         alphas.append(alpha)
     return xp.stack(alphas)
@@ -232,6 +232,16 @@ def _sum(x: Any, y: Any, z: Any) -> Any:
     return xp.logaddexp(xp.logaddexp(x, y), z)
 
 
+def _times(x: Any, y: Any) -> Any:
+    """ln(e^x e^y), and ln 0 where e^x is 0: what is not finite counts on the paths that there are alone."""
+    xp = namespace(x, y)
+    return xp.where(_is_zero(x), xp.full_like(x, _LOG_ZERO), x + y)
+
+
+def _is_zero(log: Any) -> Array:
+    return raw_array(log) < _LOG_ZERO / 2
+
+
 def _negative_log(alpha: Any, target_lengths: Array) -> Any:
     """(N,): -ln of the probability to be, at the end, at the last label or at the blank after it."""
     xp = namespace(alpha)
@@ -243,7 +253,7 @@ def _negative_log(alpha: Any, target_lengths: Array) -> Any:
 
 
 def _is_infinite(loss: Any) -> Array:
-    return raw_array(loss) > -_LOG_ZERO / 2
+    return _is_zero(-loss)
 
 
 def _lengths(lengths: Any, samples: int, labels: Array, name: str, most: int) -> Array:

@@ -237,6 +237,8 @@ def multi_margin_loss(
     input = _with_classes(input)
     if input.ndim == 1 and target.ndim == 1:
         input = ops.reshape(input, (1, input.shape[0]))
+    elif input.ndim == 2 and input.shape[0] == 1 and target.ndim == 0:
+        target = ops.reshape(target, (1,))
     axis = _class_axis(input, subject)
     check_class_weight(input, weight, axis, subject)
     check_labels(input, target, axis, subject)

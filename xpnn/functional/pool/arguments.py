@@ -12,6 +12,7 @@ from xpnn.functional.windows import (
     Size,
     check_axes,
     check_kernel_fits,
+    strides_within,
 )
 
 Sizes = tuple[int, ...]
@@ -58,8 +59,7 @@ def _padding_and_strides(
     if ceil_mode:
         pairs = tuple(map(_overhang, size, kernel, strides, border, dilations))
     check_kernel_fits(size, kernel, pairs, dilations, subject)
-    padded = (cells + before + after for cells, (before, after) in zip(size, pairs))
-    return pairs, tuple(map(min, strides, padded))
+    return pairs, strides_within(strides, size, pairs)
 
 
 def _overhang(cells: int, k: int, s: int, p: int, d: int) -> tuple[int, int]:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from xpnn.backend import ArgumentError, Array, device_of, is_array, namespace, to_numpy
+from xpnn.backend import (
+    ArgumentError,
+    Array,
+    cheap_to_read,
+    concrete,
+    device_of,
+    is_array,
+    namespace,
+    to_numpy,
+)
 from xpnn.functional.activation.pointwise import select
 from xpnn.functional.arguments import raw_array, whole
 from xpnn.functional.recurrent.recurrence import Arrays, Recurrence
@@ -37,9 +46,36 @@ class Places:
         self, recurrence: Recurrence, x: Any, states: Arrays, weights: Any, reverse: bool
     ) -> tuple[Any, tuple[Any, ...]]:
         """As `_run`, with the states after each sequence's own last step."""
-        results = recurrence(self._turn(x) if reverse else x, states, weights, False)
+        x = self._turn(x) if reverse else x
+        results = recurrence(x, states, weights, False)
+        if _not_finite([*results, *weights]):  # behind the end, where a gradient of 0 becomes NaN
+            results = self._run_within(recurrence, x, states, weights)
         ends = tuple(_take(_rows(s), self.ends) for s in results)
         return self._turn(results[0]) if reverse else results[0], ends
+
+    def _run_within(self, recurrence: Recurrence, x: Any, states: Arrays, weights: Any) -> tuple[Any, ...]:
+        """The states at all times, of no step behind an end: they are 0 there."""
+        xp, batch = namespace(x), len(self.lengths)
+        longest_first = sorted(range(batch), key=lambda n: -self.lengths[n])
+        order, back = indices_like(longest_first, x), indices_like(_inverse(longest_first), x)
+        x = xp.take(x, order, axis=1)
+        states = [namespace(s).take(s, order, axis=0) for s in states]
+        parts: list[list[Any]] = [[] for _ in states]
+        start = 0
+        for end in [*sorted({*self.lengths}), *([x.shape[0]] if max(self.lengths) < x.shape[0] else [])]:
+            running = sum(length >= end for length in self.lengths)
+            if running:
+                first = [s[:running, ...] for s in states]
+                states = recurrence(x[start:end, :running, ...], first, weights, False)
+            for part, s in zip(parts, states):
+                shape = (end - start, batch - running, s.shape[-1])
+                raw = raw_array(s)
+                rest = namespace(raw).zeros(shape, dtype=raw.dtype, device=device_of(raw))
+                part.append(namespace(s).concat([s, rest], axis=1) if running else rest)
+            states = [s[-1, ...] for s in states]
+            start = end
+        joined = [namespace(*part).concat(part, axis=0) for part in parts]
+        return tuple(namespace(s).take(s, back, axis=1) for s in joined)
 
     def without_padding(self, x: Any) -> Any:
         """x where a sequence is, and 0 behind its end, whatever is there."""
@@ -66,6 +102,21 @@ def indices_like(places: list[int], like: Any) -> Array:
     raw = raw_array(like)
     xp = namespace(raw)
     return xp.asarray(places, dtype=xp.int64, device=device_of(raw))
+
+
+def _not_finite(arrays: Arrays) -> bool:
+    """Whether one of them holds an infinity or NaN, where that can be read without stalling."""
+    for x in arrays:
+        raw = raw_array(x)
+        if raw is not None and concrete(raw) and cheap_to_read(raw):
+            xp = namespace(raw)
+            if not bool(xp.isfinite(xp.sum(raw))):
+                return True
+    return False
+
+
+def _inverse(order: list[int]) -> list[int]:
+    return sorted(range(len(order)), key=order.__getitem__)
 
 
 def _rows(x: Any) -> Any:

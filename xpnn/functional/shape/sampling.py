@@ -220,4 +220,5 @@ def _term(flat: Array, corner: tuple[tuple[Array, Any], ...], size: tuple[int, .
     xp = namespace(flat)
     places = namespace(index).broadcast_to(index, (*flat.shape[:2], index.shape[2]))
     values = xp.take_along_axis(flat, places, axis=-1)
-    return select(inside, values if weight is None else values * weight)
+    values = select(inside, values)  # the cell that is read in place of one outside may be infinite
+    return values if weight is None else select(inside, values * weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -25,10 +26,7 @@ def _dense(x: jax.Array, *, dilation: Sizes, **options: Any) -> bool:
 def max_pool(
     x: jax.Array, *, kernel_size: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
 ) -> tuple[jax.Array, tuple]:
-    """The reference's `_max_pool`; the backward finds the winners again.
-
-    Of several NaN in a window the first takes the gradient, not the last.
-    """
+    """The reference's `_max_pool`; the backward finds the winners again."""
     return _maximum(x, kernel_size=kernel_size, stride=stride, padding=padding), (x,)
 
 
@@ -70,12 +68,23 @@ def _maximum(x: jax.Array, *, kernel_size: Sizes, stride: Sizes, padding: Pairs)
 def _scatter_to_maxima(
     gy: jax.Array, x: jax.Array, *, kernel_size: Sizes, stride: Sizes, padding: Pairs
 ) -> jax.Array:
-    # For XLA, NaN never wins and padding equals minus infinity. So NaN becomes infinity, which for its part
-    # becomes the largest number.
-    limits = jnp.finfo(x.dtype)
-    x = jnp.where(jnp.isnan(x), np.inf, jnp.clip(x, limits.min, limits.max))
-    _, pull_back = jax.vjp(partial(_maximum, kernel_size=kernel_size, stride=stride, padding=padding), x)
-    return pull_back(gy)[0]
+    maximum = partial(_maximum, kernel_size=kernel_size, stride=stride, padding=padding)
+
+    def to_first(gy: jax.Array, x: jax.Array) -> jax.Array:
+        return jax.vjp(maximum, x)[1](gy)[0]
+
+    # For XLA NaN never wins, and padding equals minus infinity.
+    limits, nan = jnp.finfo(x.dtype), jnp.isnan(x)
+    numbers = jnp.where(nan, 0, jnp.clip(x, limits.min, limits.max))
+
+    def with_nan() -> jax.Array:
+        """To the last NaN of each window that has one, which is where numbers that grow are the largest."""
+        nan_wins = maximum(nan.astype(np.float32)) > 0
+        places = jnp.arange(1, math.prod(x.shape[2:]) + 1, dtype=np.float32).reshape(x.shape[2:])
+        of_nan = to_first(jnp.where(nan_wins, gy, 0).astype(np.float32), jnp.where(nan, places, 0))
+        return to_first(jnp.where(nan_wins, 0, gy), numbers) + of_nan.astype(gy.dtype)
+
+    return lax.cond(nan.any(), with_nan, lambda: to_first(gy, numbers))
 
 
 @partial(jax.jit, static_argnames=("kernel_size", "stride", "padding"))

@@ -242,6 +242,7 @@ def _backward(
     gq, gk, gv = targets
     gy = np.zeros_like(kept.y) if gy is None else gy
     scale = gy.dtype.type(inputs.scale)
+    all_finite = np.isfinite(np.sum(inputs.v))
 
     def work(batch: slice, heads: slice) -> np.ndarray | None:
         gmask = np.zeros_like(inputs.mask) if needs_mask else None
@@ -269,6 +270,8 @@ def _backward(
                 gs = _dropped(gs, inputs.keep, inputs, tile)
                 gs -= shift
             gs *= p
+            if not all_finite:  # the value of a key that is not seen may be infinite
+                gs[p == 0] = 0
             if gmask is not None:
                 part = _of(gmask, tile)
                 part += _summed_to(part.shape, gs)
