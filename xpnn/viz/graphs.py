@@ -89,7 +89,7 @@ def draw_architecture(
 
     >>> from xpnn import nn
     >>> figure = draw_architecture(nn.Sequential(nn.Linear(4, 8), nn.ReLU()), (1, 4))
-    >>> [text.get_text() for text in figure.axes[0].texts if "(" not in text.get_text()]
+    >>> [text.get_text() for text in figure.axes[0].texts if "(" not in text.get_text()][:-1]
     ['input', 'Linear', '0', '40 parameters', 'ReLU', '1']
     """
     table = summary(model, input)
