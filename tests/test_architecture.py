@@ -27,6 +27,7 @@ LAYERS = {
     "kernels": {"backend"},
     "autograd": {"backend"},
     "functional": {"backend", "autograd"},
+    "fft": {"autograd"},
     "linalg": {"autograd"},
     "special": {"autograd"},
     "distributions": {"backend", "autograd", "functional"},

@@ -19,6 +19,7 @@ from xpnn import (
     cuda as cuda,
     data as data,
     distributions as distributions,
+    fft as fft,
     func as func,
     functional as functional,
     io as io,
@@ -59,6 +60,7 @@ from xpnn.autograd import (
 )
 from xpnn.autograd.recorded import graph as graph
 from xpnn.autograd.functions.comparison import *
+from xpnn.autograd.functions.complex_numbers import *
 from xpnn.autograd.functions.creation import *
 from xpnn.autograd.functions.elementwise import *
 from xpnn.autograd.functions.indexing import *

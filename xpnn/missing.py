@@ -23,7 +23,6 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r".*(quantiz|qint|quint|fake_quant|observer).*|ao|q_(scale|zero_point)", "There is no quantization"),
     (r".*nested.*|jagged", "There are no nested Tensors; nn.utils.rnn pads and packs sequences"),
     (r".*mkldnn.*|.*vulkan.*|.*xnnpack.*|.*mkl.*|.*onednn.*", "It belongs to a library of PyTorch's"),
-    (r"fft", "The Array API's extension is xpnn.xp.fft"),
     (r"jit|ScriptModule|.*script.*|trace_module|export", "xpnn.compile(...) compiles a training step"),
     (r"distributed|rpc|futures|multiprocessing", "xpnn computes in one process"),
     (r"DistributedDataParallel", "xpnn computes on one device; leave it out"),

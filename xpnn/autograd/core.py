@@ -18,14 +18,18 @@ from xpnn.backend import (
     backend_of,
     device_named,
     device_of,
+    is_complex,
     is_floating,
     namespace,
     register_tensor_type,
 )
 
-# type of an array -> element type -> whether it can carry a gradient. In two steps, because element types
-# of different libraries do not like to be compared.
-_FLOATING: dict[type, dict[Any, bool]] = {}
+# What `carries_gradient` answers.
+REAL, COMPLEX = 1, 2
+
+# type of an array -> element type -> what `carries_gradient` answers. In two steps, because element types of
+# different libraries do not like to be compared.
+_KINDS: dict[type, dict[Any, int]] = {}
 
 _T = TypeVar("_T", bound=type)
 
@@ -108,7 +112,8 @@ class TensorBase:
             return
         if flag and not carries_gradient(self.array):
             raise GradientError(
-                f"only real floating-point Tensors can require a gradient, this one is {self.array.dtype}",
+                "only floating-point and complex Tensors can require a gradient, this one is "
+                f"{self.array.dtype}",
                 hint="Convert it first: t.to(dtype='float32')",
             )
         self._requires_grad = bool(flag)
@@ -194,13 +199,16 @@ def share(one: TensorBase, other: TensorBase) -> None:
     other.aliases = aliases
 
 
-def carries_gradient(array: Array) -> bool:
-    """Whether a gradient can be taken with respect to the elements: real floating-point numbers."""
+def carries_gradient(array: Array) -> int:
+    """Whether a gradient can be taken with respect to the elements.
+
+    REAL of floating-point numbers, COMPLEX of complex ones, both of which are true, else 0.
+    """
     try:
-        return _FLOATING[type(array)][array.dtype]
+        return _KINDS[type(array)][array.dtype]
     except KeyError:
-        answer = is_floating(array)
-        _FLOATING.setdefault(type(array), {})[array.dtype] = answer
+        answer = REAL if is_floating(array) else COMPLEX if is_complex(array) else 0
+        _KINDS.setdefault(type(array), {})[array.dtype] = answer
         return answer
 
 

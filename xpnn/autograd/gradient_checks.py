@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
 
+from xpnn.autograd import ops
+from xpnn.autograd.core import carries_gradient
 from xpnn.autograd.gradients import grad
 from xpnn.autograd.mode import enable_grad
 from xpnn.autograd.numerical import check_float64, nudged
@@ -18,7 +20,7 @@ from xpnn.backend import (
     device_of,
     dtype_name,
     is_array,
-    is_floating,
+    is_complex,
     is_tensor,
     move,
     namespace,
@@ -52,9 +54,10 @@ def gradcheck(
     Args:
         func: takes Tensors and returns a Tensor or a tuple of them. Outputs that do not depend on the
             inputs, or cannot have a gradient, are left out.
-        inputs: an array or Tensor, or a tuple of them, of any backend. All floating raw arrays are
-            checked, and those Tensors that require a gradient; they must be float64. Whatever else is in
-            the tuple is handed to `func` as it is.
+        inputs: an array or Tensor, or a tuple of them, of any backend. All floating and complex raw arrays
+            are checked, and those Tensors that require a gradient; they must be float64 or complex128, whose
+            two parts are checked apart, along a last axis of positions. Whatever else is in the tuple is
+            handed to `func` as it is.
         eps: the step of the differences.
         atol, rtol: the tolerances.
         raise_exception: whether a failure raises; otherwise the answer is False.
@@ -107,8 +110,8 @@ def gradgradcheck(
 
     Args:
         func, inputs: as in `gradcheck`.
-        grad_outputs: the gradients that come from above, a float64 array for each output that has a
-            gradient; None takes fixed random ones.
+        grad_outputs: the gradients that come from above, a float64 or complex128 array for each output
+            that has a gradient; None takes fixed random ones.
         eps, atol, rtol, raise_exception, nondet_tol, fast_mode, options: as in `gradcheck`.
 
     Raises: as `gradcheck`.
@@ -123,7 +126,7 @@ def gradgradcheck(
     if grad_outputs is None:
         seeds = [subject.like_input(seed) for seed in subject.seeds]
     else:
-        seeds = [_raw(g) for g in _as_tuple(grad_outputs)]
+        seeds = [_raw(_pairs(g)) if is_complex(_raw(g)) else _raw(g) for g in _as_tuple(grad_outputs)]
     if len(seeds) != len(subject.seeds):
         raise ArgumentError(
             f"expects {len(subject.seeds)} grad_outputs, one per differentiable output, got {len(seeds)}",
@@ -132,7 +135,7 @@ def gradgradcheck(
 
     def gradients(*args: Any) -> tuple[Any, ...]:
         leaves = [args[i] for i in subject.checked]
-        results = _differentiable(func(*args[: len(subject.args)]))
+        results = _differentiable(subject.func(*args[: len(subject.args)]))
         return subject.gradients(results, leaves, args[len(subject.args) :], create_graph=True)
 
     return gradcheck(
@@ -159,6 +162,7 @@ class _Subject:
     """The function under test at one point.
 
     Attributes:
+        func: the function, of pairs of real numbers in place of complex arguments and outputs.
         args: all the arguments.
         checked: the positions of those that a gradient is checked of.
         values: these arguments as float64 NumPy arrays, the point at which derivatives are taken.
@@ -166,9 +170,11 @@ class _Subject:
     """
 
     def __init__(self, func: Callable[..., Any], inputs: Any) -> None:
-        self.func = func
-        self.args = _as_tuple(inputs)
-        self.checked = [i for i, arg in enumerate(self.args) if _is_checked(arg)]
+        given = _as_tuple(inputs)
+        self.checked = [i for i, arg in enumerate(given) if _is_checked(arg)]
+        complex_ = frozenset(i for i in self.checked if is_complex(_raw(given[i])))
+        self.func = _over_pairs(func, complex_)
+        self.args = tuple([_pairs(arg) if i in complex_ else arg for i, arg in enumerate(given)])
         if not self.checked:
             raise GradientError(
                 "needs an input that requires a gradient, got none",
@@ -326,7 +332,28 @@ def _differentiable(outputs: Any) -> tuple[Any, ...]:
 def _is_checked(arg: Any) -> bool:
     if is_tensor(arg):
         return arg.requires_grad
-    return is_array(arg) and is_floating(arg)
+    return is_array(arg) and bool(carries_gradient(arg))
+
+
+def _over_pairs(func: Callable[..., Any], positions: frozenset[int]) -> Callable[..., Any]:
+    """`func` with pairs of real numbers in place of its complex outputs, and of the arguments at `positions`.
+
+    So derivatives by complex numbers are held against differences of their parts.
+    """
+
+    def over_pairs(*args: Any) -> tuple[Any, ...]:
+        outputs = func(*[ops.complex_pairs(arg) if i in positions else arg for i, arg in enumerate(args)])
+        return tuple([_pairs(y) if is_tensor(y) and is_complex(y.array) else y for y in _as_tuple(outputs)])
+
+    return over_pairs
+
+
+def _pairs(x: Any) -> Any:
+    """Complex numbers as pairs; a leaf that requires a gradient gives one."""
+    pairs = ops.pairs_of_complex(x)
+    if is_tensor(x) and x.requires_grad and x.edge is None:
+        pairs = Tensor(pairs.array, requires_grad=True)
+    return pairs
 
 
 def _direction(shape: tuple[int, ...], seed: int) -> Array:

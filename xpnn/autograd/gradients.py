@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor
+from xpnn.autograd.core import COMPLEX, REAL, TensorBase, as_array, carries_gradient, new_tensor
 from xpnn.autograd.mode import enable_grad
 from xpnn.autograd.tape import edge_key, edge_of, sweep
 from xpnn.backend import (
@@ -15,6 +15,7 @@ from xpnn.backend import (
     GradientError,
     ShapeError,
     device_of,
+    dtype_name,
     idioms,
     is_array,
     namespace,
@@ -37,10 +38,12 @@ def backward(
     Args:
         tensors: one Tensor or a sequence of them.
         grad_tensors: the gradients that come from above, of the same shapes; None stands for 1 and needs
-            a Tensor of one element.
+            a real Tensor of one element.
         retain_graph: keep what the forward saved, for another sweep; default: the value of create_graph.
         create_graph: record the sweep itself, so that the gradients can be differentiated again.
         inputs: add gradients to these alone, which may be intermediate results; default: all leaves.
+
+    The gradient of a real loss L by complex numbers x + iy is dL/dx + i dL/dy, as PyTorch's.
 
     Raises: GradientError if a Tensor requires no gradient, or if the graph was freed.
     """
@@ -294,6 +297,7 @@ def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tu
         and isinstance(tensors, TensorBase)
         and tensors._requires_grad
         and size_of(tensors.shape) == 1
+        and carries_gradient(tensors.array) == REAL
     ):
         seed = idioms.ones_like(tensors.array)
         return [tensors], [new_tensor(seed) if create_graph else seed]
@@ -317,6 +321,13 @@ def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tu
                 subject=subject,
                 hint="Reduce it to a scalar with .sum() or .mean(), or pass the gradient",
             )
+        is_complex = carries_gradient(output.array) == COMPLEX
+        if gradient is None and is_complex:
+            raise GradientError(
+                "needs a gradient from above for a complex output: only a real number has a steepest ascent",
+                subject=subject,
+                hint="Make it real with .abs() or .real, or pass the gradient",
+            )
         seed = _ones(output) if gradient is None else gradient
         if not is_array(seed):
             raise DTypeError(
@@ -327,6 +338,12 @@ def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tu
         _check_shapes([seed], [output], subject, "the gradient")
         if not isinstance(seed, TensorBase):
             seed = new_tensor(as_array(seed))
+        if is_complex != (carries_gradient(seed.array) == COMPLEX):
+            raise DTypeError(
+                f"expects a {'complex' if is_complex else 'real'} gradient from above for an output of "
+                f"{dtype_name(output.dtype)}, got {dtype_name(seed.dtype)}",
+                subject=subject,
+            )
         if seed.dtype != output.dtype:  # else it would widen all gradients below
             seed = seed.__array_namespace__().astype(seed, output.dtype)
         tracked.append(output)

@@ -46,8 +46,42 @@ _LINALG_ALONE = frozenset(
 )
 _LINALG = _LINALG_ALONE | {"matmul", "matrix_transpose", "tensordot", "vecdot"}
 
-# Everything in `ops` but what is no function of the standard.
-_MAIN = frozenset(ops.__all__) - _LINALG_ALONE - {"getitem", "lift", "setitem", "to_device", "view_as_type"}
+# Those of the extension `fft` that have a rule.
+_FFT = frozenset(
+    [
+        *(
+            "fft",
+            "fftn",
+            "fftshift",
+            "hfft",
+            "ifft",
+            "ifftn",
+            "ifftshift",
+            "ihfft",
+            "irfft",
+            "irfftn",
+            "rfft",
+        ),
+        "rfftn",
+    ]
+)
+
+# What is in `ops` but in no namespace of the standard.
+_NOT_STANDARD = frozenset(
+    [
+        "complex_of",
+        "complex_pairs",
+        "getitem",
+        "lift",
+        "pairs_of_complex",
+        "setitem",
+        "to_device",
+        "view_as_type",
+    ]
+)
+
+# Everything else in `ops`.
+_MAIN = frozenset(ops.__all__) - _LINALG_ALONE - _FFT - _NOT_STANDARD
 
 # What creates arrays: of floating-point numbers, of the type of the numbers given, of that of an array.
 _FLOATING = frozenset(["empty", "eye", "fftfreq", "linspace", "ones", "rfftfreq", "zeros"])
@@ -69,7 +103,7 @@ _WITHOUT_RULE = frozenset(
 )
 
 # The standard's extensions, and their functions that have a rule.
-_EXTENSIONS: dict[str, frozenset[str]] = {"fft": frozenset(), "linalg": _LINALG}
+_EXTENSIONS: dict[str, frozenset[str]] = {"fft": _FFT, "linalg": _LINALG}
 
 
 class CurrentNamespace:

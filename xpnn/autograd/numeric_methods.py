@@ -69,6 +69,12 @@ class NumericMethods(TensorBase):
     clip = functions.clip
     clip_ = in_place(functions.clip)
     conj = functions.conj
+    conj_physical = functions.conj_physical
+    conj_physical_ = in_place(functions.conj_physical)
+    is_conj = functions.is_conj
+    is_neg = functions.is_neg
+    resolve_conj = functions.resolve_conj
+    resolve_neg = functions.resolve_neg
     copysign = functions.copysign
     copysign_ = in_place(functions.copysign)
     cos = functions.cos

@@ -23,15 +23,15 @@ import weakref
 from collections.abc import Callable
 from typing import Any, overload
 
-from xpnn.autograd.core import TensorBase, carries_gradient, new_tensor, new_view
+from xpnn.autograd.core import COMPLEX, TensorBase, carries_gradient, new_tensor, new_view
 from xpnn.autograd.half import in_float32
 from xpnn.autograd.mode import switches
+from xpnn.autograd.over_complex import OverComplex, over_complex, rule_of
 from xpnn.autograd.tape import Node, check_finite, classify
 from xpnn.backend import (
     REFUSALS,
     Backend,
     DTypeError,
-    GradientError,
     admit,
     at_registration,
     backend_of,
@@ -43,7 +43,6 @@ from xpnn.backend import (
     is_array,
     is_half,
     kernels_enabled,
-    namespace,
     python_scalar,
     raise_mismatch,
     shares_saved,
@@ -79,11 +78,19 @@ class Primitive:
         forward: the reference forward, `forward(*arrays, **options) -> (output or tuple, saved)`.
         backward_function: `backward(gy, saved, needs, **options) -> gradients`, or None where there is
             no rule.
-        half, statistics: as for `primitive`.
+        half, statistics, complex_rule: as for `primitive`.
+        complex_backward: the backward where complex arrays take part, if it is another one.
+        complex_forms: the forms of it that the tape has met (see `over_complex.py`).
     """
 
     def __init__(
-        self, forward: Callable, name: str | None = None, *, half: bool = False, statistics: bool = False
+        self,
+        forward: Callable,
+        name: str | None = None,
+        *,
+        half: bool = False,
+        statistics: bool = False,
+        complex_rule: str | None = None,
     ) -> None:
         """Wrap a forward. Who gives a `name` registers no kernels for it: it may be that of another."""
         functools.update_wrapper(self, forward)
@@ -91,12 +98,21 @@ class Primitive:
         self.half, self.statistics = half, statistics
         self.name = name or _unique_name(forward)
         self.backward_function: Callable | None = None
+        self.complex_rule = complex_rule or rule_of(self.name)
+        self.complex_backward: Callable | None = None
+        self.complex_forms: dict[tuple[bool, ...], OverComplex] = {}
+        self._asks_inputs = self.complex_rule is None  # whether complex inputs are looked for
         self._routes: dict[tuple[type, ...], _Route] = {}  # by the types of the arguments
         _primitives.add(self)
 
     def backward(self, function: Callable) -> Callable:
         """Decorate the backward: `function(gy, saved, needs, **options)` returns the gradients."""
         self.backward_function = function
+        return function
+
+    def backward_over_complex(self, function: Callable) -> Callable:
+        """Decorate the backward where complex arrays take part; that of real ones stays as it is."""
+        self.complex_backward, self.complex_rule, self._asks_inputs = function, "general", True
         return function
 
     def __repr__(self) -> str:
@@ -207,13 +223,22 @@ class Primitive:
     ) -> Node | None:
         """Put the call on the tape; None if no output can carry a gradient."""
         for y in outputs:
-            if carries_gradient(y):
+            kind = carries_gradient(y)
+            if kind:
                 break
         else:
-            _refuse_complex(outputs, self.name)
             return None
-        node = Node(self, options, edges, saved, len(outputs) if several else 0, own_backward)
-        if own_backward is None or shares_saved(own_backward):
+        if self._asks_inputs and kind != COMPLEX:
+            for raw, edge in zip(raws, edges):
+                if edge is not None and carries_gradient(raw) == COMPLEX:
+                    kind = COMPLEX
+        alike = own_backward is None or shares_saved(own_backward)
+        form: Any = self
+        if kind == COMPLEX and self.backward_function is not None:
+            form = over_complex(self, raws)
+            own_backward = own_backward and form.adapted(own_backward)
+        node = Node(form, options, edges, saved, len(outputs) if several else 0, own_backward)
+        if alike:
             node.kinds, replay = classify(saved, raws, outputs, edges)
         else:
             replay = True
@@ -270,8 +295,12 @@ def view_primitive(forward: Callable) -> ViewPrimitive:
 @overload
 def primitive(forward: Callable) -> Primitive: ...
 @overload
-def primitive(*, half: bool = ..., statistics: bool = ...) -> Callable[[Callable], Primitive]: ...
-def primitive(forward: Any = None, *, half: bool = False, statistics: bool = False) -> Any:
+def primitive(
+    *, half: bool = ..., statistics: bool = ..., complex_rule: str | None = ...
+) -> Callable[[Callable], Primitive]: ...
+def primitive(
+    forward: Any = None, *, half: bool = False, statistics: bool = False, complex_rule: str | None = None
+) -> Any:
     """Make a differentiable operation of a forward on raw arrays.
 
     Args:
@@ -281,6 +310,8 @@ def primitive(forward: Any = None, *, half: bool = False, statistics: bool = Fal
         half: whether float16 and bfloat16 are taken as they are, because elements are only moved or rounded
             once; otherwise forward and backward see float32 in their place.
         statistics: whether outputs after the first, of inputs in half precision, stay in float32.
+        complex_rule: what the backward is to complex arrays: "linear", "analytic" or "general", as
+            `over_complex.py` explains. Left out, a gradient over complex numbers is an error.
 
     Returns: a callable with a `.backward` decorator for the gradient rule.
 
@@ -298,7 +329,7 @@ def primitive(forward: Any = None, *, half: bool = False, statistics: bool = Fal
     [12.0]
     """
     if forward is None:
-        return functools.partial(Primitive, half=half, statistics=statistics)
+        return functools.partial(Primitive, half=half, statistics=statistics, complex_rule=complex_rule)
     return Primitive(forward)
 
 
@@ -325,16 +356,6 @@ def _unique_name(forward: Callable) -> str:
         raise ValueError(f"there is a primitive '{name}' already, and kernels are found by name")
     _names.add(name)
     return name
-
-
-def _refuse_complex(outputs: tuple, name: str) -> None:
-    """Raise if the gradient would be dropped in silence: none is followed through complex numbers."""
-    if any(namespace(y).isdtype(y.dtype, "complex floating") for y in outputs):
-        raise GradientError(
-            "makes complex numbers, through which no gradient is followed",
-            subject=name,
-            hint="Call detach() on its input",
-        )
 
 
 def _other_device(first: Any, other: Any) -> bool:

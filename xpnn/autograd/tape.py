@@ -120,7 +120,7 @@ def classify(
                         kind = -1 - j
                         break
                 else:
-                    residual = residual or (is_array(value) and carries_gradient(value))
+                    residual = residual or (is_array(value) and carries_gradient(value) != 0)
         kinds.append(kind)
     return tuple(kinds), residual
 

@@ -130,6 +130,20 @@ def is_floating(array: Any) -> bool:
     return _is_of_kind(array, "real floating")
 
 
+def is_complex(array: Any) -> bool:
+    """Whether the elements are complex numbers, in the byte order of this machine.
+
+    >>> is_complex(asarray([1j])), is_complex(asarray([1.0]))
+    (True, False)
+    """
+    dtype = array.dtype
+    if isinstance(dtype, np.dtype):
+        return dtype.kind == "c" and dtype.isnative
+    if hasattr(dtype, "is_complex"):  # PyTorch's
+        return dtype.is_complex
+    return _is_of_kind(array, "complex floating")
+
+
 def is_half(array: Any) -> bool:
     """Whether the elements are floating-point numbers of 16 bits: float16 or bfloat16.
 

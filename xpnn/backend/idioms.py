@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend.arrays import cheap_to_read, concrete, device_of, is_half, move
+from xpnn.backend.arrays import cheap_to_read, concrete, device_of, dtype_name, dtype_named, is_half, move
 from xpnn.backend.namespace import backend_of, is_tensor, namespace
 from xpnn.backend.registry import Array
 
@@ -66,6 +66,31 @@ def positions(x: Array, size: tuple[int, ...], steps: tuple[int, ...], offset: i
         along = xp.arange(n, dtype=xp.int64, device=device) * step
         places = places + xp.reshape(along, (n, *[1] * (len(size) - axis - 1)))
     return places
+
+
+def complex_of_pairs(x: Array) -> Array:
+    """Pairs of real numbers along the last axis as complex numbers.
+
+    >>> import numpy as np
+    >>> complex_of_pairs(np.asarray([[1.0, 2.0]])).tolist()
+    [(1+2j)]
+    """
+    backend, xp = backend_of(x), namespace(x)
+    dtype = dtype_named({"float64": "complex128"}.get(dtype_name(x.dtype), "complex64"), xp)
+    if backend.complex_of is not None:
+        return backend.complex_of(x[..., 0], x[..., 1], dtype)
+    return xp.astype(x[..., 0], dtype) + xp.astype(x[..., 1], dtype) * 1j
+
+
+def pairs_of_complex(x: Array) -> Array:
+    """Complex numbers as pairs of their parts along a new last axis.
+
+    >>> import numpy as np
+    >>> pairs_of_complex(np.asarray([1 + 2j])).tolist()
+    [[1.0, 2.0]]
+    """
+    xp = namespace(x)
+    return xp.stack([xp.real(x), xp.imag(x)], axis=-1)
 
 
 def nonzero(x: Array) -> list[Array]:

@@ -118,6 +118,8 @@ class Backend:
         ones_like: ones of an array's shape, element type and device.
         index_add: `index_add(values, indices, count)`: zeros (count, ...) with `values[k]` added at
             `indices[k]`. Left out, it is a product with a one-hot matrix.
+        complex_of: `complex_of(real, imag, dtype)`: complex numbers of their parts. Left out, a sum with i
+            times the second part, in which an infinity becomes NaN.
         erfc: the complementary error function. Left out, a series.
         uniform: `uniform(shape, like, seed, counter)`: float32 numbers in [0, 1) from a generator of the
             library's own, a function of seed and counter, on the device of `like`; for `set_rng("native")`.
@@ -145,6 +147,7 @@ class Backend:
     end_of_step: Callable[[list[Array]], None] | None = None
     ones_like: Callable[[Array], Array] | None = None
     index_add: Callable[[Array, Array, int], Array] | None = None
+    complex_of: Callable[[Array, Array, Any], Array] | None = None
     erfc: Callable[[Array], Array] | None = None
     uniform: Callable[[tuple[int, ...], Array, int, int], Array] | None = None
     compiler: Callable[[], Compiler] | None = None

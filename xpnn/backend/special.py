@@ -26,6 +26,8 @@ from functools import cache
 import numpy as np
 from numpy.polynomial import chebyshev
 
+from xpnn.backend.arrays import is_complex
+from xpnn.backend.errors import DTypeError
 from xpnn.backend.namespace import backend_of, namespace
 from xpnn.backend.registry import Array
 
@@ -210,6 +212,8 @@ def polygamma(n: int, x: Array) -> Array:
 
 def _double(x: Array) -> Array:
     """In float64, where the library has it: the series are made for it."""
+    if is_complex(x):
+        raise DTypeError(f"expects real numbers, got {x.dtype}", hint="The series is one of real numbers")
     xp = namespace(x)
     return xp.astype(x, getattr(xp, "float64", x.dtype))
 

@@ -22,6 +22,7 @@ from xpnn.backend import (
     cheap_to_read,
     concrete,
     dtype_name,
+    is_complex,
     is_floating,
     is_half,
     is_integer,
@@ -129,9 +130,9 @@ def axis_of(dim: int, ndim: int, subject: str, name: str = "dim") -> int:
     return dim % ndim
 
 
-def check_floating(x: Any, subject: str, name: str = "input") -> None:
-    """Raise a DTypeError unless `x` is an array of real floating-point numbers."""
-    if not is_floating(x):
+def check_floating(x: Any, subject: str, name: str = "input", *, or_complex: bool = False) -> None:
+    """Raise a DTypeError unless `x` is an array of real floating-point numbers, or complex if allowed."""
+    if not is_floating(x) and not (or_complex and is_complex(x)):
         raise DTypeError(
             f"expects a floating-point {name}, got {type_name(x)} in an array of shape {shape_of(x)}",
             subject=subject,

@@ -27,8 +27,10 @@ def linear(input: ArrayT, weight: Array | Tensor, bias: Array | Tensor | None = 
 
         gx = gy W        gW = sum_n gy_n x_n^T        gb = sum_n gy_n
 
+    with conj(W) and conj(x) where they are complex.
+
     Args:
-        input: (..., in_features), floating.
+        input: (..., in_features), floating or complex.
         weight: (out_features, in_features), of the input's dtype.
         bias: (out_features,) or None; or a shape that broadcasts to the output's, such as (1,) or ().
 
@@ -136,7 +138,7 @@ def _linear_backward(gy, saved, needs):
 
 @once_per_signature
 def _check(input: Any, weight: Any, bias: Any) -> None:
-    check_floating(input, "linear")
+    check_floating(input, "linear", or_complex=True)
     check_rank(weight, (1, 2), "linear", "out_features, in_features", "weight")
     check_same_dtype("linear", input, weight=weight, bias=bias)
     shape, features_in = input.shape, weight.shape[-1]

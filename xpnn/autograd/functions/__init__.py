@@ -5,6 +5,7 @@ and defaults are PyTorch's; `axis` and `keepdims` are accepted beside `dim` and 
 """
 
 from xpnn.autograd.functions.comparison import *
+from xpnn.autograd.functions.complex_numbers import *
 from xpnn.autograd.functions.creation import *
 from xpnn.autograd.functions.elementwise import *
 from xpnn.autograd.functions.indexing import *

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 import operator
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from xpnn.backend import (
     dtype_name,
     dtype_named,
     get_default_dtype,
+    is_complex,
     namespace,
     size_of,
 )
@@ -60,6 +62,8 @@ __all__ = [
     "where",
 ]
 
+_ORDERINGS = frozenset((operator.lt, operator.le, operator.gt, operator.ge))
+
 
 def compare(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
     """A Python operator of two operands, without a gradient, with PyTorch's rules for their types.
@@ -74,6 +78,13 @@ def compare(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
         or (left.dtype is not right.dtype and left.dtype != right.dtype)
     ):
         left, right = promoted(left, right)
+    if operation in _ORDERINGS:
+        for x in (left, right):
+            if type(x) is builtins.complex or (type(x) not in NUMBERS and is_complex(x)):
+                raise DTypeError(
+                    f"`{operation.__name__}` has no meaning for complex numbers",
+                    hint="Compare their absolute values, or their real parts",
+                )
     return new_tensor(as_array(operation(left, right)))
 
 

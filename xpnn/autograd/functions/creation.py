@@ -22,7 +22,6 @@ from xpnn.backend import (
     backend_of,
     default_integer,
     device_of,
-    dtype_name,
     dtype_named,
     get_backend,
     get_default_dtype,
@@ -30,7 +29,6 @@ from xpnn.backend import (
     is_array,
     item,
     move,
-    namespace,
     python_scalar,
     refusing,
     refusing_methods,
@@ -42,8 +40,8 @@ if TYPE_CHECKING:
     from xpnn.autograd.tensor import Tensor
 
 __all__ = [
-    *("arange", "as_tensor", "complex", "empty", "empty_like", "eye", "from_numpy", "full", "full_like"),
-    *("linspace", "logspace", "ones", "ones_like", "polar", "range", "tril_indices", "triu_indices"),
+    *("arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like"),
+    *("linspace", "logspace", "ones", "ones_like", "range", "tril_indices", "triu_indices"),
     *("zeros", "zeros_like"),
 ]
 
@@ -375,33 +373,6 @@ def from_numpy(ndarray: Any) -> Tensor:
             hint="Of anything else use xpnn.tensor(...)",
         )
     return new_tensor(asarray(ndarray))
-
-
-@refusing
-def complex(real: Any, imag: Any) -> Tensor:
-    """Complex numbers of their parts, which are float32 or float64; no gradient flows through it.
-
-    >>> complex(ones(1), ones(1))
-    tensor([1.+1.j])
-    """
-    if dtype_name(real.dtype) != dtype_name(imag.dtype) or not DType(real.dtype).is_floating_point:
-        raise DTypeError(
-            f"expects two floating Tensors of one dtype, got {dtype_name(real.dtype)} and "
-            f"{dtype_name(imag.dtype)}",
-            subject="complex",
-        )
-    wide = dtype_named(DType(real.dtype).to_complex(), namespace(real))
-    return ops.astype(real, wide) + ops.astype(imag, wide) * 1j
-
-
-@refusing
-def polar(abs: Any, angle: Any) -> Tensor:
-    """The complex numbers abs (cos(angle) + i sin(angle)); no gradient flows through it.
-
-    >>> polar(ones(1), zeros(1))
-    tensor([1.+0.j])
-    """
-    return complex(abs * ops.cos(angle), abs * ops.sin(angle))
 
 
 @refusing_methods

@@ -21,15 +21,13 @@ from xpnn.backend import (
     ArgumentError,
     Array,
     ArrayT,
-    DType,
     DTypeError,
-    KindError,
-    ShapeError,
     cheap_to_read,
     concrete,
     dtype_name,
     dtype_named,
     finfo,
+    is_complex,
     namespace,
 )
 
@@ -41,7 +39,6 @@ __all__ = [
     "add",
     "addcdiv",
     "addcmul",
-    "angle",
     "arccos",
     "arccosh",
     "arcsin",
@@ -59,7 +56,6 @@ __all__ = [
     "clamp_max",
     "clamp_min",
     "clip",
-    "conj",
     "copysign",
     "cos",
     "cosh",
@@ -80,7 +76,6 @@ __all__ = [
     "gcd",
     "heaviside",
     "hypot",
-    "imag",
     "lcm",
     "ldexp",
     "lerp",
@@ -102,7 +97,6 @@ __all__ = [
     "positive",
     "pow",
     "rad2deg",
-    "real",
     "reciprocal",
     "relu",
     "remainder",
@@ -124,8 +118,6 @@ __all__ = [
     "tanh",
     "true_divide",
     "trunc",
-    "view_as_complex",
-    "view_as_real",
     "xlogy",
 ]
 
@@ -329,7 +321,9 @@ negative, absolute = neg, abs
 
 @front
 def sign(input: ArrayT) -> ArrayT:
-    """-1, 0 or 1, and 0 of NaN; its gradient is 0."""
+    """-1, 0 or 1, and 0 of NaN; its gradient is 0. Raises: DTypeError for complex numbers."""
+    if is_complex(input):
+        raise DTypeError("expects real numbers, got complex ones", subject="sign", hint="Use sgn")
     if dtype_name(input.dtype) == "bool":
         return _copy(input)
     x: Any = input
@@ -339,7 +333,7 @@ def sign(input: ArrayT) -> ArrayT:
 @front
 def sgn(input: ArrayT) -> ArrayT:
     """The sign; of a complex number z / |z|, and 0 of 0."""
-    if not _is_complex(input):
+    if not is_complex(input):
         return sign(input)
     return ops.sign(input)
 
@@ -496,6 +490,8 @@ def sigmoid(input: ArrayT) -> ArrayT:
 
     Backward: gx = g y (1 - y).
     """
+    if is_complex(input):
+        return ops.reciprocal(1 + ops.exp(ops.negative(input)))
     return ops.exp(ops.negative(ops.logaddexp(ops.negative(fractional(input)), 0.0)))
 
 
@@ -944,69 +940,6 @@ def lcm(input: ArrayT, other: Any) -> ArrayT:
     return new_tensor(xp.abs(x1 // xp.where(divisor == 0, xp.ones_like(divisor), divisor) * x2))
 
 
-# -- complex numbers
-
-
-@front
-def real(input: ArrayT) -> ArrayT:
-    """The real part; a real Tensor itself."""
-    return ops.real(input) if _is_complex(input) else input
-
-
-@front
-def imag(input: ArrayT) -> ArrayT:
-    """The imaginary part. Raises: DTypeError for real numbers."""
-    if not _is_complex(input):
-        raise KindError(f"expects complex numbers, got {dtype_name(input.dtype)}", subject="imag")
-    return ops.imag(input)
-
-
-@front
-def conj(input: ArrayT) -> ArrayT:
-    """The complex conjugate; a real Tensor itself."""
-    return ops.conj(input) if _is_complex(input) else input
-
-
-@front
-def angle(input: ArrayT) -> ArrayT:
-    """The angle of complex numbers; of real ones 0, or pi where they are negative, with a gradient of 0."""
-    if _is_complex(input):
-        return ops.atan2(ops.imag(input), ops.real(input))
-    x: Any = fractional(input)
-    return ops.where(x < 0, _PI, ops.where(x == x, ops.sign(x) * 0, x))
-
-
-@front
-def view_as_real(input: ArrayT) -> ArrayT:
-    """Complex numbers as pairs of their parts, along a new last axis. Raises: DTypeError for real numbers.
-
-    It is a copy: what is written into it does not reach `input`.
-    """
-    if not _is_complex(input):
-        raise KindError(f"expects complex numbers, got {dtype_name(input.dtype)}", subject="view_as_real")
-    return ops.stack([ops.real(input), ops.imag(input)], axis=-1)
-
-
-@front
-def view_as_complex(input: ArrayT) -> ArrayT:
-    """Pairs along the last axis as complex numbers. Raises: ShapeError unless there are two of each.
-
-    It is a copy: what is written into it does not reach `input`.
-
-    >>> from xpnn.autograd import tensor
-    >>> view_as_complex(tensor([1.0, 2.0]))
-    tensor(1.+2.j)
-    """
-    if input.ndim == 0 or input.shape[-1] != 2:
-        raise ShapeError(f"expects pairs along the last axis, got {input.shape}", subject="view_as_complex")
-    if not DType(input.dtype).is_floating_point:
-        raise DTypeError(
-            f"expects floating numbers, got {dtype_name(input.dtype)}", subject="view_as_complex"
-        )
-    wide = dtype_named(DType(input.dtype).to_complex(), namespace(raw_of(input)))
-    return ops.astype(input[..., 0], wide) + ops.astype(input[..., 1], wide) * 1j
-
-
 def _scaled(value: Any, factor: Any) -> Any:
     if type(factor) in (int, float) and factor == 1:
         return value
@@ -1035,10 +968,6 @@ def _rounded(name: str, x: Any) -> Any:
     if dtype_name(x.dtype) == "bool":
         raise DTypeError("expects numbers, got bool", subject=name)
     return _copy(x) if is_whole(x) else getattr(ops, name)(x)
-
-
-def _is_complex(x: Any) -> bool:
-    return promotion.kind_of_type(x.dtype) == 3
 
 
 def _remainder_of_sign(xp: Any, x1: Array, x2: Array) -> Array:

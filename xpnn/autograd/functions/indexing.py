@@ -14,7 +14,7 @@ from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, new_tensor
 from xpnn.autograd.functions.axes import axis_of, integer
 from xpnn.autograd.functions.calling import front
-from xpnn.autograd.functions.promotion import cast
+from xpnn.autograd.functions.promotion import cast, result_name
 from xpnn.autograd.functions.shape import diagonal as _diagonal
 from xpnn.autograd.half import half_in_float32
 from xpnn.autograd.ops.broadcasting import broadcast_shapes
@@ -28,6 +28,7 @@ from xpnn.backend import (
     DTypeError,
     IndexOutOfRangeError,
     ShapeError,
+    can_cast,
     cheap_to_read,
     concrete,
     device_of,
@@ -305,7 +306,7 @@ def masked_fill(input: ArrayT, mask: Any, value: Any) -> ArrayT:
     mask, value = _mask(mask, "masked_fill"), _number(value, "masked_fill")
     if isinstance(value, TensorBase):
         value = cast(value, input.dtype)
-    elif not isinstance(value, int | float) or (isinstance(value, float) and is_integer(input)):
+    elif isinstance(value, float | complex) and not can_cast(result_name(value), input.dtype):
         raise DTypeError(f"cannot put {value!r} among {dtype_name(input.dtype)}", subject="masked_fill")
     return ops.where(mask, value, input)
 

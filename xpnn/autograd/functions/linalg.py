@@ -11,12 +11,14 @@ from xpnn.autograd.functions.axes import axes_of, axis_of, integer
 from xpnn.autograd.functions.calling import front
 from xpnn.autograd.functions.contraction import contract
 from xpnn.autograd.half import half_in_float32, in_float32
+from xpnn.autograd.ops.manipulation import adjoint
 from xpnn.backend import (
     ArgumentError,
     ArrayT,
     DTypeError,
     ShapeError,
     dtype_name,
+    is_complex,
     is_half,
     is_integer,
     item,
@@ -123,7 +125,7 @@ def dot(input: ArrayT, tensor: Any) -> ArrayT:
 @front
 def vdot(input: ArrayT, other: Any) -> ArrayT:
     """`dot`, with complex numbers of the first vector conjugated."""
-    conjugated = ops.conj(input) if dtype_name(input.dtype).startswith("complex") else input
+    conjugated = ops.conj(input) if is_complex(input) else input
     return _product(conjugated, other, (1, 1), "vdot")
 
 
@@ -410,6 +412,8 @@ def slogdet(input: Any) -> Any:
 def logdet(input: ArrayT) -> ArrayT:
     """The logarithm of the determinants; NaN where they are negative."""
     sign, logarithm = ops.slogdet(input)
+    if is_complex(input):
+        return ops.log(sign) + logarithm
     return ops.where(sign < 0, math.nan, logarithm)
 
 
@@ -457,20 +461,20 @@ def matrix_exp(input: ArrayT) -> ArrayT:
 
 @front
 def cholesky(input: ArrayT, upper: bool = False) -> ArrayT:
-    """The lower triangular L with x = L L^T of symmetric positive definite matrices; L^T if `upper`."""
+    """The lower triangular L with x = L L^H of Hermitian positive definite matrices; L^H if `upper`."""
     return ops.cholesky(_square(input, "cholesky"), upper=upper)
 
 
 @front
 def svd(input: Any, some: bool = True, compute_uv: bool = True) -> Any:
-    """x = U diag(S) V^T (see `xpnn.linalg.svd`).
+    """x = U diag(S) V^H (see `xpnn.linalg.svd`).
 
     Args:
         some: whether U and V have as many columns as there are singular values.
         compute_uv: False leaves U and V zero.
     """
     u, s, vh = ops.svd(input, full_matrices=not some)
-    v = ops.matrix_transpose(vh)
+    v = adjoint(vh)
     return SVD(u, s, v) if compute_uv else SVD(u.detach() * 0, s, v.detach() * 0)
 
 

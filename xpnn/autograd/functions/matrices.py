@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from xpnn.autograd import ops
-from xpnn.autograd.core import TensorBase
+from xpnn.autograd.core import TensorBase, carries_gradient
 from xpnn.autograd.functions import linalg, shape
 from xpnn.autograd.functions.axes import axes_of, axis_of
 from xpnn.autograd.functions.calling import front
 from xpnn.autograd.half import half_in_float32
+from xpnn.autograd.ops.manipulation import adjoint
 from xpnn.backend import (
     ArgumentError,
     ArrayT,
@@ -19,7 +20,6 @@ from xpnn.backend import (
     ShapeError,
     device_of,
     dtype_named,
-    is_floating,
     namespace,
 )
 
@@ -289,7 +289,7 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     x = ops.matmul(ops.pinv(A, rtol=rcond), columns)
     rank = matrix_rank(A, rtol=rcond)
     full = n > m and bool(namespace(rank.array).all(rank.array == m))
-    left = ops.sum((ops.matmul(A, x) - columns) ** 2, axis=-2) if full else A.new_zeros(0)
+    left = ops.sum(ops.abs(ops.matmul(A, x) - columns) ** 2, axis=-2) if full else A.new_zeros(0)
     return LeastSquares(ops.squeeze(x, (-1,)) if vector else x, left, rank, ops.svdvals(A.detach()))
 
 
@@ -310,7 +310,7 @@ def slogdet(A: Any) -> Any:
 
 @front
 def cholesky(A: ArrayT, *, upper: bool = False) -> ArrayT:
-    """The lower triangular L with A = L L^T of symmetric positive definite matrices; L^T if `upper`."""
+    """The lower triangular L with A = L L^H of Hermitian positive definite matrices; L^H if `upper`."""
     return ops.cholesky(_square(A, "cholesky"), upper=upper)
 
 
@@ -344,7 +344,7 @@ def svdvals(A: ArrayT) -> ArrayT:
 
 @front
 def eigh(A: Any, UPLO: str = "L") -> Any:
-    """The eigenvalues, in ascending order, and eigenvectors, as columns, of symmetric matrices.
+    """The eigenvalues, in ascending order, and eigenvectors, as columns, of Hermitian matrices.
 
     Args:
         UPLO: the triangle that is read, "L" or "U".
@@ -354,7 +354,7 @@ def eigh(A: Any, UPLO: str = "L") -> Any:
 
 @front
 def eigvalsh(A: ArrayT, UPLO: str = "L") -> ArrayT:
-    """The eigenvalues of symmetric matrices in ascending order (see `eigh`)."""
+    """The eigenvalues of Hermitian matrices in ascending order (see `eigh`)."""
     return ops.eigvalsh(_triangle(A, UPLO, "eigvalsh"))
 
 
@@ -362,7 +362,7 @@ def _triangle(x: Any, which: str, subject: str) -> Any:
     """The matrix whose lower triangle is the one that is to be read."""
     if which not in ("L", "U", "l", "u"):
         raise ArgumentError(f"expects UPLO 'L' or 'U', got {which!r}", subject=subject)
-    return ops.matrix_transpose(_square(x, subject)) if which in "Uu" else _square(x, subject)
+    return adjoint(_square(x, subject)) if which in "Uu" else _square(x, subject)
 
 
 @front
@@ -370,7 +370,7 @@ def pinv(A: ArrayT, *, atol: Any = None, rtol: Any = None, hermitian: bool = Fal
     """The pseudo-inverses; singular values below max(atol, rtol times the largest) count as 0.
 
     Args:
-        hermitian: changes nothing: symmetric matrices go the way of all.
+        hermitian: changes nothing: Hermitian matrices go the way of all.
     """
     if atol is None:
         return ops.pinv(A, rtol=rtol)
@@ -384,7 +384,7 @@ def matrix_rank(A: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool =
 
     Args:
         rtol: None is the element type's eps times the larger size, or 0 where `atol` is given.
-        hermitian: changes nothing: symmetric matrices go the way of all.
+        hermitian: changes nothing: Hermitian matrices go the way of all.
     """
     values = ops.svdvals(A.detach())
     xp = namespace(values.array)
@@ -413,8 +413,10 @@ def _rank(x: Any, subject: str) -> int:
 def _floats(x: ArrayT, subject: str, dtype: Any = None) -> ArrayT:
     if dtype is not None:
         x = ops.astype(x, dtype_named(dtype, namespace(x.array)))  # type: ignore[attr-defined]
-    if not is_floating(x):
+    if not carries_gradient(x.array):  # type: ignore[attr-defined]
         raise DTypeError(
-            f"expects floating-point numbers, got {x.dtype}", subject=subject, hint="Use x.float()"
+            f"expects floating-point or complex numbers, got {x.dtype}",
+            subject=subject,
+            hint="Use x.float()",
         )
     return x

@@ -28,6 +28,7 @@ from xpnn.backend import (
     dtype_named,
     extremes,
     idioms,
+    is_complex,
     is_half,
     namespace,
     size_of,
@@ -727,6 +728,11 @@ def _spread(function: Any, name: str, x: Any, dim: Any, unbiased: Any, keepdim: 
     elif unbiased is not None:
         raise ArgumentError("expects unbiased or correction, not both", subject=name)
     x = _floating(name, x, None)
+    if is_complex(x):  # |x - mean|^2 is the sum of the squares of both parts
+        parts = [
+            _spread(function, name, part(x), dim, None, keepdim, correction) for part in (ops.real, ops.imag)
+        ]
+        return parts[0] + parts[1] if name == "var" else ops.vector_norm(ops.stack(parts), axis=0)
     axes = _axes(x, dim, name)
     count = _count(x, axes)
     if not count or (count == 1 and correction >= 1):

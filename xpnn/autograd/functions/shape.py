@@ -15,6 +15,7 @@ from xpnn.autograd.functions.axes import axes_of, axis_of, completed, integer, s
 from xpnn.autograd.functions.calling import front
 from xpnn.autograd.ops.broadcasting import broadcast_shapes as _broadcast_shapes
 from xpnn.autograd.ops.joining import along
+from xpnn.autograd.ops.manipulation import adjoint as conjugate_transpose
 from xpnn.autograd.ops.strides import strided
 from xpnn.autograd.size import Size
 from xpnn.backend import (
@@ -309,8 +310,7 @@ def adjoint(input: ArrayT) -> ArrayT:
     """The last two axes exchanged, complex numbers conjugated."""
     if input.ndim < 2:
         raise ShapeError(f"expects matrices, got the shape {tuple(input.shape)}", subject="adjoint")
-    turned = ops.matrix_transpose(input)
-    return ops.conj(turned) if dtype_name(input.dtype).startswith("complex") else turned
+    return conjugate_transpose(input)
 
 
 @front

@@ -29,7 +29,17 @@ def unbroadcast(g: Array, shape: tuple[int, ...], dtype: Any) -> Array:
                 g = xp.astype(g, xp.float32)
             g = xp.sum(g, axis=axes, keepdims=True)
         g = xp.reshape(g, shape)
-    return g if g.dtype == dtype else xp.astype(g, dtype)
+    return g if g.dtype == dtype else of_type(g, dtype)
+
+
+def of_type(g: Array, dtype: Any) -> Array:
+    """A gradient in the element type of what it belongs to: where that is real, its real part."""
+    if g.dtype == dtype:
+        return g
+    xp = namespace(g)
+    if xp.isdtype(g.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
+        g = xp.real(g)
+    return xp.astype(g, dtype, copy=False)
 
 
 def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:

@@ -10,11 +10,25 @@ from typing import Literal, NamedTuple
 
 from xpnn.autograd.ops.indexing import getitem
 from xpnn.autograd.ops.joining import concat
-from xpnn.autograd.ops.linalg import inv, solve
-from xpnn.autograd.ops.manipulation import expand_dims, matrix_transpose, tril
+from xpnn.autograd.ops.lifting import unwrap
+from xpnn.autograd.ops.linalg import diagonal, inv, solve
+from xpnn.autograd.ops.manipulation import adjoint, expand_dims, tril
 from xpnn.autograd.ops.products import matmul
 from xpnn.autograd.primitive import primitive
-from xpnn.backend import ArgumentError, Array, device_of, namespace
+from xpnn.backend import (
+    ArgumentError,
+    Array,
+    GradientError,
+    cheap_to_read,
+    concrete,
+    device_of,
+    is_complex,
+    namespace,
+    size_of,
+)
+
+# Which part of the gradient of vectors may lie along their phases, and how much is rounding.
+_PHASE, _PHASE_NOISE = 1e-2, 1e-5
 
 
 class EighResult(NamedTuple):
@@ -40,10 +54,10 @@ class SVDResult(NamedTuple):
 
 
 def cholesky(x: Array, /, *, upper: bool = False) -> Array:
-    """The lower triangular L with x = L L^T of symmetric positive definite matrices; L^T if `upper`.
+    """The lower triangular L with x = L L^H of Hermitian positive definite matrices; L^H if `upper`.
 
-    Backward: gx = L^-T s(L^T g) L^-1, where s takes the lower triangle of a matrix, with half its
-    diagonal, and makes it symmetric. gx is symmetric too.
+    Backward: gx = L^-H s(L^H g) L^-1, where s takes the lower triangle of a matrix, with half its
+    diagonal, and makes it Hermitian. gx is Hermitian too.
 
     See: I. Murray (2016), "Differentiation of the Cholesky decomposition".
 
@@ -52,7 +66,7 @@ def cholesky(x: Array, /, *, upper: bool = False) -> Array:
     [[2.0, 0.0], [0.0, 3.0]]
     """
     lower = _cholesky(x)
-    return matrix_transpose(lower) if upper else lower
+    return adjoint(lower) if upper else lower
 
 
 @primitive
@@ -64,18 +78,18 @@ def _cholesky(x: Array) -> tuple[Array, tuple]:
 @_cholesky.backward
 def _cholesky_backward(g: Array, saved: tuple, needs: tuple) -> tuple[Array]:
     (y,) = saved
-    product = matmul(matrix_transpose(y), g)
-    doubled = tril(product) + tril(product, k=-1)
     inverse = inv(y)
-    symmetric = (doubled + matrix_transpose(doubled)) / 4
-    return (matmul(matmul(matrix_transpose(inverse), symmetric), inverse),)
+    middle = _hermitian(matmul(adjoint(y), g)) / 2
+    return (matmul(matmul(adjoint(inverse), middle), inverse),)
 
 
 def eigh(x: Array, /) -> EighResult:
-    """The eigenvalues w and eigenvectors V of symmetric matrices: x = V diag(w) V^T.
+    """The eigenvalues w and eigenvectors V of Hermitian matrices: x = V diag(w) V^H.
 
-    Backward: gx = V (diag(gw) + F * (V^T gV)) V^T with F_ij = 1 / (w_j - w_i), 0 on the diagonal. Where
+    Backward: gx = V (diag(gw) + F * (V^H gV)) V^H with F_ij = 1 / (w_j - w_i), 0 on the diagonal. Where
     two eigenvalues are equal, their vectors have no derivative, and the gradient is not finite.
+
+    The backward raises GradientError if the loss depends on the phases of complex vectors, which are free.
 
     >>> import numpy as np
     >>> eigh(np.asarray([[2.0, 0.0], [0.0, 1.0]])).eigenvalues.tolist()
@@ -94,15 +108,16 @@ def _eigh(x: Array) -> tuple[tuple[Array, Array], tuple]:
 def _eigh_backward(gs: tuple, saved: tuple, needs: tuple) -> tuple[Array]:
     values, vectors = saved
     g_values, g_vectors = gs
-    inner = None if g_values is None else _diagonal_matrix(g_values)
+    terms = [] if g_values is None else [vectors * expand_dims(g_values, axis=-2)]
     if g_vectors is not None:
-        turned = matmul(matrix_transpose(vectors), g_vectors) * _inverse_gaps(values)
-        inner = turned if inner is None else inner + turned
-    return (matmul(matmul(vectors, inner), matrix_transpose(vectors)),)
+        turned = matmul(adjoint(vectors), g_vectors)
+        _check_phases(turned, "eigh")
+        terms.append(matmul(vectors, turned * _inverse_gaps(values)))
+    return (matmul(_total(terms), adjoint(vectors)),)
 
 
 def eigvalsh(x: Array, /) -> Array:
-    """The eigenvalues of symmetric matrices in ascending order (see `eigh`).
+    """The eigenvalues of Hermitian matrices in ascending order (see `eigh`).
 
     >>> import numpy as np
     >>> eigvalsh(np.asarray([[2.0, 0.0], [0.0, 1.0]])).tolist()
@@ -118,8 +133,8 @@ def qr(x: Array, /, *, mode: Literal["reduced", "complete"] = "reduced") -> QRRe
         x: (..., n, m); the first min(n, m) columns must be independent for a gradient.
         mode: "reduced": Q is (n, min(n, m)); "complete": Q is (n, n), without a gradient if n > m.
 
-    Backward for n >= m: gx = (gQ + Q c(R gR^T - gQ^T Q)) R^-T, where c copies the lower triangle onto the
-    upper one.
+    Backward for n >= m: gx = (gQ + Q c(R gR^H - gQ^H Q)) R^-H, where c makes a matrix Hermitian by its
+    lower triangle. Of complex matrices the diagonal of R is real.
 
     >>> import numpy as np
     >>> Q, R = qr(np.asarray([[3.0, 1.0], [4.0, 2.0]]))
@@ -134,7 +149,7 @@ def qr(x: Array, /, *, mode: Literal["reduced", "complete"] = "reduced") -> QRRe
     if n >= m:
         return QRResult(*_qr(x))
     q, r = _qr(getitem(x, (..., slice(None, n))))
-    rest = matmul(matrix_transpose(q), getitem(x, (..., slice(n, None))))
+    rest = matmul(adjoint(q), getitem(x, (..., slice(n, None))))
     return QRResult(q, concat([r, rest], axis=-1))
 
 
@@ -153,14 +168,14 @@ def _qr(x: Array) -> tuple[tuple[Array, Array], tuple]:
 def _qr_backward(gs: tuple, saved: tuple, needs: tuple) -> tuple[Array]:
     q, r = saved
     gq, gr = gs
-    inner = None if gr is None else matmul(r, matrix_transpose(gr))
+    inner = None if gr is None else matmul(r, adjoint(gr))
     if gq is not None:
-        turned = matmul(matrix_transpose(gq), q)
+        turned = matmul(adjoint(gq), q)
         inner = -turned if inner is None else inner - turned
-    result = matmul(q, tril(inner) + matrix_transpose(tril(inner, k=-1)))
+    result = matmul(q, _hermitian(inner))
     if gq is not None:
         result = gq + result
-    return (matrix_transpose(solve(r, matrix_transpose(result))),)
+    return (adjoint(solve(r, adjoint(result))),)
 
 
 def svd(x: Array, /, *, full_matrices: bool = True) -> SVDResult:
@@ -171,10 +186,11 @@ def svd(x: Array, /, *, full_matrices: bool = True) -> SVDResult:
         full_matrices: U is (n, n) and Vh (m, m), without a gradient if n != m; else (n, k) and (k, m)
             for k = min(n, m).
 
-    Backward, with V = Vh^T and F_ij = 1 / (s_j^2 - s_i^2), 0 on the diagonal:
-        gx = U (diag(gs) + (F * (U^T gU - gU^T U)) diag(s) + diag(s) (F * (V^T gV - gV^T V))) V^T
-            + (1 - U U^T) gU diag(1/s) V^T + U diag(1/s) gV^T (1 - V V^T).
-    Where two singular values are equal, their vectors have no derivative, and the gradient is not finite.
+    Backward, with V = Vh^H, F_ij = 1 / (s_j^2 - s_i^2), 0 on the diagonal, and P = U^H gU - gU^H U:
+        gx = U (diag(gs) + (F * P) diag(s) + diag(s) (F * (V^H gV - gV^H V)) + diag(P) / (2 s)) V^H
+            + (1 - U U^H) gU diag(1/s) V^H + U diag(1/s) gV^H (1 - V V^H).
+    Where two singular values are equal, their vectors have no derivative, and the gradient is not finite. It
+    raises GradientError if the loss depends on the phases of complex vectors, which are free.
 
     >>> import numpy as np
     >>> svd(np.asarray([[3.0, 0.0], [0.0, 4.0]])).S.tolist()
@@ -201,20 +217,23 @@ def _svd_backward(gs: tuple, saved: tuple, needs: tuple) -> tuple[Array]:
     u, s, vh = saved
     gu, g_s, gvh = gs
     row, column = expand_dims(s, axis=-2), expand_dims(s, axis=-1)
-    terms = [] if g_s is None else [matmul(u, matmul(_diagonal_matrix(g_s), vh))]
+    terms = [] if g_s is None else [matmul(u * expand_dims(g_s, axis=-2), vh)]
+    skews = []
     if gu is not None:
-        turned = matmul(matrix_transpose(u), gu)
-        skew = (turned - matrix_transpose(turned)) * _inverse_gaps(s * s)
-        terms.append(matmul(matmul(u, skew * row) + (gu - matmul(u, turned)) / row, vh))
+        turned = matmul(adjoint(u), gu)
+        skews.append(turned - adjoint(turned))
+        inside = skews[0] * _inverse_gaps(s * s) * row
+        if is_complex(unwrap(u)):
+            inside = inside + _diagonal_matrix(diagonal(skews[0])) / (2 * row)
+        terms.append(matmul(matmul(u, inside) + (gu - matmul(u, turned)) / row, vh))
     if gvh is not None:
-        turned = matmul(vh, matrix_transpose(gvh))
-        skew = (turned - matrix_transpose(turned)) * _inverse_gaps(s * s)
-        outside = (gvh - matmul(matrix_transpose(turned), vh)) / column
-        terms.append(matmul(u, matmul(column * skew, vh) + outside))
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return (total,)
+        turned = matmul(vh, adjoint(gvh))
+        skews.append(turned - adjoint(turned))
+        outside = (gvh - matmul(adjoint(turned), vh)) / column
+        terms.append(matmul(u, matmul(column * (skews[-1] * _inverse_gaps(s * s)), vh) + outside))
+    if skews:
+        _check_phases(_total(skews), "svd")
+    return (_total(terms),)
 
 
 def svdvals(x: Array, /) -> Array:
@@ -234,7 +253,7 @@ def pinv(x: Array, /, *, rtol: float | Array | None = None) -> Array:
         rtol: singular values below `rtol` times the largest count as 0; None is the library's default.
 
     Backward, where the rank is constant:
-        gx = -y^T g y^T + (1 - x y) g^T (y y^T) + (y^T y) g^T (1 - y x).
+        gx = -y^H g y^H + (1 - x y) g^H (y y^H) + (y^H y) g^H (1 - y x).
 
     See: G. Golub & V. Pereyra (1973), "The differentiation of pseudo-inverses and nonlinear least squares
     problems whose variables separate".
@@ -255,11 +274,40 @@ def _pinv(x: Array, *, rtol: float | Array | None) -> tuple[Array, tuple]:
 @_pinv.backward
 def _pinv_backward(g: Array, saved: tuple, needs: tuple, *, rtol: float | Array | None) -> tuple[Array]:
     x, y = saved
-    yt, gt = matrix_transpose(y), matrix_transpose(g)
-    left = matmul(matmul(gt, y), yt)
-    right = matmul(matmul(yt, y), gt)
+    yh, gh = adjoint(y), adjoint(g)
+    left = matmul(matmul(gh, y), yh)
+    right = matmul(matmul(yh, y), gh)
     outside = left - matmul(matmul(x, y), left) + right - matmul(matmul(right, y), x)
-    return (outside - matmul(matmul(yt, g), yt),)
+    return (outside - matmul(matmul(yh, g), yh),)
+
+
+def _total(terms: list[Array]) -> Array:
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+def _hermitian(x: Array) -> Array:
+    """The Hermitian matrix that has the lower triangle of `x`, and the real part of its diagonal."""
+    doubled = tril(x) + tril(x, k=-1)
+    return (doubled + adjoint(doubled)) / 2
+
+
+def _check_phases(x: Array, subject: str) -> None:
+    """Raise if the diagonal tells of a gradient along the phases of complex vectors, which nothing fixes."""
+    raw = unwrap(x)
+    if not is_complex(raw) or not size_of(raw.shape) or not (concrete(raw) and cheap_to_read(raw)):
+        return
+    xp = namespace(raw)
+    along = xp.max(xp.abs(xp.imag(diagonal(raw))))
+    if float(along) > _PHASE * float(xp.max(xp.abs(raw))) + _PHASE_NOISE:
+        raise GradientError(
+            "makes complex vectors up to factors of absolute value 1, on which this loss depends, so that it "
+            "has no gradient",
+            subject=subject,
+            hint="Use what is the same for all of them, such as |v|^2 or v v^H",
+        )
 
 
 def _diagonal_matrix(x: Array) -> Array:

@@ -12,7 +12,16 @@ from typing import Any
 from xpnn.autograd.ops.broadcasting import NUMBERS, kind_of, unbroadcast
 from xpnn.autograd.ops.rules import as_operand, binary, unary
 from xpnn.autograd.primitive import Primitive, primitive, view_primitive
-from xpnn.backend import Array, ViewError, namespace
+from xpnn.backend import (
+    ArgumentError,
+    Array,
+    ViewError,
+    dtype_name,
+    idioms,
+    is_complex,
+    is_floating,
+    namespace,
+)
 
 _LN2 = math.log(2)
 _LN10 = math.log(10)
@@ -21,7 +30,7 @@ _LN10 = math.log(10)
 negative = unary("negative", lambda g: -g)
 positive = unary("positive", lambda g: g)
 reciprocal = unary("reciprocal", lambda g, y: -g * y * y)
-sign = unary("sign", lambda g: _zero(g))
+sign = unary("sign", lambda g, x: _zero(g), forward=lambda x: _sign(x))
 abs = unary("abs", lambda g, x: g * sign(x))
 sqrt = unary("sqrt", lambda g, y: g / (2 * y))
 square = unary("square", lambda g, x: g * (2 * x))
@@ -44,7 +53,7 @@ atan = unary("atan", lambda g, x: g / (1 + x * x))
 cosh = unary("cosh", lambda g, x: g * sinh(x))
 sinh: Primitive = unary("sinh", lambda g, x: g * cosh(x))
 tanh = unary("tanh", lambda g, y: g * (1 - y * y))
-acosh = unary("acosh", lambda g, x: g / sqrt(x * x - 1), make=primitive)
+acosh = unary("acosh", lambda g, x: g / (sqrt(x - 1) * sqrt(x + 1)), make=primitive)
 asinh = unary("asinh", lambda g, x: g / sqrt(x * x + 1), make=primitive)
 atanh = unary("atanh", lambda g, x: g / (1 - x * x), make=primitive)
 
@@ -54,7 +63,7 @@ floor = unary("floor", lambda g: _zero(g))
 round = unary("round", lambda g: _zero(g))
 trunc = unary("trunc", lambda g: _zero(g))
 
-# The parts of a complex number, of which only real ones carry a gradient
+# The parts of a complex number; of a real one it is the number itself, and 0
 real = unary("real", lambda g: g, forward=lambda x: _real(x), make=view_primitive)
 imag = unary("imag", lambda g: _zero(g), forward=lambda x: _imag(x), make=view_primitive)
 conj = unary("conj", lambda g: g, forward=lambda x: _conj(x), make=view_primitive)
@@ -180,33 +189,119 @@ def _base_rule(g: Array, x1: Array, x2: Any) -> Array:
 
 
 def _exponent_rule(g: Array, x1: Any, x2: Array, y: Array) -> Array:
-    """g y log(x1), which at x1 = 0 and x2 >= 0 is 0."""
+    """g y log(x1), which at x1 = 0 and Re(x2) >= 0 is 0."""
     x1 = as_operand(x1, like=y)
-    return g * (y * log(where((x1 == 0) & (x2 >= 0), 1, x1)))
+    return g * (y * log(where((x1 == 0) & (real(x2) >= 0), 1, x1)))
 
 
-def _is_complex(x: Array) -> bool:
-    return namespace(x).isdtype(x.dtype, "complex floating")
+def complex_of(x1: Array, x2: Array, /) -> Array:
+    """The complex numbers x1 + i x2, of two real arrays of one element type.
+
+    Backward: gx1 = Re(g), gx2 = Im(g).
+
+    >>> import numpy as np
+    >>> complex_of(np.asarray([1.0, 2.0]), np.asarray([0.0, -1.0])).tolist()
+    [(1+0j), (2-1j)]
+    """
+    xp = namespace(x1, x2)
+    return complex_pairs(xp.stack(xp.broadcast_arrays(x1, x2), axis=-1))
+
+
+@view_primitive
+def complex_pairs(x: Array) -> tuple[Array, tuple]:
+    """Pairs of real numbers along the last axis as complex numbers. Backward: the pairs of the gradient.
+
+    >>> import numpy as np
+    >>> complex_pairs(np.asarray([1.0, 2.0])).tolist()
+    (1+2j)
+    """
+    if not is_floating(x):
+        raise ArgumentError(f"expects pairs of floating numbers, got {dtype_name(x.dtype)}")
+    return idioms.complex_of_pairs(x), ()
+
+
+@view_primitive
+def pairs_of_complex(x: Array) -> tuple[Array, tuple]:
+    """Complex numbers as pairs of their parts along a new last axis. Backward: those of the gradient.
+
+    >>> import numpy as np
+    >>> pairs_of_complex(np.asarray(1 + 2j)).tolist()
+    [1.0, 2.0]
+    """
+    if not is_complex(x):
+        raise ArgumentError(f"expects complex numbers, got {dtype_name(x.dtype)}")
+    return idioms.pairs_of_complex(x), ()
+
+
+@complex_pairs.backward
+def _complex_pairs_backward(g: Array, saved: tuple, needs: tuple) -> tuple[Array]:
+    return (pairs_of_complex(g),)
+
+
+@pairs_of_complex.backward
+def _pairs_of_complex_backward(g: Array, saved: tuple, needs: tuple) -> tuple[Array]:
+    return (complex_pairs(g),)
+
+
+# -- what complex numbers change
+
+
+@abs.backward_over_complex
+def _abs_over_complex(g: Array, saved: tuple, needs: tuple) -> tuple[Array]:
+    return (g * sign(saved[0]),)
+
+
+@sign.backward_over_complex
+def _sign_over_complex(g: Array, saved: tuple, needs: tuple) -> tuple[Array]:
+    """Of u = x / |x|: what of g is not along u, (g - u Re(conj(u) g)) / |x|, and 0 at 0."""
+    (x,) = saved
+    size, direction = abs(x), sign(x)
+    across = g - direction * real(conj(direction) * g)
+    return (where(size == 0, 0.0, across / where(size == 0, 1.0, size)),)
+
+
+@real.backward_over_complex
+def _real_over_complex(g: Array, saved: tuple, needs: tuple) -> tuple[Array]:
+    return (complex_of(g, _zero(g)),)
+
+
+@imag.backward_over_complex
+def _imag_over_complex(g: Array, saved: tuple, needs: tuple) -> tuple[Array]:
+    return (complex_of(_zero(g), g),)
+
+
+@conj.backward_over_complex
+def _conj_over_complex(g: Array, saved: tuple, needs: tuple) -> tuple[Array]:
+    return (conj(g),)
+
+
+def _sign(x: Array) -> Array:
+    """Of complex numbers x / |x|, and 0 of 0."""
+    xp = namespace(x)
+    if not is_complex(x):
+        return xp.sign(x)
+    size = xp.abs(x)
+    return x / xp.where(size == 0, 1.0, size)
 
 
 def _real(x: Array) -> Array:
-    return namespace(x).real(x) if _is_complex(x) else x
+    return namespace(x).real(x) if is_complex(x) else x
 
 
 def _imag(x: Array) -> Array:
-    return namespace(x).imag(x) if _is_complex(x) else namespace(x).zeros_like(x)
+    return namespace(x).imag(x) if is_complex(x) else namespace(x).zeros_like(x)
 
 
 @real.write
 def _real_write(x: Array, value: Array) -> Array:
-    return value + imag(x) * 1j if _is_complex(x) else value
+    return complex_of(value, imag(x)) if is_complex(x) else value
 
 
 @imag.write
 def _imag_write(x: Array, value: Array) -> Array:
-    if not _is_complex(x):
+    if not is_complex(x):
         raise ViewError("of real numbers cannot be written into", subject="the imaginary part")
-    return real(x) + value * 1j
+    return complex_of(real(x), value)
 
 
 @conj.write
@@ -215,4 +310,4 @@ def _conj_write(x: Array, value: Array) -> Array:
 
 
 def _conj(x: Array) -> Array:
-    return namespace(x).conj(x) if _is_complex(x) else x
+    return namespace(x).conj(x) if is_complex(x) else x

@@ -14,6 +14,7 @@ from xpnn.autograd.ops.manipulation import broadcast_to, flip, moveaxis, reshape
 from xpnn.autograd.primitive import primitive, view_primitive
 from xpnn.backend import (
     Array,
+    DTypeError,
     IndexOutOfRangeError,
     ShapeError,
     backend_of,
@@ -24,6 +25,7 @@ from xpnn.backend import (
     extremes,
     idioms,
     is_array,
+    is_complex,
     move,
     namespace,
     python_scalar,
@@ -171,6 +173,10 @@ def _fitting(x: Array, value: Any) -> tuple[Array, Any]:
     xp, kind = namespace(x), kind_of(value)
     if kind is None:
         value = xp.asarray(value, dtype=x.dtype, device=device_of(x))
+    if value.dtype != x.dtype and is_complex(unwrap(value)) and not is_complex(unwrap(x)):
+        raise DTypeError(
+            f"cannot hold {dtype_name(value.dtype)} numbers", subject=f"an array of {dtype_name(x.dtype)}"
+        )
     return xp.astype(value, x.dtype, copy=False), kind
 
 

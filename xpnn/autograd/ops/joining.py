@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from xpnn.autograd.ops.broadcasting import broadcast_shapes
+from xpnn.autograd.ops.broadcasting import broadcast_shapes, of_type
 from xpnn.autograd.ops.indexing import getitem, take, window
 from xpnn.autograd.ops.lifting import unwrap
 from xpnn.autograd.ops.manipulation import broadcast_to, expand_dims, reshape, reshaped
@@ -33,13 +33,13 @@ def _concat(*arrays: Array, axis: int) -> tuple[Array, tuple]:
 
 @_concat.backward
 def _concat_backward(g: Array, saved: tuple, needs: tuple[bool, ...], *, axis: int) -> list[Array | None]:
-    xp, axis = namespace(g), axis % g.ndim
+    axis = axis % g.ndim
     parts: list[Array | None] = []
     start = 0
     for (shape, dtype), need in zip(saved, needs):
         stop = start + shape[axis]
         part = g[along(axis, slice(start, stop))] if need else None
-        parts.append(xp.astype(part, dtype, copy=False) if need else None)
+        parts.append(of_type(part, dtype) if need else None)
         start = stop
     return parts
 
@@ -62,8 +62,7 @@ def _stack(*arrays: Array, axis: int) -> tuple[Array, tuple]:
 @_stack.backward
 def _stack_backward(g: Array, saved: tuple, needs: tuple[bool, ...], *, axis: int) -> list[Array | None]:
     (dtypes,) = saved
-    xp, parts = namespace(g), unstack(g, axis=axis)
-    return [xp.astype(p, d, copy=False) if need else None for p, d, need in zip(parts, dtypes, needs)]
+    return [of_type(p, d) if need else None for p, d, need in zip(unstack(g, axis=axis), dtypes, needs)]
 
 
 def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:

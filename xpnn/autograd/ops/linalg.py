@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from xpnn.autograd.half import half_in_float32
 from xpnn.autograd.ops.broadcasting import unbroadcast
-from xpnn.autograd.ops.elementwise import positive
+from xpnn.autograd.ops.elementwise import abs, complex_of, conj, imag, positive
 from xpnn.autograd.ops.indexing import getitem
 from xpnn.autograd.ops.manipulation import (
+    adjoint,
     broadcast_to,
     expand_dims,
     flat_matrices,
@@ -19,7 +20,7 @@ from xpnn.autograd.ops.manipulation import (
 from xpnn.autograd.ops.products import matmul
 from xpnn.autograd.ops.reductions import sum
 from xpnn.autograd.primitive import primitive
-from xpnn.backend import Array, device_of, namespace
+from xpnn.backend import Array, device_of, is_complex, namespace
 
 
 class SlogdetResult(NamedTuple):
@@ -104,13 +105,14 @@ def _det_backward(g: Array, saved: tuple, needs: tuple) -> tuple[Array]:
 
 @primitive
 def _cofactors(x: Array) -> tuple[Array, tuple]:
-    """det(x) x^-T, by the singular values: with x = U diag(s) Vh it is +-U diag(prod of all others) Vh.
+    """det(x) x^-T, by the singular values x = U diag(s) Vh: det(U) det(Vh) conj(U diag(prod of others) Vh).
 
-    Backward, in the bases of U and Vh, with H = U^T g V and P_ij the product of all s but s_i and s_j, which
+    Backward, in the bases of U and Vh, with H = U^H g V and P_ij the product of all s but s_i and s_j, which
     is 0 on the diagonal: diag(P diag(H)) - P * H^T.
     """
     u, s, vh = namespace(x).linalg.svd(x, full_matrices=False)
-    return _as_matrix(_turn(u, vh)) * matmul(u * expand_dims(_products_without(s), axis=-2), vh), (x,)
+    left = _conj(u) * expand_dims(_products_without(s), axis=-2)
+    return _as_matrix(_turn(u, vh)) * matmul(left, _conj(vh)), (x,)
 
 
 @_cofactors.backward
@@ -118,16 +120,16 @@ def _cofactors_backward(g: Array, saved: tuple, needs: tuple) -> tuple[Array]:
     (x,) = saved
     xp = namespace(x)
     u, s, vh = xp.linalg.svd(x, full_matrices=False)
-    without = _products_without_two(s)
-    inner = matmul(matmul(matrix_transpose(u), g), matrix_transpose(vh))
+    without = xp.astype(_products_without_two(s), u.dtype)
+    inner = matmul(matmul(adjoint(u), g), adjoint(vh))
     sums = matmul(without, expand_dims(diagonal(inner), axis=-1))
     identity = xp.eye(x.shape[-1], dtype=x.dtype, device=device_of(x))
     middle = sums * identity - without * matrix_transpose(inner)
-    return (_as_matrix(_turn(u, vh)) * matmul(matmul(u, middle), vh),)
+    return (_as_matrix(_turn(u, vh)) * matmul(matmul(_conj(u), middle), _conj(vh)),)
 
 
 def _turn(u: Array, vh: Array) -> Array:
-    """1 or -1: the determinant of U Vh."""
+    """The determinant of U Vh, of absolute value 1."""
     xp = namespace(u)
     return xp.linalg.det(u) * xp.linalg.det(vh)
 
@@ -160,16 +162,27 @@ def slogdet(x: Array, /) -> SlogdetResult:
 
 @primitive
 def _slogdet(x: Array) -> tuple[tuple[Array, Array], tuple]:
-    return tuple(namespace(x).linalg.slogdet(x)), (x,)
+    sign, logarithm = namespace(x).linalg.slogdet(x)
+    return (sign, logarithm), (x, sign)
 
 
 @_slogdet.backward
 def _slogdet_backward(gs: tuple, saved: tuple, needs: tuple) -> tuple[Array]:
-    (x,) = saved
+    x, _ = saved
     _, g = gs  # the sign is constant between its jumps
     if g is None:
         return (namespace(x).zeros_like(x),)
     return (_as_matrix(g) * matrix_transpose(inv(x)),)
+
+
+@_slogdet.backward_over_complex
+def _slogdet_over_complex(gs: tuple, saved: tuple, needs: tuple) -> tuple[Array]:
+    """The sign turns with the matrix: (g - i Im(conj(g_sign) sign)) x^-H."""
+    x, sign = saved
+    g_sign, g = gs
+    nothing = namespace(x).zeros_like(abs(sign))
+    turn = nothing if g_sign is None else imag(g_sign * conj(sign))
+    return (_as_matrix(complex_of(nothing if g is None else g, turn)) * adjoint(inv(x)),)
 
 
 @half_in_float32
@@ -215,6 +228,10 @@ def trace(x: Array, /, *, offset: int = 0, dtype: Any = None) -> Array:
     5.0
     """
     return sum(diagonal(x, offset=offset), axis=-1, dtype=dtype)
+
+
+def _conj(x: Array) -> Array:
+    return namespace(x).conj(x) if is_complex(x) else x
 
 
 def _as_matrix(x: Array) -> Array:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from xpnn.autograd.core import TensorBase
-from xpnn.autograd.ops.broadcasting import axes_of, broadcast_shapes, unbroadcast
+from xpnn.autograd.ops.broadcasting import axes_of, broadcast_shapes, of_type, unbroadcast
 from xpnn.autograd.primitive import Primitive, primitive, view_primitive
 from xpnn.backend import (
     ArgumentError,
@@ -17,6 +18,7 @@ from xpnn.backend import (
     device_of,
     dtype_name,
     dtype_named,
+    is_complex,
     move,
     namespace,
     to_numpy,
@@ -191,6 +193,17 @@ def _matrix_transpose_backward(g: Array, saved: tuple, needs: tuple) -> tuple[Ar
     return (matrix_transpose(g),)
 
 
+def adjoint(x: Array) -> Array:
+    """The conjugate transposes of matrices.
+
+    >>> import numpy as np
+    >>> adjoint(np.asarray([[1j, 2.0]])).tolist()
+    [[-1j], [(2-0j)]]
+    """
+    turned, xp = matrix_transpose(x), namespace(x)
+    return xp.conj(turned) if xp.isdtype(x.dtype, "complex floating") else turned
+
+
 def flip(x: Array, /, *, axis: int | tuple[int, ...] | None = None) -> Array:
     """The elements in reverse order along `axis` (all axes if None).
 
@@ -286,6 +299,8 @@ def _triu_backward(g: Array, saved: tuple, needs: tuple, *, k: int) -> tuple[Arr
 def astype(x: Array, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Array:
     """The elements as another type. Backward: the gradient as the type of `x`.
 
+    Of complex numbers as real ones the imaginary parts are dropped, with a warning.
+
     >>> import numpy as np
     >>> astype(np.asarray([1, 2]), np.float32).dtype.name
     'float32'
@@ -297,8 +312,12 @@ def astype(x: Array, dtype: Any, /, *, copy: bool = True, device: Any = None) ->
 
 @primitive(half=True)
 def _astype(x: Array, *, dtype: Any, copy: bool, device: Any) -> tuple[Array, tuple]:
-    options = {} if device is None else {"device": device}
-    return namespace(x).astype(x, dtype, copy=copy, **options), ((x.dtype,),)
+    x_dtype = x.dtype
+    options, xp = {} if device is None else {"device": device}, namespace(x)
+    if is_complex(getattr(x, "array", x)) and not xp.isdtype(dtype, ("complex floating", "bool")):
+        warnings.warn("Casting complex numbers to real ones drops the imaginary parts", stacklevel=4)
+        x = xp.real(x)
+    return xp.astype(x, dtype, copy=copy, **options), ((x_dtype,),)
 
 
 @_astype.backward
@@ -306,7 +325,7 @@ def _astype_backward(
     g: Array, saved: tuple, needs: tuple, *, dtype: Any, copy: bool, device: Any
 ) -> tuple[Array]:
     ((x_dtype,),) = saved
-    return (namespace(g).astype(g, x_dtype, copy=False),)
+    return (of_type(g, x_dtype),)
 
 
 def view_as_type(x: Array, dtype: Any) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from xpnn.autograd.ops.broadcasting import axes_of
+from xpnn.autograd.ops.broadcasting import axes_of, of_type
 from xpnn.autograd.ops.manipulation import astype
 from xpnn.autograd.primitive import Primitive, primitive
 from xpnn.backend import Array, dtype_name, dtype_named, is_half, namespace, size_of
@@ -32,7 +32,7 @@ def _sum(x: Array, *, axis: Axis, dtype: Any, keepdims: bool) -> tuple[Array, tu
 @_sum.backward
 def _sum_backward(g: Array, saved: tuple, needs: tuple, *, axis: Axis, **_: Any) -> tuple[Array]:
     ((shape, dtype),) = saved
-    return (_spread(namespace(g).astype(g, dtype, copy=False), shape, axis),)
+    return (_spread(of_type(g, dtype), shape, axis),)
 
 
 def mean(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -186,7 +186,7 @@ def _prod_backward(g: Array, saved: tuple, needs: tuple, *, axis: Axis, **_: Any
     before = _products_before(rows)
     after = xp.flip(_products_before(xp.flip(rows, axis=-1)), axis=-1)
     others = xp.permute_dims(xp.reshape(before * after, moved.shape), _inverse(order))
-    g = xp.astype(g, x.dtype, copy=False)
+    g = of_type(g, x.dtype)
     return (others * xp.reshape(g, _kept_shape(x.shape, axis)),)
 
 
@@ -218,7 +218,7 @@ def _cumulative_sum_backward(
 ) -> tuple[Array]:
     ((x_dtype,),) = saved
     xp, axis = namespace(g), axis or 0
-    g = _without_initial(xp.astype(g, x_dtype, copy=False), axis, include_initial)
+    g = _without_initial(of_type(g, x_dtype), axis, include_initial)
     return (xp.flip(xp.cumulative_sum(xp.flip(g, axis=axis), axis=axis), axis=axis),)
 
 
@@ -250,7 +250,7 @@ def _cumulative_prod_backward(
     xp, axis = namespace(x), axis or 0
     if not size_of(x.shape):
         return (xp.zeros_like(x),)
-    g = _without_initial(xp.astype(g, x.dtype, copy=False), axis, include_initial)
+    g = _without_initial(of_type(g, x.dtype), axis, include_initial)
     rows, g = xp.moveaxis(x, axis, -1), xp.moveaxis(g, axis, -1)
     return (xp.moveaxis(_products_before(rows) * _suffix_recurrence(rows, g), -1, axis),)
 

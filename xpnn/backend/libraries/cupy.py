@@ -72,6 +72,12 @@ def _index_add(values: Array, indices: Array, count: int) -> Array:
     return out
 
 
+def _complex_of(real: Array, imag: Array, dtype: Any) -> Array:
+    out = importlib.import_module("cupy").empty(real.shape, dtype=dtype)
+    out.real, out.imag = real, imag
+    return out
+
+
 def _erfc(z: Array) -> Array:
     return importlib.import_module("cupyx.scipy.special").erfc(z)
 
@@ -92,6 +98,7 @@ register_backend(
         several_devices=True,
         owns_memory=lambda array: array.flags.owndata,
         index_add=_index_add,
+        complex_of=_complex_of,
         erfc=_erfc,
     )
 )

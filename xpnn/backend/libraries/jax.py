@@ -61,6 +61,10 @@ def _index_add(values: Array, indices: Array, count: int) -> Array:
     return jnp.zeros((count, *values.shape[1:]), dtype=values.dtype).at[indices].add(values)
 
 
+def _complex_of(real: Array, imag: Array, dtype: Any) -> Array:
+    return importlib.import_module("jax.lax").complex(real, imag)
+
+
 def _erfc(z: Array) -> Array:
     return importlib.import_module("jax.scipy.special").erfc(z)
 
@@ -89,6 +93,7 @@ register_backend(
         mutable=False,
         several_devices=True,
         index_add=_index_add,
+        complex_of=_complex_of,
         erfc=_erfc,
         compiler=_compiler,
     )

@@ -77,6 +77,12 @@ def _index_add(values: Array, indices: Array, count: int) -> Array:
     return out
 
 
+def _complex_of(real: Array, imag: Array, dtype: Any) -> Array:
+    out = np.empty(real.shape, dtype=dtype)
+    out.real, out.imag = real, imag
+    return out
+
+
 def _uniform(shape: tuple[int, ...], like: Array, seed: int, counter: int) -> Array:
     return np.random.Generator(np.random.SFC64([seed, counter])).random(shape, dtype=np.float32)
 
@@ -97,6 +103,7 @@ register_backend(
         owns_memory=_owns_memory,
         ones_like=_ones_like,
         index_add=_index_add,
+        complex_of=_complex_of,
         uniform=_uniform,
     )
 )

@@ -62,6 +62,10 @@ def _index_add(values: Array, indices: Array, count: int) -> Array:
     return values.new_zeros((count, *values.shape[1:])).index_add_(0, indices, values)
 
 
+def _complex_of(real: Array, imag: Array, dtype: Any) -> Array:
+    return importlib.import_module("torch").complex(real, imag)
+
+
 def _erfc(z: Array) -> Array:
     return importlib.import_module("torch").special.erfc(z)
 
@@ -89,6 +93,7 @@ register_backend(
         admit=_admit,
         owns_memory=_owns_memory,
         index_add=_index_add,
+        complex_of=_complex_of,
         erfc=_erfc,
         uniform=_uniform,
     )
