@@ -46,7 +46,7 @@ LAYERS = {
     "io": {"backend", "autograd", "nn", "optim"},
     "testing": {"backend", "autograd"},
     "amp": {"backend", "autograd", "optim"},
-    "train": {"backend", "autograd", "functional", "nn", "optim", "data", "metrics", "io"},
+    "train": {"amp", "backend", "autograd", "functional", "nn", "optim", "data", "metrics", "io"},
     "distributed": {"backend", "autograd", "nn", "optim"},
     "search": {"startup", "backend", "io", "train"},
 }
@@ -59,7 +59,7 @@ DOORS = {"xpnn/optim/swa_utils.py": "train"}
 NUMPY_USERS = {"backend", "kernels", "data", "io", "viz", "cli"}
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict", "array_api_compat"}
 BACKEND_NAMES = LIBRARIES - {"array_api_compat"}
-OPTIONAL = {"matplotlib", "tqdm", "PIL", "pooch", "scipy", "numba", "optuna"}
+OPTIONAL = {"matplotlib", "tensorboardX", "tqdm", "PIL", "pooch", "scipy", "numba", "optuna"}
 TOP_LEVEL = {
     *(".ci", ".git", ".gitignore", "LICENSE", "README.md", "pyproject.toml"),
     *("ci", "examples", "tests", "xpnn"),

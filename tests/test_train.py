@@ -207,12 +207,12 @@ class Losses(Callback):
         trainer.model[0].bias.array = np.full(8, trainer.epoch, np.float32)
 
 
-@pytest.mark.parametrize(("restore", "bias"), [(True, 2), (False, 5)])
+@pytest.mark.parametrize(("restore", "bias"), [(True, 2), (False, 4)])
 def test_early_stopping(restore, bias):
     stopping = EarlyStopping(patience=2, restore_best=restore)
     trainer = make(callbacks=[Losses(3, 1, 2, np.nan, 1, 1), stopping])
     trainer.fit(loader(), loader(), epochs=6)
-    assert (trainer.epoch, stopping.best_epoch) == (5, 2)
+    assert (trainer.epoch, stopping.best_epoch) == (4, 2)
     assert trainer.model[0].bias.array[0] == bias
 
 
@@ -349,6 +349,7 @@ def test_files(tmp_path):
     trainer.fit(loader(), loader(), epochs=3)
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "last.safetensors",
+        "previous.safetensors",
         "best.safetensors",
         "history.jsonl",
     }

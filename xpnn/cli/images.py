@@ -28,7 +28,8 @@ from xpnn.data import (
 from xpnn.data.folder import find_images
 
 _DOWNLOADS = Path("data")
-_RESULTS = ("last.safetensors", "model.safetensors", "confusion.png")  # of `xpnn train` and `xpnn eval`
+# Of `xpnn train` and `xpnn eval`.
+_RESULTS = ("last.safetensors", "previous.safetensors", "model.safetensors", "confusion.png")
 _TEST_FOLDERS = ("test", "val", "validation")
 _TEST_SHARE = 0.2
 _LARGEST = 1e6  # mean or standard deviation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -47,6 +48,17 @@ class History(dict[str, list[Any]]):
         widths = [max(map(len, column)) for column in columns]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in zip(*columns)]
         return "\n".join(lines) or f"{type(self).__name__}()"
+
+    def _repr_html_(self) -> str:
+        """The table, as notebooks show it."""
+        if not self:
+            return f"<p>{type(self).__name__}()</p>"
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in self)
+        lines = zip(*([_shown(value) for value in values] for values in self.values()))
+        body = "".join(
+            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>" for line in lines
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def rows(self) -> list[dict[str, Any]]:
         """The measures epoch by epoch."""

@@ -48,8 +48,15 @@ class Meters:
             metric.reset()
         return other
 
+    @property
+    def has_batches(self) -> bool:
+        """Whether there is a loss to read."""
+        return not isinstance(self.loss.count, int) or self.loss.count > 0
+
     def update(self, loss: Any, outputs: Any, targets: Any, size: int) -> None:
-        """Add a batch of `size` samples, given its mean loss."""
+        """Add a batch of `size` samples, given its mean loss; None for a batch without one."""
+        if loss is None:
+            return
         self.loss.update(loss, weight=size)
         for metric in self.metrics.values():
             metric.update(outputs, targets)
@@ -61,23 +68,19 @@ class Meters:
 
     def state_dict(self) -> dict[str, Any]:
         """The sums so far."""
-        return {name: _sums(metric) for name, metric in {"loss": self.loss, **self.metrics}.items()}
+        return {name: sums_of(metric) for name, metric in {"loss": self.loss, **self.metrics}.items()}
 
     def check_state_dict(self, state: dict[str, Any]) -> None:
         """Raise CheckpointError for sums that are none of these measures."""
         for name, metric in {"loss": self.loss, **self.metrics}.items():
             if name in state:
-                sums = dict.fromkeys(_sums(metric), partial(_is_sum, metric))
+                sums = dict.fromkeys(sums_of(metric), partial(_is_sum, metric))
                 expect_state(state[name], f"The measure '{name}'", **sums)
 
     def load_state_dict(self, state: dict[str, Any], like: Array) -> None:
         """Go on with the sums of a `state_dict`, beside the array `like`."""
         for name, metric in {"loss": self.loss, **self.metrics}.items():
-            for key in _sums(metric).keys() & state.get(name, {}).keys():
-                value = state[name][key]
-                if is_array(value):
-                    value = move(value, backend_of(like), device_of(like))
-                setattr(metric, key, value)
+            load_sums(metric, state.get(name, {}), like)
 
 
 class _MeanOf(Mean):
@@ -108,7 +111,16 @@ def _name_of(metric: Any) -> str:
     return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
 
 
-def _sums(metric: Metric) -> dict[str, Any]:
+def load_sums(metric: Metric, sums: dict[str, Any], like: Array) -> None:
+    """Give a metric the sums that `sums_of` returned, beside the array `like`."""
+    for key in sums_of(metric).keys() & sums.keys():
+        value = sums[key]
+        if is_array(value):
+            value = move(value, backend_of(like), device_of(like))
+        setattr(metric, key, value)
+
+
+def sums_of(metric: Metric) -> dict[str, Any]:
     """The arrays and numbers that a metric holds; NumPy's scalars as arrays, to keep their precision."""
     held = {key: value.array if is_tensor(value) else value for key, value in vars(metric).items()}
     return {

@@ -1,0 +1,28 @@
+"""The history of a run in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xpnn.train.callbacks.base import Callback
+
+if TYPE_CHECKING:
+    from xpnn.train.trainer import Trainer
+
+
+class HistoryFile(Callback):
+    """Write the history to a JSONL file after each epoch.
+
+    Args:
+        path: the file; None is `history.jsonl` in the trainer's `out`.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.path = path
+
+    def on_epoch_end(self, trainer: Trainer, logs: dict[str, Any]) -> None:
+        """Write it anew, so that it never has epochs that a resumed run takes again."""
+        path = self.path or (trainer.out and trainer.out / "history.jsonl")
+        if path is not None:
+            trainer.history.write(path)

@@ -1,0 +1,121 @@
+"""Measures in text files: a line of JSON, or a row of a table, for each time that something is logged."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from xpnn.io import atomic_write
+from xpnn.train.hyperparameters import storable
+from xpnn.train.loggers.base import Logger, plain
+
+
+class _Table(Logger):
+    """Rows that are kept, and written anew as a whole, so that a file is never half of a row."""
+
+    file_name = ""
+
+    def __init__(
+        self,
+        save_dir: str | Path = ".",
+        name: str | None = "logs",
+        version: int | str | None = None,
+        prefix: str = "",
+        flush_logs_every_n_steps: int = 100,
+    ) -> None:
+        super().__init__(save_dir, name, version, prefix)
+        self.flush_logs_every_n_steps = flush_logs_every_n_steps
+        self.rows: list[dict[str, Any]] = []
+        self.hparams: dict[str, Any] = {}
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.log_dir / self.file_name
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Add a row; what is logged twice at a step is one row."""
+        named = self._named(metrics)
+        step = len(self.rows) if step is None else step
+        last = self.rows[-1] if self.rows else {}
+        apart = {name for name in named.keys() & last.keys() if name != "epoch" or named[name] != last[name]}
+        if last.get("step") == step and not apart:
+            self.rows[-1].update(named)
+        else:
+            self.rows.append({"step": step, **named})
+        if len(self.rows) % self.flush_logs_every_n_steps == 0:
+            self.save()
+
+    def log_hyperparams(self, params: Any, metrics: Mapping[str, Any] | None = None) -> None:
+        """Write those that JSON has to `hparams.json`."""
+        self.hparams |= storable(plain(params))
+        with atomic_write(self.log_dir / "hparams.json") as file:
+            file.write(json.dumps(self.hparams, indent=2).encode())
+
+    def resume(self, step: int) -> None:
+        """Go on with the rows of the file up to a step."""
+        if not self.rows and self.path.exists():
+            self.rows = self._read()
+        self.rows = [row for row in self.rows if row["step"] <= step]
+
+    def save(self) -> None:
+        """Write the file."""
+        if self.rows:
+            with atomic_write(self.path) as file:
+                file.write(self._text().encode())
+
+    def _text(self) -> str:
+        raise NotImplementedError
+
+    def _read(self) -> list[dict[str, Any]]:
+        raise NotImplementedError
+
+
+class JSONLLogger(_Table):
+    """Measures in `metrics.jsonl`, a JSON object in each line.
+
+    Args:
+        save_dir, name, version, prefix: see `Logger`.
+        flush_logs_every_n_steps: after how many rows the file is written.
+    """
+
+    file_name = "metrics.jsonl"
+
+    def _text(self) -> str:
+        return "".join(json.dumps(row) + "\n" for row in self.rows)
+
+    def _read(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.path.read_text().splitlines()]
+
+
+class CSVLogger(_Table):
+    """Measures in `metrics.csv`, a column for each; what was not measured at a step is empty there.
+
+    Args:
+        save_dir, name, version, prefix: see `Logger`.
+        flush_logs_every_n_steps: after how many rows the file is written.
+    """
+
+    file_name = "metrics.csv"
+
+    def _text(self) -> str:
+        names = dict.fromkeys(name for row in self.rows for name in row)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(names), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return text.getvalue()
+
+    def _read(self) -> list[dict[str, Any]]:
+        with self.path.open(newline="") as file:
+            return [
+                {name: _number(text) for name, text in row.items() if text} for row in csv.DictReader(file)
+            ]
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.lstrip("-").isdigit() else float(text)
