@@ -11,7 +11,15 @@ import pytest
 from targets import Target
 
 import xpnn
-from xpnn.backend import ArgumentError, DTypeError, GradientError, ShapeError, XpnnError, dtype_name
+from xpnn.backend import (
+    ArgumentError,
+    BackendError,
+    DTypeError,
+    GradientError,
+    ShapeError,
+    XpnnError,
+    dtype_name,
+)
 
 torch = pytest.importorskip("torch")
 
@@ -294,3 +302,21 @@ def test_a_number_is_no_size_to_buffers_and_parameters() -> None:
     assert xpnn.nn.Buffer(5).item() == 5
     with pytest.raises(GradientError, match="floating-point"):
         xpnn.nn.Parameter(3)
+
+
+def test_default_device() -> None:
+    assert xpnn.get_default_device() == torch.get_default_device() == xpnn.zeros(1).device
+    with xpnn.use_backend("array_api_strict", device="device1"):
+        assert xpnn.get_default_device() == xpnn.zeros(1).device == "device1"
+        with pytest.raises(BackendError, match="use_backend"):
+            xpnn.set_default_device("CPU_DEVICE")
+    xpnn.set_backend("array_api_strict")
+    try:
+        xpnn.set_default_device("device1")
+        assert xpnn.zeros(1).device == xpnn.get_default_device() == "device1"
+        xpnn.set_default_device(None)
+        assert xpnn.zeros(1).device != "device1"
+        with pytest.raises(ArgumentError, match="has no device"):
+            xpnn.set_default_device("cuda:7")
+    finally:
+        xpnn.set_backend("numpy")

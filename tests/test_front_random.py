@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from targets import Target
 
 import xpnn
+from xpnn import nn
 from xpnn.backend import ArgumentError, CheckpointError, DTypeError, GradientError, dtype_name, to_numpy
 
 # The same bits on every backend.
@@ -219,3 +221,31 @@ def test_random_split_takes_a_generator() -> None:
     ]
     orders = [[*first.indices] for first, _ in splits]
     assert orders[0] == orders[1] != orders[2]
+
+
+def test_the_module_has_pytorchs_names() -> None:
+    for name in ("manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state", "fork_rng"):
+        assert callable(getattr(xpnn.random, name))
+    assert xpnn.random.manual_seed(5) is xpnn.random.default_generator
+    assert xpnn.random.initial_seed() == xpnn.initial_seed() == 5
+    state = xpnn.random.get_rng_state()
+    first = xpnn.rand(3).tolist()
+    xpnn.random.set_rng_state(state)
+    assert xpnn.rand(3).tolist() == first
+
+
+def test_what_is_drawn_in_a_fork_is_not_missed_after_it() -> None:
+    def draw() -> list:
+        return [xpnn.rand(2).tolist(), nn.Linear(2, 1).weight.tolist(), xpnn.randperm(9).tolist()]
+
+    xpnn.manual_seed(0)
+    expected = draw()
+    xpnn.manual_seed(0)
+    with contextlib.suppress(ZeroDivisionError), xpnn.random.fork_rng():
+        xpnn.manual_seed(9)
+        assert draw() != expected
+        raise ZeroDivisionError
+    assert xpnn.random.initial_seed() == 0
+    with xpnn.random.fork_rng(enabled=False, devices=[]):
+        assert draw() == expected
+    assert draw() != expected

@@ -11,6 +11,7 @@ from xpnn.backend.arrays import (
     device_of,
     dtype_named,
     extremes,
+    get_default_device,
     is_complex,
     is_floating,
     is_half,
@@ -99,6 +100,7 @@ from xpnn.backend.registry import (
     register_backend,
     registered_backends,
     set_backend,
+    set_default_device,
     use_backend,
 )
 from xpnn.backend.states import expect_state, is_count, is_flag, is_number
@@ -156,6 +158,7 @@ __all__ = [
     "find_kernels",
     "finfo",
     "get_backend",
+    "get_default_device",
     "get_default_dtype",
     "get_device",
     "get_num_threads",
@@ -200,6 +203,7 @@ __all__ = [
     "saves_as_reference",
     "seen_in_range",
     "set_backend",
+    "set_default_device",
     "set_default_dtype",
     "set_num_threads",
     "set_numba",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnn.backend.devices import device, device_named
 from xpnn.backend.dtypes import dtype_name, get_default_dtype
 from xpnn.backend.errors import DTypeError, XpnnError
 from xpnn.backend.namespace import backend_of, is_array, is_tensor, namespace
@@ -89,6 +90,18 @@ def device_of(array: Array) -> Any:
     if is_tensor(array):
         array = array.array
     return backend_of(array).device_of(array)
+
+
+def get_default_device() -> device:
+    """The device that new Tensors are made on.
+
+    >>> get_default_device().type
+    'cpu'
+    """
+    backend, native = get_backend(), get_device()
+    if native is None:
+        native = device_of(backend.xp.empty((0,)))
+    return device("cpu") if native is None else device_named(native, backend)
 
 
 def default_dtype(xp: Any = None) -> Any:

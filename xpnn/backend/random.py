@@ -181,6 +181,28 @@ def load_state_dict(state: dict[str, Any]) -> None:
     _state.stream.load_state_dict(state["stream"])
 
 
+@scoped
+def fork_rng(devices: Any = None, enabled: bool = True, device_type: str = "cuda") -> Iterator[None]:
+    """Go on after the block with the numbers that would have come without it.
+
+    Args:
+        devices, device_type: are accepted; there is one source for all devices.
+        enabled: False does nothing.
+
+    >>> manual_seed(0)
+    >>> with fork_rng():
+    ...     inside = host_generator().random()
+    >>> host_generator().random() == inside
+    True
+    """
+    state = state_dict() if enabled else None
+    try:
+        yield
+    finally:
+        if state is not None:
+            load_state_dict(state)
+
+
 def check_state_dict(state: dict[str, Any]) -> None:
     """Raise CheckpointError if `load_state_dict` would."""
     subject = "The source of random numbers"

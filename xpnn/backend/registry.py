@@ -274,6 +274,22 @@ def use_backend(name: str, device: Any = None) -> Iterator[Backend]:
         remove_last(stack, entry)
 
 
+def set_default_device(device: Any) -> None:
+    """Make new arrays on another device of the current library from now on; None is the library's default.
+
+    Raises: BackendError for a device that there is not, and in a `use_backend` block, whose device is fixed.
+
+    >>> set_default_device("cpu")
+    """
+    if _local.stack:
+        raise BackendError(
+            "has no effect inside of a use_backend block",
+            subject="set_default_device",
+            hint="Name the device there: use_backend(name, device)",
+        )
+    set_backend(get_backend().name, device)
+
+
 def get_backend() -> Backend:
     """The backend that new arrays are made with. `str()` of it is its name."""
     return _current()[0]

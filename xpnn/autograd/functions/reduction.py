@@ -18,6 +18,7 @@ from xpnn.autograd.functions.calling import front
 from xpnn.autograd.functions.promotion import NUMBERS, cast, fractional, is_whole, raw_of
 from xpnn.autograd.functions.sorting import ValuesAndIndices, argsort, chosen_along
 from xpnn.autograd.half import half_in_float32
+from xpnn.autograd.ops.reductions import element
 from xpnn.backend import (
     ArgumentError,
     ArrayT,
@@ -358,13 +359,17 @@ def argmin(input: ArrayT, dim: int | None = None, keepdim: bool = False) -> Arra
 
 @front
 def all(input: ArrayT, dim: Any = None, keepdim: bool = False) -> ArrayT:
-    """Whether all elements are true, or not 0; of uint8 as uint8."""
+    """Whether all elements are true, or not 0; of uint8 as uint8. Along no axis, `dim=()`, each by itself."""
+    if _along_no_axis(dim):
+        return _truth(input, ops.astype(input, namespace(raw_of(input)).bool))
     return _truth(input, ops.all(input, axis=_axes(input, dim, "all"), keepdims=keepdim))
 
 
 @front
 def any(input: ArrayT, dim: Any = None, keepdim: bool = False) -> ArrayT:
-    """Whether an element is true, or not 0; of uint8 as uint8."""
+    """Whether an element is true, or not 0; of uint8 as uint8. Along no axis, `dim=()`, each by itself."""
+    if _along_no_axis(dim):
+        return _truth(input, ops.astype(input, namespace(raw_of(input)).bool))
     return _truth(input, ops.any(input, axis=_axes(input, dim, "any"), keepdims=keepdim))
 
 
@@ -549,6 +554,8 @@ def cumulative_trapezoid(y: ArrayT, x: Any = None, *, dx: Any = None, dim: int =
 def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """The element in the middle, the lower one of two, NaN where one is; with `dim` also its index.
 
+    Without `dim` the elements equal to it share the gradient; with `dim` the one at the index has it.
+
     >>> from xpnn.autograd import tensor
     >>> median(tensor([3.0, 1.0, 2.0, 9.0]))
     tensor(2.)
@@ -683,6 +690,11 @@ def _axes(x: Any, dim: Any, name: str) -> Any:
                 raise ArgumentError(f"expects dim 0 or -1 of a Tensor without axes, got {axis}", subject=name)
         return None
     return None if not dims else dims[0] if len(dims) == 1 else dims
+
+
+def _along_no_axis(dim: Any) -> bool:
+    """Whether axes are named and there are none, which most reductions take for all of them."""
+    return isinstance(dim, tuple | list) and not dim
 
 
 def _count(x: Any, axes: Any) -> int:
@@ -824,7 +836,7 @@ def _median(name: str, x: Any, dim: int | None, keepdim: bool, without_nan: bool
         flat = ops.reshape(x, (-1,))
         if not flat.shape[0]:
             return ops.sum(flat) * math.nan if not is_whole(x) else ops.sum(flat)
-        return _median(name, flat, 0, False, without_nan).values
+        return element(flat, _median(name, flat, 0, True, without_nan).indices)
     if not x.shape:
         return ValuesAndIndices(ops.astype(x, x.dtype, copy=True), argmax(x))
     if not x.shape[dim]:

@@ -100,6 +100,28 @@ def _extreme_backward(g: Array, saved: tuple, needs: tuple, *, axis: Axis, keepd
     return (xp.where(chosen, xp.reshape(g, kept) / count, 0.0),)
 
 
+def element(x: Array, index: Array) -> Array:
+    """The element of a row `x` at `index`, of shape (1,); those equal to it share the gradient.
+
+    >>> import numpy as np
+    >>> float(element(np.asarray([1.0, 5.0]), np.asarray([1])))
+    5.0
+    """
+    return _element(x, index)
+
+
+@primitive
+def _element(x: Array, index: Array) -> tuple[Array, tuple]:
+    xp = namespace(x)
+    y = xp.reshape(xp.take(x, index, axis=0), ())
+    return y, (x, y)
+
+
+@_element.backward
+def _element_backward(g: Array, saved: tuple, needs: tuple) -> tuple[Array, None]:
+    return (*_extreme_backward(g, saved, needs, axis=None, keepdims=False), None)
+
+
 def var(x: Array, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Array:
     """The variance along `axis`: sum((x - mean)^2) / (n - correction).
 
