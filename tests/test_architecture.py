@@ -29,6 +29,7 @@ LAYERS = {
     "functional": {"backend", "autograd"},
     "fft": {"autograd"},
     "linalg": {"autograd"},
+    "random": {"backend", "autograd"},
     "special": {"autograd"},
     "distributions": {"backend", "autograd", "functional"},
     "nn": {"backend", "autograd", "functional"},
