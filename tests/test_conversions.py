@@ -309,3 +309,34 @@ def test_pytorchs_ways_to_convert(backend: Target) -> None:
     assert x.numpy(force=True).tolist() == [1.0, -2.0]
     (x.to("float64", copy=True) * 2).sum().backward()
     assert x.grad.tolist() == [2.0, 2.0]
+
+
+def test_where_tensors_are(backend: Target) -> None:
+    x = xpnn.Tensor(backend.array(np.ones(2, dtype="float32")))
+    assert x.is_cpu is not x.is_cuda
+    assert x.pin_memory() is x
+    assert x.is_pinned() is False
+    assert x.layout is xpnn.strided
+    assert x.new(2, 3).shape == x.new((2, 3)).shape == (2, 3)
+    assert x.new([2, 3]).tolist() == [2.0, 3.0]
+    assert dtype_name(x.new([2, 3]).dtype) == "float32"
+    with pytest.raises(GradientError, match="has no gradient of its first argument"):
+        xpnn.igamma(xpnn.ones(2, requires_grad=True), x)
+
+
+def test_defaults_by_older_names() -> None:
+    try:
+        xpnn.set_default_tensor_type(xpnn.DoubleTensor)
+        assert xpnn.ones(1).dtype == xpnn.float64
+    finally:
+        xpnn.set_default_tensor_type("xpnn.FloatTensor")
+    assert xpnn.typename(xpnn.ones(1)) == "xpnn.FloatTensor"
+    assert xpnn.typename(xpnn.nn.Linear) == "xpnn.nn.linear.Linear"
+    with pytest.raises(DTypeError, match="expects the type of floating-point Tensors of the host"):
+        xpnn.set_default_tensor_type("xpnn.cuda.FloatTensor")
+    device = xpnn.get_default_device()
+    xpnn.set_default_device(device)
+    assert xpnn.get_default_device() == device
+    assert xpnn.is_signed(xpnn.ones(1))
+    assert not xpnn.is_signed(xpnn.ones(1, dtype=xpnn.uint8))
+    assert xpnn.fill(xpnn.ones(2, dtype=xpnn.int64), 3).tolist() == [3, 3]

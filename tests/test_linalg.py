@@ -137,3 +137,31 @@ def test_what_is_refused(call: Call, backend: Target) -> None:
         call(torch, torch.tensor(WIDE))
     with pytest.raises(XpnnError):
         call(xpnn, xpnn.Tensor(backend.array(WIDE)))
+
+
+def test_tensors_as_linear_maps(backend: Target) -> None:
+    """Values and gradients of what solves for arrays, and matrices of powers."""
+    rng = np.random.default_rng(0)
+    maps = np.eye(6).reshape(2, 3, 6) + rng.uniform(-0.1, 0.1, (2, 3, 6))
+    turned = np.eye(6).reshape(6, 2, 3).transpose(1, 0, 2) + rng.uniform(-0.1, 0.1, (2, 6, 3))
+    right, vector = rng.standard_normal((2, 3)), rng.standard_normal(6)
+    calls: list[Call] = [
+        lambda m, a, b, c, d: m.linalg.tensorinv(a),
+        lambda m, a, b, c, d: m.linalg.tensorsolve(a, c),
+        lambda m, a, b, c, d: m.linalg.tensorsolve(b, d, dims=(0, 2)),
+        lambda m, a, b, c, d: m.linalg.vander(c),
+        lambda m, a, b, c, d: m.linalg.vander(d, N=2),
+    ]
+    for call in calls:
+        mine = [xpnn.Tensor(backend.array(x), requires_grad=True) for x in (maps, turned, right, vector)]
+        theirs = [torch.tensor(x, requires_grad=True) for x in (maps, turned, right, vector)]
+        results = [call(m, *xs) for m, xs in ((xpnn, mine), (torch, theirs))]
+        for y in results:
+            (y * y).sum().backward()
+        np.testing.assert_allclose(backend.numpy(results[0].detach()), results[1].detach(), rtol=1e-9)
+        for x, z in zip(mine, theirs, strict=True):
+            if z.grad is not None:
+                np.testing.assert_allclose(backend.numpy(x.grad), z.grad, rtol=1e-8, atol=1e-10)
+    for wrong in (lambda: xpnn.linalg.tensorinv(mine[0], 0), lambda: xpnn.linalg.vander(mine[2], N=1)):
+        with pytest.raises(XpnnError):
+            wrong()

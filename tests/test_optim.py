@@ -70,6 +70,8 @@ OF_PYTORCH = [
     ("Adafactor", {"lr": 0.1, "beta2_decay": -0.5, "eps": (1e-2, 0.1), "d": 2.0, "weight_decay": 0.1}),
     ("Muon", {}),
     ("Muon", {"lr": 0.1, "nesterov": False, "adjust_lr_fn": "match_rms_adamw", "ns_steps": 3}),
+    ("SparseAdam", {}),
+    ("SparseAdam", {"lr": 0.1, "betas": (0.5, 0.8), "eps": 1e-3, "maximize": True}),
 ]
 OF_PAPERS = [
     ("Lion", {"lr": 0.01, "weight_decay": 0.1}),

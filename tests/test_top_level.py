@@ -169,7 +169,7 @@ FAR = np.asarray([-30.0, -3.0, -0.5, 0.0, 0.25, 0.7, 1.0, 2.5, 30.0])
 INSIDE = np.asarray([0.2, 0.7])
 
 
-@pytest.mark.parametrize("name", ["entr", "ndtr", "ndtri", "i0", "i0e", "i1", "i1e"])
+@pytest.mark.parametrize("name", ["entr", "erfcx", "log_ndtr", "ndtr", "ndtri", "i0", "i0e", "i1", "i1e"])
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_special_functions(name: str, backend: Target) -> None:
     mine, theirs = getattr(xpnn.special, name), getattr(torch.special, name)

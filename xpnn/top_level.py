@@ -13,7 +13,17 @@ from typing import Any
 from xpnn import functional as F
 from xpnn.autograd import Tensor, ops
 from xpnn.autograd.core import new_tensor
-from xpnn.backend import ArgumentError, DType, DTypeError, asarray, is_array
+from xpnn.backend import (
+    ArgumentError,
+    DType,
+    DTypeError,
+    asarray,
+    get_backend,
+    get_device,
+    is_array,
+    set_backend,
+    set_default_dtype,
+)
 from xpnn.functional import (
     adaptive_avg_pool1d,
     avg_pool1d,
@@ -107,21 +117,25 @@ __all__ = [
     "exp_",
     "expm1_",
     "feature_alpha_dropout",
+    "fill",
     "fill_",
     "fix_",
     "floor_",
     "frac_",
     "from_dlpack",
     "gcd_",
+    "get_default_device",
     "group_norm",
     "gru",
     "gru_cell",
     "hardshrink",
     "hinge_embedding_loss",
+    "i0_",
     "index_put_",
     "inf",
     "instance_norm",
     "is_same_size",
+    "is_signed",
     "kl_div",
     "layer_norm",
     "lcm_",
@@ -168,6 +182,8 @@ __all__ = [
     "scalar_tensor",
     "selu",
     "selu_",
+    "set_default_device",
+    "set_default_tensor_type",
     "sigmoid_",
     "sin_",
     "sinc_",
@@ -180,6 +196,7 @@ __all__ = [
     "threshold_",
     "triplet_margin_loss",
     "trunc_",
+    "typename",
     "xlogy_",
     "zero_",
 ]
@@ -340,6 +357,59 @@ def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_gra
     return Tensor(asarray(value, dtype, device, copy=True), requires_grad=requires_grad)
 
 
+def fill(input: Tensor, value: Any) -> Tensor:
+    """As many elements of `value`, a number or a Tensor without axes.
+
+    >>> fill(Tensor([1.0, 2.0]), 3).tolist()
+    [3.0, 3.0]
+    """
+    return clone(_expect_tensor(input, "fill")).fill_(value)
+
+
+def is_signed(input: Any) -> bool:
+    """Whether the elements may be negative."""
+    return DType(input.dtype).is_signed
+
+
+def typename(obj: Any) -> str:
+    """The name of a type of Tensors, such as "xpnn.FloatTensor", or of the type of anything else.
+
+    >>> typename(scalar_tensor(2)), typename([])
+    ('xpnn.FloatTensor', 'list')
+    """
+    if isinstance(obj, Tensor):
+        return str(obj.type())
+    kind = obj if isinstance(obj, type) else type(obj)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"{module}{kind.__qualname__}"
+
+
+def set_default_device(device: Any) -> None:
+    """Make new Tensors on this device of the current library; None is the library's own default."""
+    set_backend(get_backend().name, device)
+
+
+def get_default_device() -> Any:
+    """The device that new Tensors are made on; None is the library's own default."""
+    return get_device()
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """The older way to write `set_default_dtype`: takes a type of Tensors, such as `xpnn.DoubleTensor`.
+
+    >>> set_default_tensor_type("xpnn.FloatTensor")
+    """
+    kinds = {"xpnn.FloatTensor": "float32", "xpnn.DoubleTensor": "float64", "xpnn.HalfTensor": "float16"}
+    kind = kinds.get(t) if type(t) is str else t
+    if kind is None:
+        raise DTypeError(
+            f"expects the type of floating-point Tensors of the host, got {t!r:.60}",
+            subject="set_default_tensor_type",
+            hint="See set_default_dtype and set_default_device",
+        )
+    set_default_dtype(kind)
+
+
 def is_same_size(input: Any, other: Any) -> bool:
     """Whether two Tensors have the same shape."""
     return tuple(input.shape) == tuple(other.shape)
@@ -396,6 +466,7 @@ fix_ = _method("fix_")
 floor_ = _method("floor_")
 frac_ = _method("frac_")
 gcd_ = _method("gcd_")
+i0_ = _method("i0_")
 lcm_ = _method("lcm_")
 ldexp_ = _method("ldexp_")
 log_ = _method("log_")

@@ -13,12 +13,13 @@ from xpnn.backend import (
     dtype_name,
     dtype_named,
     find_backend,
+    is_array,
     move,
     namespace,
     refusing_methods,
     registered_backends,
 )
-from xpnn.backend.layouts import check_memory_format
+from xpnn.backend.layouts import check_memory_format, strided
 
 if TYPE_CHECKING:
     from xpnn.autograd.tensor import Tensor  # the class that these methods become part of
@@ -160,6 +161,35 @@ class Conversions(TensorBase):
     def is_cuda(self) -> Any:
         """Whether it is on a GPU."""
         return any(word in str(self.device).lower() for word in ("cuda", "gpu"))
+
+    @property
+    def is_cpu(self) -> Any:
+        """Whether it is on the host."""
+        return not self.is_cuda
+
+    def pin_memory(self, device: Any = None) -> Any:
+        """Itself: the array library decides where on the host its memory is."""
+        return self
+
+    def is_pinned(self, device: Any = None) -> Any:
+        """False; see `pin_memory`."""
+        return False
+
+    @property
+    def layout(self) -> Any:
+        """`xpnn.strided`, as all Tensors are."""
+        return strided
+
+    def new(self: Any, *args: Any) -> Any:
+        """A Tensor of its element type and device, of sizes or of data: the older way to write `new_empty`.
+
+        >>> from xpnn.autograd import tensor
+        >>> tensor([1.0]).new([2, 3]), tensor([1.0]).new(2, 3).shape
+        (tensor([2., 3.]), (2, 3))
+        """
+        if len(args) == 1 and (isinstance(args[0], (list, TensorBase)) or is_array(args[0])):
+            return self.new_tensor(args[0])
+        return self.new_empty(args[0] if len(args) == 1 and isinstance(args[0], tuple) else args)
 
     @property
     def is_sparse(self) -> Any:

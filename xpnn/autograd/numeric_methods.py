@@ -192,6 +192,10 @@ class NumericMethods(TensorBase):
     xlogy = functions.xlogy
     xlogy_ = in_place(functions.xlogy)
 
+    frexp = functions.frexp
+    nextafter = functions.nextafter
+    nextafter_ = in_place(functions.nextafter)
+
     # -- comparison
 
     allclose = functions.allclose
@@ -269,6 +273,7 @@ class NumericMethods(TensorBase):
     diff = functions.diff
     dist = functions.dist
     histc = functions.histc
+    histogram = functions.histogram
     logcumsumexp = functions.logcumsumexp
     logsumexp = functions.logsumexp
     max = functions.max
@@ -299,6 +304,12 @@ class NumericMethods(TensorBase):
     unique = functions.unique
     unique_consecutive = functions.unique_consecutive
 
+    # -- linear algebra of factors
+
+    cholesky_inverse = functions.cholesky_inverse
+    cholesky_solve = functions.cholesky_solve
+    triangular_solve = functions.triangular_solve
+
     # -- special
 
     digamma = functions.digamma
@@ -309,8 +320,16 @@ class NumericMethods(TensorBase):
     erfc_ = in_place(functions.erfc)
     erfinv = functions.erfinv
     erfinv_ = in_place(functions.erfinv)
+    i0 = functions.i0
+    i0_ = in_place(functions.i0)
+    igamma = functions.igamma
+    igamma_ = in_place(functions.igamma)
+    igammac = functions.igammac
+    igammac_ = in_place(functions.igammac)
     lgamma = functions.lgamma
     lgamma_ = in_place(functions.lgamma)
+    mvlgamma = functions.mvlgamma
+    mvlgamma_ = in_place(functions.mvlgamma)
 
     @property
     def real(self) -> Tensor:

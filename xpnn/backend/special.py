@@ -109,6 +109,28 @@ def erfc(x: Array) -> Array:
     return xp.astype(xp.where(wide < 0, 2.0 - tail, tail), x.dtype)
 
 
+def erfcx(x: Array) -> Array:
+    """e^(x^2) erfc(x), which does not vanish for large x.
+
+    >>> erfcx(np.asarray([0.0, 100.0])).round(6).tolist()
+    [1.0, 0.005642]
+    """
+    xp = namespace(x)
+    wide = _double(x)
+    size = xp.abs(wide)
+    near = xp.where(size < _FARTHEST, size, xp.zeros_like(size))
+    far = xp.where(size < _FARTHEST, xp.full_like(size, _FARTHEST), size)
+    square = 1.0 / (far * far)
+    beyond = (1.0 - square / 2.0 * (1.0 - 1.5 * square * (1.0 - 2.5 * square * (1.0 - 3.5 * square)))) / (
+        far * math.sqrt(math.pi)
+    )
+    positive = xp.where(size < _FARTHEST, _scaled_tail(near), beyond)
+    below = xp.where((wide < 0) & (wide > -_FARTHEST), wide, xp.zeros_like(wide))
+    negative = 2.0 * xp.exp(below * below) - positive
+    negative = xp.where(wide > -_FARTHEST, negative, xp.full_like(wide, math.inf))
+    return xp.astype(xp.where(wide < 0, negative, positive), x.dtype)
+
+
 def erfinv(y: Array) -> Array:
     """The x with erf(x) = y: a guess by S. Winitzki's formula, then Halley's method.
 
@@ -225,6 +247,12 @@ def _tail(z: Array) -> Array:
         return native(z)
     xp = namespace(z)
     z = xp.minimum(z, xp.full_like(z, 2 * _FARTHEST))
+    return xp.exp(-z * z) * _scaled_tail(z)
+
+
+def _scaled_tail(z: Array) -> Array:
+    """e^(z^2) erfc(z) of 0 <= z <= _FARTHEST, by the series above."""
+    xp = namespace(z)
     t = _SCALE / (_SCALE + z)
     u = (2.0 * t - (1.0 + _T_MIN)) / (1.0 - _T_MIN)
     highest, *others = reversed(_coefficients(float(xp.finfo(z.dtype).eps)))
@@ -232,4 +260,4 @@ def _tail(z: Array) -> Array:
     for coefficient in others:  # Horner's rule
         series *= u
         series += coefficient
-    return xp.exp(-z * z) * t * series
+    return t * series

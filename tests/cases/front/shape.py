@@ -128,6 +128,6 @@ CHECKED_ELSEWHERE = dict.fromkeys(
 )
 CONVERSIONS = """
 type get_device is_cuda is_sparse is_floating_point is_complex is_signed is_same_size short char byte bfloat16
-cfloat cdouble cuda
+cfloat cdouble cuda is_cpu pin_memory is_pinned layout new
 """
 CHECKED_ELSEWHERE |= dict.fromkeys(CONVERSIONS.split(), "test_conversions.py")

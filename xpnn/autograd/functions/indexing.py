@@ -61,6 +61,7 @@ __all__ = [
     "slice_scatter",
     "take",
     "take_along_dim",
+    "unravel_index",
 ]
 
 _REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
@@ -696,3 +697,28 @@ def _scatter_extremum_backward(
     share = g / xp.where(hit & (winners > 0), winners, 1)
     g_row = ops.where(hit, ops.where(own, share, 0.0), share)
     return g_row, ops.where(best, ops.take(share, places, axis=0), 0.0) if needs[1] else None
+
+
+@front
+def unravel_index(indices: Any, shape: int | Sequence[int]) -> tuple[Any, ...]:
+    """The places, axis by axis, of elements of an array of `shape` that are counted row by row.
+
+    Args:
+        indices: integers from 0 to the number of elements.
+
+    >>> from xpnn.autograd import tensor
+    >>> unravel_index(tensor([5, 2]), (2, 3))
+    (tensor([1, 0]), tensor([2, 2]))
+    """
+    sizes = [
+        integer(size, "shape", "unravel_index") for size in ([shape] if isinstance(shape, int) else shape)
+    ]
+    if not is_integer(indices.array):
+        raise DTypeError(f"expects integers, got {dtype_name(indices.dtype)}", subject="unravel_index")
+    if any(size < 0 for size in sizes):
+        raise ArgumentError(f"expects a shape without negative sizes, got {sizes}", subject="unravel_index")
+    places = []
+    for size in reversed(sizes):
+        places.append(indices % size)
+        indices = indices // size
+    return tuple(reversed(places))

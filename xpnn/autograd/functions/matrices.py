@@ -49,6 +49,9 @@ __all__ = [
     "svd",
     "svdvals",
     "tensordot",
+    "tensorinv",
+    "tensorsolve",
+    "vander",
     "vecdot",
     "vector_norm",
 ]
@@ -420,3 +423,64 @@ def _floats(x: ArrayT, subject: str, dtype: Any = None) -> ArrayT:
             hint="Use x.float()",
         )
     return x
+
+
+@front
+def vander(x: Any, *, N: int | None = None) -> Any:
+    """The powers x^0 ... x^(N - 1) of each number, on a new last axis; N is by default the number of x.
+
+    >>> from xpnn.autograd import tensor
+    >>> vander(tensor([2.0, 3.0]), N=3)
+    tensor([[1., 2., 4.],
+            [1., 3., 9.]])
+    """
+    count = powers_of(x, N, "linalg.vander", least=2)
+    return ops.stack([x**k for k in range(count)], axis=-1)
+
+
+def powers_of(x: Any, given: int | None, subject: str, least: int) -> int:
+    """The number of powers in a Vandermonde matrix of x, checked."""
+    if not x.ndim:
+        raise ShapeError("expects one axis or more, got none", subject=subject)
+    count = x.shape[-1] if given is None else given
+    if count < (least if given is not None else 0):
+        raise ArgumentError(f"expects N of at least {least}, got {count}", subject=subject)
+    return count
+
+
+@front
+def tensorinv(A: Any, ind: int = 2) -> Any:
+    """The inverse of a linear map of arrays: `tensordot(tensorinv(A, ind), A, ind)` changes nothing.
+
+    Args:
+        A: its first `ind` axes are those of the map's results; both parts have as many elements.
+
+    >>> from xpnn.autograd import tensor
+    >>> tensorinv(tensor([[[2.0]]]), ind=1).tolist()
+    [[[0.5]]]
+    """
+    if type(ind) is not int or ind < 1:
+        raise ArgumentError(f"expects ind of at least 1, got {ind!r:.40}", subject="tensorinv")
+    rows, columns = tuple(A.shape[:ind]), tuple(A.shape[ind:])
+    square = ops.reshape(A, (math.prod(rows), math.prod(columns)))
+    return ops.reshape(inv(square), (*columns, *rows))
+
+
+@front
+def tensorsolve(A: Any, B: Any, dims: tuple[int, ...] | None = None) -> Any:
+    """The X with `tensordot(A, X, X.ndim) = B`.
+
+    Args:
+        A: (*B.shape, *X.shape), with as many elements in both parts.
+        dims: axes of A that are moved to its end first.
+
+    >>> from xpnn.autograd import tensor
+    >>> tensorsolve(tensor([[[2.0]]]), tensor([4.0])).tolist()
+    [[2.0]]
+    """
+    if dims is not None:
+        moved = [axis % A.ndim for axis in dims]
+        A = ops.permute_dims(A, (*(i for i in range(A.ndim) if i not in moved), *moved))
+    sizes = tuple(A.shape[B.ndim :])
+    square = ops.reshape(A, (math.prod(B.shape), math.prod(sizes)))
+    return ops.reshape(solve(square, ops.reshape(B, (-1,))), sizes)

@@ -9,12 +9,12 @@ from xpnn.autograd import ops
 from xpnn.autograd.functions.calling import front
 from xpnn.autograd.functions.elementwise import operand
 from xpnn.autograd.functions.promotion import fractional, promoted
-from xpnn.autograd.functions.special import erfc, erfinv, lgamma
+from xpnn.autograd.functions.special import erfc, erfcx, erfinv, lgamma
 from xpnn.autograd.half import half_in_float32
 from xpnn.backend import ArgumentError, ArrayT, namespace
 
 __all__ = [
-    *("entr", "i0", "i0e", "i1", "i1e", "multigammaln", "ndtr", "ndtri", "xlog1py"),
+    *("entr", "i0", "i0e", "i1", "i1e", "log_ndtr", "multigammaln", "ndtr", "ndtri", "xlog1py"),
 ]
 
 _ROOT2 = math.sqrt(2)
@@ -46,6 +46,22 @@ def ndtr(input: ArrayT) -> ArrayT:
     """
     x: Any = fractional(input)
     return erfc(x / -_ROOT2) / 2
+
+
+@front
+@half_in_float32
+def log_ndtr(input: ArrayT) -> ArrayT:
+    """The logarithm of `ndtr`, exact far below 0 too.
+
+    >>> from xpnn.autograd import tensor
+    >>> log_ndtr(tensor([0.0]))
+    tensor([-0.6931])
+    """
+    x: Any = fractional(input)
+    low = ops.where(x < -1, x, -1.0)
+    high = ops.where(x < -1, -1.0, x)
+    tail = ops.log(erfcx(low / -_ROOT2) / 2) - low * low / 2
+    return ops.where(x < -1, tail, ops.log1p(-erfc(high / _ROOT2) / 2))
 
 
 @front

@@ -18,6 +18,9 @@ _DENSITY = 2 / math.sqrt(math.pi)
 
 _erf = unary("erf", lambda g, x: g * _DENSITY * ops.exp(-x * x), forward=special.erf, make=primitive)
 _erfc = unary("erfc", lambda g, x: -g * _DENSITY * ops.exp(-x * x), forward=special.erfc, make=primitive)
+_erfcx: Any = unary(
+    "erfcx", lambda g, x: g * (2 * x * _erfcx(x) - _DENSITY), forward=special.erfcx, make=primitive
+)
 _erfinv = unary("erfinv", lambda g, y: g / _DENSITY * ops.exp(y * y), forward=special.erfinv, make=primitive)
 
 
@@ -52,6 +55,12 @@ def erf(input: ArrayT) -> ArrayT:
 def erfc(input: ArrayT) -> ArrayT:
     """1 - erf(x), exact where that is small too."""
     return _erfc(fractional(input))
+
+
+@front
+def erfcx(input: ArrayT) -> ArrayT:
+    """e^(x^2) erfc(x), which does not vanish for large x. Backward: gx = g (2 x erfcx(x) - 2 / sqrt(pi))."""
+    return _erfcx(fractional(input))
 
 
 @front
