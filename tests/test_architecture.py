@@ -37,7 +37,7 @@ LAYERS = {
     "data": {"backend", "autograd"},
     "metrics": {"backend"},
     "models": {"backend", "autograd", "functional", "nn", "io"},
-    "viz": {"backend", "autograd", "nn", "metrics"},
+    "viz": {"backend", "autograd", "nn", "optim", "metrics"},
     "cuda": {"backend", "amp"},
     "func": {"backend", "autograd", "nn"},
     "backends": set(),

@@ -66,7 +66,7 @@ def test_a_run_shows_progress_and_leaves_what_is_needed_to_use_it(
     assert all(word in epochs[1] for word in ("epoch 2/2", "loss", "accuracy", "images/s"))
     assert "test accuracy" in said.out
     files = {path.name for path in Path("runs/digits").iterdir()}
-    pictures = {"curve.png", "confusion.png", "mistakes.png", "example.png"}
+    pictures = {"report.html", "curve.png", "confusion.png", "mistakes.png", "example.png"}
     assert files == pictures | {"model.safetensors", "last.safetensors", "history.jsonl"}
     assert History.read("runs/digits/history.jsonl")["epoch"] == [1, 2]
 

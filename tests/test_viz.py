@@ -11,8 +11,10 @@ import pytest
 from targets import Target
 
 import xpnn
+from xpnn import optim
 from xpnn.backend import ArgumentError, ShapeError
 from xpnn.viz import (
+    learning_rates,
     make_grid,
     plot_confusion_matrix,
     plot_curves,
@@ -153,9 +155,20 @@ def test_runs_share_panels() -> None:
     assert labels(loss) == ["a", "b"]
     assert loss.lines[0].get_ydata().tolist() == [2.1, 1.5, 1.2]
     assert labels(accuracy) == ["b"]
-    assert [axes.get_ylabel() for axes in plot_runs(runs, metrics=["lr"]).axes] == ["lr"]
+    assert [axes.get_ylabel() for axes in plot_runs(runs, metrics=["lr"]).axes] == ["learning rate"]
     many = plot_runs({str(i): {"loss": [i, i + 1]} for i in range(20)}).axes[0].lines
     assert len({(line.get_color(), line.get_linestyle()) for line in many}) == 20
+
+
+def test_learning_rates_are_those_of_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    rates = learning_rates(lambda o: optim.CosineAnnealingLR(o, T_max=7), 10, lr=0.3)
+    reference = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(reference, T_max=7)
+    for rate in rates:
+        assert rate == pytest.approx(schedule.get_last_lr()[0], abs=1e-8)
+        reference.step()
+        schedule.step()
 
 
 def test_schedules_and_the_learning_rate_finder() -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xpnn.backend import DataError, printable
-from xpnn.cli.images import is_folder, load_images
+from xpnn.cli.images import Images, is_folder, load_images
 from xpnn.cli.options import add_backend_options, add_data_options, choose_backend
 from xpnn.cli.report import Evaluation, save_pictures
-from xpnn.cli.trained import load_trained
+from xpnn.cli.trained import Description, load_trained
 from xpnn.data import DataLoader, TransformDataset
 
 _BATCH_SIZE = 256
@@ -33,7 +33,34 @@ def add_parser(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Print the accuracy and the confusion matrix."""
     choose_backend(arguments)
-    model, description = load_trained(arguments.checkpoint)
+    tested = evaluate(arguments, Path(arguments.checkpoint))
+    console, evaluation = arguments.console, tested.evaluation
+    data = tested.description.settings.data
+    console.result(evaluation.text(arguments.quiet), data=data, **evaluation.measures())
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        files = save_pictures(arguments.out, evaluation, tested.images.test, say=console.say)
+        for file in files:
+            console.say(str(file))
+        console.result(files=[str(file) for file in files])
+    return 0
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A trained network's description, the images it was tested on, and how it did."""
+
+    description: Description
+    images: Images
+    evaluation: Evaluation
+
+
+def evaluate(arguments: argparse.Namespace, checkpoint: Path) -> Tested:
+    """Test a network on the test set of its data, which --data and --download may say where to find.
+
+    Raises: DataError if the data have other classes than the network.
+    """
+    model, description = load_trained(checkpoint)
     settings = description.settings
     if arguments.folder:
         part = "data" if is_folder(settings.data) else "folder"
@@ -45,15 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"{', '.join(description.classes)}",
             subject=f"'{settings.data}'",
         )
-    console = arguments.console
-    console.say(f"{printable(settings.data)}: {len(images.test):,} test images")
+    arguments.console.say(f"{printable(settings.data)}: {len(images.test):,} test images")
     test = TransformDataset(images.test, description.preprocessing.transform())
     evaluation = Evaluation.of(model, DataLoader(test, _BATCH_SIZE), description.classes)
-    console.result(evaluation.text(arguments.quiet), data=settings.data, **evaluation.measures())
-    if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        files = save_pictures(arguments.out, evaluation, images.test, say=console.say)
-        for file in files:
-            console.say(str(file))
-        console.result(files=[str(file) for file in files])
-    return 0
+    return Tested(description, images, evaluation)

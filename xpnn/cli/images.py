@@ -170,6 +170,15 @@ def labels_of(dataset: Any) -> np.ndarray:
     return np.array([int(dataset[index][1]) for index in range(len(dataset))])
 
 
+def file_of(images: Any, index: int) -> str | None:
+    """The file that an image of a data set came from; None where it is in no file of its own."""
+    while hasattr(images, "dataset"):
+        index = images.indices[index] if hasattr(images, "indices") else index
+        images = images.dataset
+    samples = getattr(images, "samples", None)
+    return None if samples is None else str(samples[index][0])
+
+
 def mode_of(channels: int) -> str:
     """Pillow's name of grey or coloured images."""
     return "L" if channels == 1 else "RGB"

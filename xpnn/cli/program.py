@@ -25,6 +25,7 @@ from xpnn.cli import (
     search,
     summary,
     train,
+    write_report,
 )
 from xpnn.cli.config import fill_in, read_toml
 from xpnn.cli.console import Console
@@ -40,6 +41,7 @@ _COMMANDS = (
     lr_find,
     plot,
     compare,
+    write_report,
     board,
     export,
     summary,

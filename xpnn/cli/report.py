@@ -40,11 +40,16 @@ def finite(scores: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The labels (N,) of a test set, true and predicted, and the names of the classes."""
+    """The labels (N,) of a test set, true and predicted, the names of the classes, and their probabilities.
+
+    Attributes:
+        probabilities: (N, C), by the network.
+    """
 
     true: np.ndarray
     predicted: np.ndarray
     classes: Sequence[str]
+    probabilities: np.ndarray
 
     @classmethod
     def of(cls, model: Module, loader: Iterable[Any], classes: Sequence[str]) -> Evaluation:
@@ -53,7 +58,9 @@ class Evaluation:
         with no_grad():
             batches = [(to_numpy(labels), finite(to_numpy(model(images)))) for images, labels in loader]
         true, scores = (np.concatenate(parts) for parts in zip(*batches))
-        return cls(true, scores.argmax(axis=1), tuple(map(printable, classes)))
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+        probabilities = powers / powers.sum(axis=1, keepdims=True)
+        return cls(true, scores.argmax(axis=1), tuple(map(printable, classes)), probabilities)
 
     @property
     def accuracy(self) -> float:

@@ -111,7 +111,7 @@ class Run:
         if images.untested:
             console.say(f"too few images to test on some of them: {printable(', '.join(images.untested))}")
         parameters = sum(parameter.size for parameter in self.model.parameters())
-        console.say(f"{settings.model}: {parameters:,} parameters, on {_machine()}")
+        console.say(f"{settings.model}: {parameters:,} parameters, on {machine()}")
         console.say(
             f"{settings.epochs} epochs in batches of {settings.batch_size}, {settings.optimizer}, "
             f"learning rate {settings.lr:g} ({settings.schedule}), weight decay {settings.weight_decay:g}, "
@@ -163,7 +163,7 @@ def check_folder(out: Path, replace: bool) -> None:
         )
 
 
-def _machine() -> str:
+def machine() -> str:
     """What computes, and how exactly."""
     backend, parts = get_backend().name, ["float32", f"precision {get_precision()}"]
     if get_device() is not None:

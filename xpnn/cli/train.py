@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import time
 import warnings
 from pathlib import Path
+from typing import Any
 
-from xpnn.backend import AnomalyError, ArgumentError, printable
+from xpnn.backend import AnomalyError, ArgumentError, MissingDependencyError, printable
 from xpnn.cli.images import load_images
 from xpnn.cli.options import add_backend_options, add_data_options, choose_backend, program
+from xpnn.cli.page import PAGE, Report, record_of, write_page
 from xpnn.cli.report import EXAMPLE, Evaluation, save_pictures
 from xpnn.cli.run import MODEL, Run, check_folder, checkpoints_of, newest_checkpoint
 from xpnn.cli.settings import Settings, add_options
@@ -80,6 +83,7 @@ def _run(arguments: argparse.Namespace, out: Path, checkpoint: Path | None, run:
     if arguments.overwrite:
         for path in (*checkpoints_of(out), out / MODEL):
             path.unlink(missing_ok=True)
+    started = time.perf_counter()
     try:
         if checkpoint is not None:
             trainer.load(checkpoint, run.train_loader)
@@ -96,11 +100,13 @@ def _run(arguments: argparse.Namespace, out: Path, checkpoint: Path | None, run:
             hint=f"Begin again with a lower learning rate, such as --lr {settings.lr / 10:g}",
         ) from error
 
+    record = record_of(run, time.perf_counter() - started)
     evaluation = Evaluation.of(run.model, run.test_loader, run.images.classes)
     model = out / MODEL
-    save_checkpoint(model, config=run.description.to_config(), random=False, model=run.model)
+    config = run.description.to_config() | {"record": record}
+    save_checkpoint(model, config=config, random=False, model=run.model)
     pictures = save_pictures(out, evaluation, run.images.test, trainer.history, say=console.say)
-    files = [model, *pictures]
+    files = [model, *pictures, *_page(out, run, evaluation, record)]
     console.say()
     console.result(
         evaluation.text(arguments.quiet),
@@ -111,7 +117,7 @@ def _run(arguments: argparse.Namespace, out: Path, checkpoint: Path | None, run:
         files=[str(path) for path in files],
     )
     console.say(f"\nIn {printable(str(out))}: {', '.join(path.name for path in files)}\nUse it:")
-    for command in _uses(model, pictures):
+    for command, _ in uses(model):
         console.say(f"  {command}")
     return 0
 
@@ -163,10 +169,20 @@ def _how_to_resume(ending: Interrupted | Terminated, arguments: argparse.Namespa
     return f"{done}; saved to {ending.checkpoint}. Go on with:\n  {shlex.join(command)}"
 
 
-def _uses(checkpoint: Path, pictures: list[Path]) -> list[str]:
-    """Commands that use the network."""
-    commands = [[program(), "eval", str(checkpoint)]]
-    commands += [
-        [program(), "predict", str(checkpoint), str(path)] for path in pictures if path.name == EXAMPLE
-    ]
-    return [shlex.join(command) for command in commands]
+def _page(out: Path, run: Run, evaluation: Evaluation, record: dict[str, Any]) -> list[Path]:
+    """The page, unless a package for its pictures is missing, which was said with the pictures already."""
+    commands = uses(out / MODEL)
+    report = Report(run.description, run.images, evaluation, run.trainer.history, record, commands)
+    try:
+        return [write_page(out / PAGE, report)]
+    except MissingDependencyError:
+        return []
+
+
+def uses(checkpoint: Path) -> list[tuple[str, str]]:
+    """Commands that use the network, and what each is for."""
+    commands = [([program(), "eval", str(checkpoint)], "Test it again:")]
+    example = checkpoint.with_name(EXAMPLE)
+    if example.is_file():
+        commands += [([program(), "predict", str(checkpoint), str(example)], "Classify image files:")]
+    return [(shlex.join(words), purpose) for words, purpose in commands]

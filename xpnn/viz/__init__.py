@@ -17,7 +17,7 @@ from xpnn.viz.classification import (
     plot_precision_recall,
     plot_roc,
 )
-from xpnn.viz.curves import plot_curves, plot_lr_finder, plot_runs, plot_schedules
+from xpnn.viz.curves import learning_rates, plot_curves, plot_lr_finder, plot_runs, plot_schedules
 from xpnn.viz.figures import save_confusion_matrix, save_curve, save_image_sheet
 from xpnn.viz.graphs import draw_architecture, draw_graph
 from xpnn.viz.images import make_grid, save_image
@@ -38,6 +38,7 @@ __all__ = [
     "draw_graph",
     "grad_cam",
     "gradients",
+    "learning_rates",
     "make_grid",
     "optimizer_path",
     "plot_attention",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError, ShapeError
+from xpnn.optim import SGD
 from xpnn.viz.style import INK, Figure, colour, finished, line_style, log_scale, new_figure, numbers, styled
 
 _MARKED = 25  # with up to as many epochs, each one is marked by a dot
@@ -54,7 +56,7 @@ def plot_curves(
     figure = new_figure(4.6 * len(panels), 3.4)
     for axes, (metric, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
         _draw_lines(axes, {_part(name, metric): _series(history, name) for name in names}, log)
-        axes.set(title=_words(metric), xlabel="epoch", ylabel=metric)
+        axes.set(title=_words(metric).capitalize(), xlabel="epoch", ylabel=_words(metric))
     return finished(figure, path, title)
 
 
@@ -96,8 +98,29 @@ def plot_runs(
     for axes, metric in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
         lines = {run: _series(history, metric) for run, history in histories.items() if metric in history}
         _draw_lines(axes, lines, log)
-        axes.set(title=_words(metric), xlabel="epoch", ylabel=metric)
+        axes.set(title=_words(metric).capitalize(), xlabel="epoch", ylabel=_words(metric))
     return finished(figure, path, title)
+
+
+def learning_rates(schedule: Callable[[Any], Any], steps: int, lr: float = 0.1) -> list[float]:
+    """The learning rate at each step of a schedule.
+
+    Args:
+        schedule: makes it for an optimizer: `lambda o: StepLR(o, 30)`.
+        steps: how many. lr: that of the optimizer.
+
+    >>> from xpnn.optim import StepLR
+    >>> learning_rates(lambda o: StepLR(o, step_size=2, gamma=0.5), 4, lr=1.0)
+    [1.0, 1.0, 0.5, 0.5]
+    """
+    optimizer = SGD([Tensor([0.0], requires_grad=True)], lr=lr)
+    made = schedule(optimizer)
+    rates = []
+    for _ in range(steps):
+        rates.append(float(made.get_last_lr()[0]))
+        optimizer.step()
+        made.step()
+    return rates
 
 
 @styled
@@ -272,4 +295,4 @@ def _part(name: str, metric: str) -> str:
 
 
 def _words(metric: str) -> str:
-    return metric.replace("_", " ").capitalize()
+    return "learning rate" if metric == "lr" else metric.replace("_", " ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -73,13 +74,30 @@ def save_image(tensor: Any, fp: str | Path, **grid: Any) -> Path:
     ...     save_image(np.ones((4, 1, 8, 8)), f"{folder}/ones.png").name
     'ones.png'
     """
+    picture = _picture(tensor, **grid)
+    with errors_naming(fp):
+        picture.save(fp)
+    return Path(fp)
+
+
+def png_of(image: Any) -> bytes:
+    """A PNG file of one image, as `save_image` writes it.
+
+    >>> png_of(np.ones((1, 4, 4)))[1:4]
+    b'PNG'
+    """
+    file = io.BytesIO()
+    _picture(image, padding=0).save(file, format="PNG")
+    return file.getvalue()
+
+
+def _picture(tensor: Any, **grid: Any) -> Any:
+    """A Pillow image of a grid."""
     pillow = optional_import("PIL.Image", extra="train")
     pixels = make_grid(tensor, **grid)
     if pixels.dtype != np.uint8:
         pixels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
-    with errors_naming(fp):
-        pillow.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))).save(fp)
-    return Path(fp)
+    return pillow.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
 def _batch(tensor: Any) -> np.ndarray:

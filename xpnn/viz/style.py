@@ -5,6 +5,7 @@ Figures are drawn without pyplot, so that nothing of the caller's own figures, b
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -87,6 +88,14 @@ def log_scale(axes: Any, axis: str) -> None:
     ticker = optional_import("matplotlib.ticker", extra="train")
     getattr(axes, f"{axis}axis").set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     getattr(axes, f"{axis}axis").set_minor_formatter(ticker.NullFormatter())
+
+
+@styled
+def svg_of(figure: Figure) -> bytes:
+    """A figure as an SVG file; the same figure gives the same bytes."""
+    file = io.BytesIO()
+    figure.savefig(file, format="svg", bbox_inches="tight", pad_inches=0.08, metadata={"Date": None})
+    return file.getvalue()
 
 
 def colour(number: int) -> str:
