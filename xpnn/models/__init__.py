@@ -4,7 +4,10 @@ from xpnn.models.alexnet import AlexNet, alexnet, alexnet_two_columns, zfnet
 from xpnn.models.convnext import ConvNeXt, convnext_tiny
 from xpnn.models.densenet import DenseNet, densenet121, small_densenet
 from xpnn.models.efficientnet import EfficientNet, efficientnet_b0
+from xpnn.models.fcn import FCN
+from xpnn.models.gan import Discriminator, Generator
 from xpnn.models.googlenet import GoogLeNet, GoogLeNetOutputs, googlenet
+from xpnn.models.gpt import GPT, sample_tokens
 from xpnn.models.lenet import LeNet, SmallLeNet, lenet
 from xpnn.models.mlp import MLP, mlp
 from xpnn.models.mobilenet_v2 import MobileNetV2, mobilenet_v2, small_mobilenet_v2
@@ -28,29 +31,40 @@ from xpnn.models.resnet_small import (
     resnet56,
     resnet110,
 )
+from xpnn.models.segnet import SegNet
 from xpnn.models.shufflenet_v2 import ShuffleNetV2, shufflenet_v2_x0_5, shufflenet_v2_x1_0
+from xpnn.models.unet import UNet
+from xpnn.models.vae import VAE, Autoencoder
 from xpnn.models.vgg import VGG, small_vgg, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 from xpnn.models.vit import VisionTransformer, small_vit, vit_b_16
 from xpnn.models.weights import load_weights
 
 __all__ = [
+    "FCN",
+    "GPT",
     "MLP",
+    "VAE",
     "VGG",
     "AlexNet",
+    "Autoencoder",
     "BasicBlock",
     "Bottleneck",
     "ConvNeXt",
     "DenseNet",
+    "Discriminator",
     "EfficientNet",
+    "Generator",
     "GoogLeNet",
     "GoogLeNetOutputs",
     "LeNet",
     "MobileNetV2",
     "PaddedShortcut",
     "ResNet",
+    "SegNet",
     "ShuffleNetV2",
     "SmallLeNet",
     "SmallResNet",
+    "UNet",
     "VisionTransformer",
     "alexnet",
     "alexnet_two_columns",
@@ -76,6 +90,7 @@ __all__ = [
     "resnet101",
     "resnet110",
     "resnet152",
+    "sample_tokens",
     "shufflenet_v2_x0_5",
     "shufflenet_v2_x1_0",
     "small_densenet",
