@@ -1,28 +1,24 @@
-"""The DataLoader: batches in a seeded order, loaded ahead by threads, resumable at any batch."""
+"""The DataLoader: batches in a seeded order, loaded ahead by threads or processes, resumable at any batch."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
 import itertools
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, expect_state, get_backend, get_device, is_count, random, use_backend
-from xpnn.data.collate import (
-    default_collate,
-    default_convert,
-    host_array,
-    map_arrays,
-    stack_samples,
-    tensor_maker,
-)
-from xpnn.data.dataset import IterableDataset, TensorDataset, TransformDataset, fetch, is_batched
-from xpnn.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, in_batches
-from xpnn.data.seeding import SeedSource, stream_at, transforms_seeded
-from xpnn.data.workers import WorkerInfo, in_order, in_turns
+from xpnn.backend import ArgumentError, expect_state, get_backend, get_device, is_count
+from xpnn.data.collate import default_collate, default_convert
+from xpnn.data.dataset import IterableDataset, TensorDataset, TransformDataset, is_batched
+from xpnn.data.processes import Processes, settled
+from xpnn.data.recipe import Recipe
+from xpnn.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
+from xpnn.data.seeding import SeedSource, stream_at
+from xpnn.data.workers import WorkerInfo, get_worker_info, in_order, in_turns
 
 Batch = TypeVar("Batch", covariant=True)
 
@@ -40,9 +36,9 @@ class DataLoader(Generic[Batch]):
         sampler: an iterable of indices instead of `shuffle`.
         batch_sampler: an iterable of lists of indices instead of `batch_size`, `shuffle`, `sampler`
             and `drop_last`.
-        num_workers: threads that load batches ahead of the loop, in order (NumPy and Pillow let them run
-            side by side); 0 loads in the loop itself. None is 1, and 0 for datasets of arrays, whose
-            batches cost less than their way from thread to thread, and for an IterableDataset.
+        num_workers: workers that load batches ahead of the loop, in order; 0 loads in the loop itself. None
+            is 1, and 0 for datasets of arrays, whose batches cost less than their way from thread to thread,
+            and for an IterableDataset.
         collate_fn: makes a batch from a list of samples, instead of `default_collate`; what it returns is
             given as it is. With `batch_size=None` it is given one sample, instead of `default_convert`.
         drop_last: leave out a last batch that is smaller than the others.
@@ -50,9 +46,13 @@ class DataLoader(Generic[Batch]):
         worker_init_fn: is called with its number in each worker at first.
         generator: an `xpnn.Generator` or NumPy generator that each epoch draws its seed from.
         prefetch_factor: batches that each worker may be ahead, 2 if None.
-        pin_memory, multiprocessing_context, persistent_workers, pin_memory_device, in_order: accepted as
-            PyTorch writes them; without effect, as workers are threads, batches come in order and arrive on
-            the device anyway.
+        multiprocessing_context: None makes threads of the workers: NumPy and Pillow let them run side by
+            side, and nothing is copied. "spawn", "forkserver", "fork" or a context of `multiprocessing` makes
+            processes, for datasets that compute in Python. They hold a copy of the dataset, compute on the
+            host with one thread each, and seed Python's and NumPy's own generators for each batch.
+        persistent_workers: keep processes from pass to pass, as their start costs about a second.
+        pin_memory, pin_memory_device, in_order: accepted as PyTorch writes them; without effect, as batches
+            come in order and arrive on the device anyway, on CuPy through its pool of pinned buffers.
         seed: order and augmentation depend on (seed, epoch, batch) alone, so neither on threads nor on
             interruptions; None takes what `manual_seed` determines, and starts anew when that is called.
         tensors: False gives NumPy arrays instead of Tensors.
@@ -61,7 +61,8 @@ class DataLoader(Generic[Batch]):
     with the batches that remained.
 
     Raises: ArgumentError for arguments that contradict each other or leave no batch; DataError after
-        `timeout`. What a dataset raises in a thread is raised in the loop, with its own traceback.
+        `timeout`, and for a worker process that died or cannot be sent the dataset. What a dataset raises in
+        a worker is raised in the loop, with its own traceback.
 
     >>> from xpnn.data import TensorDataset
     >>> loader = DataLoader(TensorDataset([[1.0], [2.0], [3.0]], [0, 1, 2]), batch_size=2)
@@ -171,6 +172,7 @@ class DataLoader(Generic[Batch]):
         self.epoch = 0  # of the pass that is running, or that comes next
         self.position = 0  # batches of that epoch which were given out
         self._running = False
+        self._processes: Processes | None = None
 
     @property
     def seed(self) -> int:
@@ -198,6 +200,9 @@ class DataLoader(Generic[Batch]):
         if self.position == 0 and self.source.begin(self.epoch):
             self.epoch = 0
         return self._batches(self.epoch, self.position, (get_backend(), get_device()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_processes": None}  # which belong to this loader alone
 
     def __repr__(self) -> str:
         how = [f"batch_size={self.batch_size}"]
@@ -278,24 +283,72 @@ class DataLoader(Generic[Batch]):
         if isinstance(self._order, Sampler):
             self._order.set_epoch(epoch)
         numbered = itertools.islice(enumerate(self._order), start, None)
-        return in_order(
-            partial(self._load, epoch, target),
-            numbered,
-            self._workers(epoch),
-            self.prefetch_factor,
-            self.timeout,
-            self.worker_init_fn,
-        )
+        recipe, seed, workers = self._recipe(), self.seed, self._workers(epoch)
+        if not workers or self.multiprocessing_context is None:
+            load = partial(recipe.load, seed, epoch, target)
+            yield from in_order(load, numbered, workers, *self._waiting, self.worker_init_fn)
+            return
+        with self._processes_of(recipe, workers) as processes:
+
+            def ask(item: tuple[int, Any]) -> Any:
+                batch = processes.load(get_worker_info().id, seed, epoch, item)  # type: ignore[union-attr]
+                return settled(batch, recipe, recipe.finish(target))
+
+            yield from in_order(ask, numbered, workers, *self._waiting, None, processes.interrupt)
 
     def _read_through(self, epoch: int, start: int, target: tuple[Any, Any]) -> Iterator[Any]:
         """The batches of an IterableDataset; those before `start` are read, too."""
-        workers = self._workers(epoch)
-        if workers:
-            read = partial(self._read, target)
-            batches = in_turns(read, workers, self.prefetch_factor, self.timeout, self.worker_init_fn)
-        else:
-            batches = self._read(target, None)
-        return itertools.islice(batches, start, None)
+        recipe, workers = self._recipe(), self._workers(epoch)
+        if not workers:
+            yield from itertools.islice(recipe.read(target, None), start, None)
+            return
+        if self.multiprocessing_context is None:
+            read = partial(recipe.read, target)
+            batches = in_turns(read, workers, *self._waiting, self.worker_init_fn)
+            yield from itertools.islice(batches, start, None)
+            return
+        with self._processes_of(recipe, workers) as processes:
+
+            def ask(worker: WorkerInfo) -> Iterator[Any]:
+                for batch in processes.read(worker.id):
+                    yield settled(batch, recipe, recipe.finish(target))
+
+            batches = in_turns(ask, workers, *self._waiting, None, processes.interrupt)
+            yield from itertools.islice(batches, start, None)
+
+    @contextlib.contextmanager
+    def _processes_of(self, recipe: Recipe, workers: list[WorkerInfo]) -> Iterator[Processes]:
+        """Worker processes, which go on after the pass if they are persistent."""
+        processes = self._processes
+        if processes is None or not processes.alive:
+            if processes is not None:
+                processes.close()
+            self._processes = None
+            processes = Processes(recipe, workers, self.multiprocessing_context, self.worker_init_fn)
+            if self.persistent_workers:
+                self._processes = processes
+                weakref.finalize(self, processes.close)
+        try:
+            yield processes
+        finally:
+            if self._processes is not processes:
+                processes.close()
+
+    @property
+    def _waiting(self) -> tuple[int, float]:
+        """How far workers may be ahead, and how long one waits for them."""
+        return self.prefetch_factor, self.timeout
+
+    def _recipe(self) -> Recipe:
+        return Recipe(
+            self.dataset,
+            self.collate_fn,
+            single=self.batch_sampler is None,
+            batch_size=self.batch_size,
+            drop_last=self.drop_last,
+            tensors=self.tensors,
+            apart=self.num_workers > 0,
+        )
 
     def _workers(self, epoch: int) -> list[WorkerInfo]:
         seeds = [stream_at(self.seed, epoch, 0, number).seed for number in range(self.num_workers)]
@@ -305,60 +358,6 @@ class DataLoader(Generic[Batch]):
             )
             for number, seed in enumerate(seeds)
         ]
-
-    def _load(self, epoch: int, target: tuple[Any, Any], numbered: tuple[int, Any]) -> Any:
-        position, indices = numbered
-        try:
-            with transforms_seeded(self.seed, epoch, position):
-                if self.collate_fn is default_collate and is_batched(self.dataset):
-                    return map_arrays(self._finish(target), self.dataset.gather(indices))
-                with self._apart(target, (epoch, position)):
-                    single = self.batch_sampler is None
-                    samples = self.dataset[indices] if single else fetch(self.dataset, indices)
-                    return self._collated(samples, target)
-        except Exception as error:
-            error.add_note(f"(while loading batch {position} of epoch {epoch}: samples {indices!s:.80})")
-            raise
-
-    def _read(self, target: tuple[Any, Any], worker: WorkerInfo | None) -> Iterator[Any]:
-        """The batches of an IterableDataset, as one worker reads it."""
-        items = iter(self.dataset if worker is None else worker.dataset)
-        if self.batch_size is not None:
-            items = in_batches(items, self.batch_size, self.drop_last)
-        stream = None if worker is None else random.RandomStream(worker.seed)
-        while True:
-            with self._apart(target, stream=stream):
-                try:
-                    samples = next(items)
-                except StopIteration:
-                    return
-                batch = self._collated(samples, target)
-            yield batch
-
-    @contextlib.contextmanager
-    def _apart(
-        self, target: tuple[Any, Any], place: tuple[int, ...] = (), stream: random.RandomStream | None = None
-    ) -> Iterator[None]:
-        """Let a worker make arrays as the loop does, and draw random Tensors from a stream of its own.
-
-        Two threads that draw from the global stream would get what the other one leaves.
-        """
-        if not self.num_workers:
-            yield
-            return
-        backend, device = target
-        with use_backend(backend.name, device), random.use_stream(stream or stream_at(self.seed, *place)):
-            yield
-
-    def _collated(self, samples: Any, target: tuple[Any, Any]) -> Any:
-        if self.collate_fn is default_collate:
-            return stack_samples(samples, self._finish(target))
-        if self.collate_fn is default_convert:
-            return map_arrays(self._finish(target), samples)
-        return self.collate_fn(samples)
-
-    def _finish(self, target: tuple[Any, Any]) -> Callable[[Any], Any]:
-        return tensor_maker(*target) if self.tensors else host_array
 
 
 def _expect_order(

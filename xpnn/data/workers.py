@@ -46,6 +46,11 @@ def get_worker_info() -> WorkerInfo | None:
     return _local.info
 
 
+def enter_worker(info: WorkerInfo) -> None:
+    """Make this thread, or the process that it is the main one of, that worker."""
+    _local.info = info
+
+
 def in_order(
     function: Callable[[Any], Any],
     items: Iterator[Any],
@@ -53,6 +58,7 @@ def in_order(
     ahead: int,
     timeout: float,
     begin: Callable[[int], Any] | None,
+    interrupt: Callable[[], None] | None = None,
 ) -> Iterator[Any]:
     """`map(function, items)`, computed by threads up to `ahead` items each in advance.
 
@@ -62,6 +68,7 @@ def in_order(
         infos: of the workers; none computes in the loop itself.
         timeout: seconds to wait for a result; 0 waits as long as it takes.
         begin: is called with its number in each thread at first.
+        interrupt: is called before the threads are waited for, to end what they wait for themselves.
     """
     if not infos:
         yield from map(function, items)
@@ -82,7 +89,9 @@ def in_order(
             results.extend(pool.submit(function, item) for item in itertools.islice(items, 1))
             yield result
     finally:
-        pool.shutdown(wait=not timeout, cancel_futures=True)
+        if interrupt is not None:
+            interrupt()
+        pool.shutdown(wait=not timeout or interrupt is not None, cancel_futures=True)
 
 
 def in_turns(
@@ -91,6 +100,7 @@ def in_turns(
     ahead: int,
     timeout: float,
     begin: Callable[[int], Any] | None,
+    interrupt: Callable[[], None] | None = None,
 ) -> Iterator[Any]:
     """What the iterators `function(info)` give, each run by a thread of its own, one from each in turn."""
     failures: list[Exception] = []
@@ -110,8 +120,10 @@ def in_turns(
             turns.append((pool, items, results))
             yield result
     finally:
+        if interrupt is not None:
+            interrupt()
         for pool in pools:
-            pool.shutdown(wait=not timeout, cancel_futures=True)
+            pool.shutdown(wait=not timeout or interrupt is not None, cancel_futures=True)
 
 
 def _when_asked(function: Callable[[WorkerInfo], Iterator[Any]], info: WorkerInfo) -> Iterator[Any]:
@@ -121,7 +133,7 @@ def _when_asked(function: Callable[[WorkerInfo], Iterator[Any]], info: WorkerInf
 
 def _enter(info: WorkerInfo, begin: Callable[[int], Any] | None, failures: list[Exception]) -> None:
     """Make this thread that worker."""
-    _local.info = info
+    enter_worker(info)
     if begin is not None:
         try:
             begin(info.id)
