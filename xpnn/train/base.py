@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from xpnn.autograd import Tensor
+from xpnn.autograd import Tensor, no_grad
+from xpnn.backend import ArgumentError, random
 from xpnn.optim import LRScheduler
 from xpnn.train.callbacks.base import Callback
 from xpnn.train.history import History
@@ -84,6 +85,7 @@ class TrainerBase:
     _out_of_time: bool
     _stops_at_once: bool
     _has_stepped: bool
+    pauses_schedules: bool
     _steps_by_hand: int
 
     def forward(self, batch: Any) -> tuple[Tensor, Any]:
@@ -108,6 +110,16 @@ class TrainerBase:
     def lightning_module(self) -> Any:
         """The TrainingModule that is run, or None where it is a model with a loss."""
         return None if isinstance(self._task, Supervised) else self._task.module
+
+    @property
+    def lightning_module_or_model(self) -> Any:
+        """The module that is trained, in either form."""
+        return self._task.module
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the run ends before its last epoch, and is to be gone on with."""
+        return self._halted
 
     @property
     def logging_stage(self) -> Stage:
@@ -145,6 +157,29 @@ class TrainerBase:
         self.logged_metrics.update(numbers)
         for logger in self.loggers:
             logger.log_metrics(numbers, self.global_step)
+
+    def log_now(self, measures: dict[str, Any]) -> None:
+        """Give the loggers numbers by name, at the present step."""
+        self._log({**measures, "epoch": self.epoch})
+
+    def forbid_compiled(self, who: str) -> None:
+        """Refuse a compiled step, for one who looks into it."""
+        if self._compiled:
+            raise ArgumentError(
+                "cannot look into a step that is compiled", subject=who, hint="Leave out compile=True"
+            )
+
+    def run_again(self, batch: Any) -> None:
+        """The forward pass of a training step once more, off the tape, with random numbers put back."""
+        state, stage = random.state_dict(), self._stage
+        self._stage = self._new_stage("again")
+        self._stage.by_step = self._stage.batches = True
+        try:
+            with no_grad():
+                self._task.training(batch, self.batch)
+        finally:
+            random.load_state_dict(state)
+            self._stage = stage
 
     def _received(self, batch: Any, dataloader_idx: int = 0) -> Any:
         """A batch as it goes into the step: through the hooks of data module or module, in the run's type."""

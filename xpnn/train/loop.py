@@ -310,7 +310,7 @@ class Loop(Evaluation):
     # -- schedules
 
     def _step_schedules(self, interval: str, measures: dict[str, Any]) -> None:
-        if not self._task.is_automatic:
+        if not self._task.is_automatic or self.pauses_schedules:
             return
         done = (self.epoch if interval == "epoch" else self.global_step) + 1
         for schedule in self._task.schedules:

@@ -24,8 +24,8 @@ class Precision:
             "bf16", where the latter two are mixed; None changes nothing.
 
     The true ones make the model, and the floating-point arrays of batches, of that type. The mixed ones
-    leave the weights in float32 and compute products in half precision inside of `xpnn.autocast`; in float16
-    the loss is scaled.
+    leave the weights in float32, and the steps to `xpnn.autocast`, which casts nothing yet: they compute in
+    float32, and a warning says so. In float16 the loss is scaled.
     """
 
     def __init__(self, precision: Any = None) -> None:
@@ -40,6 +40,8 @@ class Precision:
         self.whole = _WHOLE.get(name or "")
         self.mixed = _MIXED.get(name or "")
         self.scaler = GradScaler() if self.mixed == "float16" else None
+        if self.mixed is not None:
+            autocast("cuda", dtype=self.mixed)  # which warns
 
     def convert(self, model: Module) -> None:
         """Give a model the element type of a true precision."""
@@ -54,7 +56,7 @@ class Precision:
 
     def forward(self) -> AbstractContextManager[Any]:
         """The context that losses are computed in."""
-        return nullcontext() if self.mixed is None else autocast("cuda", dtype=self.mixed)
+        return nullcontext() if self.mixed is None else autocast("cuda", dtype=self.mixed, enabled=False)
 
     def _cast(self, array: Any) -> Any:
         if not is_floating(array):

@@ -19,6 +19,7 @@ from xpnn.train.callbacks.base import Callback
 from xpnn.train.callbacks.checkpoint import ModelCheckpoint
 from xpnn.train.callbacks.early_stopping import EarlyStopping
 from xpnn.train.callbacks.history_file import HistoryFile
+from xpnn.train.callbacks.model_summary import ModelSummary
 from xpnn.train.callbacks.progress import ProgressBar
 from xpnn.train.compile import compile as compile_step
 from xpnn.train.data_module import DataModule
@@ -289,6 +290,7 @@ class Trainer(Resumable):
         self._loaded = False  # whether a run was loaded that the next `fit` goes on with
         self._halted = self._out_of_time = self._stops_at_once = self._has_stepped = False
         self._steps_by_hand = 0
+        self.pauses_schedules = False  # while a callback sets the learning rates
         self._deadline: float | None = None
         self._loader: Any = None
         self._val_loaders: list[Any] = []
@@ -668,6 +670,7 @@ class Trainer(Resumable):
         """Load what is to be resumed, and train up to `epochs`, or for so many more."""
         module = self._task.module
         self._stopped = self._stops_at_once = self._halted = self._out_of_time = False
+        self.pauses_schedules = False
         if resume:
             self._resume(True if isinstance(resume, bool) else resume)
         elif not self._loaded:
@@ -978,6 +981,8 @@ class Trainer(Resumable):
             extra = list(extra) if isinstance(extra, Iterable) else [extra]
             found = [c for c in found if all(type(c) is not type(other) for other in extra)] + extra
         defaults: list[type[Callback]] = [ProgressBar] if self._speaks else []
+        if module is not None and self.enable_model_summary and self._speaks:
+            defaults.append(ModelSummary)
         if self.out is not None:
             defaults += [HistoryFile, *([ModelCheckpoint] if self._checkpoints else [])]
         made = getattr(self, "_made", {})
