@@ -151,6 +151,8 @@ def test_results_of_several_outputs_checkpoints_and_own_functions() -> None:
     np.testing.assert_allclose(graph[0].gradient.tolist(), np.exp([1, 2, 3, 4]), rtol=1e-6)
     assert xpnn.graph([x, y])[0].kind == "leaf"
     assert len(xpnn.graph(x)) == 1
+    nested = xpnn.graph(nn.LSTM(2, 3), xpnn.ones(1, 2, requires_grad=True))
+    assert nested.outputs[0].shape == (1, 3)
     both = xpnn.graph([y, (x * 3).sum()])
     assert [node.name for node in both.outputs] == ["sum", "sum"]
     assert both.outputs[0] is not both.outputs[1]

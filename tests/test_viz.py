@@ -12,7 +12,7 @@ from targets import Target
 
 import xpnn
 from xpnn import optim
-from xpnn.backend import ArgumentError, ShapeError
+from xpnn.backend import ArgumentError, DTypeError, ShapeError
 from xpnn.viz import (
     learning_rates,
     make_grid,
@@ -299,6 +299,22 @@ def test_figure_errors(tmp_path: Path) -> None:
         save_image_sheet(np.zeros((2, 1, 8, 8)), path, ["one"])
     with pytest.raises(ArgumentError, match="got 0 images"):
         save_image_sheet(np.zeros((0, 1, 8, 8)), path)
+    with pytest.raises(ShapeError, match=r"\(C, C\) matrix"):
+        plot_confusion_matrix(np.zeros((0, 0)))
+    with pytest.raises(ArgumentError, match=r"ends in .*\.png.*, got"):
+        plot_curves(HISTORY, tmp_path / "x.nothing")
+    with pytest.raises(DTypeError, match="expects a number to draw, got 'a'"):
+        plot_curves({"loss": ["a"]})
+    with pytest.raises(ArgumentError, match="'f1' has several"):
+        plot_curves({"f1": [[0.1, 0.2]]}, metrics=["f1"])
+    with pytest.raises(ShapeError, match=r"images \(N, C, H, W\), got shape \(8, 8\)"):
+        plot_images(np.zeros((8, 8)))
+    with pytest.raises(ArgumentError, match="columns of at least 1"):
+        plot_images(np.zeros((1, 1, 8, 8)), columns=0)
+    with pytest.raises(ShapeError, match=r"boxes \(N, 4\), got shape \(2, 3\)"):
+        plot_detections(np.zeros((8, 8)), boxes=np.zeros((2, 3)))
+    with pytest.raises(ArgumentError, match="finite points, and classes from 0 on"):
+        plot_decision_regions(lambda x: x, [[0.0, math.nan]], [0])
     assert not path.exists()
 
 

@@ -12,7 +12,7 @@ from targets import Target
 
 import xpnn
 from xpnn import nn, optim
-from xpnn.backend import ArgumentError, ShapeError, to_numpy
+from xpnn.backend import ArgumentError, DTypeError, ShapeError, to_numpy
 from xpnn.viz import (
     activations,
     grad_cam,
@@ -99,6 +99,8 @@ def test_histograms_count_all_values_and_say_what_is_not_finite() -> None:
     assert second.get_title(loc="left") == "b: 1 not finite"
     with pytest.raises(ArgumentError, match="at least one array"):
         plot_histograms({})
+    with pytest.raises(DTypeError, match="real numbers"):
+        plot_histograms({"a": np.ones(2, complex)})
 
 
 def test_activations_and_gradients_of_each_layer(backend: Target) -> None:
@@ -141,6 +143,9 @@ def test_saliency_and_grad_cam_of_a_net_that_can_be_worked_out(backend: Target) 
     assert cam[0, 2, 5] == 1
     assert np.count_nonzero(cam) == 1
     assert all(parameter.grad is None for parameter in net.parameters())
+    for target in ([2], [0, 1]):
+        with pytest.raises(ArgumentError, match="a class from 0 to 1 for each of 1 images"):
+            saliency(net, image, target)
     with pytest.raises(ArgumentError, match="not run by the model"):
         grad_cam(net, image, nn.Conv2d(1, 1, 1))
 
@@ -204,5 +209,7 @@ def test_optimizers_go_their_ways(tmp_path: Path) -> None:
     assert axes.get_legend().get_texts()[0].get_text().startswith("SGD: 0.00")
     one_by_one = plot_optimizer_paths(lambda p: valley(p).sum(), {"SGD": plain})
     assert one_by_one.axes[0].get_legend() is not None
+    with pytest.raises(ShapeError, match=r"got shape \(3, 3\) of 'a'"):
+        plot_optimizer_paths(valley, {"a": np.zeros((3, 3))})
     with pytest.raises(ArgumentError, match="at least one path"):
         plot_optimizer_paths(valley, {})

@@ -140,8 +140,9 @@ def graph(outputs: Any, *inputs: Any, names: Names = (), gradients: bool = False
     """The recorded graph that Tensors were computed by, in topological order.
 
     Args:
-        outputs: a Tensor that requires a gradient, or several; or a function, which is then called with
-            `inputs` and recorded in full: with all values, the constants, and the module of each operation.
+        outputs: a Tensor that requires a gradient, or several, also nested; or a function, which is then
+            called with `inputs` and recorded in full: with all values, the constants, and the module of each
+            operation.
         inputs: what the function is given. Numbers and floating-point arrays become Tensors that require a
             gradient. Its arguments' names are theirs in the graph.
         names: names of Tensors, leaves or results: a dict, or `model.named_parameters()`.
@@ -175,7 +176,7 @@ def graph(outputs: Any, *inputs: Any, names: Names = (), gradients: bool = False
             outputs = outputs(*inputs)
     elif inputs:
         raise ArgumentError("takes inputs only for a function that it calls with them", subject="graph")
-    roots = list(outputs) if isinstance(outputs, tuple | list) else [outputs]
+    roots = _flat(outputs)
     for root in roots:
         if not isinstance(root, TensorBase):
             raise DTypeError(f"expects Tensors or a function, got {type(root).__name__}", subject="graph")
@@ -336,6 +337,15 @@ def _arguments(node: Node) -> list[Any]:
 def _key(x: TensorBase) -> Any:
     """What a Tensor goes by in the graph."""
     return edge_key(edge_of(x)) if x.requires_grad else ("constant", id(x.array))
+
+
+def _flat(outputs: Any) -> list[Any]:
+    """What is in nested tuples, lists and dicts."""
+    if isinstance(outputs, Mapping):
+        outputs = list(outputs.values())
+    if not isinstance(outputs, tuple | list):
+        return [outputs]
+    return [part for output in outputs for part in _flat(output)]
 
 
 def _labels(names: Names) -> dict[Any, str]:

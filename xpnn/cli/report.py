@@ -106,6 +106,7 @@ def save_pictures(
     test: Any,
     history: Mapping[str, Sequence[float]] | None = None,
     say: Callable[[str], None] = print,
+    title: str = "",
 ) -> list[Path]:
     """Draw the curve, the confusion matrix and the mistakes, and keep a test image to try the network on.
 
@@ -116,12 +117,13 @@ def save_pictures(
         test: the test set, in the order of the evaluation.
         history: the measures of the epochs.
         say: is given the line.
+        title: of the curves.
 
     Returns: the files.
     """
     files = []
     try:
-        for file in _pictures(out, evaluation, test, history):
+        for file in _pictures(out, evaluation, test, history, title):
             files.append(file)
     except MissingDependencyError as error:
         say(f"pictures are left out: {error}")
@@ -129,12 +131,12 @@ def save_pictures(
 
 
 def _pictures(
-    out: Path, evaluation: Evaluation, test: Any, history: Mapping[str, Sequence[float]] | None
+    out: Path, evaluation: Evaluation, test: Any, history: Mapping[str, Sequence[float]] | None, title: str
 ) -> Iterator[Path]:
     yield save_image(gather(test, [0])[0], out / EXAMPLE, padding=0)
     if history:
         lines = {name.replace("val_", "test_"): values for name, values in history.items()}
-        yield save_curve(lines, out / "curve.png")
+        yield save_curve(lines, out / "curve.png", title=title)
     yield save_confusion_matrix(evaluation.matrix, out / "confusion.png", evaluation.classes)
 
     mistakes = out / "mistakes.png"

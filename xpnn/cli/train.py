@@ -105,7 +105,8 @@ def _run(arguments: argparse.Namespace, out: Path, checkpoint: Path | None, run:
     model = out / MODEL
     config = run.description.to_config() | {"record": record}
     save_checkpoint(model, config=config, random=False, model=run.model)
-    pictures = save_pictures(out, evaluation, run.images.test, trainer.history, say=console.say)
+    title = f"{printable(out.name)}: {settings.model} on {printable(Path(settings.data).name)}"
+    pictures = save_pictures(out, evaluation, run.images.test, trainer.history, console.say, title)
     files = [model, *pictures, *_page(out, run, evaluation, record)]
     console.say()
     console.result(

@@ -242,6 +242,12 @@ def _score(outputs: Any, target: Any) -> Any:
             f"expects a model that gives scores (N, C), got shape {outputs.shape}", subject="saliency"
         )
     classes = to_numpy(outputs).argmax(axis=1) if target is None else to_numpy(target).reshape(-1)
+    if len(classes) != len(outputs) or not ((classes >= 0) & (classes < outputs.shape[1])).all():
+        raise ArgumentError(
+            f"expects a class from 0 to {outputs.shape[1] - 1} for each of {len(outputs)} images, got "
+            f"{classes.tolist()!r:.60}",
+            subject="target",
+        )
     chosen = (classes[:, None] == np.arange(outputs.shape[1])).astype(np.float32)
     return (outputs * Tensor(asarray(chosen))).sum()
 

@@ -51,9 +51,9 @@ def plot_confusion_matrix(
     '19 of 20 right (95.0 %)'
     """
     counts = to_numpy(matrix)
-    size = len(counts)
+    size = counts.shape[0] if counts.ndim else 0
     names = [_short(str(name)) for name in (range(size) if class_names is None else class_names)]
-    if counts.shape != (size, size) or len(names) != size:
+    if counts.shape != (size, size) or len(names) != size or not size:
         raise ShapeError(
             f"expects a (C, C) matrix and C class names, got shape {counts.shape} and {len(names)} names",
             subject="plot_confusion_matrix",
@@ -183,6 +183,8 @@ def plot_decision_regions(
             f"expects points (N, 2) and targets (N,), got shapes {at.shape} and {truth.shape}",
             subject="plot_decision_regions",
         )
+    if not np.isfinite(at).all() or truth.min() < 0:
+        raise ArgumentError("expects finite points, and classes from 0 on", subject="plot_decision_regions")
     low, high = at.min(axis=0), at.max(axis=0)
     margin = 0.12 * np.maximum(high - low, 1e-3)
     low, high = low - margin, high + margin

@@ -283,6 +283,8 @@ def _series(history: Mapping[str, Sequence[Any]], name: str) -> tuple[np.ndarray
     if len(epochs) != len(values):
         epochs = list(range(1, len(values) + 1))
     taken = [i for i, value in enumerate(values) if value is not None]
+    if any(isinstance(values[i], list | tuple) for i in taken):
+        raise ArgumentError(f"draws one number for each epoch; '{name}' has several", subject="A curve")
     return numbers([epochs[i] for i in taken]), numbers([values[i] for i in taken])
 
 

@@ -151,7 +151,7 @@ def _module_box(path: str | None, node: GraphNode, rows: Sequence[SummaryRow]) -
 def _as_leaf(x: Any) -> Any:
     """The input off any tape, and on one of its own where it can be."""
     raw = x.array if is_tensor(x) else x
-    return Tensor(raw, requires_grad=carries_gradient(raw))
+    return Tensor(raw, requires_grad=bool(carries_gradient(raw)))
 
 
 def _draw(

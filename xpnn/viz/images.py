@@ -119,6 +119,8 @@ def normalized(
     images: np.ndarray, value_range: tuple[float, float] | None = None, each: bool = False
 ) -> np.ndarray:
     """Images (N, C, H, W) stretched linearly to float32 in [0, 1], together or each by itself."""
+    if images.dtype == np.bool_:
+        images = images.astype(np.float32)
     axes = (1, 2, 3) if each else (0, 1, 2, 3)
     low, high = value_range or (images.min(axes, keepdims=True), images.max(axes, keepdims=True))
     scaled = (np.clip(images, low, high) - low) / np.maximum(high - low, 1e-5)

@@ -191,7 +191,9 @@ def plot_histograms(
             continue
         axes.hist(sound, bins=_BINS, color=colour(0))
         axes.axvline(0, color=INK, linewidth=0.8, linestyle=":")
-        said = f"mean {sound.mean():.3g}\nstd {sound.std():.3g}\nzero {100 * np.mean(sound == 0):.0f} %"
+        with np.errstate(over="ignore"):
+            spread = sound.std()
+        said = f"mean {sound.mean():.3g}\nstd {spread:.3g}\nzero {100 * np.mean(sound == 0):.0f} %"
         axes.text(
             0.98, 0.96, said, transform=axes.transAxes, ha="right", va="top", fontsize=7.5,
             bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1},

@@ -86,6 +86,12 @@ def plot_optimizer_paths(
     ways = {name: numbers(way) for name, way in paths.items()}
     if not ways:
         raise ArgumentError("expects at least one path, got none", subject="plot_optimizer_paths")
+    for name, way in ways.items():
+        if way.ndim != 2 or way.shape[1] != 2 or not len(way):
+            raise ShapeError(
+                f"expects paths (steps + 1, 2), got shape {way.shape} of '{name}'",
+                subject="plot_optimizer_paths",
+            )
     if limits is None:
         starts = np.concatenate([way[:1] for way in ways.values()] + ([] if minimum is None else [[minimum]]))
         every = np.concatenate(list(ways.values()))

@@ -43,6 +43,10 @@ def plot_images(
     'true 3\\nsaid 8'
     """
     images = to_numpy(images)
+    if images.ndim != 4:
+        raise ShapeError(f"expects images (N, C, H, W), got shape {images.shape}", subject="plot_images")
+    if columns < 1:
+        raise ArgumentError(f"expects columns of at least 1, got {columns}", subject="plot_images")
     titles = [""] * len(images) if titles is None else list(titles)
     if not len(images) or len(titles) != len(images):
         raise ArgumentError(
@@ -108,7 +112,9 @@ def plot_detections(
     axes.set_axis_off()
     for number, mask in enumerate(_masks(masks, height, width)):
         _draw_mask(axes, mask, colour(number))
-    corners = np.empty((0, 4)) if boxes is None else numbers(to_numpy(boxes)).reshape(-1, 4)
+    corners = np.empty((0, 4)) if boxes is None else numbers(boxes)
+    if corners.ndim != 2 or corners.shape[1] != 4:
+        raise ShapeError(f"expects boxes (N, 4), got shape {corners.shape}", subject="plot_detections")
     words = _labels(len(corners), labels, scores)
     for number, ((x1, y1, x2, y2), word) in enumerate(zip(corners, words)):
         ink = colour(number)

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
-from xpnn.backend import errors_naming, optional_import, to_numpy
+from xpnn.backend import ArgumentError, DTypeError, errors_naming, optional_import, to_numpy
 
 Figure: TypeAlias = Any  # matplotlib.figure.Figure: the package is optional
 
@@ -77,6 +77,12 @@ def finished(figure: Figure, path: str | Path | None, title: str = "") -> Figure
     if title:
         figure.suptitle(title, fontsize=12, fontweight="bold")
     if path is not None:
+        formats = figure.canvas.get_supported_filetypes()
+        if Path(path).suffix[1:].lower() not in formats:
+            raise ArgumentError(
+                f"expects a file that ends in {', '.join(f'.{name}' for name in formats)}, got '{path}'",
+                subject="A figure",
+            )
         with errors_naming(path):
             figure.savefig(path, bbox_inches="tight", pad_inches=0.12)
     return figure
@@ -111,6 +117,16 @@ def line_style(number: int) -> dict[str, Any]:
 def numbers(values: Any) -> np.ndarray:
     """Numbers as float64 on the host: an array of any library, or a list of numbers or lists."""
     if isinstance(values, list | tuple):
-        parts = [numbers(value) if isinstance(value, list | tuple) else float(value) for value in values]
+        parts = [numbers(value) if isinstance(value, list | tuple) else _number(value) for value in values]
         return np.array(parts, dtype=np.float64)
-    return to_numpy(values).astype(np.float64)
+    array = to_numpy(values)
+    if array.dtype.kind not in "biuf":
+        raise DTypeError(f"expects real numbers to draw, got {array.dtype}")
+    return array.astype(np.float64)
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise DTypeError(f"expects a number to draw, got {value!r:.40}") from None
