@@ -1,7 +1,8 @@
 """Datasets, samplers, transforms and the DataLoader; data stays on the host until its batch is given out."""
 
 from xpnn.data import synthetic, transforms
-from xpnn.data.collate import default_collate, default_convert
+from xpnn.data.cifar import CIFAR10, CIFAR100
+from xpnn.data.collate import PadCollate, default_collate, default_convert
 from xpnn.data.dataset import (
     ChainDataset,
     ConcatDataset,
@@ -24,9 +25,11 @@ from xpnn.data.sampler import (
     RandomSampler,
     Sampler,
     SequentialSampler,
+    StratifiedSampler,
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+from xpnn.data.tabular import TabularDataset
 from xpnn.data.transforms import (
     CenterCrop,
     ColorJitter,
@@ -75,6 +78,8 @@ from xpnn.data.transforms import (
 from xpnn.data.workers import get_worker_info
 
 __all__ = [
+    "CIFAR10",
+    "CIFAR100",
     "MNIST",
     "BatchSampler",
     "CenterCrop",
@@ -103,6 +108,7 @@ __all__ = [
     "OneOf",
     "PILToTensor",
     "Pad",
+    "PadCollate",
     "RandAugment",
     "RandomAdjustSharpness",
     "RandomAffine",
@@ -128,8 +134,10 @@ __all__ = [
     "SequentialSampler",
     "StackDataset",
     "Standardize",
+    "StratifiedSampler",
     "Subset",
     "SubsetRandomSampler",
+    "TabularDataset",
     "TensorDataset",
     "ToFloat",
     "ToPILImage",

@@ -53,6 +53,54 @@ def default_convert(data: Any) -> Any:
     return map_arrays(tensor_maker(get_backend(), get_device()), data)
 
 
+class PadCollate:
+    """A `collate_fn` for sequences of different lengths: pads them to the longest, inside of any structure.
+
+    Args:
+        padding_value: of the places after a sequence's end.
+        batch_first: give (n, longest, ...); else (longest, n, ...), as recurrent layers take it by default.
+        lengths: give (padded, lengths) in place of each padded array, with int64 lengths (n,).
+
+    Samples' arrays may differ in their first axis alone; such as are all of one shape are stacked like
+    `default_collate` does it.
+
+    Raises: ShapeError for arrays that differ in other axes, and what `default_collate` raises.
+
+    >>> PadCollate(padding_value=-1)([(np.array([1, 2]), 0), (np.array([3]), 1)])
+    [tensor([[ 1,  2],
+            [ 3, -1]]), tensor([0, 1])]
+    """
+
+    def __init__(self, padding_value: float = 0.0, batch_first: bool = True, lengths: bool = False) -> None:
+        self.padding_value = padding_value
+        self.batch_first = batch_first
+        self.lengths = lengths
+
+    def __call__(self, batch: Sequence[Any]) -> Any:
+        """The batch of some samples, as Tensors of the current backend."""
+        first = batch[0]
+        if isinstance(first, Mapping):
+            _require_same("keys", [list(sample) for sample in batch], [set(sample) for sample in batch])
+            return _rebuild_mapping(first, {key: self([sample[key] for sample in batch]) for key in first})
+        if isinstance(first, tuple | list):
+            _require_same("lengths", [len(sample) for sample in batch])
+            return _rebuild(first, [self(column) for column in zip(*batch)])
+        if not is_array(first) or first.ndim == 0:
+            return default_collate(batch)
+        arrays = [host_array(sample) for sample in batch]
+        counts = [len(array) for array in arrays if array.ndim]
+        if len(counts) < len(arrays) or (len(set(counts)) == 1 and not self.lengths):
+            return default_collate(batch)
+        _require_same("shapes after the first axis", [array.shape[1:] for array in arrays])
+        padded = np.full(
+            (len(arrays), max(counts), *arrays[0].shape[1:]), self.padding_value, arrays[0].dtype
+        )
+        for row, array in zip(padded, arrays):
+            row[: len(array)] = array
+        result = default_convert(padded if self.batch_first else padded.swapaxes(0, 1))
+        return (result, default_convert(np.array(counts, dtype=np.int64))) if self.lengths else result
+
+
 def stack_samples(batch: Sequence[Any], finish: Callable[[Array], Any] = lambda array: array) -> Any:
     """What `default_collate` does, with `finish` applied to each array that was stacked.
 

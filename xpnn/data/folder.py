@@ -26,6 +26,7 @@ class ImageFolder(Dataset):
         transform: applied to each image; bring images of different sizes to one with `Resize`.
         target_transform: applied to each label.
         mode: "RGB" gives (3, H, W), "L" (grey) gives (1, H, W).
+        as_dict: give samples as dicts with "image" and "label".
 
     Samples are (image, label): uint8 (C, H, W) and int. `classes`, `class_to_idx`, `samples` (pairs of path
     and label) and `targets` describe them.
@@ -46,6 +47,7 @@ class ImageFolder(Dataset):
         target_transform: Transform | None = None,
         *,
         mode: str = "RGB",
+        as_dict: bool = False,
     ) -> None:
         self.root = Path(root)
         self.classes, self.class_to_idx = self.find_classes(self.root)
@@ -70,6 +72,7 @@ class ImageFolder(Dataset):
         self.transform = transform
         self.target_transform = target_transform
         self.mode = mode
+        self.as_dict = as_dict
 
     def find_classes(self, root: Path) -> tuple[list[str], dict[str, int]]:
         """The names of the classes, and the label of each; a subclass may choose among the folders."""
@@ -80,14 +83,13 @@ class ImageFolder(Dataset):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
+    def __getitem__(self, index: int) -> Any:
         """The image and label at `index`."""
-        path, label = self.samples[index]
-        image = read_image(path, self.mode)
-        return (
-            image if self.transform is None else self.transform(image),
-            label if self.target_transform is None else self.target_transform(label),
-        )
+        path, number = self.samples[index]
+        pixels = read_image(path, self.mode)
+        image = pixels if self.transform is None else self.transform(pixels)
+        label = number if self.target_transform is None else self.target_transform(number)
+        return {"image": image, "label": label} if self.as_dict else (image, label)
 
 
 def read_image(path: str | Path, mode: str = "RGB") -> np.ndarray:

@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from xpnn.backend import DataError, optional_import
+from xpnn.backend import DataError
 from xpnn.data.dataset import TensorDataset, Transform
+from xpnn.data.download import download_file, has_checksum
 from xpnn.data.idx import read_idx
 
 
@@ -20,7 +21,8 @@ class MNIST(TensorDataset):
         root: the folder with the original IDX files, gzipped or not; `root/MNIST/raw` is looked at, too.
         train: the training or the test set.
         transform, target_transform: as in `TensorDataset`; `ToFloat()` makes floats of the images.
-        download: fetch the files that are missing into `root/MNIST/raw` and compare their checksums.
+        download: fetch the files that are missing, or whose checksums are not the originals', into
+            `root/MNIST/raw`; a download that was broken off goes on.
 
     Samples are (image, label): uint8 (1, 28, 28) and int64. `data`, `targets` and `classes` hold the
     arrays and names.
@@ -84,11 +86,13 @@ class MNIST(TensorDataset):
     def _find(self, name: str, download: bool) -> Path:
         """The file of that name, unpacked or gzipped, or else downloaded."""
         folders = (self.root, self.root / type(self).__name__ / "raw")
-        for path in (folder / file for folder in folders for file in (name, f"{name}.gz")):
-            if path.is_file():
+        packed = f"{name}.gz"
+        for path in (folder / file for folder in folders for file in (name, packed)):
+            damaged = download and path.name == packed and not has_checksum(path, self.checksums[packed])
+            if path.is_file() and not damaged:
                 return path
         if download:
-            return _download(f"{name}.gz", self.checksums[f"{name}.gz"], self.mirrors, folders[1])
+            return download_file(packed, self.checksums[packed], self.mirrors, folders[1])
         raise DataError(
             f"finds no {name}(.gz) in {folders[0]} or {folders[1]}",
             subject=type(self).__name__,
@@ -121,19 +125,3 @@ class FashionMNIST(MNIST):
         "t10k-images-idx3-ubyte.gz": "md5:bef4ecab320f06d8554ea6380940ec79",
         "t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
     }
-
-
-def _download(name: str, checksum: str, mirrors: Sequence[str], folder: Path) -> Path:
-    """Fetch `name` from the first mirror that has it; only a complete file with that checksum is kept."""
-    pooch = optional_import("pooch", extra="train")
-    failures = []
-    for mirror in mirrors:
-        try:
-            return Path(pooch.retrieve(mirror + name, known_hash=checksum, fname=name, path=folder))
-        except (OSError, ValueError) as error:  # no connection; another checksum
-            failures.append(f"{mirror}{name} ({type(error).__name__}: {error})")
-    raise DataError(
-        f"cannot be downloaded. Tried {'; '.join(failures)}",
-        subject=name,
-        hint=f"Check the connection, or put the file into {folder} yourself",
-    )

@@ -14,7 +14,7 @@ from xpnn.data.seeding import SeedSource
 
 __all__ = [
     *("BatchSampler", "DistributedSampler", "RandomSampler", "Sampler", "SequentialSampler"),
-    *("SubsetRandomSampler", "WeightedRandomSampler"),
+    *("StratifiedSampler", "SubsetRandomSampler", "WeightedRandomSampler"),
 ]
 
 Index = TypeVar("Index", covariant=True)
@@ -251,6 +251,44 @@ class WeightedRandomSampler(SeededSampler):
         probabilities = self.weights / self.weights.sum()
         chosen = rng.choice(len(self.weights), len(self), replace=self.replacement, p=probabilities)
         return iter(chosen.tolist())
+
+
+class StratifiedSampler(SeededSampler):
+    """The samples in a random order in which the classes are spread evenly.
+
+    Of any stretch of the order, so of each batch, each class has its share of the whole, but for less than
+    two samples.
+
+    Args:
+        labels: the class of each sample, whole numbers or texts (n,); an array, Tensor or list.
+        generator, seed: as in `RandomSampler`.
+
+    Raises: ArgumentError for labels that are no (n,), or none at all.
+
+    >>> labels = [0] * 6 + [1] * 2
+    >>> order = list(StratifiedSampler(labels, seed=0))
+    >>> [sum(labels[i] for i in order[start : start + 4]) for start in (0, 4)]
+    [1, 1]
+    """
+
+    def __init__(self, labels: Any, generator: Any = None, *, seed: int | None = None) -> None:
+        super().__init__(SeedSource(seed, generator))
+        self.labels = to_numpy(labels) if is_array(labels) else np.asarray(labels)
+        if self.labels.ndim != 1 or not len(self.labels):
+            raise _error(self, f"expects labels (n,) of at least one sample, got shape {self.labels.shape}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def draw(self, rng: np.random.Generator) -> Iterator[int]:
+        """The indices of one epoch."""
+        classes, members = np.unique(self.labels, return_inverse=True)
+        places = np.empty(len(self))
+        for number in range(len(classes)):
+            chosen = rng.permutation(np.flatnonzero(members == number))
+            # Evenly over the epoch, each within a stretch of its own.
+            places[chosen] = (np.arange(len(chosen)) + rng.random()) / len(chosen)
+        return iter(np.argsort(places + 1e-9 * rng.random(len(self))).tolist())
 
 
 class DistributedSampler(Sampler[int]):
