@@ -151,30 +151,29 @@ def test_legacy_constructor_takes_the_default_dtype_and_keeps_an_arrays() -> Non
         xpnn.set_default_dtype("float32")
 
 
-def test_shape_is_a_size(target: Target) -> None:
-    with target.active():
-        x = xpnn.ones(2, 3, 4)
-        for sizes in (x.shape, x.size(), x.shape[:], (2,) + x.shape[1:], x.shape[:0] + (2, 3, 4)):  # noqa: RUF005
-            assert isinstance(sizes, xpnn.Size)
-            assert sizes == (2, 3, 4)
-            assert hash(sizes) == hash((2, 3, 4))
-            assert repr(sizes) == "(2, 3, 4)"
-            assert sizes.numel() == 24
-            assert xpnn.Tensor(sizes).shape == xpnn.zeros(sizes).shape == x.view(sizes).shape == sizes
-        assert xpnn.Tensor(x.shape[-1:]).shape == (4,)
-        assert xpnn.FloatTensor(x.shape).tolist() == xpnn.Tensor(x.shape).tolist()
-        assert xpnn.Tensor(xpnn.ones(()).shape).tolist() == 0.0
-        assert type(x.shape[0]) is int
-        assert (x.shape[1:] * 2, 2 * x.shape[1:]) == ((3, 4, 3, 4), (3, 4, 3, 4))
-        assert isinstance(x.shape * 2, xpnn.Size)
-        for copied in (copy.deepcopy(x.shape), pickle.loads(pickle.dumps(x.shape))):
-            assert isinstance(copied, xpnn.Size)
-            assert copied == x.shape
-        assert xpnn.Size([xpnn.tensor(2), np.int64(3)]) == (2, 3)
-        with pytest.raises(DTypeError, match="whole numbers"):
-            xpnn.Size([1.5])
-        with pytest.raises(TypeError):
-            x.shape + [1]  # noqa: RUF005
+def test_shape_is_a_size(backend: Target) -> None:
+    x = xpnn.ones(2, 3, 4)
+    for sizes in (x.shape, x.size(), x.shape[:], (2,) + x.shape[1:], x.shape[:0] + (2, 3, 4)):  # noqa: RUF005
+        assert isinstance(sizes, xpnn.Size)
+        assert sizes == (2, 3, 4)
+        assert hash(sizes) == hash((2, 3, 4))
+        assert repr(sizes) == "(2, 3, 4)"
+        assert sizes.numel() == 24
+        assert xpnn.Tensor(sizes).shape == xpnn.zeros(sizes).shape == x.view(sizes).shape == sizes
+    assert xpnn.Tensor(x.shape[-1:]).shape == (4,)
+    assert xpnn.FloatTensor(x.shape).tolist() == xpnn.Tensor(x.shape).tolist()
+    assert xpnn.Tensor(xpnn.ones(()).shape).tolist() == 0.0
+    assert type(x.shape[0]) is int
+    assert (x.shape[1:] * 2, 2 * x.shape[1:]) == ((3, 4, 3, 4), (3, 4, 3, 4))
+    assert isinstance(x.shape * 2, xpnn.Size)
+    for copied in (copy.deepcopy(x.shape), pickle.loads(pickle.dumps(x.shape))):
+        assert isinstance(copied, xpnn.Size)
+        assert copied == x.shape
+    assert xpnn.Size([xpnn.tensor(2), np.int64(3)]) == (2, 3)
+    with pytest.raises(DTypeError, match="whole numbers"):
+        xpnn.Size([1.5])
+    with pytest.raises(TypeError):
+        x.shape + [1]  # noqa: RUF005
 
 
 # -- element types

@@ -22,6 +22,7 @@ from xpnn.backend import (
     DTypeError,
     IndexOutOfRangeError,
     ShapeError,
+    XpnnError,
     backend_of,
 )
 
@@ -341,6 +342,24 @@ def test_backward_hooks_leave_the_class_of_outputs(made: Callable) -> None:
     assert type(y) is type(made(xpnn.ones(2)))
     (y["a"] if isinstance(y, dict) else y[0]).sum().backward()
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: nn.Linear(1, 1).train("False"),
+        lambda: nn.Linear(1, 1).requires_grad_("False"),
+        lambda: nn.Linear(1, 1).load_state_dict({}, strict="False"),
+        lambda: nn.Linear(1, 1).register_buffer("mean", xpnn.ones(2), persistent="False"),
+        lambda: xpnn.ones(2).requires_grad_("False"),
+        lambda: xpnn.zeros(2, requires_grad="False"),
+        lambda: xpnn.inference_mode("False"),
+    ],
+)
+def test_a_word_is_no_flag(call: Callable) -> None:
+    """The string "False" would count as true."""
+    with pytest.raises(XpnnError, match="True or False, got 'False'"):
+        call()
 
 
 def test_backward_hooks_replace_the_gradient() -> None:

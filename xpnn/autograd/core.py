@@ -14,6 +14,7 @@ from xpnn.autograd.size import Size, size_from
 from xpnn.backend import (
     ArgumentError,
     Array,
+    DTypeError,
     GradientError,
     backend_of,
     device_named,
@@ -102,6 +103,8 @@ class TensorBase:
 
     @requires_grad.setter
     def requires_grad(self, flag: bool) -> None:
+        if not isinstance(flag, bool):
+            raise DTypeError(f"expects requires_grad as True or False, got {flag!r:.60}")
         if self.edge is not None:
             if not flag:
                 raise GradientError(

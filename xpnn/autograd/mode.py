@@ -85,11 +85,17 @@ def inference_mode(mode: Any = True) -> Any:
     Args:
         mode: False records, whatever is around it; a function is decorated.
 
+    Raises: DTypeError for another mode.
+
     >>> with inference_mode():
     ...     is_grad_enabled()
     False
     """
-    return no_grad(mode) if callable(mode) else _GradMode(not mode)
+    if callable(mode):
+        return no_grad(mode)
+    if not isinstance(mode, bool):
+        raise DTypeError(f"expects True or False, got {mode!r:.60}", subject="inference_mode")
+    return _GradMode(not mode)
 
 
 def enable_grad(function: Callable | None = None) -> Any:

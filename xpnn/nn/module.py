@@ -149,6 +149,7 @@ class Module(RefusingConstructor):
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """Set a Buffer made of an array, Tensor or numbers, or None for one that is left out."""
+        check_flags(type(self).__name__, persistent=persistent)
         if tensor is not None and not isinstance(tensor, Buffer):
             tensor = Buffer(tensor, persistent)
         self._register(name, tensor, Buffer)
@@ -317,6 +318,7 @@ class Module(RefusingConstructor):
 
     def train(self, mode: bool = True) -> Self:
         """Set the training mode of this module and all below it: dropout drops, batch norm learns."""
+        check_flags(type(self).__name__, mode=mode)
         for module in self.modules():
             module.training = mode
         return self
@@ -448,6 +450,7 @@ class Module(RefusingConstructor):
 
         Raises: CheckpointError that lists every entry that does not fit; nothing is loaded then.
         """
+        check_flags(type(self).__name__, strict=strict, assign=assign)
         return load_state(self, state_dict, strict, assign)
 
     def check_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:

@@ -57,6 +57,8 @@ ROWS = [
     row("tensordot", CUBE, BATCH, 1, checks=PLAIN),
     row("tensordot", CUBE, BATCH, ([1, 2], [2, 1]), checks=PLAIN),
     row("tensordot", X, Y, dims=0, checks=PLAIN),
+    row("tensordot", CUBE[..., :1], CUBE, 1, checks=PLAIN),
+    row("tensordot", CUBE, CUBE[:, :1], ([1, 2], [1, 2]), checks=PLAIN),
     row("tensordot", X, CUBE, dims=1),
     row("kron", X, ROW, checks=PLAIN),
     row("kron", X, CUBE, checks=PLAIN),

@@ -43,6 +43,7 @@ ROWS = [
     row("t", ROW),
     row("t", CUBE),
     row("adjoint", CUBE, checks=PLAIN),
+    row("adjoint", np.asarray(2.0), checks=PLAIN),
     row("adjoint", X + 1j * Y, checks={**PLAIN, "gradient": 0}),
     row("permute", CUBE, (2, 0, -2), checks=PLAIN),
     row("permute", CUBE, (0, 1)),

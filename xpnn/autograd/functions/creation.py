@@ -441,8 +441,8 @@ def finished(array: Array, requires_grad: bool, options: dict[str, Any], subject
         if name in _AS_IT_IS and str(value) not in _AS_IT_IS[name]:
             raise ArgumentError(f"knows no {name}={value!r:.60}", subject=subject)
     tensor = new_tensor(array)
-    if requires_grad:
-        tensor.requires_grad = True
+    if requires_grad is not False:
+        tensor.requires_grad = requires_grad
     return tensor
 
 

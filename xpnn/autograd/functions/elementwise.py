@@ -1014,7 +1014,7 @@ def _refuse_booleans(name: str, instead: str, *operands: Any) -> None:
 
 def _refuse_zero(name: str, dividend: Any, divisor: Any) -> None:
     """Raise for a division of integers by 0, where that is seen without waiting for an accelerator."""
-    if not (is_whole(dividend) and is_whole(divisor)):
+    if not (is_whole(dividend) and is_whole(divisor)) or 0 in getattr(dividend, "shape", ()):
         return
     raw = raw_of(divisor)
     if type(raw) in NUMBERS:

@@ -319,6 +319,11 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
         pairs = axes_of(tuple(dims[0]), a.ndim, "tensordot"), axes_of(tuple(dims[1]), b.ndim, "tensordot")
     if len(pairs[0]) != len(pairs[1]):
         raise ArgumentError(f"expects as many axes of each, got {dims}", subject="tensordot")
+    for i, j in zip(*pairs):  # a size of 1 belongs to each of the other's
+        if a.shape[i] == 1 != b.shape[j]:
+            b = ops.sum(b, axis=j, keepdims=True)
+        elif b.shape[j] == 1 != a.shape[i]:
+            a = ops.sum(a, axis=i, keepdims=True)
     return ops.tensordot(a, b, axes=pairs)
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, overload
 from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, as_array, new_tensor
 from xpnn.autograd.functions import elementwise
+from xpnn.autograd.functions.axes import axis_of
 from xpnn.autograd.functions.calling import front
 from xpnn.autograd.functions.promotion import NUMBERS, cast, fractional, is_whole, raw_of
 from xpnn.autograd.functions.sorting import ValuesAndIndices, argsort, chosen_along
@@ -535,6 +536,7 @@ def trapezoid(y: ArrayT, x: Any = None, *, dx: Any = None, dim: int = -1) -> Arr
     >>> trapezoid(tensor([1.0, 2.0, 3.0]))
     tensor(4.)
     """
+    dim = _axis_of_values(y, dim, "trapezoid")
     return sum(_trapezoids(y, x, dx, dim, "trapezoid"), dim)
 
 
@@ -544,6 +546,7 @@ trapz = trapezoid
 @front
 def cumulative_trapezoid(y: ArrayT, x: Any = None, *, dx: Any = None, dim: int = -1) -> ArrayT:
     """The running integral by the trapezoidal rule, of one element less; see `trapezoid`."""
+    dim = _axis_of_values(y, dim, "cumulative_trapezoid")
     return cumsum(_trapezoids(y, x, dx, dim, "cumulative_trapezoid"), dim)
 
 
@@ -816,19 +819,24 @@ def _scan(x: Any, beats: Any) -> tuple[Any, Any]:
     return x, indices
 
 
+def _axis_of_values(y: Any, dim: int, name: str) -> int:
+    """The axis, counted from the front, of which x may have more."""
+    if not y.shape:
+        raise ShapeError("expects at least one axis", subject=name)
+    return axis_of(dim, y.ndim, name)
+
+
 def _trapezoids(y: Any, x: Any, dx: Any, dim: int, name: str) -> Any:
     if x is not None and dx is not None:
         raise ArgumentError("expects x or dx, not both", subject=name)
-    if not y.shape:
-        raise ShapeError("expects at least one axis", subject=name)
-    axis = (slice(None),) * (dim % y.ndim)
+    axis = (slice(None),) * dim
     means = (y[(*axis, slice(1, None), ...)] + y[(*axis, slice(None, -1), ...)]) / 2
     if x is None:
         return means * (1 if dx is None else dx)
     if x.ndim == 1 and y.ndim > 1:
-        x = ops.reshape(x, (-1, *(1,) * (y.ndim - 1 - dim % y.ndim)))
+        x = ops.reshape(x, (-1, *(1,) * (y.ndim - 1 - dim)))
         return means * (x[1:] - x[:-1])
-    return means * diff(x, dim=dim)
+    return means * diff(x, dim=dim if x.ndim > y.ndim else dim - y.ndim)
 
 
 def _median(name: str, x: Any, dim: int | None, keepdim: bool, without_nan: bool) -> Any:

@@ -307,10 +307,10 @@ def t(input: ArrayT) -> ArrayT:
 
 @front
 def adjoint(input: ArrayT) -> ArrayT:
-    """The last two axes exchanged, complex numbers conjugated."""
-    if input.ndim < 2:
+    """The last two axes exchanged, complex numbers conjugated; of a number, its conjugate."""
+    if input.ndim == 1:
         raise ShapeError(f"expects matrices, got the shape {tuple(input.shape)}", subject="adjoint")
-    return conjugate_transpose(input)
+    return conjugate_transpose(input) if input.ndim else ops.conj(input)
 
 
 @front
