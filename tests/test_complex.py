@@ -33,6 +33,8 @@ def _complex(*shape: int) -> np.ndarray:
 
 Z, W, SQUARE, PAIRS = _complex(2, 3), _complex(2, 3), _complex(2, 3, 3), _NUMBERS.standard_normal((3, 2))
 X = _NUMBERS.standard_normal((2, 3))
+SIGNAL, STRETCHES = _NUMBERS.standard_normal((2, 9)), _complex(2, 3, 4)
+WINDOW = np.asarray([0.3, 1.0, 0.8, 0.4])
 MASK = [[True, False, True], [False, False, True]]
 
 
@@ -175,6 +177,20 @@ CALLS: dict[str, tuple[Call, tuple[np.ndarray, ...]]] = {
     "irfftn": (lambda m, x: m.fft.irfftn(x, dim=(2, 0), norm="ortho"), (SQUARE,)),
     "hfftn": (lambda m, x: m.fft.hfftn(x, s=(2, 4), norm="forward"), (SQUARE,)),
     "ihfftn": (lambda m, x: m.fft.ihfftn(x, norm="ortho"), (X,)),
+    "stft": (lambda m, x, w: m.stft(x, 4, 2, window=w, return_complex=True), (SIGNAL, WINDOW)),
+    "stft options": (
+        lambda m, x: m.stft(x, 5, 2, 3, None, True, "circular", True, False, return_complex=False),
+        (SIGNAL,),
+    ),
+    "stft of complex": (lambda m, x: m.stft(x, 4, center=False), (_complex(7),)),
+    "stft replicate": (lambda m, x: m.stft(x, 4, pad_mode="replicate", return_complex=True), (SIGNAL,)),
+    "stft aligned": (
+        lambda m, x, w: m.stft(x, 6, 2, 4, w, False, align_to_window=True, return_complex=True),
+        (SIGNAL, WINDOW),
+    ),
+    "istft": (lambda m, x, w: m.istft(x, 4, 2, window=w), (STRETCHES, WINDOW)),
+    "istft cut": (lambda m, x: m.istft(x, 4, length=5, normalized=True), (STRETCHES,)),
+    "istft to complex": (lambda m, x: m.istft(x, 3, 2, center=False, return_complex=True), (STRETCHES,)),
     "shift": (lambda m, x: m.fft.fftshift(x) * m.fft.ifftshift(x, dim=1), (Z,)),
 }  # fmt: skip
 
@@ -222,6 +238,7 @@ def expected(name: str) -> list[np.ndarray]:
     return derivatives(torch, call, [torch.tensor(x, requires_grad=True) for x in inputs])
 
 
+@pytest.mark.filterwarnings("ignore:A window was not provided", "ignore:stft with return_complex=False")
 @pytest.mark.parametrize("name", CALLS)
 def test_against_pytorch(name: str, backend: Target) -> None:
     """On JAX, which compiles each operation for each shape, the first order alone."""
@@ -237,6 +254,7 @@ def test_against_pytorch(name: str, backend: Target) -> None:
         np.testing.assert_allclose(mine / scale, theirs / scale, rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.filterwarnings("ignore:A window was not provided", "ignore:stft with return_complex=False")
 @pytest.mark.parametrize("name", CALLS)
 def test_in_complex64(name: str, backend: Target) -> None:
     """Results and gradients keep the width of what goes in."""
@@ -411,6 +429,16 @@ def test_the_zeros_of_absolute_values(backend: Target) -> None:
         lambda m, x: m.fft.fftn(x, s=(2,), dim=(0, 1)),
         lambda m, x: m.fft.fftn(x, s=(2, 2, 2)),
         lambda m, x: m.fft.fft(x[:0], dim=0),
+        lambda m, x: m.stft(x, 2),
+        lambda m, x: m.stft(x, 8, return_complex=True),
+        lambda m, x: m.stft(x, 2, 0, return_complex=True),
+        lambda m, x: m.stft(x, 2, 1, 3, return_complex=True),
+        lambda m, x: m.stft(x, 2, 1, window=x[0], return_complex=True),
+        lambda m, x: m.stft(m.complex(x, x), 2, onesided=True),
+        lambda m, x: m.stft(x, 2, pad_mode="mirror", return_complex=True),
+        lambda m, x: m.istft(x, 2),
+        lambda m, x: m.istft(m.complex(x, x), 4, 2),
+        lambda m, x: m.istft(m.complex(x, x), 2, 2, window=m.zeros(2).double()),
         lambda m, x: m.view_as_complex(x),
         lambda m, x: m.view_as_real(x),
         lambda m, x: m.imag(x),
@@ -456,3 +484,51 @@ def test_fft_of_other_numbers() -> None:
     with pytest.raises(DTypeError, match="float16"):
         xpnn.fft.fft(xpnn.tensor(whole.astype(np.float16)))
     assert isinstance(xpnn.fft.fft(X), np.ndarray)
+
+
+OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {"lr": 0.1}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    ("Adam", {"lr": 0.1, "amsgrad": True}),
+    ("AdamW", {"lr": 0.1}),
+    ("RMSprop", {"lr": 0.1, "momentum": 0.5, "centered": True}),
+    ("Adagrad", {"lr": 0.1, "initial_accumulator_value": 0.1}),
+    ("Adadelta", {}),
+    ("NAdam", {"lr": 0.1}),
+    ("RAdam", {"lr": 0.1}),
+    ("Adamax", {"lr": 0.1}),
+    ("Rprop", {"lr": 0.1}),
+    ("ASGD", {"lr": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+def test_optimizers_train_complex_parameters(name: str, options: dict[str, Any], backend: Target) -> None:
+    """Beside real ones, with the gradient clipped, and on from PyTorch's state."""
+    if backend.name in {*SPARED, "jax"}:
+        pytest.skip("what it would show is shown by the others")
+    mine = [xpnn.Tensor(backend.array(x), requires_grad=True) for x in (Z, X)]
+    theirs = [torch.tensor(x, requires_grad=True) for x in (Z, X)]
+    optimizer, other = (
+        getattr(xpnn.optim, name)(mine, **options),
+        getattr(torch.optim, name)(theirs, **options),
+    )
+    for m, (z, x), chosen in ((xpnn, mine, optimizer), (torch, theirs, other)):
+        for _ in range(4):
+            chosen.zero_grad()
+            (((z - 1j).abs() ** 2).sum() + (z * x).abs().sum() + (z**3).imag.sum() / 50).backward()
+            m.nn.utils.clip_grad_norm_([z, x], 5.0)
+            chosen.step()
+    for one, two in zip(mine, theirs):
+        np.testing.assert_allclose(backend.numpy(one.detach()), two.detach().numpy(), rtol=1e-6, atol=1e-6)
+    again = getattr(xpnn.optim, name)(mine, **options)
+    again.load_state_dict(optimizer.state_dict())
+    for slots, kept in zip(again.state_dict()["state"].values(), optimizer.state_dict()["state"].values()):
+        for slot, array in slots.items():
+            np.testing.assert_array_equal(xpnn.to_numpy(array), xpnn.to_numpy(kept[slot]))
+
+
+@pytest.mark.parametrize("name", ["LBFGS", "Adafactor", "LAMB", "LARS", "Muon"])
+def test_optimizers_that_refuse_complex_parameters(name: str) -> None:
+    with pytest.raises(DTypeError, match="does not train complex parameters"):
+        getattr(xpnn.optim, name)([xpnn.tensor(Z, requires_grad=True)])

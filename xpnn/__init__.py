@@ -74,6 +74,7 @@ from xpnn.autograd.functions.linalg import *
 from xpnn.autograd.functions.random import *
 from xpnn.autograd.functions.reduction import *
 from xpnn.autograd.functions.shape import *
+from xpnn.autograd.functions.short_time import *
 from xpnn.autograd.functions.solving import *
 from xpnn.autograd.functions.sorting import *
 from xpnn.autograd.functions.special import *

@@ -28,7 +28,6 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"DistributedDataParallel", "xpnn computes on one device; leave it out"),
     (r"hub|hubconf|torch_version", "Models are in xpnn.models, their weights load from safetensors files"),
     (r"(get_)?autocast.*|.*_autocast_.*", "See xpnn.amp"),
-    (r"stft|istft", "xpnn.xp.fft has the Fourier transforms, without gradients"),
     (r"xpu|mtia|mps|hpu|ipu", "The devices are those of the array library; see xpnn.set_backend"),
     (r"storage|untyped_storage|TypedStorage|UntypedStorage|data_ptr|is_shared|share_memory_?|set_|resize_",
      "Tensors have no storage of their own; the raw array is t.array"),

@@ -12,10 +12,12 @@ from xpnn.backend import (
     AnomalyError,
     ArgumentError,
     Array,
+    DTypeError,
     asarray,
     backend_of,
     choose,
     find_kernels,
+    is_complex,
     is_half,
     item,
     kernels_enabled,
@@ -142,7 +144,7 @@ def clip_grad_value_(
 ) -> None:
     """Limit each element of each gradient to [-clip_value, clip_value]; `foreach` changes nothing.
 
-    Raises: ArgumentError for a negative clip_value.
+    Raises: ArgumentError for a negative clip_value; DTypeError for complex gradients.
 
     >>> from xpnn.autograd import tensor
     >>> x = tensor([3.0, 0.125], requires_grad=True)
@@ -155,6 +157,10 @@ def clip_grad_value_(
         raise ArgumentError(f"expects clip_value >= 0, got {clip_value}", subject="clip_grad_value_")
     for param, gradient in _with_gradient(parameters).items():
         xp = namespace(gradient)
+        if is_complex(gradient):
+            raise DTypeError(
+                "has no meaning for complex gradients", subject="clip_grad_value_", hint="Use clip_grad_norm_"
+            )
         clipped = xp.clip(_widened(gradient), -clip_value, clip_value)
         param.grad = Tensor(_array(xp.astype(clipped, gradient.dtype, copy=False)))
 
@@ -179,7 +185,7 @@ def _fastest(
 
 def _norm_of_all(gradients: list[Array], order: float) -> Array:
     """The norm of all elements of all arrays, in the element type of the first; float32 for half."""
-    xp, gradients = namespace(gradients[0]), [_widened(g) for g in gradients]
+    xp, gradients = namespace(gradients[0]), [_widened(_absolute(g)) for g in gradients]
     if order == math.inf:
         parts = [xp.max(xp.abs(g)) if 0 not in g.shape else xp.sum(g) for g in gradients]
     elif order == 2:
@@ -202,6 +208,11 @@ def _scaled(gradients: list[Array], factor: Array) -> list[Array]:
         product = wide * xp.asarray(factor, dtype=wide.dtype)
         scaled.append(_array(xp.astype(product, gradient.dtype, copy=False)))
     return scaled
+
+
+def _absolute(array: Array) -> Array:
+    """The absolute values of complex numbers; real ones as they are."""
+    return namespace(array).abs(array) if is_complex(array) else array
 
 
 def _widened(array: Array) -> Array:

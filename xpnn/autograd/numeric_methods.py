@@ -331,6 +331,9 @@ class NumericMethods(TensorBase):
     mvlgamma = functions.mvlgamma
     mvlgamma_ = in_place(functions.mvlgamma)
 
+    stft = functions.stft
+    istft = functions.istft
+
     @property
     def real(self) -> Tensor:
         """The real part; a real Tensor itself."""

@@ -76,6 +76,8 @@ class LBFGS(Optimizer):
     [3.0, 3.0]
     """
 
+    takes_complex = False
+
     domains: ClassVar = {
         "max_iter": ("max_iter >= 0", lambda count: count >= 0),
         "max_eval": ("max_eval >= 0", lambda count: count >= 0),

@@ -23,6 +23,7 @@ from xpnn.backend import (
     Array,
     Backend,
     CheckpointError,
+    DType,
     DTypeError,
     RefusingConstructor,
     ShapeError,
@@ -30,7 +31,10 @@ from xpnn.backend import (
     concrete,
     device_of,
     dtype_name,
+    dtype_named,
+    idioms,
     is_array,
+    is_complex,
     is_half,
     is_tensor,
     move,
@@ -139,7 +143,8 @@ class Optimizer(RefusingConstructor):
     `lr`, and what a schedule cycles (momentum, betas), may be Python floats or 0-d arrays; either way a
     float32 parameter stays float32.
 
-    A parameter that occurs twice in a group is updated twice, with a warning, as in PyTorch.
+    A parameter that occurs twice in a group is updated twice, with a warning, as in PyTorch. Complex ones are
+    updated as pairs of real numbers, where the formula acts element by element.
 
     Raises: ArgumentError for options outside of their domain or misspelt, for no parameters, and for a
     parameter that occurs in two groups; DTypeError for what is not a Tensor.
@@ -149,6 +154,7 @@ class Optimizer(RefusingConstructor):
     never_negative: tuple[str, ...] = ("step",)  # slots
     domains: ClassVar[dict[str, Domain]] = {}  # of options, beside those that all optimizers share
     kept_options: tuple[str, ...] = ()  # what a state dict may not change
+    takes_complex: bool = True  # where the formula acts by elements: on both parts of each, as PyTorch's does
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -467,6 +473,10 @@ class Optimizer(RefusingConstructor):
     def _update(self, name: str, param: Tensor, grad: Array, group: Group) -> None:
         data = param.array
         state, dtype = self._state_beside(name, data, group), data.dtype
+        by_parts = is_complex(data)
+        if by_parts:  # as PyTorch does: complex numbers are pairs of real ones
+            data, grad = idioms.pairs_of_complex(data), idioms.pairs_of_complex(grad)
+            state = {slot: _parts(array) for slot, array in state.items()}
         if is_half(data):  # updated in float32, and rounded once
             data, grad = (namespace(array).astype(array, namespace(array).float32) for array in (data, grad))
         if "step" in state:
@@ -476,6 +486,12 @@ class Optimizer(RefusingConstructor):
         as_array = backend_of(data).as_array
         if as_array is not None:
             data, state = as_array(data), {slot: as_array(array) for slot, array in state.items()}
+        if by_parts:
+            state = {
+                slot: array if slot in self.scalars else idioms.complex_of_pairs(array)
+                for slot, array in state.items()
+            }
+            data = idioms.complex_of_pairs(data)
         param.store(data if data.dtype == dtype else namespace(data).astype(data, dtype))
         self._slots[name] = state
 
@@ -491,7 +507,7 @@ class Optimizer(RefusingConstructor):
     def _taken(self, value: Any, slot: str, param: Array) -> Any:
         """A value of a state dict as the state holds it: Tensors and anything else of a user's own `step`."""
         if self.has_formula:
-            return _copied(value, slot, param)
+            return _copied(value, slot in self.scalars, param)
         if not is_array(value):
             return copy.deepcopy(value)
         moved = move(value.array if is_tensor(value) else value, backend_of(param), device_of(param))
@@ -507,7 +523,7 @@ class Optimizer(RefusingConstructor):
         kept = self._slots.get(name, {})
         state = {}
         for slot, shape in self.slot_shapes(group, param.shape).items():
-            dtype = _slot_dtype(slot, param)
+            dtype = _slot_dtype(slot in self.scalars, param)
             if slot not in kept:
                 state[slot] = _filled(param, shape, dtype, self.initial(slot, group))
             elif _together(kept[slot], param, dtype):
@@ -589,6 +605,13 @@ class Optimizer(RefusingConstructor):
                 f"cannot train '{name}': it is the result of a recorded operation, not a leaf",
                 "Give it the parameters themselves",
             )
+        by_element = getattr(type(self).update, "is_elementwise", False)
+        if is_complex(param.array) and (not self.takes_complex or (self.has_formula and not by_element)):
+            raise self._error(
+                DTypeError,
+                f"does not train complex parameters, such as '{name}'",
+                "Train xpnn.view_as_real(...) of them, and use view_as_complex in the model",
+            )
 
     def _gradients(self, group: Group) -> list[Array | None]:
         """The arrays of the gradients; what a user assigned might broadcast or widen the parameter."""
@@ -643,6 +666,8 @@ def _zeros(like: Array, shape: tuple[int, ...] | None = None, dtype: Any = None)
 def _filled(like: Array, shape: tuple[int, ...], dtype: Any, value: Any) -> Array:
     zeros = _zeros(like, shape, dtype)
     value = _beside(value, zeros)
+    if is_complex(zeros):
+        value = value * (1 + 1j)  # both parts of each
     return zeros if type(value) in _PLAIN and value == 0 else namespace(zeros).asarray(zeros + value)
 
 
@@ -657,8 +682,17 @@ def _option(value: Any) -> Any:
     return value
 
 
-def _slot_dtype(slot: str, param: Array) -> Any:
-    """The parameter's element type; float32 beside half precision, in which small squares would vanish."""
+def _parts(array: Any) -> Any:
+    return idioms.pairs_of_complex(array) if is_array(array) and is_complex(array) else array
+
+
+def _slot_dtype(scalar: bool, param: Array) -> Any:
+    """The parameter's element type; float32 beside half precision, in which small squares would vanish.
+
+    Numbers without axes are real.
+    """
+    if scalar and is_complex(param):
+        return dtype_named(DType(param.dtype).to_real(), namespace(param))
     return namespace(param).float32 if is_half(param) else param.dtype
 
 
@@ -671,9 +705,9 @@ def _together(array: Array, param: Array, dtype: Any) -> bool:
     return device_of(array) == device_of(param)
 
 
-def _copied(array: Any, slot: str, param: Array) -> Array:
+def _copied(array: Any, scalar: bool, param: Array) -> Array:
     """A copy beside `param`: a compiled step gives its arrays away, so two owners must not share one."""
-    dtype = _slot_dtype(slot, param)
+    dtype = _slot_dtype(scalar, param)
     if not is_array(array):  # a count
         return namespace(param).asarray(array, dtype=dtype, device=device_of(param))
     array = array.array if is_tensor(array) else array

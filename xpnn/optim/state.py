@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from xpnn.backend import Array, XpnnError, dtype_name, is_array, is_tensor, item, namespace
+from xpnn.backend import (
+    Array,
+    XpnnError,
+    dtype_name,
+    idioms,
+    is_array,
+    is_complex,
+    is_tensor,
+    item,
+    namespace,
+)
 from xpnn.backend.states import is_number
 
 if TYPE_CHECKING:
@@ -189,7 +199,8 @@ def _of_state(state_dict: dict[str, Any], optimizer: Optimizer, wanted: dict[str
                 yield f"the state of '{name}' lacks {_listing(missing)}"
             for slot, array in slots.items():
                 shape = None if slot in optimizer.scalars else wanted[name].get(slot, params[name].shape)
-                problem = _of_slot(array, shape, slot in optimizer.never_negative)
+                by_parts = is_complex(params[name].array)
+                problem = _of_slot(array, shape, slot in optimizer.never_negative, by_parts)
                 if problem:
                     yield f"{slot!s:.60} of '{name}' {problem}"
 
@@ -204,14 +215,21 @@ def _of_own_state(state: dict[str, Any], optimizer: Optimizer) -> Iterator[str]:
             yield f"the state of '{name}' is a {type(slots).__name__}, expected a dict"
 
 
-def _of_slot(value: Any, shape: tuple[int, ...] | None, never_negative: bool) -> str:
-    """What is wrong with an array of a state; a count, without a shape, may be a Python number."""
+def _of_slot(value: Any, shape: tuple[int, ...] | None, never_negative: bool, by_parts: bool = False) -> str:
+    """What is wrong with an array of a state; a count, without a shape, may be a Python number.
+
+    Args:
+        by_parts: whether it is the state of complex numbers.
+    """
     if shape is None and is_number(value):
         return "" if value >= 0 else "is negative"
     if not is_array(value):
         return f"is {value!r:.60}, expected {'a count' if shape is None else 'an array'}"
     if tuple(value.shape) != (shape or ()):
         return f"has the shape {tuple(value.shape)}, expected {shape or ()}"
+    if by_parts and shape is not None and is_complex(value):
+        pairs = idioms.pairs_of_complex(value.array if is_tensor(value) else value)
+        return _of_slot(pairs, tuple(pairs.shape), never_negative)
     if dtype_name(value.dtype).startswith(("bool", "complex")):
         return f"is of {dtype_name(value.dtype)}, expected floating-point numbers"
     if shape is None:
