@@ -146,6 +146,10 @@ CALLS: dict[str, tuple[Call, tuple[np.ndarray, ...]]] = {
     "trace": (lambda m, x: m.trace(x[0]) * m.diagonal(x[1]), (SQUARE,)),
     "cholesky": (lambda m, x: m.linalg.cholesky(_hermitian(m, x)), (SQUARE,)),
     "cholesky upper": (lambda m, x: m.linalg.cholesky(_hermitian(m, x), upper=True), (SQUARE,)),
+    "cholesky_solve": (
+        lambda m, x: m.cholesky_solve(x[1], m.linalg.cholesky(_hermitian(m, x[0]))),
+        (SQUARE,),
+    ),
     "qr": (lambda m, x: (lambda q, r: q.sin() + r**2)(*m.linalg.qr(x)), (SQUARE,)),
     "svd": (_svd, (SQUARE,)),
     "svdvals": (lambda m, x: m.linalg.svdvals(x), (SQUARE,)),

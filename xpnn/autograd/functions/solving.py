@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from xpnn.autograd import ops
 from xpnn.autograd.functions.calling import front
 from xpnn.autograd.functions.matrices import powers_of, solve_triangular
+from xpnn.autograd.ops.manipulation import adjoint
 from xpnn.backend import ShapeError, device_of, namespace
 
 __all__ = ["cholesky_inverse", "cholesky_solve", "triangular_solve", "vander"]
@@ -21,7 +22,7 @@ class TriangularSolution(NamedTuple):
 
 @front
 def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Any:
-    """The X with A X = B, of the factor of `cholesky`: A = L L^T, or L^T L if `upper`.
+    """The X with A X = B, of the factor of `cholesky`: A = L L^H, or L^H L if `upper`.
 
     Args:
         B: (..., n, k). L: (..., n, n), of which one triangle counts.
@@ -30,7 +31,7 @@ def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Any:
     >>> cholesky_solve(tensor([[8.0]]), tensor([[2.0]]))
     tensor([[2.]])
     """
-    across = ops.matrix_transpose(L)
+    across = adjoint(L)
     first, second = (across, L) if upper else (L, across)
     return solve_triangular(second, solve_triangular(first, B, upper=False), upper=True)
 
