@@ -2,6 +2,7 @@
 
 from xpnn.models.alexnet import AlexNet, alexnet, alexnet_two_columns, zfnet
 from xpnn.models.convnext import ConvNeXt, convnext_tiny
+from xpnn.models.ctc import StripRecogniser, ctc_beam_decode, ctc_greedy_decode
 from xpnn.models.densenet import DenseNet, densenet121, small_densenet
 from xpnn.models.efficientnet import EfficientNet, efficientnet_b0
 from xpnn.models.fcn import FCN
@@ -9,8 +10,12 @@ from xpnn.models.gan import Discriminator, Generator
 from xpnn.models.googlenet import GoogLeNet, GoogLeNetOutputs, googlenet
 from xpnn.models.gpt import GPT, sample_tokens
 from xpnn.models.lenet import LeNet, SmallLeNet, lenet
+from xpnn.models.made import MADE
+from xpnn.models.mae import MaskedAutoencoder
 from xpnn.models.mlp import MLP, mlp
 from xpnn.models.mobilenet_v2 import MobileNetV2, mobilenet_v2, small_mobilenet_v2
+from xpnn.models.non_local import NonLocalBlock
+from xpnn.models.pixelcnn import PixelCNN
 from xpnn.models.registry import create, input_shape, names, register
 from xpnn.models.resnet import (
     BasicBlock,
@@ -32,6 +37,8 @@ from xpnn.models.resnet_small import (
     resnet110,
 )
 from xpnn.models.segnet import SegNet
+from xpnn.models.seq2seq import Seq2Seq
+from xpnn.models.sequences import SequenceClassifier, Tagger
 from xpnn.models.shufflenet_v2 import ShuffleNetV2, shufflenet_v2_x0_5, shufflenet_v2_x1_0
 from xpnn.models.unet import UNet
 from xpnn.models.vae import VAE, Autoencoder
@@ -42,6 +49,7 @@ from xpnn.models.weights import load_weights
 __all__ = [
     "FCN",
     "GPT",
+    "MADE",
     "MLP",
     "VAE",
     "VGG",
@@ -57,19 +65,28 @@ __all__ = [
     "GoogLeNet",
     "GoogLeNetOutputs",
     "LeNet",
+    "MaskedAutoencoder",
     "MobileNetV2",
+    "NonLocalBlock",
     "PaddedShortcut",
+    "PixelCNN",
     "ResNet",
     "SegNet",
+    "Seq2Seq",
+    "SequenceClassifier",
     "ShuffleNetV2",
     "SmallLeNet",
     "SmallResNet",
+    "StripRecogniser",
+    "Tagger",
     "UNet",
     "VisionTransformer",
     "alexnet",
     "alexnet_two_columns",
     "convnext_tiny",
     "create",
+    "ctc_beam_decode",
+    "ctc_greedy_decode",
     "densenet121",
     "efficientnet_b0",
     "googlenet",

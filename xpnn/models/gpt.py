@@ -14,7 +14,7 @@ from typing import Any
 from xpnn import functional as F
 from xpnn import nn
 from xpnn.autograd import Tensor, no_grad, xp
-from xpnn.autograd.functions.creation import arange
+from xpnn.autograd.functions.creation import arange, as_tensor
 from xpnn.autograd.functions.random import multinomial
 from xpnn.autograd.functions.sorting import topk
 from xpnn.backend import ArgumentError, ShapeError
@@ -183,6 +183,7 @@ class GPT(nn.Module):
 
         Returns: (N, T + max_new_tokens). The model is in eval mode while it writes.
         """
+        tokens = as_tensor(tokens)
         was_training = self.training
         self.eval()
         try:
