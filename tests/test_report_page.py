@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,13 @@ def test_the_command_writes_it_anew(folder: Path, tmp_path: Path, capsys: pytest
     assert (tmp_path / "page.html").read_text() == (folder / "run" / "report.html").read_text()
     assert main(["report", str(tmp_path)]) == 2
     assert "there is no finished run" in capsys.readouterr().err
+    shutil.copy(folder / "run" / "model.safetensors", tmp_path)
+    assert main(["report", str(tmp_path)]) == 0
+    assert "No epoch was measured" in (tmp_path / "report.html").read_text()
+    for forged in ('{"epoch": "<b>"}', "nonsense", '{"epoch": 1, "loss": "x"}'):
+        (tmp_path / "history.jsonl").write_text(forged)
+        assert main(["report", str(tmp_path)]) == 2
+        assert "is no history of a run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("dark", [False, True])

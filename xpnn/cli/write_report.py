@@ -9,10 +9,12 @@ from xpnn.backend import DataError
 from xpnn.cli.evaluate import evaluate
 from xpnn.cli.options import add_backend_options, add_data_options, choose_backend
 from xpnn.cli.page import PAGE, Report, write_page
+from xpnn.cli.record import HISTORY, read_record
 from xpnn.cli.run import MODEL
 from xpnn.cli.train import uses
 from xpnn.io import read_checkpoint
 from xpnn.train import History
+from xpnn.train.history import is_history
 
 
 def add_parser(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -42,14 +44,16 @@ def run(arguments: argparse.Namespace) -> int:
         )
     tested = evaluate(arguments, checkpoint)
     record = read_checkpoint(checkpoint).config.get("record")
-    history = folder / "history.jsonl"
+    history = read_record(folder).history if (folder / HISTORY).is_file() else History()
+    if not is_history(history.rows()):
+        raise DataError("is no history of a run", subject=f"'{folder / HISTORY}'")
     path = write_page(
         arguments.out or folder / PAGE,
         Report(
             tested.description,
             tested.images,
             tested.evaluation,
-            History.read(history) if history.is_file() else {},
+            history,
             record,
             uses(checkpoint),
         ),
