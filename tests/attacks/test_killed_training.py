@@ -113,3 +113,130 @@ def test_terminated_while_training(tmp_path: Path, tally: Tally) -> None:
     numbers = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
     tally("SIGTERM, SIGHUP and SIGINT while training", *attack(tmp_path / "once", numbers * 5))
     tally("SIGTERM, SIGHUP or SIGINT twice in a row", *attack(tmp_path / "twice", numbers * 3, times=2))
+
+
+# A TrainingModule with augmentation by worker, accumulated gradients, an average of the weights, and a
+# checkpoint after each batch. The second argument says before or after which of its operations on files the
+# process kills itself; 0 is never.
+MODULE = """
+import hashlib, os, signal, sys
+from pathlib import Path
+import numpy as np
+import xpnn
+from xpnn import nn, optim, train
+from xpnn.data import DataLoader, TensorDataset, TransformDataset
+from xpnn.data.transforms import Compose, RandomCrop, RandomHorizontalFlip
+from xpnn.nn import functional as F
+
+out, fatal = Path(sys.argv[1]), int(sys.argv[2])
+operations = 0
+
+
+def counted(function):
+    def call(*args, **kwargs):
+        global operations
+        operations += 1
+        if operations == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = function(*args, **kwargs)
+        operations += 1
+        if operations == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    return call
+
+
+class Net(train.TrainingModule):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.3), nn.Flatten(), nn.Linear(288, 4)
+        )
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        loss = F.cross_entropy(self.net(x + 0.1 * xpnn.randn(*x.shape)), y)
+        self.log("train_loss", loss, on_epoch=True, on_step=True)
+        return loss
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val_loss", F.cross_entropy(self.net(batch[0]), batch[1]))
+
+    def configure_optimizers(self):
+        optimizer = optim.Adam(self.parameters(), lr=0.01)
+        schedule = optim.OneCycleLR(optimizer, 0.01, total_steps=60)
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+
+class Announce(train.Callback):
+    def on_train_start(self, trainer, module):
+        for name in ("replace", "fsync", "link", "unlink", "open", "close"):
+            setattr(os, name, counted(getattr(os, name)))
+        print("training", flush=True)
+
+
+rng = np.random.default_rng(0)
+data = TensorDataset(rng.standard_normal((44, 1, 8, 8), dtype=np.float32), rng.integers(0, 4, 44))
+augmented = TransformDataset(data, Compose([RandomCrop(8, padding=1), RandomHorizontalFlip()]))
+xpnn.manual_seed(0)
+module = Net()
+average = train.EMAWeightAveraging(decay=0.9)
+trainer = train.Trainer(
+    max_epochs=6, default_root_dir=out, enable_progress_bar=False, accumulate_grad_batches=2,
+    val_check_interval=3, logger=train.JSONLLogger(out, version=0),
+    callbacks=[Announce(), average, train.ModelCheckpoint(every_batches=1)],
+)
+begun = any(out.glob("*.safetensors"))
+loader = DataLoader(augmented, batch_size=8, shuffle=True, num_workers=2)
+trainer.fit(module, loader, DataLoader(data, batch_size=22), ckpt_path="last" if begun else None)
+operations = fatal
+arrays = [*(p.array for p in module.parameters()), *(b.array for b in module.buffers())]
+arrays += [array for slots in trainer.optimizers[0].state.values() for array in slots.values()]
+digest = hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays))
+digest.update((out / "history.jsonl").read_bytes())
+digest.update((out / "logs/version_0/metrics.jsonl").read_bytes())
+print(digest.hexdigest(), flush=True)
+"""
+
+
+def run_module(folder: Path, fatal: int = 0, seconds: float | None = None) -> tuple[int, str, str]:
+    """Train the module, to be killed at an operation on files or after so long; exit code, digest, errors."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", MODULE, str(folder), str(fatal)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    if seconds is not None:
+        threading.Event().wait(seconds)
+        process.kill()
+    rest, errors = process.communicate()
+    lines = (first + rest).split()
+    return process.returncode, lines[-1] if lines and lines[-1] != "training" else "", errors
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(50, marks=pytest.mark.slow)])
+def test_killed_again_and_again(count: int, tmp_path: Path, tally: Tally) -> None:
+    """A run is killed wherever it is, in writes too, resumed, and killed again, until it comes to its end."""
+    code, expected, errors = run_module(tmp_path / "whole")
+    assert code == 0, errors
+    rng = random.Random(1)
+    met = runs = 0
+    while met < count:
+        folder, digest = tmp_path / f"run {runs}", ""
+        runs += 1
+        while not digest:
+            in_a_write = rng.random() < 0.6
+            fatal = rng.randrange(1, 300) if in_a_write else 0
+            code, digest, errors = run_module(folder, fatal, None if fatal else rng.uniform(0, 0.5))
+            met += code == -signal.SIGKILL and not digest
+            assert code in (0, -signal.SIGKILL), errors
+            if met >= count and not digest:
+                code, digest, errors = run_module(folder)
+                assert code == 0, errors
+        assert digest == expected
+        assert not list(folder.rglob("*.tmp")), "a later write has removed what was left"
+    tally("SIGKILL while training and writing, again and again", met, met)

@@ -63,6 +63,8 @@ class Resumable(Loop):
         last = folder / LAST
         if last.exists():
             _link(last, folder / PREVIOUS)
+        for logger in self.loggers:
+            logger.save()  # before, so that it has all that was logged by then
         self.save(last)
 
     def load(self, path: str | Path, train_loader: Any = None) -> Checkpoint:
@@ -100,6 +102,7 @@ class Resumable(Loop):
             "measures": {n: v for n, v in self.callback_metrics.items() if isinstance(v, int | float)},
             "history": self.history.rows(),
             "callbacks": {name: callback.state_dict() for name, callback in self._named_callbacks()},
+            "loggers": [logger.position() for logger in self.loggers],
             "validation": [_at_the_start(loader) for loader in self._val_loaders],
         }
 
@@ -120,6 +123,7 @@ class Resumable(Loop):
             load_sums(metric, state["metrics"].get(name, {}), like)
         self._load_group(state["group"])
         self.callback_metrics = dict(state["measures"])
+        self._positions = tuple(state["loggers"])
         self.history = History(state["history"])
         for name, callback in self._named_callbacks():
             if name in state["callbacks"]:
@@ -144,6 +148,7 @@ class Resumable(Loop):
             steps=lambda steps: steps is None or is_count(steps),
             history=is_history,
             group=_is_group,
+            loggers=lambda found: isinstance(found, list) and all(p is None or is_count(p) for p in found),
             validation=lambda states: (
                 isinstance(states, list) and all(s is None or _is_dict(s) for s in states)
             ),
@@ -297,6 +302,7 @@ class Resumable(Loop):
         raise _error("has no best checkpoint yet", "Give ckpt_path='last' or a path")
 
     resumed_from: Path | None = None
+    _positions: tuple[int | None, ...] = ()  # of the loggers, when the run was saved that was loaded
     _speaks: bool = True
 
     def _save_cut_run(self) -> Path | None:
@@ -352,6 +358,7 @@ _DEFAULTS: dict[str, Any] = {  # of what files of older versions lack
     "metrics": {},
     "group": None,
     "measures": {},
+    "loggers": [],
     "validation": [],
 }
 

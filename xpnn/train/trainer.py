@@ -731,10 +731,11 @@ class Trainer(Resumable):
         return 0 <= self.epochs <= self.epoch or (0 <= self.max_steps <= self.global_step)
 
     def _start(self, resumed: bool) -> None:
+        if resumed:
+            positions = [*self._positions, *([None] * len(self.loggers))]
+            for logger, position in zip(self.loggers, positions):
+                logger.resume(self.global_step, position)
         if self.lightning_module is not None and self.loggers:
-            if resumed:
-                for logger in self.loggers:
-                    logger.resume(self.global_step)
             for source in (self.lightning_module, self.datamodule):
                 if source is not None and source.hparams and vars(source).get("_logs_hparams", True):
                     for logger in self.loggers:

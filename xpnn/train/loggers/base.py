@@ -60,8 +60,12 @@ class Logger:
     def log_graph(self, model: Any, input_array: Any = None) -> None:
         """Write the graph of a model, by an example of its input."""
 
-    def resume(self, step: int) -> None:
-        """Forget what was written after a step: a run that was cut goes on from there."""
+    def position(self) -> int | None:
+        """How much was written, for `resume`; None if that is not counted."""
+        return None
+
+    def resume(self, step: int, position: int | None = None) -> None:
+        """Forget what was written after a step, or a position: a run that was cut goes on from there."""
 
     def save(self) -> None:
         """Put on the disk what was written so far."""

@@ -38,15 +38,9 @@ class _Table(Logger):
         return self.log_dir / self.file_name
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Add a row; what is logged twice at a step is one row."""
-        named = self._named(metrics)
+        """Add a row."""
         step = len(self.rows) if step is None else step
-        last = self.rows[-1] if self.rows else {}
-        apart = {name for name in named.keys() & last.keys() if name != "epoch" or named[name] != last[name]}
-        if last.get("step") == step and not apart:
-            self.rows[-1].update(named)
-        else:
-            self.rows.append({"step": step, **named})
+        self.rows.append({"step": step, **self._named(metrics)})
         if len(self.rows) % self.flush_logs_every_n_steps == 0:
             self.save()
 
@@ -56,11 +50,15 @@ class _Table(Logger):
         with atomic_write(self.log_dir / "hparams.json") as file:
             file.write(json.dumps(self.hparams, indent=2).encode())
 
-    def resume(self, step: int) -> None:
-        """Go on with the rows of the file up to a step."""
+    def position(self) -> int:
+        """The number of rows."""
+        return len(self.rows)
+
+    def resume(self, step: int, position: int | None = None) -> None:
+        """Go on with the rows that the file had when the run was saved."""
         if not self.rows and self.path.exists():
             self.rows = self._read()
-        self.rows = [row for row in self.rows if row["step"] <= step]
+        self.rows = [row for row in self.rows if row["step"] <= step][:position]
 
     def save(self) -> None:
         """Write the file."""

@@ -97,7 +97,7 @@ class TensorBoardLogger(Logger):
         if example is not None:
             self.experiment.file_writer.add_onnx_graph(_graph(model, example))  # which adds any graph
 
-    def resume(self, step: int) -> None:
+    def resume(self, step: int, position: int | None = None) -> None:
         """Let TensorBoard drop what was written after a step."""
         self._purge = step + 1
 
