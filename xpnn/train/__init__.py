@@ -8,6 +8,8 @@ from xpnn.train.hyperparameters import HyperParameters as HyperParameters
 from xpnn.train.interrupt import Interrupted as Interrupted
 from xpnn.train.interrupt import Terminated as Terminated
 from xpnn.train.loggers import *
+from xpnn.train.lr_finder import LRFinder as LRFinder
+from xpnn.train.lr_finder import Tuner as Tuner
 from xpnn.train.meters import Meters as Meters
 from xpnn.train.module import TrainingModule as TrainingModule
 from xpnn.train.trainer import Trainer as Trainer

@@ -392,7 +392,7 @@ class Trainer(Resumable):
         resume: bool | str | Path = False,
         weights_only: bool | None = None,
     ) -> History:
-        train_dataloaders, datamodule = _sorted(train_dataloaders, datamodule)
+        train_dataloaders, datamodule = sorted_data(train_dataloaders, datamodule)
         resume = ckpt_path or resume
         absolute = epochs is None or bool(resume)
         if epochs is None:
@@ -401,13 +401,8 @@ class Trainer(Resumable):
             epochs = 1000 if self.max_steps < 0 and self.max_seconds is None else -1
         if not _is_int(epochs) or epochs < -1:
             raise _error(f"expects epochs as an integer >= 0, got {epochs!r:.60}")
-        with self._attached(model, datamodule, "fit"):
-            train = self._loaders_of("train", train_dataloaders)
-            if train is None:
-                raise _error(
-                    "expects batches to train on, got none",
-                    "fit(module, loader), fit(module, datamodule=...), or define train_dataloader()",
-                )
+        with self.attached(model, datamodule, "fit"):
+            train = self.training_loader(train_dataloaders)
             expect_batches("fit", train, epochs != 1)
             self._take_loaders(train, several_loaders(self._validation_of(val_dataloaders)))
             again = isinstance(self._task, ByModule) and self._task.module is model and self._task.optimizers
@@ -474,7 +469,7 @@ class Trainer(Resumable):
             self._supervise()
             self._load_weights(ckpt_path)
             return self._predict(dataloaders, self._limit("predict", dataloaders))
-        with self._attached(module, datamodule, "predict"), self._alone(module):
+        with self.attached(module, datamodule, "predict"), self._alone(module):
             loaders = several_loaders(self._required("predict", dataloaders))
             self._load_weights(ckpt_path)
             _, outputs = self._run_stage("predict", loaders)
@@ -807,6 +802,16 @@ class Trainer(Resumable):
         self._val_loaders = validation
         self._val_every = self._check_interval(self._loader)
 
+    def training_loader(self, given: Any) -> Any:
+        """The loader to train on: the one that is given, the data module's, or the module's own."""
+        train = self._loaders_of("train", given)
+        if train is None:
+            raise _error(
+                "expects batches to train on, got none",
+                "fit(module, loader), fit(module, datamodule=...), or define train_dataloader()",
+            )
+        return train
+
     def _reload(self) -> None:
         """Ask for the loaders anew, where that is wanted."""
         n = self.reload_dataloaders_every_n_epochs
@@ -862,7 +867,7 @@ class Trainer(Resumable):
             found = self._evaluate(dataloaders, self._limit(prefix, dataloaders))
             measures = [{f"{prefix}_{name}": value for name, value in found.items()}]
         else:
-            with self._attached(module, datamodule, stage), self._alone(module):
+            with self.attached(module, datamodule, stage), self._alone(module):
                 loaders = several_loaders(self._required(stage, dataloaders))
                 self._load_weights(ckpt_path)
                 measures, _ = self._run_stage(stage, loaders)
@@ -877,7 +882,7 @@ class Trainer(Resumable):
         """The module, the loaders and the data module, however they were given; no module for a model."""
         if model is not None and not isinstance(model, Module):
             model, dataloaders = None, model if dataloaders is None else dataloaders
-        dataloaders, datamodule = _sorted(dataloaders, datamodule)
+        dataloaders, datamodule = sorted_data(dataloaders, datamodule)
         module = model if isinstance(model, TrainingModule) else self.lightning_module
         if module is None and self.model is None:
             raise _error(f"has nothing to {stage}", f"{stage}(module, loader), or fit one first")
@@ -897,7 +902,7 @@ class Trainer(Resumable):
         self._weights_from(ckpt_path)
 
     @contextmanager
-    def _attached(self, module: Any, datamodule: Any, stage: str) -> Iterator[None]:
+    def attached(self, module: Any, datamodule: Any, stage: str) -> Iterator[None]:
         """The module and its data while one stage is run, with arrays made where the module is."""
         if not isinstance(module, TrainingModule):
             raise _error(
@@ -994,7 +999,7 @@ class Trainer(Resumable):
         return sorted(found, key=lambda callback: callback.order)
 
 
-def _sorted(dataloaders: Any, datamodule: Any) -> tuple[Any, Any]:
+def sorted_data(dataloaders: Any, datamodule: Any) -> tuple[Any, Any]:
     """Loaders and data module, where the latter was given in the place of the former."""
     if isinstance(dataloaders, DataModule):
         return None, dataloaders
