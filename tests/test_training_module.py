@@ -880,3 +880,102 @@ def test_bad_modules(message: str, name: str, method: Any) -> None:
     kind = type("Bad", (Net,), {name: method})
     with pytest.raises(ArgumentError, match=message):
         Trainer(max_epochs=1, **QUIET).fit(make(kind), loader())
+
+
+LIGHTNING = """
+import os
+import lightning as L
+import torch
+from torch import nn, optim
+from torch.utils.data import DataLoader, TensorDataset, random_split
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+
+class LitAutoEncoder(L.LightningModule):
+    def __init__(self, width: int = 8, lr: float = 1e-2):
+        super().__init__()
+        self.save_hyperparameters()
+        self.encoder = nn.Sequential(nn.Linear(16, width), nn.ReLU(), nn.Linear(width, 3))
+        self.decoder = nn.Sequential(nn.Linear(3, width), nn.ReLU(), nn.Linear(width, 16))
+
+    def forward(self, x):
+        return self.encoder(x)
+
+    def _shared_step(self, batch):
+        x, _ = batch
+        x = x.view(x.size(0), -1)
+        return nn.functional.mse_loss(self.decoder(self.encoder(x)), x)
+
+    def training_step(self, batch, batch_idx):
+        loss = self._shared_step(batch)
+        self.log("train_loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val_loss", self._shared_step(batch), prog_bar=True)
+
+    def test_step(self, batch, batch_idx):
+        self.log("test_loss", self._shared_step(batch))
+
+    def configure_optimizers(self):
+        optimizer = optim.Adam(self.parameters(), lr=self.hparams.lr)
+        scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": "val_loss"}}
+
+class DigitsData(L.LightningDataModule):
+    def __init__(self, batch_size: int = 16):
+        super().__init__()
+        self.batch_size = batch_size
+
+    def setup(self, stage: str):
+        generator = torch.Generator().manual_seed(42)
+        x = torch.rand(80, 1, 4, 4, generator=generator)
+        full = TensorDataset(x, torch.zeros(80))
+        self.train, self.val = random_split(full, [60, 20], generator=generator)
+
+    def train_dataloader(self):
+        return DataLoader(self.train, batch_size=self.batch_size, shuffle=True)
+
+    def val_dataloader(self):
+        return DataLoader(self.val, batch_size=self.batch_size)
+
+    def test_dataloader(self):
+        return DataLoader(self.val, batch_size=self.batch_size)
+
+L.seed_everything(42, workers=True)
+checkpoint = ModelCheckpoint(dirpath=folder, monitor="val_loss", mode="min", save_top_k=2,
+                             filename="ae-{epoch:02d}-{val_loss:.2f}")
+trainer = L.Trainer(
+    max_epochs=6, accelerator="auto", devices=1, callbacks=[
+        checkpoint, EarlyStopping(monitor="val_loss", patience=3, mode="min"), LearningRateMonitor("epoch"),
+    ],
+    logger=CSVLogger(folder, name="csv"), log_every_n_steps=1, gradient_clip_val=1.0, deterministic=True,
+    enable_progress_bar=False, enable_model_summary=False,
+)
+data = DigitsData()
+model = LitAutoEncoder(width=8)
+trainer.fit(model, datamodule=data)
+results = trainer.test(model, datamodule=data, ckpt_path="best", verbose=False)
+best = LitAutoEncoder.load_from_checkpoint(checkpoint.best_model_path)
+best.eval()
+with torch.no_grad():
+    codes = best(torch.rand(5, 16))
+"""
+
+
+def test_a_program_for_lightning_with_its_imports_changed(tmp_path):
+    program = LIGHTNING
+    for before, after in (
+        ("import lightning as L", "import xpnn.train.lightning as L"),
+        ("import torch\n", "import xpnn as torch\n"),
+        ("lightning.pytorch", "xpnn.train"),
+        ("torch.utils", "xpnn.utils"),
+        ("from torch import", "from xpnn import"),
+    ):
+        program = program.replace(before, after)
+    scope: dict[str, Any] = {"folder": str(tmp_path)}
+    exec(program, scope)
+    assert scope["codes"].shape == (5, 3)
+    assert scope["results"][0]["test_loss"] == pytest.approx(scope["checkpoint"].best_model_score, rel=1e-5)
+    assert scope["trainer"].history["val_loss"][-1] < scope["trainer"].history["val_loss"][0]
+    assert len(list(tmp_path.glob("ae-epoch=*"))) == 2

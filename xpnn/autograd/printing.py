@@ -6,6 +6,7 @@ ten where the numbers differ by more than three orders of magnitude. Large Tenso
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Callable
 from typing import Any
@@ -84,6 +85,15 @@ def text_of(array: Array, indent: int, notes: list[str]) -> str:
         write = _complex_writer(flat) if kind.startswith("complex") else _writer(flat)
         values = _nested(host, indent, summarised, write)
     return _with_notes(values, indent, notes)
+
+
+def html_of(title: str, text: str) -> str:
+    """What a notebook shows for a Tensor that is printed so.
+
+    >>> html_of("shape ()", "tensor(1.)")
+    '<div><small>shape ()</small><pre>tensor(1.)</pre></div>'
+    """
+    return f"<div><small>{html.escape(title)}</small><pre>{html.escape(text)}</pre></div>"
 
 
 def _edges(values: Any) -> Any:

@@ -27,7 +27,7 @@ from xpnn.autograd.handle import RemovableHandle
 from xpnn.autograd.methods import Conversions, NamedOperators
 from xpnn.autograd.mode import switches
 from xpnn.autograd.numeric_methods import NumericMethods
-from xpnn.autograd.printing import text_of
+from xpnn.autograd.printing import html_of, text_of
 from xpnn.autograd.shape_methods import ShapeMethods
 from xpnn.autograd.size import Size
 from xpnn.backend import (
@@ -537,6 +537,12 @@ class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike,
 
     def __repr__(self) -> str:
         return f"tensor({text_of(self.array, len('tensor('), self._notes())})"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: shape, element type and place above the values."""
+        place = [f"shape {tuple(self.shape)}", dtype_name(self.dtype), str(backend_of(self.array))]
+        place += [str(self.device)] if concrete(self.array) else []
+        return html_of(", ".join(place), repr(self))
 
     def _notes(self) -> list[str]:
         """What `repr` says of it beside its values."""

@@ -8,6 +8,7 @@ subclass therefore needs no `super().__init__()`, though it does no harm.
 from __future__ import annotations
 
 import functools
+import html
 import inspect
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
@@ -21,6 +22,7 @@ from xpnn.backend import (
     XpnnError,
     is_array,
     namespace,
+    size_of,
 )
 from xpnn.backend.layouts import check_memory_format
 from xpnn.functional.arguments import check_flags
@@ -562,6 +564,10 @@ class Module(RefusingConstructor):
         lines = [f"({name}): {indent(repr(child))}" for name, child in _owned(self, Module)]
         return format_module(type(self).__name__, extra, lines)
 
+    def _repr_html_(self) -> str:
+        """What notebooks show: the parts, to be folded open, with the numbers of their parameters."""
+        return _folded(self, "")
+
 
 class _Registry(MutableMapping[str, Any]):
     """The attributes of a module that are of one kind, under their names."""
@@ -606,10 +612,24 @@ def format_module(name: str, extra: list[str], lines: list[str]) -> str:
     return f"{name}(\n{body}\n)"
 
 
+def _folded(module: Module, name: str) -> str:
+    """A module as HTML: a line where it has no parts, else one that can be folded open."""
+    parts = _owned(module, Module)
+    text = type(module).__name__ if parts else repr(module)
+    count = sum(size_of(parameter.shape) for parameter in module.parameters())
+    label = f"<b>{html.escape(name)}</b> " if name else ""
+    line = f"{label}{html.escape(text)} <small>{count:,} parameters</small>"
+    if not parts:
+        return f"<div>{line}</div>"
+    inner = "".join(_folded(part, key) for key, part in parts)
+    opened = "" if name else " open"
+    return f'<details{opened}><summary>{line}</summary><div style="margin-left:1.5em">{inner}</div></details>'
+
+
 @functools.cache
 def _flags(init: Callable[..., None]) -> list[str]:
     """The parameters that this library declares as bool."""
-    if not getattr(init, "__module__", "").startswith("xpnn."):  # the user's, or object's
+    if not (getattr(init, "__module__", "") or "").startswith("xpnn."):  # the user's, or object's
         return []
     parameters = inspect.signature(init).parameters.values()
     return [parameter.name for parameter in parameters if parameter.annotation == "bool"]

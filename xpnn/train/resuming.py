@@ -52,6 +52,8 @@ class Resumable(Loop):
         parts = self._parts()
         if weights_only:
             parts = {"model": parts["model"]}
+        for logger in self.loggers:
+            logger.save()  # before, so that a resumed run finds all that was logged by then
         save_checkpoint(path, config=self._config(), extra=self._extra(), random=not weights_only, **parts)
 
     def save_checkpoint(self, filepath: str | Path, weights_only: bool = False) -> None:
@@ -63,8 +65,6 @@ class Resumable(Loop):
         last = folder / LAST
         if last.exists():
             _link(last, folder / PREVIOUS)
-        for logger in self.loggers:
-            logger.save()  # before, so that it has all that was logged by then
         self.save(last)
 
     def load(self, path: str | Path, train_loader: Any = None) -> Checkpoint:

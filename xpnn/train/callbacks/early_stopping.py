@@ -81,7 +81,7 @@ class EarlyStopping(Callback):
         if self.best.improves(trainer, logs):
             self.waited, self.best_epoch = 0, trainer.epoch
             if self.restore_best:
-                self.weights = trainer.model.state_dict()
+                self.weights = trainer.lightning_module_or_model.state_dict()
         else:
             self.waited += 1
         reason = self._reason(name, logs[name])
@@ -107,7 +107,7 @@ class EarlyStopping(Callback):
     def on_fit_end(self, trainer: Trainer) -> None:
         """Restore the best weights."""
         if self.weights is not None:
-            trainer.model.load_state_dict(self.weights)
+            trainer.lightning_module_or_model.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
         """The best so far, with its weights, and how long ago it was."""
