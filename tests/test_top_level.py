@@ -57,6 +57,7 @@ CALLS: dict[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
     "rnn_tanh_cell": lambda T, t: T.rnn_tanh_cell(t(X[0]), t(X[1, :, :3]), t(X[0]), t(X[0, :, :3])),
     "rsub": lambda T, t: T.rsub(t(X), t(W[:, None]), alpha=3),
     "rsub of a number": lambda T, t: T.rsub(t(X), 2),
+    "rsub of types": lambda T, t: T.rsub(t(np.asarray(1.5)), t(np.asarray([1.0, 2.5], "float32"))),
     "clone": lambda T, t: T.clone(t(X)),
     "detach": lambda T, t: T.detach(t(X)),
     "scalar_tensor": lambda T, t: T.scalar_tensor(3),

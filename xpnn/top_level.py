@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnn import functional as F
-from xpnn.autograd import Tensor, ops
+from xpnn.autograd import Tensor
 from xpnn.autograd.core import new_tensor
+from xpnn.autograd.functions.elementwise import sub
 from xpnn.backend import (
     ArgumentError,
     DType,
@@ -416,8 +417,8 @@ def is_same_size(input: Any, other: Any) -> bool:
 
 
 def rsub(input: Any, other: Any, *, alpha: float = 1) -> Any:
-    """other - alpha * input."""
-    return ops.subtract(other, input * alpha)
+    """other - alpha * input: `sub` with its operands swapped."""
+    return sub(other, input, alpha=alpha)
 
 
 # -- in place

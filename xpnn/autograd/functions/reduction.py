@@ -829,10 +829,12 @@ def _axis_of_values(y: Any, dim: int, name: str) -> int:
 def _trapezoids(y: Any, x: Any, dx: Any, dim: int, name: str) -> Any:
     if x is not None and dx is not None:
         raise ArgumentError("expects x or dx, not both", subject=name)
+    y = fractional(y)  # whose sums wrap around
     axis = (slice(None),) * dim
     means = (y[(*axis, slice(1, None), ...)] + y[(*axis, slice(None, -1), ...)]) / 2
     if x is None:
         return means * (1 if dx is None else dx)
+    x = fractional(x)
     if x.ndim == 1 and y.ndim > 1:
         x = ops.reshape(x, (-1, *(1,) * (y.ndim - 1 - dim)))
         return means * (x[1:] - x[:-1])
