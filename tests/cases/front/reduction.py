@@ -108,7 +108,7 @@ ROWS = [
         "diff", WHOLE, prepend=np.asarray([[0], [1]]), append=np.asarray([[9], [9]]), checks={"edges": False}
     ),
     *rows("trapezoid trapz cumulative_trapezoid", X),
-    row("trapezoid", np.asarray([200, 100, 3], "uint8")),
+    row("trapezoid", np.asarray([200, 100, 3], "uint8"), checks={"edges": False}),
     *rows("trapezoid cumulative_trapezoid", CUBE, dx=0.5, dim=1),
     *rows("trapezoid cumulative_trapezoid", X, np.asarray([0.0, 1.0, 3.0]), checks={"edges": False}),
     *rows("trapezoid cumulative_trapezoid", X, POSITIVE.cumsum(1)),
