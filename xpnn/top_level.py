@@ -19,10 +19,7 @@ from xpnn.backend import (
     DType,
     DTypeError,
     asarray,
-    get_backend,
-    get_device,
     is_array,
-    set_backend,
     set_default_dtype,
 )
 from xpnn.functional import (
@@ -125,7 +122,6 @@ __all__ = [
     "frac_",
     "from_dlpack",
     "gcd_",
-    "get_default_device",
     "group_norm",
     "gru",
     "gru_cell",
@@ -183,7 +179,6 @@ __all__ = [
     "scalar_tensor",
     "selu",
     "selu_",
-    "set_default_device",
     "set_default_tensor_type",
     "sigmoid_",
     "sin_",
@@ -383,16 +378,6 @@ def typename(obj: Any) -> str:
     kind = obj if isinstance(obj, type) else type(obj)
     module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
     return f"{module}{kind.__qualname__}"
-
-
-def set_default_device(device: Any) -> None:
-    """Make new Tensors on this device of the current library; None is the library's own default."""
-    set_backend(get_backend().name, device)
-
-
-def get_default_device() -> Any:
-    """The device that new Tensors are made on; None is the library's own default."""
-    return get_device()
 
 
 def set_default_tensor_type(t: Any) -> None:
