@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -55,6 +56,8 @@ class Transform:
             rng: what random transforms draw from. None is the generator of the batch that a DataLoader
                 is loading, which depends on (seed, epoch, batch) alone; outside of one, the host's.
         """
+        if type(x) is np.ndarray:
+            return self._raw(x, rng)
         if isinstance(x, Mapping):
             return self._entries(x, transform_generator() if rng is None else rng)
         if is_pillow(x):
@@ -191,7 +194,12 @@ def in_type_of(values: Any, x: Array, nearest: bool = True) -> Any:
 
 def integer_range(x: Array) -> tuple[int, int]:
     """The smallest and largest value of the integer type of `x`."""
-    info = namespace(x).iinfo(x.dtype)
+    return _range_of(namespace(x), x.dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def _range_of(xp: Any, dtype: Any) -> tuple[int, int]:
+    info = xp.iinfo(dtype)
     return int(info.min), int(info.max)
 
 

@@ -158,17 +158,26 @@ class RandomCrop(Transform):
     def batch(self, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Transform images (N, C, H, W)."""
         rng = drawn_from(rng)
-        if self.padding is not None:
-            x = padded(images(x, self), self.padding, self.fill, self.padding_mode, self)
         n, _, height, width = images(x, self).shape
+        sides = self._sides(height, width)
+        left, top, right, bottom = sides
+        height, width = height + top + bottom, width + left + right
         h, w = self.size
-        if self.pad_if_needed and (height < h or width < w):
-            more_h, more_w = max(h - height, 0), max(w - width, 0)
-            x = padded(x, (more_w, more_h, more_w, more_h), self.fill, self.padding_mode, self)
-            height, width = x.shape[2:]
-        _require_room(x, self.size, "RandomCrop")
-        top, left = rng.integers(height - h + 1, size=n), rng.integers(width - w + 1, size=n)
-        return windows(x, top, left, h, w)
+        if height < h or width < w:
+            raise _no_room(height, width, self.size, "RandomCrop")
+        tops, lefts = _places(rng, height - h + 1, n), _places(rng, width - w + 1, n)
+        if type(x) is np.ndarray and self.padding_mode == "constant" and np.ndim(self.fill) == 0:
+            return windows(x, tops - top, lefts - left, h, w, self.fill)  # without the padded images
+        return windows(padded(x, sides, self.fill, self.padding_mode, self), tops, lefts, h, w)
+
+    def _sides(self, height: int, width: int) -> tuple[int, ...]:
+        """The padding left, top, right and bottom of images of that size."""
+        left, top, right, bottom = self.padding or (0, 0, 0, 0)
+        if self.pad_if_needed:
+            more_h = max(self.size[0] - height - top - bottom, 0)
+            more_w = max(self.size[1] - width - left - right, 0)
+            left, top, right, bottom = left + more_w, top + more_h, right + more_w, bottom + more_h
+        return left, top, right, bottom
 
 
 class RandomResizedCrop(Transform):
@@ -278,15 +287,21 @@ def padded(x: Array, sides: Sequence[int], fill: Any, mode: str, transform: Any)
     return pixels_at(x, rows[None, :, None], columns[None, None], filling(fill, x, transform))
 
 
-def windows(x: Array, top: np.ndarray, left: np.ndarray, h: int, w: int) -> Any:
-    """A part (h, w) of each image."""
+def windows(x: Array, tops: np.ndarray, lefts: np.ndarray, h: int, w: int, fill: float | None = None) -> Any:
+    """A part (h, w) of each image; of NumPy's arrays it may reach beyond the edges, where `fill` stands."""
     if type(x) is np.ndarray:
-        n, channels = x.shape[:2]
+        n, channels, height, width = x.shape
         cut = np.empty((n, channels, h, w), x.dtype)
-        for image, target, i, j in zip(x, cut, top.tolist(), left.tolist()):
-            target[...] = image[:, i : i + h, j : j + w]
+        for image, target, top, left in zip(x, cut, tops.tolist(), lefts.tolist()):
+            if top >= 0 and left >= 0 and top + h <= height and left + w <= width:
+                target[...] = image[:, top : top + h, left : left + w]
+                continue
+            part = image[:, max(top, 0) : max(top + h, 0), max(left, 0) : max(left + w, 0)]
+            target[...] = 0 if fill is None else fill
+            i, j = max(-top, 0), max(-left, 0)
+            target[:, i : i + part.shape[1], j : j + part.shape[2]] = part
         return cut
-    rows, columns = top[:, None, None] + np.arange(h)[:, None], left[:, None, None] + np.arange(w)
+    rows, columns = tops[:, None, None] + np.arange(h)[:, None], lefts[:, None, None] + np.arange(w)
     return pixels_at(x, rows, columns)
 
 
@@ -314,6 +329,11 @@ def pixels_at(x: Array, rows: np.ndarray, columns: np.ndarray, fill: Any = None)
     return xp.where(on_device(inside[:, None], x), found, xp.astype(fill, x.dtype))
 
 
+def _places(rng: np.random.Generator, room: int, count: int) -> np.ndarray:
+    """Whole numbers below `room`; a single one is drawn faster by itself."""
+    return np.array([rng.integers(room)]) if count == 1 else rng.integers(room, size=count)
+
+
 def _continued(places: np.ndarray, size: int, mode: str) -> np.ndarray:
     """Places beyond the edges, brought back to those inside that they repeat."""
     if mode == "edge":
@@ -326,8 +346,13 @@ def _continued(places: np.ndarray, size: int, mode: str) -> np.ndarray:
 def _require_room(x: Array, size: tuple[int, int], subject: str) -> None:
     height, width = x.shape[2:]
     if height < size[0] or width < size[1]:
-        raise ShapeError(
-            f"expects images of at least {size[0]} x {size[1]}, got {height} x {width} after padding",
-            subject=subject,
-            hint="Add padding=, pad_if_needed=True, or Resize first",
-        )
+        raise _no_room(height, width, size, subject)
+
+
+def _no_room(height: int, width: int, size: tuple[int, int], subject: str) -> ShapeError:
+    """The error that images are smaller than what is to be cut out."""
+    return ShapeError(
+        f"expects images of at least {size[0]} x {size[1]}, got {height} x {width} after padding",
+        subject=subject,
+        hint="Add padding=, pad_if_needed=True, or Resize first",
+    )

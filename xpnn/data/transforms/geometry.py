@@ -41,6 +41,8 @@ class _RandomFlip(Transform):
         """Transform images (N, C, H, W)."""
         chosen = drawn_from(rng).random(images(x, self).shape[0]) < self.p
         if type(x) is np.ndarray:
+            if len(x) == 1:
+                return (np.flip(x, self.axis) if chosen[0] else x).copy()
             flipped = x.copy()
             flipped[chosen] = np.flip(x[chosen], self.axis)
             return flipped

@@ -31,11 +31,11 @@ class ToFloat(Transform):
 
     def batch(self, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Transform an array of any shape."""
+        if type(x) is np.ndarray and x.dtype.kind in "iu":
+            return np.divide(x, integer_range(x)[1], dtype=np.float32)
         xp = namespace(x)
         if is_floating(x):
             return xp.astype(x, xp.float32, copy=False)
-        if type(x) is np.ndarray:
-            return np.divide(x, integer_range(x)[1], dtype=np.float32)
         return xp.astype(x, xp.float32) / integer_range(x)[1]
 
 
@@ -84,6 +84,7 @@ class Standardize(Transform):
     def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
         self.mean = to_numpy(mean).astype(np.float64)
         self.std = to_numpy(std).astype(np.float64)
+        self._shaped: tuple[Any, ...] | None = None  # as the last batch needed them
         if not np.all(self.std > 0):
             raise ArgumentError(
                 f"expects a positive std for each channel, got {std}", subject=type(self).__name__
@@ -125,7 +126,10 @@ class Standardize(Transform):
         shape = (-1, *(1,) * (x.ndim - 2))
         if type(x) is np.ndarray and x.dtype != np.float16:
             dtype = float_type(x)
-            mean, std = (value.astype(dtype).reshape(shape) for value in (self.mean, self.std))
+            if self._shaped is None or self._shaped[0] != (dtype, x.ndim):
+                parts = (value.astype(dtype).reshape(shape) for value in (self.mean, self.std))
+                self._shaped = ((dtype, x.ndim), *parts)
+            _, mean, std = self._shaped
             centred = np.subtract(x, mean, dtype=dtype)
             centred /= std
             return centred
