@@ -30,6 +30,7 @@ LAYERS = {
     "fft": {"autograd"},
     "linalg": {"autograd"},
     "random": {"backend", "autograd"},
+    "signal": {"autograd"},
     "special": {"autograd"},
     "distributions": {"backend", "autograd", "functional"},
     "nn": {"backend", "autograd", "functional"},

@@ -138,6 +138,48 @@ def test_small_things(backend: Target) -> None:
     assert xpnn.conv2d is nn.functional.conv2d
 
 
+SIGNAL_WINDOWS: dict[str, list[dict[str, object]]] = {
+    **{name: [{}] for name in ("bartlett", "blackman", "cosine", "hamming", "hann", "nuttall")},
+    "exponential": [{"tau": 2.0}, {"center": 1.0, "sym": False}],
+    "gaussian": [{}, {"std": 0.7}],
+    "general_cosine": [{"a": [0.3, 0.5, 0.2]}],
+    "general_hamming": [{"alpha": 0.7}],
+    "kaiser": [{}, {"beta": 0.0}],
+}
+
+
+@pytest.mark.parametrize("name", SIGNAL_WINDOWS)
+def test_windows_of_signals(name: str) -> None:
+    theirs, mine = getattr(torch.signal.windows, name), getattr(xpnn.signal.windows, name)
+    for options in SIGNAL_WINDOWS[name]:
+        for length in (0, 1, 2, 5, 8):
+            for sym in (True, False):
+                expected = theirs(length, **{"sym": sym, "dtype": torch.float64, **options})
+                found = mine(length, **{"sym": sym, "dtype": xpnn.float64, **options})
+                np.testing.assert_allclose(xpnn.to_numpy(found), expected.numpy(), atol=1e-12)
+    needed = {"a": [1.0]} if name == "general_cosine" else {}
+    assert mine(3, requires_grad=True, **needed).requires_grad
+    with pytest.raises(ArgumentError, match="0 or more"):
+        mine(-1, **needed)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("exponential", {"tau": 0.0}),
+        ("exponential", {"center": 1.0}),
+        ("gaussian", {"std": 0.0}),
+        ("kaiser", {"beta": -1.0}),
+        ("general_cosine", {"a": []}),
+    ],
+)
+def test_windows_that_are_refused(name: str, options: dict[str, object]) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        getattr(torch.signal.windows, name)(3, **options)
+    with pytest.raises(ArgumentError):
+        getattr(xpnn.signal.windows, name)(3, **options)
+
+
 WINDOWS = ["bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"]
 
 

@@ -30,6 +30,7 @@ from xpnn import (
     optim as optim,
     random as random,
     search as search,
+    signal as signal,
     special as special,
     testing as testing,
     train as train,

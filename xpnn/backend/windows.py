@@ -36,6 +36,36 @@ def triangle(at: np.ndarray) -> np.ndarray:
     return 1 - np.abs(2 * at - 1)
 
 
+def decay(tau: float, center: float | None) -> Weights:
+    """Falling by a factor of e each `tau` steps, on both sides of `center`; None is the middle."""
+    return functools.partial(_decay, tau=tau, center=center)
+
+
+def bell(std: float) -> Weights:
+    """Gauss's, with a standard deviation in steps."""
+    return functools.partial(_bell, std=std)
+
+
+def half_wave(at: np.ndarray) -> np.ndarray:
+    """Half a wave of the sine, which is 0 half a step outside of both ends."""
+    steps = _steps(at)
+    return np.sin(np.pi * (at * steps + 0.5) / (steps + 1)) if steps else np.ones(at.shape)
+
+
+def _steps(at: np.ndarray) -> int:
+    """The steps from one end of the window to the other."""
+    return round(1 / at[1]) if at.size > 1 else 0
+
+
+def _decay(at: np.ndarray, *, tau: float, center: float | None) -> np.ndarray:
+    steps = _steps(at)
+    return np.exp(-np.abs(at * steps - (steps / 2 if center is None else center)) / tau)
+
+
+def _bell(at: np.ndarray, *, std: float) -> np.ndarray:
+    return np.exp(-(((at - 0.5) * _steps(at) / std) ** 2) / 2)
+
+
 def _cosines(at: np.ndarray, *, weights: tuple[float, ...]) -> np.ndarray:
     if at.size == 1:
         return np.ones(1)

@@ -125,6 +125,21 @@ def kaiser_window(
     return _window("kaiser_window", weights, window_length, periodic, dtype, device, requires_grad, options)
 
 
+def window_of(
+    name: str,
+    weights: Any,
+    length: int,
+    periodic: bool,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **options: Any,
+) -> Tensor:
+    """The window of these weights (see `backend.windows`), with the options of `hann_window`."""
+    return _window(name, weights, length, periodic, dtype, device, requires_grad, options)
+
+
 def _window(
     name: str,
     weights: Any,
