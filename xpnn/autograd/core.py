@@ -32,6 +32,18 @@ REAL, COMPLEX = 1, 2
 # different libraries do not like to be compared.
 _KINDS: dict[type, dict[Any, int]] = {}
 
+
+class _Met:
+    """Whether complex numbers were ever asked for a gradient: where they weren't, nothing looks for them."""
+
+    __slots__ = ("complex",)
+
+    def __init__(self) -> None:
+        self.complex = False
+
+
+met = _Met()
+
 _T = TypeVar("_T", bound=type)
 
 _new: Callable[[Any], Any] = object.__new__
@@ -212,6 +224,7 @@ def carries_gradient(array: Array) -> int:
     except KeyError:
         answer = REAL if is_floating(array) else COMPLEX if is_complex(array) else 0
         _KINDS.setdefault(type(array), {})[array.dtype] = answer
+        met.complex = met.complex or answer == COMPLEX
         return answer
 
 

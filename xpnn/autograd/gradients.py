@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from xpnn.autograd.core import COMPLEX, REAL, TensorBase, as_array, carries_gradient, new_tensor
+from xpnn.autograd.core import COMPLEX, TensorBase, as_array, carries_gradient, met, new_tensor
 from xpnn.autograd.mode import enable_grad
 from xpnn.autograd.tape import edge_key, edge_of, sweep
 from xpnn.backend import (
@@ -297,7 +297,7 @@ def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tu
         and isinstance(tensors, TensorBase)
         and tensors._requires_grad
         and size_of(tensors.shape) == 1
-        and carries_gradient(tensors.array) == REAL
+        and not (met.complex and carries_gradient(tensors.array) == COMPLEX)
     ):
         seed = idioms.ones_like(tensors.array)
         return [tensors], [new_tensor(seed) if create_graph else seed]

@@ -23,7 +23,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, overload
 
-from xpnn.autograd.core import COMPLEX, TensorBase, carries_gradient, new_tensor, new_view
+from xpnn.autograd.core import COMPLEX, TensorBase, carries_gradient, met, new_tensor, new_view
 from xpnn.autograd.half import in_float32
 from xpnn.autograd.mode import switches
 from xpnn.autograd.over_complex import OverComplex, over_complex, rule_of
@@ -228,7 +228,7 @@ class Primitive:
                 break
         else:
             return None
-        if self._asks_inputs and kind != COMPLEX:
+        if self._asks_inputs and met.complex and kind != COMPLEX:
             for raw, edge in zip(raws, edges):
                 if edge is not None and carries_gradient(raw) == COMPLEX:
                     kind = COMPLEX
