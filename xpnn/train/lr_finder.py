@@ -16,7 +16,7 @@ from xpnn.train.module import TrainingModule
 from xpnn.train.tasks import ByModule
 from xpnn.train.trainer import Trainer, sorted_data
 
-_SMOOTHING = 0.98  # of the running average that `early_stop_threshold` is compared with
+_SMOOTHING = 0.9  # of the running average, which hides the noise of batches and not the fall
 
 
 class LRFinder:
@@ -53,6 +53,11 @@ class LRFinder:
         axes.set(xlabel="learning rate", ylabel="loss", title="Learning-rate range test")
         if self.mode == "exponential":
             axes.set_xscale("log")
+        finite = [loss for loss in self.results["loss"] if math.isfinite(loss)]
+        if finite:  # the explosion at the end would flatten all before it
+            least, first = min(finite), finite[0]
+            margin = 0.2 * max(first - least, 0.05 * abs(first), 1e-12)
+            axes.set_ylim(least - margin, first + 2 * margin)
         best = self.suggestion() if suggest else None
         if best is not None:
             index = self.results["lr"].index(best)
