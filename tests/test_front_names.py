@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import pickle
 import types
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -345,3 +348,20 @@ def test_families_leave_no_files_behind() -> None:
             if isinstance(value, types.ModuleType):
                 assert value.__name__.endswith((f"{package.__name__}.{name}", f"xpnn.{name}")), name
     assert not hasattr(nn, "cross_entropy")
+
+
+def test_no_name_stands_twice() -> None:
+    """What xpnn takes by name is what it has: nothing that a star brings has taken its place."""
+    source = ast.parse(Path(xpnn.__file__).read_text())
+    stars: dict[str, str] = {}
+    for node in source.body:
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        module = importlib.import_module(node.module or "")
+        for alias in node.names:
+            if alias.name != "*":
+                assert getattr(xpnn, alias.asname or alias.name) is getattr(module, alias.name), alias.name
+                continue
+            for name in module.__all__:
+                assert name not in stars, f"{name} is in {stars[name]} and in {node.module}"
+                stars[name] = node.module or ""

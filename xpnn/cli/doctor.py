@@ -40,6 +40,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     },
     "numba": {"numba": "compiled kernels for NumPy"},
     "search": {"optuna": "xpnn search"},
+    "tensorboard": {"tensorboardX": "logs for TensorBoard"},
 }
 _WORKS, _MISSING, _BROKEN = "works", "missing", "broken"
 _GIGABYTE = 2**30
