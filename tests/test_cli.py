@@ -536,7 +536,7 @@ def test_mistakes(
         (["train", "digits", "--weight-decay", "-1"], "expects a number of at least 0"),
         (["train", "digits", "--schedule", "magic"], "invalid choice: 'magic'"),
         (["train", "digits", "--fast"], "unrecognized arguments: --fast"),
-        (["predict", "model.safetensors"], "IMAGE"),
+        (["predict", "model.safetensors"], "FILE"),
         (["trian", "digits"], "Did you mean train?"),
         (["train", "digits", "--modle", "mlp"], "unrecognized arguments: --modle mlp. Did you mean --model?"),
         (["train", "digits", "--optimizer", "adamx"], "Did you mean adam?"),

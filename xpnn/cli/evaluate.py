@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xpnn.backend import DataError, printable
-from xpnn.cli.images import Images, is_folder, load_images
+from xpnn.cli.dataset import Data, load_data
+from xpnn.cli.images import is_folder
 from xpnn.cli.options import add_backend_options, add_data_options, choose_backend
-from xpnn.cli.report import Evaluation, save_pictures
+from xpnn.cli.report import AnyEvaluation, evaluation_of, save_pictures
+from xpnn.cli.tables import RowPreprocessing, Table
 from xpnn.cli.trained import Description, load_trained
-from xpnn.data import DataLoader, TransformDataset
+from xpnn.data import DataLoader
 
 _BATCH_SIZE = 256
 
@@ -39,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     console.result(evaluation.text(arguments.quiet), data=data, **evaluation.measures())
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        files = save_pictures(arguments.out, evaluation, tested.images.test, say=console.say)
+        files = save_pictures(arguments.out, evaluation, tested.data, say=console.say)
         for file in files:
             console.say(str(file))
         console.result(files=[str(file) for file in files])
@@ -48,11 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class Tested:
-    """A trained network's description, the images it was tested on, and how it did."""
+    """A trained network's description, the data it was tested on, and how it did."""
 
     description: Description
-    images: Images
-    evaluation: Evaluation
+    data: Data
+    evaluation: AnyEvaluation
 
 
 def evaluate(arguments: argparse.Namespace, checkpoint: Path) -> Tested:
@@ -62,17 +64,22 @@ def evaluate(arguments: argparse.Namespace, checkpoint: Path) -> Tested:
     """
     model, description = load_trained(checkpoint)
     settings = description.settings
+    rows = description.preprocessing if isinstance(description.preprocessing, RowPreprocessing) else None
     if arguments.folder:
-        part = "data" if is_folder(settings.data) else "folder"
+        part = "data" if rows or is_folder(settings.data) else "folder"
         settings = replace(settings, **{part: arguments.folder})
-    images = load_images(settings, arguments.download)
-    if images.classes != description.classes:
+    if rows:
+        task = "classification" if description.classes else "regression"
+        settings = replace(settings, target=rows.target, task=task)
+    data = load_data(settings, arguments.download)
+    if arguments.folder and isinstance(data, Table):
+        data = data.tested_whole(description.classes)
+    if data.classes != description.classes:
         raise DataError(
-            f"has the classes {', '.join(images.classes)}, the network was trained on "
+            f"has the classes {', '.join(data.classes)}, the network was trained on "
             f"{', '.join(description.classes)}",
             subject=f"'{settings.data}'",
         )
-    arguments.console.say(f"{printable(settings.data)}: {len(images.test):,} test images")
-    test = TransformDataset(images.test, description.preprocessing.transform())
-    evaluation = Evaluation.of(model, DataLoader(test, _BATCH_SIZE), description.classes)
-    return Tested(description, images, evaluation)
+    _, test = data.datasets(description.preprocessing, settings)  # type: ignore[arg-type]
+    arguments.console.say(f"{printable(settings.data)}: {len(test):,} test {data.unit}")
+    return Tested(description, data, evaluation_of(model, DataLoader(test, _BATCH_SIZE), description))

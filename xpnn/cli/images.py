@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,15 @@ import numpy as np
 from xpnn.backend import ArgumentError, DataError, expect_state, is_number, nearest
 from xpnn.cli.plugins import plugin_datasets
 from xpnn.cli.settings import Settings, is_channels, is_size
+from xpnn.cli.split import stratified
 from xpnn.data import (
     MNIST,
     Compose,
     Digits,
     FashionMNIST,
     ImageFolder,
+    RandomCrop,
+    RandomHorizontalFlip,
     Rescale,
     Resize,
     Standardize,
@@ -31,7 +34,6 @@ _DOWNLOADS = Path("data")
 # Of `xpnn train` and `xpnn eval`.
 _RESULTS = ("last.safetensors", "previous.safetensors", "model.safetensors", "confusion.png")
 _TEST_FOLDERS = ("test", "val", "validation")
-_TEST_SHARE = 0.2
 _LARGEST = 1e6  # mean or standard deviation
 _MEASURED = 2000  # at most so many images are read for the mean and standard deviation
 
@@ -43,22 +45,39 @@ class Images:
     Attributes:
         classes: their names.
         untested: those of which there is no test image.
+        size: what an image is like, for people. notes: what was left out.
     """
 
     train: Any
     test: Any
     classes: tuple[str, ...]
     untested: tuple[str, ...] = ()
+    size: str = ""
+    notes: tuple[str, ...] = ()
+
+    unit = "images"
+
+    def fit(self, settings: Settings) -> Preprocessing:
+        """Measure the training images."""
+        return Preprocessing.fit(self.train, settings.size, settings.channels)
+
+    def datasets(self, preprocessing: Preprocessing, settings: Settings) -> tuple[Any, Any]:
+        """The training set, with its augmentation, and the test set, as the network takes them."""
+        augmented = preprocessing.transform(*augmentation_of(settings))
+        return (
+            TransformDataset(self.train, augmented),
+            TransformDataset(self.test, preprocessing.transform()),
+        )
 
     def held_out(self, seed: int) -> Images:
         """The training images alone, divided again: a search leaves the test images unseen."""
         labels = labels_of(self.train)
-        train, test = _stratified(labels, seed)
+        train, test = stratified(labels, seed)
         if not len(test):
             raise DataError(
                 f"there are {len(labels)} training images, too few to test a search on some of them"
             )
-        return Images(Subset(self.train, train), Subset(self.train, test), self.classes)
+        return replace(self, train=Subset(self.train, train), test=Subset(self.train, test), untested=())
 
 
 @dataclass(frozen=True)
@@ -112,6 +131,16 @@ class Preprocessing:
         return self.transform()(Rescale(1, 0)(image) if invert else image)
 
     @property
+    def in_channels(self) -> int:
+        """What the network is built for."""
+        return self.channels
+
+    @property
+    def image_size(self) -> int:
+        """What the network is built for."""
+        return self.size
+
+    @property
     def resize(self) -> Resize:
         """The transform to the size."""
         return Resize((self.size, self.size))
@@ -134,6 +163,11 @@ def load_images(settings: Settings, download: bool = False) -> Images:
 
     Raises: DataError; ArgumentError for a `settings.folder` that the data do not come from.
     """
+    images = _load(settings, download)
+    return replace(images, size=f"{settings.channels} x {settings.size} x {settings.size}")
+
+
+def _load(settings: Settings, download: bool) -> Images:
     data, size, channels = settings.data, settings.size, settings.channels
     if settings.folder is not None and data not in _ORIGINALS:
         raise ArgumentError(
@@ -157,6 +191,15 @@ def load_images(settings: Settings, download: bool = False) -> Images:
         return images
     fitted = [_fitted(part, size, channels) for part in (images.train, images.test)]
     return Images(fitted[0], fitted[1], images.classes)
+
+
+def augmentation_of(settings: Settings) -> list[Any]:
+    """Crops move the image by a sixteenth of its size at most, on a ground of zeros."""
+    kinds = {
+        "crop": RandomCrop(settings.size, padding=max(settings.size // 16, 1)),
+        "flip": RandomHorizontalFlip(),
+    }
+    return [] if settings.augment == "none" else [kinds[name] for name in settings.augment.split("+")]
 
 
 def labels_of(dataset: Any) -> np.ndarray:
@@ -241,7 +284,7 @@ def _from_folder(root: Path, size: int, channels: int, seed: int) -> Images:
     test_folder = next((root / name for name in _TEST_FOLDERS if (root / name).is_dir()), None)
     if test_folder is None or not (root / "train").is_dir():
         whole = _Pictures(root, **options)
-        train, test = _stratified(np.array(whole.targets), seed)
+        train, test = stratified(np.array(whole.targets), seed)
         if not len(test):
             raise DataError(f"has {len(whole)} images, too few to test on some of them", subject=f"'{root}'")
         tested = {whole.targets[index] for index in test}
@@ -258,17 +301,3 @@ def _from_folder(root: Path, size: int, channels: int, seed: int) -> Images:
 
 def _has_results(folder: Path) -> bool:
     return any((folder / name).exists() for name in _RESULTS)
-
-
-def _stratified(targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions to train and to test on: of each class its share, and one at least, if it has two images."""
-    counts = np.bincount(targets)
-    quotas = counts * _TEST_SHARE
-    chosen = np.floor(quotas).astype(int)
-    rest = int(len(targets) * _TEST_SHARE) - chosen.sum()
-    chosen[np.argsort(chosen - quotas, kind="stable")[:rest]] += 1  # to those that rounding cost the most
-    chosen[(chosen == 0) & (counts > 1)] = 1
-    order = np.random.default_rng(seed).permutation(len(targets))
-    test = np.concatenate([order[targets[order] == label][:n] for label, n in enumerate(chosen)])
-    held_out = np.isin(order, test)
-    return order[~held_out], order[held_out]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from xpnn.backend import ArgumentError, DataError, MissingDependencyError
-from xpnn.cli.images import load_images
+from xpnn.cli.dataset import load_data
 from xpnn.cli.options import add_backend_options, add_data_options, choose_backend, positive, program
 from xpnn.cli.run import Run
 from xpnn.cli.settings import Settings, add_options
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     choose_backend(arguments)
     settings = Settings.of(arguments)
-    built = Run.build(settings, load_images(settings, arguments.download), progress=False)
+    built = Run.build(settings, load_data(settings, arguments.download), progress=False)
     built.announce(console)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of overflow, which ends the test

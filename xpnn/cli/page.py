@@ -19,14 +19,15 @@ from typing import Any
 import numpy as np
 
 from xpnn.backend import get_backend, printable, to_numpy
+from xpnn.cli.dataset import Data
 from xpnn.cli.images import Images, file_of
-from xpnn.cli.report import Evaluation
+from xpnn.cli.report import AnyEvaluation, Evaluation, NumberEvaluation
 from xpnn.cli.run import Run, machine
 from xpnn.cli.trained import Description
 from xpnn.data.dataset import gather
 from xpnn.io import atomic_write
 from xpnn.version import __version__
-from xpnn.viz import plot_confusion_matrix, plot_curves
+from xpnn.viz import plot_confusion_matrix, plot_curves, plot_predictions
 from xpnn.viz.images import png_of
 from xpnn.viz.style import svg_of
 
@@ -43,15 +44,15 @@ class Report:
     """What a page tells of a run.
 
     Attributes:
-        description: settings, preprocessing and classes. images: what it was trained and tested on.
+        description: settings, preprocessing and classes. data: what it was trained and tested on.
         evaluation: on the test set. history: the measures of the epochs.
         record: what `record_of` made; None where it is not known.
         commands: that use the network, and what each is for.
     """
 
     description: Description
-    images: Images
-    evaluation: Evaluation
+    data: Data
+    evaluation: AnyEvaluation
     history: Mapping[str, Sequence[Any]]
     record: Any = None
     commands: Sequence[tuple[str, str]] = ()
@@ -65,11 +66,7 @@ def write_page(path: Path, report: Report) -> Path:
         f"<h1>{_text(title)}</h1>",
         _section("Summary", _summary(report)),
         _section("Training", _curves(report.history)),
-        _section("Confusion matrix", _confusion(report.evaluation)),
-        _section("Classes", _scroll(_classes(report.evaluation))),
-        _section(
-            "Most confident mistakes", _mistakes(report.evaluation, report.images.test, Path(settings.data))
-        ),
+        *_results(report),
         _section("Use it", _commands(report.commands)),
         _section("Settings", _pairs({k: _setting(v) for k, v in settings.to_config().items()})),
         _section("Versions", _pairs(_facts(report.record, "versions"))),
@@ -78,6 +75,22 @@ def write_page(path: Path, report: Report) -> Path:
     with atomic_write(path) as file:
         file.write(page.encode())
     return path
+
+
+def _results(report: Report) -> list[str]:
+    """The sections on the test set."""
+    evaluation, data = report.evaluation, report.data
+    if isinstance(evaluation, NumberEvaluation):
+        figure = plot_predictions(evaluation.true, evaluation.predicted, name=evaluation.name)
+        return [_section("Predictions", _scroll(_figure(figure, "predicted numbers against the true ones")))]
+    sections = [
+        _section("Confusion matrix", _confusion(evaluation)),
+        _section("Classes", _scroll(_classes(evaluation, data.unit))),
+    ]
+    if isinstance(data, Images):
+        mistakes = _mistakes(evaluation, data.test, Path(report.description.settings.data))
+        sections.append(_section("Most confident mistakes", mistakes))
+    return sections
 
 
 def record_of(run: Run, seconds: float) -> dict[str, dict[str, str]]:
@@ -89,7 +102,7 @@ def record_of(run: Run, seconds: float) -> dict[str, dict[str, str]]:
         "summary": {
             "Network": f"{run.description.settings.model}, {parameters:,} parameters",
             "Time": f"{_duration(seconds)} since it was begun or resumed, "
-            f"{run.trainer.throughput:,.0f} images a second",
+            f"{run.trainer.throughput:,.0f} {run.data.unit} a second",
             "Finished": time.strftime("%Y-%m-%d %H:%M"),
             "Computed by": machine(),
         },
@@ -110,20 +123,26 @@ def _facts(record: Any, part: str) -> dict[str, str]:
 
 
 def _summary(report: Report) -> str:
-    evaluation, images = report.evaluation, report.images
-    right = int(np.sum(evaluation.true == evaluation.predicted))
+    evaluation, data = report.evaluation, report.data
     losses = [(x, i) for i, x in enumerate(report.history.get("val_loss", ()), 1) if x is not None]
     facts = {
-        "Test accuracy": f"{100 * evaluation.accuracy:.2f} % ({right:,} of {len(evaluation.true):,})",
+        **_score(evaluation),
         **({"Lowest test loss": "{:.4g} in epoch {}".format(*min(losses))} if losses else {}),
         "Epochs": f"{max(report.history.get('epoch', [0]), default=0)}",
-        "Images": f"{len(images.train):,} training and {len(images.test):,} test images, "
-        f"{len(images.classes)} classes",
+        data.unit.capitalize(): f"{len(data.train):,} training and {len(data.test):,} test {data.unit}"
+        + (f", {len(data.classes)} classes" if data.classes else ""),
         **_facts(report.record, "summary"),
     }
-    if images.untested:
-        facts["Not tested"] = ", ".join(map(printable, images.untested))
+    if data.untested:
+        facts["Not tested"] = ", ".join(map(printable, data.untested))
     return _pairs(facts)
+
+
+def _score(evaluation: AnyEvaluation) -> dict[str, str]:
+    if isinstance(evaluation, NumberEvaluation):
+        return {"Test error": evaluation.text().partition(": ")[2]}
+    right = int(np.sum(evaluation.true == evaluation.predicted))
+    return {"Test accuracy": f"{100 * evaluation.accuracy:.2f} % ({right:,} of {len(evaluation.true):,})"}
 
 
 def _curves(history: Mapping[str, Sequence[Any]]) -> str:
@@ -142,7 +161,7 @@ def _confusion(evaluation: Evaluation) -> str:
     return _scroll(_figure(figure, "confusion matrix: true classes in rows, predicted ones in columns"))
 
 
-def _classes(evaluation: Evaluation) -> str:
+def _classes(evaluation: Evaluation, unit: str) -> str:
     matrix = evaluation.matrix
     rows = []
     for label, name in enumerate(evaluation.classes):
@@ -153,7 +172,7 @@ def _classes(evaluation: Evaluation) -> str:
         taken = f"{evaluation.classes[other]} ({wrong[other]})" if wrong[other] else "-"
         shares = [_share(right, said), _share(right, true), _share(2 * right, true + said)]
         rows.append([name, f"{true:,}", *shares, taken])
-    titles = ["class", "test images", "precision", "recall", "F1", "most often taken for"]
+    titles = ["class", f"test {unit}", "precision", "recall", "F1", "most often taken for"]
     return _table(titles, rows)
 
 

@@ -11,12 +11,16 @@ import numpy as np
 
 from xpnn.autograd import no_grad
 from xpnn.backend import AnomalyError, MissingDependencyError, printable, to_numpy
+from xpnn.cli.dataset import Data
+from xpnn.cli.images import Images
+from xpnn.cli.tables import RowPreprocessing, Table
+from xpnn.cli.trained import Description
 from xpnn.data.dataset import gather
 from xpnn.metrics import confusion_matrix
 from xpnn.nn import Module
-from xpnn.viz import save_confusion_matrix, save_curve, save_image, save_image_sheet
+from xpnn.viz import plot_predictions, save_confusion_matrix, save_curve, save_image, save_image_sheet
 
-EXAMPLE = "example.png"
+EXAMPLE, EXAMPLE_ROWS = "example.png", "example.csv"
 _WIDEST = 120  # a wider matrix does not fit on a terminal
 _MOST_MISTAKES = 32
 
@@ -100,10 +104,57 @@ class Evaluation:
         ]
 
 
+@dataclass(frozen=True)
+class NumberEvaluation:
+    """The targets (N,) of a test set, true and predicted, in their own unit."""
+
+    true: np.ndarray
+    predicted: np.ndarray
+    name: str
+
+    @classmethod
+    def of(cls, model: Module, loader: Iterable[Any], target: RowPreprocessing) -> NumberEvaluation:
+        """Apply a network to all batches of a loader, in evaluation mode."""
+        model.eval()
+        with no_grad():
+            batches = [(to_numpy(values), finite(to_numpy(model(rows)))) for rows, values in loader]
+        true, predicted = (target.in_unit(np.concatenate(parts)[:, 0]) for parts in zip(*batches))
+        return cls(true, predicted, target.target)
+
+    def measures(self) -> dict[str, Any]:
+        """Root of the mean squared error, mean absolute error, and the share of the variance explained."""
+        errors = self.predicted - self.true
+        spread = float(np.sum((self.true - self.true.mean()) ** 2))
+        return {
+            "test_rmse": float(np.sqrt(np.mean(errors**2))),
+            "test_mae": float(np.mean(np.abs(errors))),
+            "test_r2": 1 - float(np.sum(errors**2)) / spread if spread else None,
+        }
+
+    def text(self, short: bool = False) -> str:
+        """The measures."""
+        measures = self.measures()
+        r2 = "" if measures["test_r2"] is None else f", R2 {measures['test_r2']:.4f}"
+        return (
+            f"test error of {printable(self.name)}: RMSE {measures['test_rmse']:.4g}, "
+            f"mean absolute {measures['test_mae']:.4g}{r2}"
+        )
+
+
+AnyEvaluation = Evaluation | NumberEvaluation
+
+
+def evaluation_of(model: Module, loader: Iterable[Any], description: Description) -> AnyEvaluation:
+    """How a network does on a test set."""
+    if not description.classes and isinstance(description.preprocessing, RowPreprocessing):
+        return NumberEvaluation.of(model, loader, description.preprocessing)
+    return Evaluation.of(model, loader, description.classes)
+
+
 def save_pictures(
     out: Path,
-    evaluation: Evaluation,
-    test: Any,
+    evaluation: AnyEvaluation,
+    data: Data,
     history: Mapping[str, Sequence[float]] | None = None,
     say: Callable[[str], None] = print,
     title: str = "",
@@ -114,7 +165,7 @@ def save_pictures(
 
     Args:
         out: the folder.
-        test: the test set, in the order of the evaluation.
+        data: whose test set has the order of the evaluation.
         history: the measures of the epochs.
         say: is given the line.
         title: of the curves.
@@ -123,7 +174,7 @@ def save_pictures(
     """
     files = []
     try:
-        for file in _pictures(out, evaluation, test, history, title):
+        for file in _pictures(out, evaluation, data, history, title):
             files.append(file)
     except MissingDependencyError as error:
         say(f"pictures are left out: {error}")
@@ -131,14 +182,29 @@ def save_pictures(
 
 
 def _pictures(
-    out: Path, evaluation: Evaluation, test: Any, history: Mapping[str, Sequence[float]] | None, title: str
+    out: Path,
+    evaluation: AnyEvaluation,
+    data: Data,
+    history: Mapping[str, Sequence[float]] | None,
+    title: str,
 ) -> Iterator[Path]:
-    yield save_image(gather(test, [0])[0], out / EXAMPLE, padding=0)
+    if isinstance(data, Table):
+        yield data.save_example(out / EXAMPLE_ROWS)
+    else:
+        yield save_image(gather(data.test, [0])[0], out / EXAMPLE, padding=0)
     if history:
         lines = {name.replace("val_", "test_"): values for name, values in history.items()}
         yield save_curve(lines, out / "curve.png", title=title)
+    if isinstance(evaluation, NumberEvaluation):
+        plot_predictions(evaluation.true, evaluation.predicted, out / "predictions.png", evaluation.name)
+        yield out / "predictions.png"
+        return
     yield save_confusion_matrix(evaluation.matrix, out / "confusion.png", evaluation.classes)
+    if isinstance(data, Images):
+        yield from _mistakes(out, evaluation, data.test)
 
+
+def _mistakes(out: Path, evaluation: Evaluation, test: Any) -> Iterator[Path]:
     mistakes = out / "mistakes.png"
     wrong = np.flatnonzero(evaluation.true != evaluation.predicted)
     if not len(wrong):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from xpnn.backend import (
     printable,
 )
 from xpnn.cli.console import Console
-from xpnn.cli.images import Images, Preprocessing
+from xpnn.cli.dataset import Data
 from xpnn.cli.settings import Settings
+from xpnn.cli.tables import Table
 from xpnn.cli.trained import Description
-from xpnn.data import DataLoader, RandomCrop, RandomHorizontalFlip, TransformDataset
-from xpnn.functional import cross_entropy
+from xpnn.data import DataLoader
+from xpnn.functional import cross_entropy, mse_loss
 from xpnn.io import read_checkpoint
 from xpnn.metrics import Accuracy
 from xpnn.nn import Module
@@ -56,7 +58,7 @@ class Run:
 
     trainer: Trainer
     description: Description
-    images: Images
+    data: Data
     train_loader: DataLoader
     test_loader: DataLoader
 
@@ -69,53 +71,56 @@ class Run:
     def build(
         cls,
         settings: Settings,
-        images: Images,
+        data: Data,
         out: Path | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool = True,
     ) -> Run:
         """Make everything anew, with random numbers from the settings' seed."""
         manual_seed(settings.seed)
-        preprocessing = Preprocessing.fit(images.train, settings.size, settings.channels)
-        description = Description(settings, preprocessing, images.classes)
+        preprocessing = data.fit(settings)
+        description = Description(settings, preprocessing, data.classes)
         model = description.build_model()
-        train = TransformDataset(images.train, preprocessing.transform(*_augmentation(settings)))
+        train, test = data.datasets(preprocessing, settings)  # type: ignore[arg-type]
         train_loader = DataLoader(train, settings.batch_size, shuffle=True, seed=settings.seed)
-        test_loader = DataLoader(TransformDataset(images.test, preprocessing.transform()), _TEST_BATCH_SIZE)
+        test_loader = DataLoader(test, _TEST_BATCH_SIZE)
         optimizer = _optimizer(settings, model)
-        bar = [ProgressBar(unit="images")] if progress else []
+        bar = [ProgressBar(unit=data.unit)] if progress else []
         trainer = Trainer(
             model,
             optimizer,
-            lambda outputs, labels: cross_entropy(outputs, labels, label_smoothing=settings.label_smoothing),
+            partial(cross_entropy, label_smoothing=settings.label_smoothing) if data.classes else mse_loss,
             scheduler=_schedule(settings, optimizer, settings.epochs * len(train_loader)),
             scheduler_interval="batch",
-            metrics={"accuracy": Accuracy()},
+            metrics={"accuracy": Accuracy()} if data.classes else {},
             callbacks=[*([] if out is None else [SaveLast()]), *callbacks, *bar],
             out=out,
             compile=True,
             progress=progress,
             config=description.to_config(),
         )
-        return cls(trainer, description, images, train_loader, test_loader)
+        return cls(trainer, description, data, train_loader, test_loader)
 
     def announce(self, console: Console) -> None:
         """Say all that changes the numbers."""
-        settings, images = self.description.settings, self.images
-        size = f"{settings.channels} x {settings.size} x {settings.size}"
-        console.say(
-            f"{printable(settings.data)}: "
-            f"{len(images.train):,} training and {len(images.test):,} test images of {size}, "
-            f"{len(images.classes)} classes"
-        )
-        if images.untested:
-            console.say(f"too few images to test on some of them: {printable(', '.join(images.untested))}")
+        settings, data = self.description.settings, self.data
+        train, test = len(self.train_loader.dataset), len(self.test_loader.dataset)
+        what = f"{len(data.classes)} classes" if data.classes else "a number to predict"
+        if isinstance(data, Table):
+            what += f" ({printable(data.target_name)})"
+        samples = f"{train:,} training and {test:,} test {data.unit} of {data.size}"
+        console.say(f"{printable(settings.data)}: {samples}, {what}")
+        for note in data.notes:
+            console.say(printable(note))
+        if data.untested:
+            console.say(f"too few {data.unit} to test on some of them: {printable(', '.join(data.untested))}")
         parameters = sum(parameter.size for parameter in self.model.parameters())
+        smoothing = f"label smoothing {settings.label_smoothing:g}, " if data.classes else ""
         console.say(f"{settings.model}: {parameters:,} parameters, on {machine()}")
         console.say(
             f"{settings.epochs} epochs in batches of {settings.batch_size}, {settings.optimizer}, "
             f"learning rate {settings.lr:g} ({settings.schedule}), weight decay {settings.weight_decay:g}, "
-            f"label smoothing {settings.label_smoothing:g}, augmentation {settings.augment}, "
+            f"{smoothing}augmentation {settings.augment}, "
             f"seed {settings.seed}"
         )
 
@@ -173,15 +178,6 @@ def machine() -> str:
         parts.append(f"{threads} thread{'s' if threads > 1 else ''}")
         parts.append(f"Numba {'on' if numba_switch.numba_enabled() else 'off'}")
     return f"{backend} ({', '.join(parts)})"
-
-
-def _augmentation(settings: Settings) -> list[Any]:
-    """Crops move the image by a sixteenth of its size at most, on a ground of zeros."""
-    kinds = {
-        "crop": RandomCrop(settings.size, padding=max(settings.size // 16, 1)),
-        "flip": RandomHorizontalFlip(),
-    }
-    return [] if settings.augment == "none" else [kinds[name] for name in settings.augment.split("+")]
 
 
 def _optimizer(settings: Settings, model: Module) -> Optimizer:

@@ -14,7 +14,7 @@ from typing import Any
 
 from xpnn.backend import ArgumentError, MissingDependencyError, nearest, printable
 from xpnn.cli.config import fill_in, read_toml
-from xpnn.cli.images import Images, load_images
+from xpnn.cli.dataset import Data, load_data
 from xpnn.cli.options import add_backend_options, choose_backend, not_negative, positive, program
 from xpnn.cli.plugins import load_plugins
 from xpnn.cli.run import Run, newest_checkpoint
@@ -78,7 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
     settings = Settings.from_options(options)
     metric = arguments.metric or _METRICS[0]
     _check(options, space, metric)
-    load_images(settings, download=True).held_out(settings.seed)
+    data = load_data(settings, download=True).held_out(settings.seed)
+    if metric == "val_accuracy" and not data.classes:
+        raise ArgumentError("is not measured where a number is predicted", subject="--metric val_accuracy")
     out = arguments.out or Path("runs", f"search-{Path(arguments.file).stem}")
     if arguments.overwrite:
         begin_anew(out)
@@ -128,7 +130,7 @@ class TrainingTrial:
         load_plugins()
         settings = Settings.from_options({**self.options, **_converted(trial.params)})
         report = ReportToTrial(trial, self.metric)
-        run = Run.build(settings, _images(settings), trial.folder, [report], progress=False)
+        run = Run.build(settings, _data(settings), trial.folder, [report], progress=False)
         checkpoint, _ = newest_checkpoint(trial.folder)
         if checkpoint is not None:
             run.trainer.load(checkpoint, run.train_loader)
@@ -212,16 +214,15 @@ def _train_parser() -> argparse.ArgumentParser:
 
 
 @functools.lru_cache(maxsize=2)
-def _images_of(data: str, folder: str | None, size: int, channels: int, seed: int) -> Images:
-    settings = Settings.from_options(
-        {"data": data, "size": size, "channels": channels, "seed": seed}
-        | ({"folder": folder} if folder else {})
-    )
-    return load_images(settings).held_out(seed)
+def _held_out(options: tuple[tuple[str, Any], ...]) -> Data:
+    settings = Settings.from_options(dict(options))
+    return load_data(settings).held_out(settings.seed)
 
 
-def _images(settings: Settings) -> Images:
-    return _images_of(settings.data, settings.folder, settings.size, settings.channels, settings.seed)
+def _data(settings: Settings) -> Data:
+    """What a trial is trained and tested on, read once for all trials that see the same."""
+    seen = ("data", "folder", "size", "channels", "seed", "target", "task")
+    return _held_out(tuple((name, value) for name, value in settings.given().items() if name in seen))
 
 
 def _remove_checkpoints(folder: Path) -> None:
@@ -268,9 +269,8 @@ def _conclude(arguments: Namespace, results: Results, options: dict[str, Any], o
     if arguments.device:
         command += ["--device", arguments.device]
     with atomic_write(out / "best.toml") as file:
-        for name, value in settings.to_config().items():
-            if value is not None:
-                file.write(f"{name.replace('_', '-')} = {_as_toml(value)}\n".encode())
+        for name, value in settings.given().items():
+            file.write(f"{name.replace('_', '-')} = {_as_toml(value)}\n".encode())
     files.append(out / "best.toml")
     console.say(f"In {printable(str(out))}: {', '.join(path.name for path in files)}")
     console.result(

@@ -15,6 +15,7 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("onecycle", "cosine", "step", "constant")
 AUGMENTATIONS = ("none", "crop", "flip", "crop+flip")
 CHANNELS = (1, 3)
+TASKS = ("classification", "regression")
 
 _GENERAL = {
     "folder": None,
@@ -31,6 +32,11 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "fashion-mnist": {
         "model": "resnet20", "epochs": 10, "batch_size": 128, "lr": 0.01, "channels": 1, "size": 28,
     },
+}  # fmt: skip
+_TABLE_HIDDEN = "64,64"
+_TABLE_DEFAULTS = {
+    "model": "mlp", "epochs": 60, "batch_size": 32, "lr": 0.005, "channels": 1, "size": 1,
+    "augment": "none",
 }  # fmt: skip
 _FOLDER_DEFAULTS = {"model": "resnet20", "epochs": 20, "batch_size": 32, "lr": 0.005, "channels": 3}
 
@@ -54,6 +60,16 @@ _DOMAINS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "augment": (lambda value: value in AUGMENTATIONS, "the name of an augmentation"),
     "seed": (is_count, "less than 2**63"),
+}
+# Settings that came later: older checkpoints are without them.
+_OPTIONAL: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "target": (lambda value: value is None or isinstance(value, str), "the name of a column"),
+    "task": (lambda value: value is None or value in TASKS, "the name of a task"),
+    "hidden": (lambda value: value is None or is_sizes(value), "sizes such as 64,64, each at most 65536"),
+    "dropout": (
+        lambda value: value is None or (is_number(value) and 0 <= value < 1),
+        "a share below 1; usual are 0 to 0.5",
+    ),
 }
 
 
@@ -85,6 +101,10 @@ class Settings:
     label_smoothing: float
     augment: str
     seed: int
+    target: str | None = None
+    task: str | None = None
+    hidden: str | None = None
+    dropout: float | None = None
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Settings:
@@ -101,10 +121,14 @@ class Settings:
         Raises: ArgumentError for a value that no run can have.
         """
         for name, value in given.items():
-            accepts, domain = _DOMAINS[name]
+            accepts, domain = (_DOMAINS | _OPTIONAL)[name]
             if name != "model" and not accepts(value):  # `models` knows more to say about names
                 raise ArgumentError(f"expects {domain}, got {value}", subject=option(name))
-        options = _GENERAL | _DEFAULTS.get(given["data"], _FOLDER_DEFAULTS) | given
+        usual = _TABLE_DEFAULTS if is_table(given["data"]) else _FOLDER_DEFAULTS
+        options = _GENERAL | _DEFAULTS.get(given["data"], usual) | given
+        _expect_to_fit_the_data(given)
+        if is_table(given["data"]) and options["model"] == "mlp":
+            options.setdefault("hidden", _TABLE_HIDDEN)
         options.setdefault("size", models.input_shape(options["model"])[1])
         return cls(**options)
 
@@ -112,7 +136,9 @@ class Settings:
     def from_config(cls, config: Any) -> Settings:
         """What `to_config` made. Raises: CheckpointError for what it cannot have made."""
         expect_state(config, "xpnn train", **{name: accepts for name, (accepts, _) in _DOMAINS.items()})
-        return cls(**{name: config[name] for name in _DOMAINS})
+        later = {name: config[name] for name in _OPTIONAL if name in config}
+        expect_state(config, "xpnn train", **{name: _OPTIONAL[name][0] for name in later})
+        return cls(**{name: config[name] for name in _DOMAINS}, **later)
 
     def resumed(self, arguments: argparse.Namespace) -> Settings:
         """These, for a run that goes on. Raises: ArgumentError if the command line asks for others."""
@@ -129,14 +155,28 @@ class Settings:
         """JSON-ready; `from_config` goes back."""
         return asdict(self)
 
+    def model_options(self) -> dict[str, Any]:
+        """What the network's function is given beside the sizes of its input and output."""
+        options: dict[str, Any] = {}
+        if self.hidden is not None:
+            options["hidden"] = [int(size) for size in self.hidden.split(",")]
+        if self.dropout is not None:
+            options["dropout"] = self.dropout
+        return options
+
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """The names of all settings."""
         return tuple(field.name for field in fields(cls))
 
+    def given(self) -> dict[str, Any]:
+        """The options that give these settings."""
+        idle = ("size", "channels") if is_table(self.data) else ()
+        return {name: value for name, value in asdict(self).items() if value is not None and name not in idle}
+
     def command(self) -> list[str]:
         """The arguments of `xpnn train` that give these settings."""
-        given = {name: value for name, value in asdict(self).items() if value is not None}
+        given = self.given()
         words = ["train", given.pop("data")]
         for name, value in given.items():
             words += [option(name), str(value)]
@@ -157,7 +197,29 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--schedule", choices=SCHEDULES, help="how the learning rate changes (onecycle)")
     add("--label-smoothing", type=not_negative(float), metavar="X", help="share of other classes (0.1)")
     add("--augment", choices=AUGMENTATIONS, help="random changes of the training images (crop)")
+    add("--target", metavar="COLUMN", help="what to predict in a table (the last column)")
+    add("--task", choices=TASKS, help="whether the target of a table is a class or a number (by its values)")
+    add(
+        "--hidden",
+        type=_without_spaces,
+        metavar="N,N",
+        help="sizes of the hidden layers, of models that have them (the model's)",
+    )
+    add("--dropout", type=not_negative(float), metavar="X", help="of models that have it (the model's)")
     add("--seed", type=not_negative(int), metavar="N", help="of weights, order and augmentation (0)")
+
+
+def is_sizes(value: Any) -> bool:
+    """Whether a value is a text of sizes of layers with commas between."""
+    return (
+        isinstance(value, str)
+        and len(value) <= 200
+        and all(size.isascii() and size.isdecimal() and 0 < int(size) <= 65536 for size in value.split(","))
+    )
+
+
+def _without_spaces(text: str) -> str:
+    return text.replace(" ", "")
 
 
 def option(name: str) -> str:
@@ -171,3 +233,20 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options that the command line has set."""
     values = {field.name: getattr(arguments, field.name, None) for field in fields(Settings)}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def is_table(data: str) -> bool:
+    """Whether data are a table in a file."""
+    return data.lower().endswith((".csv", ".tsv"))
+
+
+def _expect_to_fit_the_data(given: dict[str, Any]) -> None:
+    """Refuse options that mean nothing for such data."""
+    table = is_table(given["data"])
+    wrong = ("size", "channels", "folder") if table else ("target", "task")
+    for name in wrong:
+        if given.get(name) is not None:
+            kind = "images" if table else "tables"
+            raise ArgumentError(f"is an option for {kind}", subject=option(name), hint="Leave it out")
+    if table and given.get("augment", "none") != "none":
+        raise ArgumentError("is an option for images", subject="--augment", hint="Leave it out")

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from xpnn.backend import AnomalyError, ArgumentError, MissingDependencyError, printable
-from xpnn.cli.images import load_images
+from xpnn.cli.dataset import load_data
 from xpnn.cli.options import add_backend_options, add_data_options, choose_backend, program
 from xpnn.cli.page import PAGE, Report, record_of, write_page
-from xpnn.cli.report import EXAMPLE, Evaluation, save_pictures
+from xpnn.cli.report import EXAMPLE, EXAMPLE_ROWS, AnyEvaluation, evaluation_of, save_pictures
 from xpnn.cli.run import MODEL, Run, check_folder, checkpoints_of, newest_checkpoint
-from xpnn.cli.settings import Settings, add_options
+from xpnn.cli.settings import Settings, add_options, is_table
 from xpnn.cli.trained import Description
 from xpnn.io import lock_folder, read_checkpoint, save_checkpoint
 from xpnn.train import Interrupted, Terminated
@@ -28,16 +28,17 @@ def add_parser(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     """Add the command `train`."""
     parser = commands.add_parser(
         "train",
-        help="train and test a network on images",
-        description="Train a network on images, test it, and leave the network and pictures in a folder. "
+        help="train and test a network on images or on a table",
+        description="Train a network on images or on a table, test it, and leave the network and pictures "
+        "in a folder. "
         "Options that are left out take values that suit the data.",
     )
     parser.add_argument(
         "data",
         metavar="DATA",
         nargs="?",
-        help="digits (comes with the package), mnist, fashion-mnist, or a folder with a folder of images for "
-        "each class",
+        help="digits (comes with the package), mnist, fashion-mnist, a folder with a folder of images for "
+        "each class, or a CSV file",
     )
     parser.add_argument(
         "--config", metavar="FILE", help="a TOML file of options; those given here count more"
@@ -62,19 +63,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, test, and say what to do with the result."""
     _complete(arguments)
     choose_backend(arguments)
-    out = Path(arguments.out or Path("runs", Path(arguments.data).name))
+    name = Path(arguments.data)
+    out = Path(arguments.out or Path("runs", name.stem if is_table(arguments.data) else name.name))
     checkpoint = _to_resume(arguments, out)
     settings = Settings.of(arguments)
     if checkpoint is not None:
         settings = Description.of(read_checkpoint(checkpoint)).settings.resumed(arguments)
     check_folder(out, replace=checkpoint is not None or arguments.overwrite)
-    images = load_images(settings, arguments.download)
+    data = load_data(settings, arguments.download)
     with lock_folder(out), warnings.catch_warnings():
         # Of overflow: the loss then is no number, which ends the run with a line of advice.
         warnings.simplefilter("ignore", RuntimeWarning)
-        return _run(
-            arguments, out, checkpoint, Run.build(settings, images, out, progress=not arguments.quiet)
-        )
+        return _run(arguments, out, checkpoint, Run.build(settings, data, out, progress=not arguments.quiet))
 
 
 def _run(arguments: argparse.Namespace, out: Path, checkpoint: Path | None, run: Run) -> int:
@@ -101,12 +101,12 @@ def _run(arguments: argparse.Namespace, out: Path, checkpoint: Path | None, run:
         ) from error
 
     record = record_of(run, time.perf_counter() - started)
-    evaluation = Evaluation.of(run.model, run.test_loader, run.images.classes)
+    evaluation = evaluation_of(run.model, run.test_loader, run.description)
     model = out / MODEL
     config = run.description.to_config() | {"record": record}
     save_checkpoint(model, config=config, random=False, model=run.model)
     title = f"{printable(out.name)}: {settings.model} on {printable(Path(settings.data).name)}"
-    pictures = save_pictures(out, evaluation, run.images.test, trainer.history, console.say, title)
+    pictures = save_pictures(out, evaluation, run.data, trainer.history, console.say, title)
     files = [model, *pictures, *_page(out, run, evaluation, record)]
     console.say()
     console.result(
@@ -170,10 +170,10 @@ def _how_to_resume(ending: Interrupted | Terminated, arguments: argparse.Namespa
     return f"{done}; saved to {ending.checkpoint}. Go on with:\n  {shlex.join(command)}"
 
 
-def _page(out: Path, run: Run, evaluation: Evaluation, record: dict[str, Any]) -> list[Path]:
+def _page(out: Path, run: Run, evaluation: AnyEvaluation, record: dict[str, Any]) -> list[Path]:
     """The page, unless a package for its pictures is missing, which was said with the pictures already."""
     commands = uses(out / MODEL)
-    report = Report(run.description, run.images, evaluation, run.trainer.history, record, commands)
+    report = Report(run.description, run.data, evaluation, run.trainer.history, record, commands)
     try:
         return [write_page(out / PAGE, report)]
     except MissingDependencyError:
@@ -183,7 +183,8 @@ def _page(out: Path, run: Run, evaluation: Evaluation, record: dict[str, Any]) -
 def uses(checkpoint: Path) -> list[tuple[str, str]]:
     """Commands that use the network, and what each is for."""
     commands = [([program(), "eval", str(checkpoint)], "Test it again:")]
-    example = checkpoint.with_name(EXAMPLE)
-    if example.is_file():
-        commands += [([program(), "predict", str(checkpoint), str(example)], "Classify image files:")]
+    for name, purpose in ((EXAMPLE, "Classify image files:"), (EXAMPLE_ROWS, "Predict for rows of tables:")):
+        example = checkpoint.with_name(name)
+        if example.is_file():
+            commands += [([program(), "predict", str(checkpoint), str(example)], purpose)]
     return [(shlex.join(words), purpose) for words, purpose in commands]

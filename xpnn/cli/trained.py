@@ -8,8 +8,10 @@ from typing import Any
 
 from xpnn import models
 from xpnn.backend import CheckpointError, expect_state
+from xpnn.cli.dataset import AnyPreprocessing
 from xpnn.cli.images import Preprocessing
-from xpnn.cli.settings import Settings
+from xpnn.cli.settings import Settings, is_table
+from xpnn.cli.tables import RowPreprocessing
 from xpnn.io import Checkpoint, read_checkpoint
 from xpnn.nn import Module
 
@@ -25,7 +27,7 @@ class Description:
     """
 
     settings: Settings
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
     classes: tuple[str, ...]
 
     @classmethod
@@ -33,11 +35,12 @@ class Description:
         """What a checkpoint says. Raises: CheckpointError if it is none of `xpnn train`."""
         config = checkpoint.config
         try:
-            expect_state(config, "xpnn train", classes=_are_classes)
             settings = Settings.from_config(config.get("settings"))
-            return cls(
-                settings, Preprocessing.from_config(config.get("preprocessing")), tuple(config["classes"])
-            )
+            kind = RowPreprocessing if is_table(settings.data) else Preprocessing
+            preprocessing = kind.from_config(config.get("preprocessing"))
+            numeric = isinstance(preprocessing, RowPreprocessing) and preprocessing.mean is not None
+            expect_state(config, "xpnn train", classes=lambda names: _are_classes(names, 0 if numeric else 1))
+            return cls(settings, preprocessing, tuple(config["classes"]))
         except CheckpointError as error:
             raise CheckpointError(
                 f"does not say how its network is built ({error})",
@@ -57,9 +60,10 @@ class Description:
         """The network, with new weights."""
         return models.create(
             self.settings.model,
-            num_classes=len(self.classes),
-            in_channels=self.preprocessing.channels,
-            image_size=self.preprocessing.size,
+            num_classes=len(self.classes) or 1,
+            in_channels=self.preprocessing.in_channels,
+            image_size=self.preprocessing.image_size,
+            **self.settings.model_options(),
         )
 
 
@@ -75,5 +79,9 @@ def load_trained(path: str | Path) -> tuple[Module, Description]:
     return model.eval(), description
 
 
-def _are_classes(value: Any) -> bool:
-    return isinstance(value, list) and len(value) > 0 and all(isinstance(name, str) for name in value)
+def _are_classes(value: Any, least: int) -> bool:
+    return (
+        isinstance(value, list)
+        and (len(value) > 0) == (least > 0)
+        and all(isinstance(name, str) for name in value)
+    )

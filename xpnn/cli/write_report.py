@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.out or folder / PAGE,
         Report(
             tested.description,
-            tested.images,
+            tested.data,
             tested.evaluation,
             history,
             record,

@@ -30,6 +30,7 @@ from xpnn.viz.layers import (
     plot_weights,
 )
 from xpnn.viz.paths import optimizer_path, plot_optimizer_paths
+from xpnn.viz.regression import plot_predictions
 from xpnn.viz.sheets import plot_detections, plot_images
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "plot_lr_finder",
     "plot_optimizer_paths",
     "plot_precision_recall",
+    "plot_predictions",
     "plot_receptive_field",
     "plot_roc",
     "plot_runs",
