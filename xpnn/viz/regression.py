@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from xpnn.backend import ShapeError
-from xpnn.viz.style import FAINT, colour, finished, new_figure, numbers, styled
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from xpnn.viz.style import FAINT, Figure, colour, finished, new_figure, numbers, styled
 
 _MOST_POINTS = 5000
 
