@@ -335,9 +335,6 @@ def test_defaults_by_older_names() -> None:
     assert xpnn.typename(xpnn.nn.Linear) == "xpnn.nn.linear.Linear"
     with pytest.raises(DTypeError, match="expects the type of floating-point Tensors of the host"):
         xpnn.set_default_tensor_type("xpnn.cuda.FloatTensor")
-    device = xpnn.get_default_device()
-    xpnn.set_default_device(device)
-    assert xpnn.get_default_device() == device
     assert xpnn.is_signed(xpnn.ones(1))
     assert not xpnn.is_signed(xpnn.ones(1, dtype=xpnn.uint8))
     assert xpnn.fill(xpnn.ones(2, dtype=xpnn.int64), 3).tolist() == [3, 3]

@@ -9,6 +9,8 @@ Sub-packages: `functional` (the maths), `nn` (modules), `optim`, `data`, `metric
 `viz`, `testing`, and below them `autograd` and `backend`.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 import xpnn.startup as _startup  # noqa: F401 - before all others
 import xpnn.optim.swa_utils as _swa_utils  # noqa: F401
 from xpnn import (
@@ -18,18 +20,15 @@ from xpnn import (
     backends as backends,
     cuda as cuda,
     data as data,
-    distributions as distributions,
     fft as fft,
     func as func,
     functional as functional,
     io as io,
     linalg as linalg,
     metrics as metrics,
-    models as models,
     nn as nn,
     optim as optim,
     random as random,
-    search as search,
     signal as signal,
     special as special,
     testing as testing,
@@ -120,4 +119,8 @@ from xpnn.io import load as load, save as save
 from xpnn.train import compile as compile
 from xpnn.top_level import *
 from xpnn.version import __version__ as __version__
+
+if _TYPE_CHECKING:  # imported when they are first asked for: see `missing`
+    from xpnn import distributions as distributions, models as models, search as search
+
 import xpnn.missing as _missing  # noqa: F401 - after all others

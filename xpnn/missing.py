@@ -1,17 +1,19 @@
 """Names that are not there: what to use instead, or that there is nothing.
 
 Importing this module gives the packages and the Tensor an answer for each name that they lack. It is made up
-only when the error is shown, so that `hasattr` costs nothing.
+only when the error is shown, so that `hasattr` costs nothing. Packages that few programs use are imported
+when they are first asked for.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 from xpnn import autograd, functional, nn, optim
 from xpnn.autograd import Tensor
@@ -34,6 +36,10 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"as_strided.*|stride|storage_offset", "The memory layout is the array library's; see t.array"),
     (r"names|rename_?|align_.*|refine_names|has_names", "Axes have no names"),
 )  # fmt: skip
+
+
+# The packages of the top level that `import xpnn` leaves out, to be quick.
+_LATER = ("distributions", "models", "search")
 
 
 class MissingNameError(XpnnError, AttributeError):
@@ -65,10 +71,12 @@ def _hint(missing: str, names: list[str]) -> str:
     return f"Did you mean '{close}'?" if close else ""
 
 
-def _answer_for(module: ModuleType, also: Any = None) -> Callable[[str], NoReturn]:
+def _answer_for(module: ModuleType, also: Any = None) -> Callable[[str], ModuleType]:
     """The `__getattr__` of a module; `also` has names under which one may be found as well."""
 
-    def missing(name: str) -> NoReturn:
+    def missing(name: str) -> ModuleType:
+        if name in _LATER and module is _top:
+            return importlib.import_module(f"{_top.__name__}.{name}")
         if name.startswith("__"):
             raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
         error = MissingNameError(module.__name__, name, functools.partial(_names_in, module))
@@ -112,4 +120,5 @@ for _module, _also in _places:
     _module.__getattr__ = _answer_for(_module, _also)  # type: ignore[method-assign]
 for _module in (nn, nn.modules, functional, nn.functional):
     _drop_files_of_families(_module)
+_top.__dir__ = lambda: sorted({*vars(_top), *_LATER})  # type: ignore[method-assign]
 Tensor.__getattr__ = _answer_of_tensor  # type: ignore[attr-defined]
