@@ -7,6 +7,7 @@ import re
 import runpy
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,42 @@ def test_train_mnist(
 
 def test_the_mnist_loop_is_short() -> None:
     assert len((ROOT / "examples" / "train_mnist.py").read_text().splitlines()) <= 40
+
+
+# The gallery: what must hold of that which the fast version of each example finds
+
+GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "gradients": lambda found: (
+        found["automatic"] < 1e-15 < found["central, float64"] < found["one-sided, float64"]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GALLERY)
+def test_gallery(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples")  # where Python looks when it runs a script
+    with xpnn.use_backend("numpy"):
+        found = example(name)["main"](["--fast", "--out", str(tmp_path)])
+    assert GALLERY[name](found), found
+    drawn = {path.name for path in tmp_path.iterdir()}
+    assert drawn
+    for picture in drawn:
+        assert f"](pictures/{picture})" in (ROOT / "examples" / "README.md").read_text()
+
+
+def test_gallery_is_whole() -> None:
+    """Each example has a test, a place in the gallery, a picture that is small, and is short."""
+    folder = ROOT / "examples"
+    gallery = (folder / "README.md").read_text()
+    scripts = {path.stem for path in folder.glob("*.py")} - {"common"}
+    assert scripts == {*GALLERY, "two_layer", "custom_primitive", "array_api", "train_mnist"}
+    for name in scripts:
+        assert f"]({name}.py)" in gallery
+        assert len((folder / f"{name}.py").read_text().splitlines()) <= 120, name
+    pictures = {path.name for path in (folder / "pictures").iterdir()}
+    assert pictures == set(re.findall(r"\]\(pictures/([\w.]+)\)", gallery))
+    for picture in pictures:
+        assert (folder / "pictures" / picture).stat().st_size < 100_000, picture
 
 
 # README
