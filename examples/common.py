@@ -72,11 +72,14 @@ def plot_lines(
 
 
 @style.styled
-def save(path: Path, *figures: style.Figure, columns: int = 3) -> None:
+def save(
+    path: Path, *figures: style.Figure, columns: int = 3, width: int = WIDTH, colours: int = 128
+) -> None:
     """Write figures side by side as one PNG of few colours, so that the file is small.
 
     Args:
         figures: what `plot_lines` and the functions of `xpnn.viz` return. columns: figures in a row.
+        width: pixels at most. colours: at most; soft grey images need few.
     """
     panels = []
     for figure in figures:
@@ -90,7 +93,7 @@ def save(path: Path, *figures: style.Figure, columns: int = 3) -> None:
         for panel in row:
             sheet.paste(panel, (left, sum(heights[:number])))
             left += panel.width
-    if sheet.width > WIDTH:
-        sheet = sheet.resize((WIDTH, round(sheet.height * WIDTH / sheet.width)), Image.Resampling.LANCZOS)
-    sheet.quantize(128).save(path, optimize=True)
+    if sheet.width > width:
+        sheet = sheet.resize((width, round(sheet.height * width / sheet.width)), Image.Resampling.LANCZOS)
+    sheet.quantize(colours).save(path, optimize=True)
     print(f"picture: {path}")

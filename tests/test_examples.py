@@ -98,6 +98,9 @@ def test_the_mnist_loop_is_short() -> None:
 # The gallery: what must hold of that which the fast version of each example finds
 
 GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "vae": lambda found: (
+        found["bound"] > -27 and 0.9 < found["spread of the codes"] < 1.1 and found["VAE copies"] < 23
+    ),
     "gradients": lambda found: (
         found["automatic"] < 1e-15 < found["central, float64"] < found["one-sided, float64"]
     ),
