@@ -10,6 +10,7 @@ Run in this folder, `python NAME.py` makes the picture of the gallery anew; it t
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from PIL import Image
 import xpnn
 from xpnn.viz import style
 
-WIDTH = 1600  # of the widest picture, in pixels
+WIDTH = 1400  # of the widest picture, in pixels
 
 
 def parse(description: str, arguments: list[str] | None = None) -> argparse.Namespace:
@@ -37,6 +38,8 @@ def parse(description: str, arguments: list[str] | None = None) -> argparse.Name
     parser.add_argument("--fast", action="store_true", help="a small version, in seconds")
     parser.add_argument("--out", type=Path, default=Path("pictures"), help="the folder for the pictures")
     options = parser.parse_args(arguments)
+    if options.backend == "jax":  # which has float64 only if it is asked for before its import
+        os.environ.setdefault("JAX_ENABLE_X64", "1")
     xpnn.set_backend(options.backend)
     xpnn.manual_seed(0)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -50,16 +53,15 @@ def plot_lines(
     ylabel: str,
     title: str = "",
     log: str = "",
-    legend: Any = "best",
     **limits: Any,
 ) -> style.Figure:
-    """Draw lines with a legend.
+    """Draw lines, with a legend below.
 
     Args:
         curves: (x, y) under each name. log: the axes that are logarithmic: "", "x", "y" or "xy".
-        legend: its place, a word or (x, y) in the panel. limits: `xlim` and `ylim`.
+        limits: `xlim` and `ylim`.
     """
-    figure = style.new_figure(5.2, 3.8)
+    figure = style.new_figure(5.2, 4.2)
     axes = figure.subplots()
     for number, (name, (x, y)) in enumerate(curves.items()):
         axes.plot(style.numbers(x), style.numbers(y), label=name, linewidth=1.8, **style.line_style(number))
@@ -67,14 +69,13 @@ def plot_lines(
         style.log_scale(axes, axis)
     axes.grid(True)
     axes.set(xlabel=xlabel, ylabel=ylabel, **limits)
-    axes.legend(loc=legend)
+    columns = 52 // (7 + max(map(len, curves)))  # as many as the width has room for
+    figure.legend(loc="outside lower center", ncols=max(1, min(columns, len(curves))))
     return style.finished(figure, None, title)
 
 
 @style.styled
-def save(
-    path: Path, *figures: style.Figure, columns: int = 3, width: int = WIDTH, colours: int = 128
-) -> None:
+def save(path: Path, *figures: style.Figure, columns: int = 3, width: int = WIDTH, colours: int = 64) -> None:
     """Write figures side by side as one PNG of few colours, so that the file is small.
 
     Args:

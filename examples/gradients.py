@@ -110,7 +110,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     errors["automatic, float64"] = (steps, np.full_like(steps, max(found["automatic"], 1e-17)))
     save(
         options.out / "gradients.png",
-        plot_lines(errors, "step", "error of the derivative", "Truncation and rounding", "xy", (0.02, 0.1)),
+        plot_lines(errors, "step", "error of the derivative", "Truncation and rounding", log="xy"),
         plot_lines({n: (counts, s) for n, s in seconds.items()}, "parameters", "seconds", "Time", log="xy"),
     )
     return found

@@ -104,6 +104,20 @@ GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
     "gradients": lambda found: (
         found["automatic"] < 1e-15 < found["central, float64"] < found["one-sided, float64"]
     ),
+    "initialisation": lambda found: (
+        found["tanh, std 0.01"]
+        < 0.01
+        < found["ReLU, 1/n"]
+        < 0.5
+        < found["ReLU, He"]
+        < 2
+        < found["ReLU, std 1"]
+        and found["1/n, backward"]
+        < found["Glorot, backward"]
+        < found["1/n, forward"]
+        < found["Glorot, forward"]
+        and found["spread, equal"] < 1e-6 < 0.1 < found["spread, random"]
+    ),
 }
 
 
