@@ -8,6 +8,7 @@ import runpy
 import shlex
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,11 @@ def test_the_mnist_loop_is_short() -> None:
 
 # The gallery: what must hold of that which the fast version of each example finds
 
+
+def rising(*values: float) -> bool:
+    return all(low < high for low, high in pairwise(values))
+
+
 GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
     "vae": lambda found: (
         found["bound"] > -27 and 0.9 < found["spread of the codes"] < 1.1 and found["VAE copies"] < 23
@@ -105,19 +111,16 @@ GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
         found["automatic"] < 1e-15 < found["central, float64"] < found["one-sided, float64"]
     ),
     "initialisation": lambda found: (
-        found["tanh, std 0.01"]
-        < 0.01
-        < found["ReLU, 1/n"]
-        < 0.5
-        < found["ReLU, He"]
-        < 2
-        < found["ReLU, std 1"]
-        and found["1/n, backward"]
-        < found["Glorot, backward"]
-        < found["1/n, forward"]
-        < found["Glorot, forward"]
-        and found["spread, equal"] < 1e-6 < 0.1 < found["spread, random"]
+        rising(
+            found["tanh, std 0.01"], 0.01, found["ReLU, 1/n"], 0.5, found["ReLU, He"], 2, found["ReLU, std 1"]
+        )
+        and rising(*(found[f"{s}, {way}"] for way in ("backward", "forward") for s in ("1/n", "Glorot")))
+        and rising(found["spread, equal"], 1e-6, 0.1, found["spread, random"])
     ),
+    "xor": lambda found: (
+        found["linear"] < 0.8 < 0.95 < found["with x1 x2"] and found["8 hidden units"] > 0.95
+    ),
+    "approximation": lambda found: found[32] < 0.01 < found[8] < found[2],
 }
 
 
