@@ -606,7 +606,7 @@ class Optimizer(RefusingConstructor):
                 "Give it the parameters themselves",
             )
         by_element = getattr(type(self).update, "is_elementwise", False)
-        if is_complex(param.array) and (not self.takes_complex or (self.has_formula and not by_element)):
+        if is_complex(param) and (not self.takes_complex or (self.has_formula and not by_element)):
             raise self._error(
                 DTypeError,
                 f"does not train complex parameters, such as '{name}'",
