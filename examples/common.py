@@ -75,7 +75,9 @@ def plot_lines(
 
 
 @style.styled
-def save(path: Path, *figures: style.Figure, columns: int = 3, width: int = WIDTH, colours: int = 64) -> None:
+def save(
+    path: Path, *figures: style.Figure, columns: int = 3, width: int = WIDTH, colours: int = 128
+) -> None:
     """Write figures side by side as one PNG of few colours, so that the file is small.
 
     Args:
@@ -96,5 +98,5 @@ def save(path: Path, *figures: style.Figure, columns: int = 3, width: int = WIDT
             left += panel.width
     if sheet.width > width:
         sheet = sheet.resize((width, round(sheet.height * width / sheet.width)), Image.Resampling.LANCZOS)
-    sheet.quantize(colours).save(path, optimize=True)
+    sheet.quantize(colours, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)  # keeps thin lines' colours
     print(f"picture: {path}")

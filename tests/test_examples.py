@@ -122,6 +122,17 @@ GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
         found["linear"] < 0.8 < 0.95 < found["with x1 x2"] and found["8 hidden units"] > 0.95
     ),
     "approximation": lambda found: found[32] < 0.01 < found[8] < found[2],
+    "graph": lambda found: (
+        found["forward"] == pytest.approx(found["by hand"]) == pytest.approx(found["reverse"])
+    ),
+    "optimizers": lambda found: (
+        rising(found["valley momentum"], found["valley SGD"], found["valley Adagrad"])
+        and rising(found["digits momentum"], found["digits SGD"])
+    ),
+    "overfitting": lambda found: (
+        rising(found["best epoch"], found["early stopping, epochs"], found["to the end, epochs"])
+        and rising(found["early stopping, loss"], found["to the end, loss"])
+    ),
 }
 
 
