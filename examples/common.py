@@ -76,7 +76,7 @@ def plot_lines(
 
 @style.styled
 def save(
-    path: Path, *figures: style.Figure, columns: int = 3, width: int = WIDTH, colours: int = 128
+    path: Path, *figures: style.Figure, columns: int = 3, width: int = WIDTH, colours: int = 256
 ) -> None:
     """Write figures side by side as one PNG of few colours, so that the file is small.
 
@@ -98,5 +98,6 @@ def save(
             left += panel.width
     if sheet.width > width:
         sheet = sheet.resize((width, round(sheet.height * width / sheet.width)), Image.Resampling.LANCZOS)
-    sheet.quantize(colours, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)  # keeps thin lines' colours
+    # The octree keeps the colours of thin lines, which the median cut mixes.
+    sheet.quantize(colours, Image.Quantize.FASTOCTREE).save(path, optimize=True)
     print(f"picture: {path}")
