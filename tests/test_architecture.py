@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import io
 import re
 import subprocess
@@ -57,6 +58,14 @@ LAYERS |= {"cli": ALL, "__main__": {"cli"}}
 
 # PyTorch's paths to what stands on a higher floor: they export, and nothing below imports them.
 DOORS = {"xpnn/optim/swa_utils.py": "train"}
+
+# What users import by the file's own path, as in PyTorch.
+OWN_DOORS = {
+    PACKAGE / "functional/attention/ways.py",  # nn.attention exports it
+    PACKAGE / "nn/attention/bias.py",
+    PACKAGE / "nn/recurrent/packed.py",  # nn.utils.rnn exports it
+    PACKAGE / "optim/swa_utils.py",
+}
 
 NUMPY_USERS = {"backend", "kernels", "data", "io", "viz", "cli"}
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict", "array_api_compat"}
@@ -185,6 +194,17 @@ def test_init_files_name_no_layers(floor: str) -> None:
                 assert whole, f"{floor}/__init__.py:{node.lineno}: names {alias.name}"
 
 
+@pytest.mark.parametrize("package", ["functional", "nn", "optim"])
+def test_every_file_is_exported(package: str) -> None:
+    """What a file's `__all__` names is there for users: by the `__init__` beside it and those above."""
+    files = {path for path in (PACKAGE / package).rglob("*.py") if path.parent.name != "utils"}
+    for path in files - OWN_DOORS:
+        reachable = vars(importlib.import_module(module_name(path.parent / "__init__.py")))
+        lost = [name for name in exports(path) if name not in reachable]
+        where = f"{name_of(path)} names {', '.join(lost)} in its __all__"
+        assert not lost, f"{where}: write `from {module_name(path)} import *` into the __init__.py beside it"
+
+
 @each_module
 def test_public_things_are_explained_and_typed(path: Path) -> None:
     assert path.name == "__init__.py" or ast.get_docstring(tree_of(path)), f"{name_of(path)}: no docstring"
@@ -276,6 +296,14 @@ def package_of(path: Path) -> str:
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def exports(path: Path) -> list[str]:
+    """The names in the `__all__` of a file."""
+    for node in tree_of(path).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            return [ast.literal_eval(name) for name in getattr(node.value, "elts", [])]
+    return []
 
 
 @cache

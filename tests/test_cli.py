@@ -278,7 +278,7 @@ def test_eval_on_other_images(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     Path("first").rename("moved")
     assert main(["eval", "run/model.safetensors"]) == 2
-    assert "no data set or folder 'first'" in capsys.readouterr().err
+    assert "no data set, folder or table 'first'" in capsys.readouterr().err
     assert main(["eval", "run/model.safetensors", "--data", "moved"]) == 0
     assert capsys.readouterr().out.startswith("moved: 8 test images\n")
     pictures("others", {"a": 20, "c": 20})
@@ -462,7 +462,7 @@ def test_as_a_program_and_into_a_pipe_that_closes() -> None:
 
 MISTAKES = {
     "no data": (["train"], "expects DATA, or --config with a file that names it"),
-    "unknown data": (["train", "digit"], "no data set or folder 'digit'.*digits, mnist"),
+    "unknown data": (["train", "digit"], "no data set, folder or table 'digit'.*digits, mnist"),
     "unknown model": (["train", "digits", "--model", "lenat"], "no model 'lenat'. Did you mean 'lenet'"),
     "unknown backend": (["train", "digits", "--backend", "nunpy"], "'nunpy' is unknown"),
     "unknown device": (["train", "digits", "--device", "gpu"], "no device 'gpu'"),
@@ -480,7 +480,7 @@ MISTAKES = {
     "no image": (["predict", "RUN/model.safetensors", "RUN/history.jsonl"], "history.jsonl cannot be read"),
     "unknown summary": (["summary", "resnet19"], "Did you mean 'resnet1"),
     "near model": (["train", "digits", "--model", "resnet21"], "Did you mean 'resnet20'"),
-    "near data": (["train", "mnst"], "no data set or folder 'mnst'. Did you mean mnist"),
+    "near data": (["train", "mnst"], "no data set, folder or table 'mnst'. Did you mean mnist"),
     "data of digits": (["train", "digits", "--data", "."], "--data is where the original files of mnist"),
     "smoothing": (
         ["train", "digits", "--label-smoothing", "2"],

@@ -21,6 +21,7 @@ import xpnn
 from xpnn import nn
 from xpnn.autograd import Tensor
 from xpnn.backend import device_of
+from xpnn.nn.utils.stateless import functional_call
 from xpnn.testing import gradcheck
 
 LAYERS = list(all_layers())
@@ -41,11 +42,8 @@ CONTAINERS = {
 # What others are made of, and which compute nothing.
 BASES = {"RNNBase", "RNNCellBase"}
 
-# What PyTorch does not have: the tests of their families hold them.
-WITHOUT_ORACLE = {
-    *("ALiBi", "BedOfNails", "DropPath", "JordanRNN", "LearnedPositions", "Maxout", "RotaryPositions"),
-    *("SinusoidalPositions", "Step", "StochasticDepth"),
-}
+# A mask that depends on no number, and so has no gradient: tests/test_nn_attention.py.
+WITHOUT_GRADIENT = {"ALiBi"}
 
 # JAX compiles every operation for every shape, and strict checks every call: of each module the first line
 # must do for them; for strict, unless `--slow` is given.
@@ -76,14 +74,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_every_module_has_a_line() -> None:
     classes = {name: value for name, value in vars(nn).items() if inspect.isclass(value)}
     public = {name for name, value in classes.items() if issubclass(value, nn.Module)}
-    missing = public - CONTAINERS - BASES - WITHOUT_ORACLE - {row.name for row in LAYERS}
+    missing = public - CONTAINERS - BASES - WITHOUT_GRADIENT - {row.name for row in LAYERS}
     assert not missing, f"write a line in tests/cases for {', '.join(sorted(missing))}"
 
 
 @pytest.mark.filterwarnings("ignore:enable_nested_tensor")
 @each_line
 def test_is_that_of_torch(row: Layer) -> None:
-    """State, results, buffers, and the gradients of inputs and parameters, in training and in evaluation."""
+    """State, results, buffers, and the gradients of inputs and parameters, in training and in evaluation.
+
+    Of a module that PyTorch has not, the gradients, by finite differences; its function's Case has the rest.
+    """
+    if not known_to_torch(row):
+        check_gradients(row.make(nn, xpnn.asarray).double().eval(), row.arrays())
+        return
     mine, theirs = pair(row)
     modes = (False,) if "training" in row.differs else (True, True, False)  # twice: buffers have a past
     for seed, mode in enumerate(modes):
@@ -104,6 +108,12 @@ def test_is_that_of_torch(row: Layer) -> None:
 @pytest.mark.filterwarnings("ignore:enable_nested_tensor")
 @each_module
 def test_prints_as_in_torch(row: Layer) -> None:
+    """Of a module that PyTorch has not, its name and each of its arguments."""
+    if not known_to_torch(row):
+        text = repr(row.make(nn, xpnn.asarray))
+        assert text.startswith(f"{row.name}(")
+        assert all(str(value) in text for value in row.arguments.values()), text
+        return
     mine, theirs = pair(row)
     assert printed(mine) == row.differs.get("repr", printed(theirs))
 
@@ -164,6 +174,21 @@ def test_on_every_backend(row: Layer, backend: Target) -> None:
     module.to("numpy")
     for (name, one), other in zip(module.named_parameters(), reference.parameters(), strict=True):
         np.testing.assert_array_equal(one.detach().numpy(), other.detach().numpy(), err_msg=name)
+
+
+def known_to_torch(row: Layer) -> bool:
+    return hasattr(pytest.importorskip("torch").nn, row.name)
+
+
+def check_gradients(module: Any, inputs: tuple[Any, ...]) -> None:
+    """Those of the inputs and the parameters, against finite differences."""
+    parameters = {name: parameter.detach().numpy() for name, parameter in module.named_parameters()}
+
+    def call(*arrays: Any) -> Any:
+        values = dict(zip(parameters, arrays[len(inputs) :], strict=True))
+        return functional_call(module, values, arrays[: len(inputs)])
+
+    gradcheck(call, (*inputs, *parameters.values()))
 
 
 def pair(row: Layer) -> tuple[Any, Any]:

@@ -373,7 +373,7 @@ def test_the_command(
         ("trials = 3", "trails = 3", "has a key 'trails' that means nothing here. Did you mean trials?"),
         ('"random"', '"rnadom"', "'method' in .* Did you mean random?"),
         ('data = "digits"', "", "names no data"),
-        ('"digits"', '"digts"', "no data set or folder 'digts'. Did you mean digits?"),
+        ('"digits"', '"digts"', "no data set, folder or table 'digts'. Did you mean digits?"),
         ('"mlp"', '"mpl"', "no model 'mpl'. Did you mean 'mlp'"),
         ("epochs = 2", "epoch = 2", "has a key 'epoch' .* Did you mean epochs?"),
         ("lr = {log-uniform = [1e-3, 1e-2]}", "label-smoothing = [0, 0.1]", "--metric val_accuracy"),

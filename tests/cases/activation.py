@@ -251,6 +251,8 @@ CASES = [
 
 MATRIX = (3, 4)
 LAYERS = [
+    layer("Maxout", (2, 4, 3), pieces=2),
+    layer("Step", MATRIX, at_zero=0.5),
     *[
         layer(name, MATRIX)
         for name in (

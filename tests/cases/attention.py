@@ -395,6 +395,9 @@ def block(name, *shapes, batch_first=False, **options):
 
 
 LAYERS = [
+    layer("LearnedPositions", (3, 2, 4), max_length=5, embed_dim=4),
+    layer("RotaryPositions", (2, 3, 4), interleaved=True),
+    layer("SinusoidalPositions", (2, 3, 4), embed_dim=4, batch_first=True),
     *[
         made.called(**mask)
         for mask in MASKS

@@ -63,6 +63,8 @@ SHAPES = {
     "FeatureAlphaDropout": (2, 3, 2),
 }
 LAYERS = [
+    layer("DropPath", (4, 3), drop_prob=0.5),
+    layer("StochasticDepth", (4, 3), p=0.5, mode="row"),
     *[layer(name, shape).differing(training="another mask") for name, shape in SHAPES.items()],
     *[layer(name, shape, p=0.0) for name, shape in SHAPES.items()],
 ]

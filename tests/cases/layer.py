@@ -25,7 +25,7 @@ class Layer:
     """A public module with everything that holds it to account; made by `layer`.
 
     Args:
-        name: the name of the class in `xpnn.nn` and in `torch.nn`.
+        name: the name of the class in `xpnn.nn`, and in `torch.nn` if PyTorch has such a module.
         inputs: what it is called with; see `Input`.
         arguments: what it is made with; arrays become the library's, and a Layer a module of it.
         options: keyword arguments of the call.

@@ -364,6 +364,7 @@ def networks(steps_and_batch, states, **options):
 
 
 LAYERS = [
+    layer("JordanRNN", (3, 2, 4), input_size=4, hidden_size=3, output_size=2),
     *networks((5, 2), (1, 2, 4)),
     *networks((5,), (1, 4)),
     *networks((5, 2), (4, 2, 4), num_layers=2, bidirectional=True),

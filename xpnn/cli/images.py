@@ -276,9 +276,10 @@ def _from_folder(root: Path, size: int, channels: int, seed: int) -> Images:
     if not root.is_dir():
         close = nearest(str(root), dataset_names())
         raise DataError(
-            f"there is no data set or folder '{root}'",
+            f"there is no data set, folder or table '{root}'",
             hint=(f"Did you mean {close}? " if close else "")
-            + f"Data sets: {', '.join(dataset_names())}. A folder holds a folder of images per class",
+            + f"Data sets: {', '.join(dataset_names())}. A folder holds a folder of images per class. "
+            "A table is a file whose name ends in .csv or .tsv",
         )
     options: dict[str, Any] = {"transform": Resize((size, size)), "mode": mode_of(channels)}
     test_folder = next((root / name for name in _TEST_FOLDERS if (root / name).is_dir()), None)

@@ -23,6 +23,7 @@ from xpnn.cli.dataset import Data
 from xpnn.cli.images import Images, file_of
 from xpnn.cli.report import AnyEvaluation, Evaluation, NumberEvaluation
 from xpnn.cli.run import Run, machine
+from xpnn.cli.tables import Table
 from xpnn.cli.trained import Description
 from xpnn.data.dataset import gather
 from xpnn.io import atomic_write
@@ -68,7 +69,7 @@ def write_page(path: Path, report: Report) -> Path:
         _section("Training", _curves(report.history)),
         *_results(report),
         _section("Use it", _commands(report.commands)),
-        _section("Settings", _pairs({k: _setting(v) for k, v in settings.to_config().items()})),
+        _section("Settings", _pairs(_settings(report))),
         _section("Versions", _pairs(_facts(report.record, "versions"))),
     ]
     page = _PAGE.format(title=_text(title), style=_STYLE, body="\n".join(parts))
@@ -256,8 +257,19 @@ def _duration(seconds: float) -> str:
     return " ".join(parts if hours else [*parts, f"{rest % 60} s"])
 
 
+def _settings(report: Report) -> dict[str, str]:
+    """The settings that this run has, and what the table's target is where that was found out."""
+    settings, data = report.description.settings.shown(), report.data
+    if isinstance(data, Table):
+        task = "classification" if data.classes else "regression"
+        settings |= {"target": data.target_name, "task": task}
+        if not data.classes:
+            del settings["label_smoothing"]
+    return {name: _setting(value) for name, value in settings.items() if value is not None}
+
+
 def _setting(value: Any) -> str:
-    return "-" if value is None else printable(f"{value:g}" if isinstance(value, float) else str(value))
+    return printable(f"{value:g}" if isinstance(value, float) else str(value))
 
 
 def _data(kind: str, content: bytes) -> str:

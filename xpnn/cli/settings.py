@@ -38,6 +38,7 @@ _TABLE_DEFAULTS = {
     "model": "mlp", "epochs": 60, "batch_size": 32, "lr": 0.005, "channels": 1, "size": 1,
     "augment": "none",
 }  # fmt: skip
+_ONLY_OF_IMAGES, _ONLY_OF_TABLES = ("size", "channels", "folder"), ("target", "task")
 _FOLDER_DEFAULTS = {"model": "resnet20", "epochs": 20, "batch_size": 32, "lr": 0.005, "channels": 3}
 
 
@@ -174,6 +175,11 @@ class Settings:
         idle = ("size", "channels") if is_table(self.data) else ()
         return {name: value for name, value in asdict(self).items() if value is not None and name not in idle}
 
+    def shown(self) -> dict[str, Any]:
+        """The settings that mean something for such data."""
+        idle = ("augment", *_ONLY_OF_IMAGES) if is_table(self.data) else _ONLY_OF_TABLES
+        return {name: value for name, value in asdict(self).items() if name not in idle}
+
     def command(self) -> list[str]:
         """The arguments of `xpnn train` that give these settings."""
         given = self.given()
@@ -190,7 +196,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--size", type=positive(int), metavar="N", help="bring the images to N x N (the data's or model's)")
     add("--channels", type=int, choices=CHANNELS, help="1 for grey, 3 for colour (the data's)")
     add("--epochs", type=positive(int), metavar="N", help="passes over the training set")
-    add("--batch-size", type=positive(int), metavar="N", help="images per step")
+    add("--batch-size", type=positive(int), metavar="N", help="images or rows per step")
     add("--optimizer", choices=OPTIMIZERS, help="the rule of the steps (adamw)")
     add("--lr", type=positive(float), metavar="X", help="learning rate, at its highest")
     add("--weight-decay", type=not_negative(float), metavar="X", help="pull of the weights to 0 (0.01)")
@@ -243,10 +249,17 @@ def is_table(data: str) -> bool:
 def _expect_to_fit_the_data(given: dict[str, Any]) -> None:
     """Refuse options that mean nothing for such data."""
     table = is_table(given["data"])
-    wrong = ("size", "channels", "folder") if table else ("target", "task")
+    wrong = _ONLY_OF_IMAGES if table else _ONLY_OF_TABLES
     for name in wrong:
         if given.get(name) is not None:
             kind = "images" if table else "tables"
             raise ArgumentError(f"is an option for {kind}", subject=option(name), hint="Leave it out")
     if table and given.get("augment", "none") != "none":
         raise ArgumentError("is an option for images", subject="--augment", hint="Leave it out")
+    model = given.get("model", _TABLE_DEFAULTS["model"])
+    if table and model != _TABLE_DEFAULTS["model"] and model in models.names():
+        raise ArgumentError(
+            f"expects {_TABLE_DEFAULTS['model']} for a table, got {model}, a network for images",
+            subject="--model",
+            hint="Leave it out; --hidden sets the sizes of its layers",
+        )

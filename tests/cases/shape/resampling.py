@@ -81,6 +81,7 @@ CASES = [
 ]
 
 LAYERS = [
+    layer("BedOfNails", _SHAPES[2], scale_factor=(1, 2)),
     layer("Upsample", _SHAPES[2], scale_factor=(2, 1.5), mode="bicubic", align_corners=True),
     layer("Upsample", _SHAPES[1], size=4, mode="linear"),
     layer("UpsamplingNearest2d", _SHAPES[2], scale_factor=2),

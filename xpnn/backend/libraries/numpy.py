@@ -28,7 +28,8 @@ def _parse_device(device: Any) -> Any:
     if device not in (None, "cpu"):
         raise ArgumentError(
             f"backend 'numpy' has no device {device!r:.60}, it computes on 'cpu'",
-            hint="On a GPU compute xpnn.set_backend('cupy') and xpnn.set_backend('torch')",
+            hint="On a GPU compute xpnn.set_backend('cupy') and xpnn.set_backend('torch') "
+            "(--backend on the command line)",
         )
     return device
 
