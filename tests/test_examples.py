@@ -137,6 +137,12 @@ GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
         rising(found["best epoch"], found["early stopping, epochs"], found["to the end, epochs"])
         and rising(found["early stopping, loss"], found["to the end, loss"])
     ),
+    "regularisation": lambda found: (
+        rising(found["dropout"], found["nothing"]) and rising(found["last three"], 0.15, found["nothing"])
+    ),
+    "tabular": lambda found: (
+        found["network"] < 35 and rising(found["network"], found["network, not standardised"])
+    ),
 }
 
 
