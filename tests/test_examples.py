@@ -144,6 +144,7 @@ GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
     "tabular": lambda found: (
         found["network"] < 35 and rising(found["network"], found["network, not standardised"])
     ),
+    "image_folder": lambda found: rising(found["as they are"], found["augmented"]),
 }
 
 
