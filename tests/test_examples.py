@@ -145,6 +145,7 @@ GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
         found["network"] < 35 and rising(found["network"], found["network, not standardised"])
     ),
     "image_folder": lambda found: rising(found["as they are"], found["augmented"]),
+    "search": lambda found: found["trials"] == 6 and found["best"] < 1,
 }
 
 
