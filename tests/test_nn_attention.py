@@ -98,9 +98,10 @@ def test_causal_transformer_needs_no_mask() -> None:
     source, target = (Tensor(rng.standard_normal((steps, BATCH, EMBED))) for steps in (KEYS, QUERIES))
     mask = nn.Transformer.generate_square_subsequent_mask(QUERIES, dtype="float64")
     expected = torch.nn.Transformer.generate_square_subsequent_mask(QUERIES, dtype=torch.float64)
-    np.testing.assert_array_equal(mask, expected.numpy())
+    assert isinstance(mask, Tensor)
+    np.testing.assert_array_equal(mask.numpy(), expected.numpy())
     causal, masked = (
-        model(source, target, **options) for options in ({"tgt_is_causal": True}, {"tgt_mask": Tensor(mask)})
+        model(source, target, **options) for options in ({"tgt_is_causal": True}, {"tgt_mask": mask})
     )
     np.testing.assert_allclose(causal.detach().numpy(), masked.detach().numpy(), rtol=1e-9)
 

@@ -9,7 +9,7 @@ import pytest
 from targets import Target
 
 from xpnn.autograd import Tensor, grad, ops
-from xpnn.backend import XpnnError
+from xpnn.backend import ShapeError, XpnnError
 from xpnn.testing import assert_close, gradcheck, gradgradcheck
 
 X = np.random.default_rng(0).standard_normal((3, 4, 2))
@@ -109,6 +109,27 @@ def test_setitem(name: str, backend: Target) -> None:
     assert_close(backend.numpy(gx), elsewhere)
     rows = tuple(range(len(selected) - values.ndim))
     assert_close(backend.numpy(gv), seed[index].sum(axis=rows))
+
+
+@pytest.mark.parametrize("ones", [1, 2])
+@pytest.mark.parametrize(
+    "index", [0, (0, 1), (1, None), (slice(None), 1), slice(None, 1), (..., -1)], ids=str
+)
+def test_a_value_may_begin_with_axes_of_one(index: Any, ones: int, backend: Target) -> None:
+    """As in PyTorch: `losses[i] = loss` for a loss of shape (1,)."""
+    matrix = X.reshape(X.shape[0], -1)
+    place = matrix[index].shape
+    values = np.random.default_rng(2).standard_normal((*(1,) * ones, *place))
+    x = Tensor(backend.array(matrix), requires_grad=True)
+    v = Tensor(backend.array(values), requires_grad=True)
+    y = ops.setitem(x, v, index)
+    expected = matrix.copy()
+    expected[index] = values.reshape(place)
+    assert_close(backend.numpy(y.detach()), expected)
+    (gv,) = grad(y, v, Tensor(backend.array(2 * matrix)))
+    assert_close(backend.numpy(gv), 2 * matrix[index].reshape(values.shape))
+    with pytest.raises(ShapeError, match=r"at most \d axes for this place, got one of shape \(2, 1"):
+        ops.setitem(x, np.ones((2, *values.shape)), index)
 
 
 @pytest.mark.parametrize("value", [2.0, np.array(-1.5)], ids=["number", "array"])

@@ -164,5 +164,5 @@ class DataError(XpnnError, ValueError):
     """A data file that is missing, cut short or not what its name says."""
 
 
-class CheckpointError(XpnnError, ValueError):
+class CheckpointError(XpnnError, ValueError, RuntimeError):
     """A checkpoint that is damaged or belongs to another model."""

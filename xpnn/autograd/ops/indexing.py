@@ -117,7 +117,10 @@ def window(x: Array, y: Array, index: tuple) -> Array:
 def setitem(x: Array, value: Any, index: Any) -> Array:
     """A copy of `x` with `value`, broadcast, at `index` (see `getitem`).
 
-    Of a place that is named twice, the last value wins.
+    Axes of size 1 before those of the place may be there, as in PyTorch. Of a place that is named twice, the
+    last value wins.
+
+    Raises: ShapeError for a value of more axes than the place has.
 
     Backward: gx is the gradient with 0 at the index; gvalue is the gradient at the index.
 
@@ -135,6 +138,8 @@ def setitem(x: Array, value: Any, index: Any) -> Array:
         xp = namespace(raw)
         places = xp.reshape(xp.arange(size, dtype=xp.int64, device=device_of(raw)), raw.shape)
         return write_at(x, getitem(places, index), value)
+    if type(value) not in NUMBERS:
+        value = _of_rank(value, x.ndim - sum([1 if type(p) is int else -(p is None) for p in plain]))
     if backwards and type(value) not in NUMBERS:
         value = flip(value, axis=tuple(axis for axis in backwards if axis >= -value.ndim))
     return _setitem(x, value, index=plain)
@@ -511,6 +516,17 @@ def _without_ones(x: Array, ndim: int) -> Array:
     if extra > 0 and all(n == 1 for n in x.shape[:extra]):
         return reshaped(x, tuple(x.shape[extra:]))
     return x
+
+
+def _of_rank(value: Array, ndim: int) -> Array:
+    """A value to write at a place of `ndim` axes."""
+    fitting = _without_ones(value, ndim)
+    if fitting.ndim > ndim:
+        raise ShapeError(
+            f"expects a value of at most {ndim} axes for this place, got one of shape {tuple(value.shape)}",
+            subject="t[index] = value",
+        )
+    return fitting
 
 
 def _with_one(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:

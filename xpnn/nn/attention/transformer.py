@@ -15,7 +15,7 @@ from typing import Any
 
 from xpnn import functional as F
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, Array, DTypeError, ShapeError, device_of, namespace
+from xpnn.backend import ArgumentError, DTypeError, ShapeError, device_of, namespace
 from xpnn.nn import init
 from xpnn.nn.attention.cache import KeyValueCache
 from xpnn.nn.attention.multi_head import MultiheadAttention
@@ -409,7 +409,7 @@ class Transformer(Module):
         )
 
     @staticmethod
-    def generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Array:
+    def generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Tensor:
         """(sz, sz): 0 up to the diagonal, minus infinity right of it: a mask for steps that lie ahead.
 
         >>> Transformer.generate_square_subsequent_mask(2).tolist()
@@ -417,7 +417,7 @@ class Transformer(Module):
         """
         low = full((sz, sz), -math.inf, device, dtype)
         xp, steps = namespace(low), namespace(low).arange(sz, device=device_of(low))
-        return xp.where(steps[None, :] > steps[:, None], low, xp.zeros_like(low))
+        return Tensor(xp.where(steps[None, :] > steps[:, None], low, xp.zeros_like(low)))
 
 
 def _sublayer(x: Any, function: Callable[[Any], Any], norm: Module, norm_first: bool) -> Any:
