@@ -106,6 +106,7 @@ def rising(*values: float) -> bool:
 
 
 GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "ctc": lambda found: found["loss"] < found["first loss"] / 2,
     "seq2seq": lambda found: found["loss"] < found["first loss"],
     # one epoch draws no digits yet, but the discriminator's images are digits to the reader
     "gan": lambda found: found["real digits read"] > 0.95 and 0.02 < found["spread of the generated"] < 0.3,
