@@ -9,6 +9,7 @@ import inspect
 import random
 import warnings
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,11 @@ NAMESPACE = [
 ]
 BASES = (nn.Module, optim.Optimizer, optim.lr_scheduler.LRScheduler)
 MODULES, OPTIMIZERS, SCHEDULES = (
-    [name for name, value in vars(package).items() if inspect.isclass(value) and value not in BASES]
+    [
+        name
+        for name, value in vars(package).items()
+        if inspect.isclass(value) and value not in BASES and not issubclass(value, Enum)
+    ]
     for package in (nn, optim, optim.lr_scheduler)
 )
 

@@ -139,13 +139,14 @@ def _nails(x, scale_factor):
 
 
 def _nails_in_torch(torch, x, scale_factor):
-    """A product with a block that is 1 in its first corner."""
+    """Written into zeros, of which every `scale_factor`-th is a place."""
     axes = x.ndim - 2
-    block = torch.zeros(
-        *(scale_factor,) * axes if isinstance(scale_factor, int) else scale_factor, dtype=x.dtype
-    )
-    block[(0,) * axes] = 1
-    return torch.kron(x, block[None, None])
+    factors = (scale_factor,) * axes if isinstance(scale_factor, int) else scale_factor
+    sizes = [size * factor for size, factor in zip(x.shape[2:], factors)]
+    places = tuple(slice(None, None, factor) for factor in factors)
+    y = torch.zeros(*x.shape[:2], *sizes, dtype=x.dtype)
+    y[(..., *places)] = x
+    return y
 
 
 def _unpool_in_torch(n):

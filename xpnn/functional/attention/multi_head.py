@@ -120,6 +120,9 @@ def multi_head_attention_forward(
         is_causal=is_causal,
         batch_first=batch_first,
     )
+    separate = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else ()
+    for weight in separate or (in_proj_weight,):
+        check_rank(weight, 2, _SUBJECT, "E, features", "a projection's weight")
     batched = query.ndim == 3
     batch_first = batch_first and batched
     _check(query, key, value, embed_dim_to_check, num_heads, batch_axis=0 if batch_first else 1)
@@ -140,7 +143,7 @@ def multi_head_attention_forward(
         mask = _mask(attn_mask, key_padding_mask, x, sizes)
         y, seen = self_attention(x, num_heads, mask, dropout_p, is_causal, batch_first), None
     else:
-        weights = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
+        weights = separate or None
         of_heads = functools.partial(heads_apart, heads=num_heads, batch_first=batch_first)
         if one_product:
             q, k, v = map(of_heads, _projections(query, in_proj_weight, in_proj_bias))
