@@ -559,7 +559,9 @@ def _side_by_side(
                 raise
         return results
 
-    return [result for several in parallel(run, len(calls), work) for result in several]
+    # also where there is one share: products of a step are small for the BLAS's own threads, which spin
+    shares = single_threaded_blas(parallel, run, len(calls), work)
+    return [result for several in shares for result in several]
 
 
 def _wait_for(block: Block) -> None:
