@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -105,14 +106,14 @@ def indices_like(places: list[int], like: Any) -> Array:
 
 
 def _not_finite(arrays: Arrays) -> bool:
-    """Whether one of them holds an infinity or NaN, where that can be read without stalling."""
-    for x in arrays:
-        raw = raw_array(x)
-        if raw is not None and concrete(raw) and cheap_to_read(raw):
-            xp = namespace(raw)
-            if not bool(xp.isfinite(xp.sum(raw))):
-                return True
-    return False
+    """Whether one of them holds an infinity or NaN, where that can be read without stalling.
+
+    They are added up on the host: while a step is traced, what is known is no more so once it is computed with.
+    """
+    known = [
+        raw for raw in map(raw_array, arrays) if raw is not None and concrete(raw) and cheap_to_read(raw)
+    ]
+    return not all(math.isfinite(float(to_numpy(raw).sum())) for raw in known)
 
 
 def _inverse(order: list[int]) -> list[int]:
