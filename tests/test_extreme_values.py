@@ -30,7 +30,10 @@ VALUES = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 3.0, -3.0, 6.0, 1e-30)
 HUGE = (1e30, -1e30)  # float32 has no room for the square
 
 # What does not count has no gradient, where PyTorch's is NaN: it multiplies by zero what is not finite.
-IGNORING = ("cross_entropy", "multi_margin_loss", "multilabel_margin_loss", "pairwise_distance")
+IGNORING = (
+    *("cross_entropy", "multi_margin_loss", "multilabel_margin_loss", "pairwise_distance"),
+    "attention_with_weights",
+)
 
 # The gradient is the limit, where PyTorch's is NaN: it divides infinity by infinity.
 LIMITS = ("softsign",)

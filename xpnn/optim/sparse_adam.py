@@ -41,8 +41,8 @@ class SparseAdam(Optimizer):
     >>> optimizer = SparseAdam([x], lr=0.25)
     >>> x[0].backward()
     >>> optimizer.step()
-    >>> x.tolist()
-    [0.75, 2.0]
+    >>> x.detach()
+    tensor([0.7500, 2.0000])
     """
 
     never_negative = ("step", "exp_avg_sq")

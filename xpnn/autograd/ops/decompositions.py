@@ -19,7 +19,6 @@ from xpnn.backend import (
     ArgumentError,
     Array,
     GradientError,
-    cheap_to_read,
     concrete,
     device_of,
     is_complex,
@@ -295,9 +294,12 @@ def _hermitian(x: Array) -> Array:
 
 
 def _check_phases(x: Array, subject: str) -> None:
-    """Raise if the diagonal tells of a gradient along the phases of complex vectors, which nothing fixes."""
+    """Raise if the diagonal tells of a gradient along the phases of complex vectors, which nothing fixes.
+
+    It is read on every device, as PyTorch does: a decomposition takes longer than to wait for one.
+    """
     raw = unwrap(x)
-    if not is_complex(raw) or not size_of(raw.shape) or not (concrete(raw) and cheap_to_read(raw)):
+    if not is_complex(raw) or not size_of(raw.shape) or not concrete(raw):
         return
     xp = namespace(raw)
     along = xp.max(xp.abs(xp.imag(diagonal(raw))))

@@ -108,11 +108,11 @@ def indices_like(places: list[int], like: Any) -> Array:
 def _not_finite(arrays: Arrays) -> bool:
     """Whether one of them holds an infinity or NaN, where that can be read without stalling.
 
-    They are added up on the host: while a step is traced, what is known is no more so once it is computed with.
+    They are added up on the host: while a step is traced, what is known is no more so once it is computed
+    with.
     """
-    known = [
-        raw for raw in map(raw_array, arrays) if raw is not None and concrete(raw) and cheap_to_read(raw)
-    ]
+    raws = [raw_array(x) for x in arrays if x is not None]
+    known = [raw for raw in raws if concrete(raw) and cheap_to_read(raw)]
     return not all(math.isfinite(float(to_numpy(raw).sum())) for raw in known)
 
 
