@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -191,10 +192,24 @@ def test_larger_batches(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_samples(name: str, backend: Target) -> None:
-    p, q, a, _, _ = pair_of(name, backend)
+def test_samples_are_the_same_on_every_backend(name: str, backend: Target) -> None:
+    p, _, a, _, _ = pair_of(name, backend)
     xpnn.manual_seed(1)
-    for shape in ((), (2,), (3, 1), (0,)):
+    drawn = p.rsample((2,)) if p.has_rsample else p.sample((2,))
+    if p.has_rsample:
+        drawn.sum().backward()
+        assert any(x.grad is not None and np.isfinite(xpnn.to_numpy(x.grad)).all() for x in a)
+    xpnn.manual_seed(1)
+    with NUMPY.active():
+        expected = xpnn.to_numpy(pair_of(name, NUMPY)[0].sample((2,)))
+    same(drawn, torch.tensor(expected))
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_samples(name: str) -> None:
+    p, q, _, _, _ = pair_of(name, NUMPY)
+    xpnn.manual_seed(1)
+    for shape in ((), (3, 1), (0,)):
         drawn = p.sample(shape)
         assert drawn.shape == (*shape, *p.batch_shape, *p.event_shape)
         assert not drawn.requires_grad
@@ -207,7 +222,7 @@ def test_samples(name: str, backend: Target) -> None:
         many, mean, deviation = np.cos(many - LOC / 4), q.concentration * 0 + 1 - q.variance, None
     elif "Cauchy" in name:
         many, mean = (
-            xpnn.to_numpy(p.cdf(xpnn.Tensor(backend.array(many)))),
+            xpnn.to_numpy(p.cdf(xpnn.tensor(many))),
             p.entropy().detach().numpy() * 0 + 0.5,
         )
         mean, deviation = torch.tensor(mean), torch.tensor(mean / np.sqrt(3) / 0.5 * 0.5)
@@ -216,10 +231,7 @@ def test_samples(name: str, backend: Target) -> None:
         assert (np.abs(many.mean(0) - mean.detach().numpy()) < bound).all()
     if deviation is not None:
         np.testing.assert_allclose(many.std(0), deviation.detach().numpy(), rtol=0.13)
-    if p.has_rsample:
-        p.rsample((2,)).sum().backward()
-        assert any(x.grad is not None and np.isfinite(xpnn.to_numpy(x.grad)).all() for x in a)
-    else:
+    if not p.has_rsample:
         with pytest.raises(NotImplementedError, match="no rsample"):
             p.rsample()
 
@@ -245,6 +257,144 @@ def test_divergences(name: str, backend: Target) -> None:
     same(mine, theirs.kl_divergence(*PAIRS[name](theirs, c, d)))
     if name != "Uniform outside":
         assert gradcheck(lambda a, b: ours.kl_divergence(*PAIRS[name](ours, a, b)), (a, b))
+
+
+# Of positive parameters; each is measured from each, with the parameters exchanged.
+KINDS: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "Bernoulli": lambda D, a, b: D.Bernoulli(logits=a),
+    "Beta": lambda D, a, b: D.Beta(a, b),
+    "Binomial": lambda D, a, b: D.Binomial(5, logits=a),
+    "Cauchy": lambda D, a, b: D.Cauchy(a, b),
+    "Chi2": lambda D, a, b: D.Chi2(a),
+    "Dirichlet": lambda D, a, b: D.Dirichlet(a),
+    "Exponential": lambda D, a, b: D.Exponential(a),
+    "Gamma": lambda D, a, b: D.Gamma(a, b),
+    "Geometric": lambda D, a, b: D.Geometric(logits=a),
+    "Gumbel": lambda D, a, b: D.Gumbel(a, b),
+    "HalfNormal": lambda D, a, b: D.HalfNormal(b),
+    "Laplace": lambda D, a, b: D.Laplace(a, b),
+    "LogNormal": lambda D, a, b: D.LogNormal(a, b),
+    "MultivariateNormal": lambda D, a, b: D.MultivariateNormal(
+        a, b[0, :, None] * 0 + a.new_tensor(COVARIANCE)
+    ),
+    "Normal": lambda D, a, b: D.Normal(a, b),
+    "OneHotCategorical": lambda D, a, b: D.OneHotCategorical(logits=a),
+    "Pareto": lambda D, a, b: D.Pareto(a / 2, b + 2),
+    "Poisson": lambda D, a, b: D.Poisson(a),
+    "Uniform": lambda D, a, b: D.Uniform(a - 0.6, a + b),
+    "Uniform inside": lambda D, a, b: D.Uniform(a / 4, a / 4 + b / 3),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_divergences_of_all_pairs(kind: str) -> None:
+    for other in KINDS:
+        a, b = (xpnn.tensor(v, requires_grad=True) for v in (SCALE, SHARES + 0.6))
+        c, d = (torch.tensor(v, requires_grad=True) for v in (SCALE, SHARES + 0.6))
+        pairs = [(KINDS[kind](D, x, y), KINDS[other](D, y, x)) for D, x, y in ((ours, a, b), (theirs, c, d))]
+        try:
+            expected = theirs.kl_divergence(*pairs[1])
+        except NotImplementedError:
+            with pytest.raises(NotImplementedError):
+                ours.kl_divergence(*pairs[0])
+            continue
+        mine = ours.kl_divergence(*pairs[0])
+        same(mine, expected)
+        if expected.requires_grad and bool(expected.isfinite().all()):
+            mine.sum().backward()
+            expected.sum().backward()
+            for x, y in ((a, c), (b, d)):
+                assert (x.grad is None) == (y.grad is None), other
+                if x.grad is not None:
+                    same(x.grad, y.grad)
+
+
+TRANSFORMS: dict[str, Callable[[Any, Any], Any]] = {
+    "abs": lambda D, w: D.AbsTransform(),
+    "affine": lambda D, w: D.AffineTransform(w, -2.0),
+    "affine of events": lambda D, w: D.AffineTransform(0.5, w, event_dim=1),
+    "cat": lambda D, w: D.CatTransform(
+        [D.ExpTransform(), D.AffineTransform(1.0, w[0])], dim=-1, lengths=[1, 2]
+    ),
+    "composed": lambda D, w: D.ComposeTransform(
+        [D.AffineTransform(w, 2.0), D.SoftplusTransform(), D.PowerTransform(w), D.StickBreakingTransform()]
+    ),
+    "cumulative": lambda D, w: D.CumulativeDistributionTransform(D.Normal(w, 1.5)),
+    "exp": lambda D, w: D.ExpTransform(),
+    "independent": lambda D, w: D.IndependentTransform(D.TanhTransform(), 2),
+    "lower Cholesky": lambda D, w: D.LowerCholeskyTransform(),
+    "none": lambda D, w: D.identity_transform,
+    "positive definite": lambda D, w: D.PositiveDefiniteTransform(),
+    "reshape": lambda D, w: D.ReshapeTransform((3, 3), (9,)),
+    "sigmoid": lambda D, w: D.SigmoidTransform(),
+    "softmax": lambda D, w: D.SoftmaxTransform(),
+    "stack": lambda D, w: D.StackTransform(
+        [D.ExpTransform(), D.TanhTransform(), D.SigmoidTransform()], dim=-1
+    ),
+    "twice": lambda D, w: D.ComposeTransform([D.StickBreakingTransform(), D.ExpTransform()]),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_transforms(name: str, backend: Target) -> None:
+    points, weights = np.stack([COVARIANCE - 1, FACTOR]), np.asarray([0.3, 1.0, 2.0])
+    w, x = xpnn.Tensor(backend.array(weights)), xpnn.Tensor(backend.array(points), requires_grad=True)
+    v, t = torch.tensor(weights), torch.tensor(points, requires_grad=True)
+    f, g = TRANSFORMS[name](ours, w), TRANSFORMS[name](theirs, v)
+    y, z = f(x), g(t)
+    same(y, z)
+    same(f.inv(y), g.inv(z))
+    assert f.forward_shape(x.shape) == tuple(g.forward_shape(t.shape)) == y.shape
+    assert f.inverse_shape(y.shape) == tuple(g.inverse_shape(z.shape))
+    assert f.bijective == g.bijective
+    assert f.domain.event_dim == g.domain.event_dim
+    assert f.codomain.event_dim == g.codomain.event_dim
+    assert f == TRANSFORMS[name](ours, w) or name in ("cat", "cumulative", "stack", "twice")
+    slope, other = (ask(h, "log_abs_det_jacobian", *pair) for h, pair in ((f, (x, y)), (g, (t, z))))
+    assert (slope is None) == (other is None)
+    if slope is not None:
+        same(slope, other)
+        y, z = y.sum() + (slope**2).sum(), z.sum() + (other**2).sum()
+    y.sum().backward()
+    z.sum().backward()
+    same(x.grad, t.grad)
+
+
+MATRICES = [
+    [[1.0, 0.0], [0.6, 0.8]],
+    [[1.0, 0.5], [0.5, 0.1]],
+    [[1.0, 0.2], [0.2, 0.4]],
+    [[1.0, 0.0], [0.0, 0.0]],
+]
+VECTORS = [[0.0, 1.0], [0.4, 0.6], [1.0, 1.0], [-0.5, 1.5], [math.nan, 1.0]]
+
+
+@pytest.mark.parametrize("name", theirs.constraints.__all__)
+def test_constraints(name: str) -> None:
+    expected = getattr(theirs.constraints, name)
+    if not isinstance(expected, theirs.constraints.Constraint) or name == "dependent":
+        return
+    found = getattr(ours.constraints, name)
+    assert (found.event_dim, found.is_discrete) == (expected.event_dim, expected.is_discrete)
+    values = MATRICES if expected.event_dim == 2 else VECTORS
+    assert found.check(xpnn.tensor(values)).tolist() == expected.check(torch.tensor(values)).tolist()
+
+
+def test_values_outside_of_the_support_are_refused() -> None:
+    for made, value in (
+        (ours.Gamma(1.0, 1.0), -1.0),
+        (ours.Beta(1.0, 1.0), 1.5),
+        (ours.Uniform(0.0, 1.0), 2.0),
+        (ours.Pareto(2.0, 1.0), 1.0),
+        (ours.Poisson(1.0), 0.5),
+        (ours.Binomial(3, 0.5), 4.0),
+        (ours.Dirichlet(xpnn.ones(2)), xpnn.ones(2)),
+        (ours.LogNormal(0.0, 1.0), -1.0),
+        (ours.Independent(ours.HalfNormal(xpnn.ones(2)), 1), -xpnn.ones(2)),
+    ):
+        with pytest.raises(ArgumentError, match="validate_args=False"):
+            made.log_prob(value)
+    assert ours.Uniform(0.0, 1.0, validate_args=False).log_prob(2.0).item() == -math.inf
 
 
 def test_the_inverse_of_the_distribution_function() -> None:
