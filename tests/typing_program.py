@@ -10,6 +10,7 @@ import xpnn
 from xpnn import functional as F
 from xpnn import nn, optim
 from xpnn.autograd import Tensor
+from xpnn.autograd.size import Size
 from xpnn.data import DataLoader, Digits
 
 
@@ -49,7 +50,7 @@ def methods_and_operators(x: Tensor) -> None:
     assert_type(x.reshape(-1), Tensor)
     assert_type(x.float(), Tensor)
     assert_type(x.detach(), Tensor)
-    assert_type(x.shape, tuple[int, ...])
+    assert_type(x.shape, Size)
     for row in x:
         assert_type(row, Tensor)
 
