@@ -11,7 +11,6 @@ from typing import Any
 
 from xpnn.backend import (
     ArgumentError,
-    CheckpointError,
     get_backend,
     get_device,
     get_num_threads,
@@ -27,7 +26,6 @@ from xpnn.cli.tables import Table
 from xpnn.cli.trained import Description
 from xpnn.data import DataLoader
 from xpnn.functional import cross_entropy, mse_loss
-from xpnn.io import read_checkpoint
 from xpnn.metrics import Accuracy
 from xpnn.nn import Module
 from xpnn.optim import (
@@ -41,6 +39,7 @@ from xpnn.optim import (
     Optimizer,
 )
 from xpnn.train import Callback, ModelCheckpoint, ProgressBar, Trainer
+from xpnn.train.resuming import first_whole
 
 _TEST_BATCH_SIZE = 256
 LAST, MODEL = "last.safetensors", "model.safetensors"
@@ -140,14 +139,9 @@ def checkpoints_of(out: Path) -> list[Path]:
 
 def newest_checkpoint(out: Path) -> tuple[Path | None, list[Path]]:
     """The newest checkpoint of a run that is whole, or None, and newer ones that are damaged."""
-    damaged: list[Path] = []
-    for path in sorted(checkpoints_of(out), key=lambda path: path.stat().st_mtime, reverse=True):
-        try:
-            if "trainer" in read_checkpoint(path).states:
-                return path, damaged
-        except CheckpointError:
-            damaged.append(path)
-    return None, damaged
+    newest = sorted(checkpoints_of(out), key=lambda path: path.stat().st_mtime, reverse=True)
+    path, damaged = first_whole(newest)
+    return path, list(damaged)
 
 
 def check_folder(out: Path, replace: bool) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import shutil
-import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
 
 from xpnn.backend import DataError, optional_import
 
@@ -74,21 +73,26 @@ def _going_on_from(part: Path, begun: bool) -> Callable[[str, str, Any], None]:
 
     def download(address: str, output: str, pooch: Any) -> None:
         before = part.stat().st_size if begun else 0
-        request = urllib.request.Request(address)
+        request = _urllib().Request(address)
         if before:
             request.add_header("Range", f"bytes={before}-")
         try:
             _write(request, part)
-        except HTTPError as error:
-            if not before or error.code != 416:  # which says that nothing is left to send
+        except OSError as error:
+            if not before or getattr(error, "code", None) != 416:  # which says that nothing is left to send
                 raise
         os.replace(part, output)
 
     return download
 
 
-def _write(request: urllib.request.Request, part: Path) -> None:
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+def _urllib() -> Any:
+    """The standard library's module for requests, which loads e-mail and encryption: when asked for."""
+    return importlib.import_module("urllib.request")
+
+
+def _write(request: Any, part: Path) -> None:
+    with _urllib().urlopen(request, timeout=_TIMEOUT) as answer:
         expected = answer.headers.get("Content-Length")
         with part.open("ab" if getattr(answer, "status", None) == 206 else "wb") as file:
             before = file.tell()

@@ -47,7 +47,28 @@ class LogitRelaxedBernoulli(OfProbability):
         return self.temperature.log() + off + 2 * F.logsigmoid(-off)
 
 
-class RelaxedBernoulli(TransformedDistribution):
+class _Relaxed(TransformedDistribution):
+    """What both have of the distribution whose samples they transform."""
+
+    base_dist: LogitRelaxedBernoulli | ExpRelaxedCategorical
+
+    @property
+    def temperature(self) -> Tensor:
+        """The temperature."""
+        return self.base_dist.temperature
+
+    @property
+    def probs(self) -> Tensor:
+        """The probabilities."""
+        return self.base_dist.probs
+
+    @property
+    def logits(self) -> Tensor:
+        """Their logits."""
+        return self.base_dist.logits
+
+
+class RelaxedBernoulli(_Relaxed):
     """Numbers in (0, 1) that near the coins of `Bernoulli` as the temperature falls.
 
     Args:
@@ -59,28 +80,12 @@ class RelaxedBernoulli(TransformedDistribution):
 
     arg_constraints = OfProbability.arg_constraints
     support = constraints.unit_interval
-    base_dist: LogitRelaxedBernoulli
 
     def __init__(
         self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None
     ) -> None:
         base = LogitRelaxedBernoulli(temperature, probs, logits, validate_args)
         super().__init__(base, SigmoidTransform(), validate_args)
-
-    @property
-    def temperature(self) -> Tensor:
-        """The temperature."""
-        return self.base_dist.temperature
-
-    @property
-    def probs(self) -> Tensor:
-        """p."""
-        return self.base_dist.probs
-
-    @property
-    def logits(self) -> Tensor:
-        """ln(p / (1 - p))."""
-        return self.base_dist.logits
 
 
 class ExpRelaxedCategorical(OfCategories):
@@ -110,7 +115,7 @@ class ExpRelaxedCategorical(OfCategories):
         return (score - logsumexp(score, dim=-1, keepdim=True)).sum(dim=-1) + scale
 
 
-class RelaxedOneHotCategorical(TransformedDistribution):
+class RelaxedOneHotCategorical(_Relaxed):
     """Probabilities (..., n) that near the vectors of `OneHotCategorical` as the temperature falls.
 
     Args:
@@ -124,25 +129,9 @@ class RelaxedOneHotCategorical(TransformedDistribution):
 
     arg_constraints = OfCategories.arg_constraints
     support = constraints.simplex
-    base_dist: ExpRelaxedCategorical
 
     def __init__(
         self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None
     ) -> None:
         base = ExpRelaxedCategorical(temperature, probs, logits, validate_args)
         super().__init__(base, ExpTransform(), validate_args)
-
-    @property
-    def temperature(self) -> Tensor:
-        """The temperature."""
-        return self.base_dist.temperature
-
-    @property
-    def probs(self) -> Tensor:
-        """The probabilities."""
-        return self.base_dist.probs
-
-    @property
-    def logits(self) -> Tensor:
-        """Their logarithms."""
-        return self.base_dist.logits

@@ -57,13 +57,28 @@ def convolutional_coder(
     return encoder, decoder
 
 
-def _coder(image: tuple[int, int, int], latent: int, hidden: int, convolutional: bool, outputs: int) -> Any:
-    if convolutional:
-        return convolutional_coder(image, hidden, latent, outputs)
-    return dense_coder(image[0] * image[1] * image[2], hidden, latent, outputs)
+class _Coded(nn.Module):
+    """An encoder and a decoder; arguments as of `Autoencoder`."""
+
+    _numbers = 1  # that the encoder gives for each of the code
+
+    def __init__(
+        self, image: tuple[int, int, int], latent: int, hidden: int = 64, convolutional: bool = False
+    ) -> None:
+        self.image, self.latent = tuple(image), latent
+        outputs = self._numbers * latent
+        self.encoder, self.decoder = (
+            convolutional_coder(image, hidden, latent, outputs)
+            if convolutional
+            else dense_coder(image[0] * image[1] * image[2], hidden, latent, outputs)
+        )
+
+    def decode(self, codes: Any) -> Tensor:
+        """Codes (N, latent) to the logits of images (N, C, H, W)."""
+        return self.decoder(codes).reshape(-1, *self.image)
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(_Coded):
     """An image through a code of a few numbers, and back.
 
     Args:
@@ -79,16 +94,6 @@ class Autoencoder(nn.Module):
     (3, 1, 8, 8)
     """
 
-    def __init__(
-        self, image: tuple[int, int, int], latent: int, hidden: int = 64, convolutional: bool = False
-    ) -> None:
-        self.image, self.latent = tuple(image), latent
-        self.encoder, self.decoder = _coder(image, latent, hidden, convolutional, latent)
-
-    def decode(self, codes: Any) -> Tensor:
-        """Codes (N, latent) to the logits of images (N, C, H, W)."""
-        return self.decoder(codes).reshape(-1, *self.image)
-
     def forward(self, input: Any) -> Tensor:
         """Images to the logits of what their codes say."""
         return self.decode(self.encoder(input))
@@ -102,7 +107,7 @@ class VAEOutputs(NamedTuple):
     log_variance: Tensor
 
 
-class VAE(nn.Module):
+class VAE(_Coded):
     """An autoencoder whose codes are normal distributions, drawn towards the unit one.
 
     Args: as of `Autoencoder`.
@@ -110,20 +115,12 @@ class VAE(nn.Module):
     Shapes: (N, C, H, W) to `VAEOutputs`.
     """
 
-    def __init__(
-        self, image: tuple[int, int, int], latent: int, hidden: int = 64, convolutional: bool = False
-    ) -> None:
-        self.image, self.latent = tuple(image), latent
-        self.encoder, self.decoder = _coder(image, latent, hidden, convolutional, 2 * latent)
+    _numbers = 2  # a mean and a log variance
 
     def encode(self, input: Any) -> tuple[Tensor, Tensor]:
         """The mean and the log variance of the codes of images, (N, latent) each."""
         both = self.encoder(input)
         return both[:, : self.latent], both[:, self.latent :]
-
-    def decode(self, codes: Any) -> Tensor:
-        """Codes (N, latent) to the logits of images (N, C, H, W)."""
-        return self.decoder(codes).reshape(-1, *self.image)
 
     def forward(self, input: Any) -> VAEOutputs:
         """Images through codes that are drawn: z = mean + exp(log_variance / 2) * noise."""

@@ -12,28 +12,8 @@ if TYPE_CHECKING:
     from xpnn.train.trainer import Trainer
 
 
-class DataModule(KeepsHyperParameters):
-    """What gives a Trainer its data; override what you need.
-
-    `trainer.fit(model, datamodule=data)` calls `prepare_data()` and `setup("fit")`, then the loaders.
-
-    Attributes:
-        trainer: the Trainer that uses it, or None.
-
-    >>> from xpnn.data import TensorDataset
-    >>> class Numbers(DataModule):
-    ...     def setup(self, stage):
-    ...         self.numbers = TensorDataset([[1.0], [2.0]], [[2.0], [4.0]])
-    ...     def train_dataloader(self):
-    ...         return DataLoader(self.numbers, batch_size=2)
-    >>> data = Numbers()
-    >>> data.setup("fit")
-    >>> len(data.train_dataloader())
-    1
-    """
-
-    name: str | None = None
-    trainer: Trainer | None = None
+class GivesData:
+    """Where a run's data come from: a DataModule, or a TrainingModule that brings its own."""
 
     def prepare_data(self) -> None:
         """Download, unpack: what is done once and leaves files. Nothing is to be set on `self` here."""
@@ -59,6 +39,30 @@ class DataModule(KeepsHyperParameters):
     def predict_dataloader(self) -> Any:
         """The batches to predict."""
         raise NotImplementedError(f"{type(self).__name__} defines no predict_dataloader()")
+
+
+class DataModule(KeepsHyperParameters, GivesData):
+    """What gives a Trainer its data; override what you need.
+
+    `trainer.fit(model, datamodule=data)` calls `prepare_data()` and `setup("fit")`, then the loaders.
+
+    Attributes:
+        trainer: the Trainer that uses it, or None.
+
+    >>> from xpnn.data import TensorDataset
+    >>> class Numbers(DataModule):
+    ...     def setup(self, stage):
+    ...         self.numbers = TensorDataset([[1.0], [2.0]], [[2.0], [4.0]])
+    ...     def train_dataloader(self):
+    ...         return DataLoader(self.numbers, batch_size=2)
+    >>> data = Numbers()
+    >>> data.setup("fit")
+    >>> len(data.train_dataloader())
+    1
+    """
+
+    name: str | None = None
+    trainer: Trainer | None = None
 
     def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
         """The batch where the model is: a DataLoader gives it there already."""

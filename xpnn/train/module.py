@@ -11,6 +11,7 @@ from xpnn.backend import ArgumentError, CheckpointError, device_of
 from xpnn.io import read_checkpoint
 from xpnn.nn import Module
 from xpnn.optim import LRScheduler, Optimizer
+from xpnn.train.data_module import GivesData
 from xpnn.train.hyperparameters import KeepsHyperParameters
 from xpnn.train.logged import LogOptions, checked_name, reduction_named, scalar
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from xpnn.train.trainer import Trainer
 
 
-class TrainingModule(KeepsHyperParameters, Module):
+class TrainingModule(KeepsHyperParameters, GivesData, Module):
     """A Module that says how it is trained, for `Trainer.fit(module, loader)`.
 
     Define `training_step` and `configure_optimizers`; all else has a default. Names and arguments are
@@ -87,31 +88,6 @@ class TrainingModule(KeepsHyperParameters, Module):
     def configure_callbacks(self) -> Any:
         """Callbacks that join the Trainer's, and replace those of the same class."""
         return []
-
-    def prepare_data(self) -> None:
-        """See `DataModule.prepare_data`, for modules that bring their own loaders."""
-
-    def setup(self, stage: str) -> None:
-        """Called before "fit", "validate", "test" and "predict"."""
-
-    def teardown(self, stage: str) -> None:
-        """Called after "fit", "validate", "test" and "predict"."""
-
-    def train_dataloader(self) -> Any:
-        """The batches to train on, where `fit` is given none."""
-        raise NotImplementedError(f"{type(self).__name__} defines no train_dataloader()")
-
-    def val_dataloader(self) -> Any:
-        """The batches to validate on."""
-        raise NotImplementedError(f"{type(self).__name__} defines no val_dataloader()")
-
-    def test_dataloader(self) -> Any:
-        """The batches to test on."""
-        raise NotImplementedError(f"{type(self).__name__} defines no test_dataloader()")
-
-    def predict_dataloader(self) -> Any:
-        """The batches to predict."""
-        raise NotImplementedError(f"{type(self).__name__} defines no predict_dataloader()")
 
     # -- hooks
 

@@ -247,28 +247,19 @@ class Resumable(Loop):
         folders = self._folders()
         if not folders:
             raise _error("cannot resume without a folder", "Give Trainer(..., out=...) or resume='file'")
-        found = list(newest_first(folders))
-        damaged = []
-        for path in found:
-            try:
-                checkpoint = read_checkpoint(path)
-            except CheckpointError as error:
-                damaged.append(f"{path} ({error.problem})")
-                continue
-            if "trainer" not in checkpoint.states:
-                continue  # of a model alone
-            if damaged:
-                warnings.warn(
-                    f"Trainer.fit passes over what is no whole checkpoint: {'; '.join(damaged)}; "
-                    f"it goes on from {path}",
-                    RuntimeWarning,
-                    stacklevel=4,
-                )
-            self._say_resumed(path)
-            return
+        path, passed_over = first_whole(newest_first(folders))
+        damaged = "; ".join(f"{file} ({problem})" for file, problem in passed_over.items())
+        if path is None and damaged:
+            raise CheckpointError(f"finds no whole checkpoint: {damaged}", subject="Trainer")
+        if path is None:
+            raise CheckpointError("does not exist", subject=f"'{folders[0] / LAST}'")
         if damaged:
-            raise CheckpointError(f"finds no whole checkpoint: {'; '.join(damaged)}", subject="Trainer")
-        raise CheckpointError("does not exist", subject=f"'{folders[0] / LAST}'")
+            warnings.warn(
+                f"Trainer.fit passes over what is no whole checkpoint: {damaged}; it goes on from {path}",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        self._say_resumed(path)
 
     def _say_resumed(self, path: Path, load: bool = True) -> None:
         if load:
@@ -328,6 +319,18 @@ def newest_first(folders: Iterable[Path]) -> Iterator[Path]:
                 entries.append((path.stat().st_mtime_ns, path.name == LAST, str(path), path))
     for *_, path in sorted(entries, reverse=True):
         yield path
+
+
+def first_whole(paths: Iterable[Path]) -> tuple[Path | None, dict[Path, str]]:
+    """The first file that is a whole checkpoint of a run, or None; and what is wrong with those before it."""
+    damaged: dict[Path, str] = {}
+    for path in paths:
+        try:
+            if "trainer" in read_checkpoint(path).states:  # else it is of a model alone
+                return path, damaged
+        except CheckpointError as error:
+            damaged[path] = error.problem
+    return None, damaged
 
 
 def metrics_of(module: Module) -> Iterator[tuple[str, Metric]]:
