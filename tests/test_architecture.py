@@ -52,6 +52,7 @@ LAYERS = {
     "train": {"amp", "backend", "autograd", "functional", "nn", "optim", "data", "metrics", "io"},
     "distributed": {"backend", "autograd", "nn", "optim"},
     "search": {"startup", "backend", "io", "train"},
+    "sklearn": {"backend", "autograd", "functional", "nn", "optim", "data", "train"},
 }
 ALL = set(LAYERS) | {"cli"}
 LAYERS |= {"cli": ALL, "__main__": {"cli"}}
@@ -67,10 +68,10 @@ OWN_DOORS = {
     PACKAGE / "optim/swa_utils.py",
 }
 
-NUMPY_USERS = {"backend", "kernels", "data", "io", "viz", "cli"}
+NUMPY_USERS = {"backend", "kernels", "data", "io", "viz", "cli", "sklearn"}
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict", "array_api_compat"}
 BACKEND_NAMES = LIBRARIES - {"array_api_compat"}
-OPTIONAL = {"matplotlib", "tensorboardX", "tqdm", "PIL", "pooch", "scipy", "numba", "optuna"}
+OPTIONAL = {"matplotlib", "tensorboardX", "tqdm", "PIL", "pooch", "scipy", "numba", "optuna", "sklearn"}
 TOP_LEVEL = {
     *(".ci", ".git", ".gitignore", "LICENSE", "README.md", "pyproject.toml"),
     *("ci", "examples", "tests", "xpnn"),

@@ -121,6 +121,11 @@ from xpnn.top_level import *
 from xpnn.version import __version__ as __version__
 
 if _TYPE_CHECKING:  # imported when they are first asked for: see `missing`
-    from xpnn import distributions as distributions, models as models, search as search
+    from xpnn import (
+        distributions as distributions,
+        models as models,
+        search as search,
+        sklearn as sklearn,
+    )
 
 import xpnn.missing as _missing  # noqa: F401 - after all others

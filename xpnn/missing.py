@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import re
 import sys
 from collections.abc import Callable
@@ -38,8 +39,8 @@ _ADVICE: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 
 
-# The packages of the top level that `import xpnn` leaves out, to be quick.
-_LATER = ("distributions", "models", "search")
+# The packages of the top level that `import xpnn` leaves out, to be quick, and what they cannot do without.
+_LATER = {"distributions": "", "models": "", "search": "", "sklearn": "sklearn"}
 
 
 class MissingNameError(XpnnError, AttributeError):
@@ -87,6 +88,11 @@ def _answer_for(module: ModuleType, also: Any = None) -> Callable[[str], ModuleT
     return missing
 
 
+def _there() -> list[str]:
+    """The packages that can be imported later."""
+    return [name for name, needs in _LATER.items() if not needs or importlib.util.find_spec(needs)]
+
+
 def _drop_files_of_families(package: ModuleType) -> None:
     """Take out the modules that came along with a family's `import *`: `nn.loss.base` is no `nn.base`."""
     for name, value in [*vars(package).items()]:
@@ -120,5 +126,5 @@ for _module, _also in _places:
     _module.__getattr__ = _answer_for(_module, _also)  # type: ignore[method-assign]
 for _module in (nn, nn.modules, functional, nn.functional):
     _drop_files_of_families(_module)
-_top.__dir__ = lambda: sorted({*vars(_top), *_LATER})  # type: ignore[method-assign]
+_top.__dir__ = lambda: sorted({*vars(_top), *_there()})  # type: ignore[method-assign]
 Tensor.__getattr__ = _answer_of_tensor  # type: ignore[attr-defined]

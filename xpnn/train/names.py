@@ -20,8 +20,18 @@ def optimizer_named(name: str, model: Module) -> Optimizer:
     >>> type(optimizer_named("adamw", nn.Linear(2, 1))).__name__
     'AdamW'
     """
+    return optimizer_class(name)(model.parameters())
+
+
+def optimizer_class(name: str) -> Callable[..., Optimizer]:
+    """The class of the optimizer of that name, in any case.
+
+    >>> optimizer_class("adamw").__name__
+    'AdamW'
+    """
     kinds = [kind for kind in vars(optim).values() if inspect.isclass(kind) and issubclass(kind, Optimizer)]
-    return _find(name, "optimizer", [kind for kind in kinds if kind is not Optimizer])(model.parameters())
+    found: Callable[..., Optimizer] = _find(name, "optimizer", [k for k in kinds if k is not Optimizer])
+    return found
 
 
 def loss_named(name: str) -> Callable[[Any, Any], Any]:
