@@ -30,6 +30,7 @@ from xpnn.data.sampler import (
     WeightedRandomSampler,
 )
 from xpnn.data.tabular import TabularDataset
+from xpnn.data.text import Vocabulary, skip_grams, words
 from xpnn.data.transforms import (
     CenterCrop,
     ColorJitter,
@@ -145,6 +146,7 @@ __all__ = [
     "Transform",
     "TransformDataset",
     "TrivialAugmentWide",
+    "Vocabulary",
     "WeightedRandomSampler",
     "default_collate",
     "default_convert",
@@ -153,6 +155,8 @@ __all__ = [
     "random_split",
     "read_idx",
     "read_image",
+    "skip_grams",
     "synthetic",
     "transforms",
+    "words",
 ]

@@ -9,13 +9,17 @@ from xpnn.models.fcn import FCN
 from xpnn.models.gan import Discriminator, Generator
 from xpnn.models.googlenet import GoogLeNet, GoogLeNetOutputs, googlenet
 from xpnn.models.gpt import GPT, sample_tokens
+from xpnn.models.gsn import GSN
 from xpnn.models.lenet import LeNet, SmallLeNet, lenet
 from xpnn.models.made import MADE
 from xpnn.models.mae import MaskedAutoencoder
 from xpnn.models.mlp import MLP, mlp
 from xpnn.models.mobilenet_v2 import MobileNetV2, mobilenet_v2, small_mobilenet_v2
+from xpnn.models.nade import NADE
 from xpnn.models.non_local import NonLocalBlock
 from xpnn.models.pixelcnn import PixelCNN
+from xpnn.models.pixelrnn import PixelRNN
+from xpnn.models.rbm import RBM
 from xpnn.models.registry import create, input_shape, names, register
 from xpnn.models.resnet import (
     BasicBlock,
@@ -45,12 +49,16 @@ from xpnn.models.vae import VAE, Autoencoder
 from xpnn.models.vgg import VGG, small_vgg, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 from xpnn.models.vit import VisionTransformer, small_vit, vit_b_16
 from xpnn.models.weights import load_weights
+from xpnn.models.word2vec import SkipGram
 
 __all__ = [
     "FCN",
     "GPT",
+    "GSN",
     "MADE",
     "MLP",
+    "NADE",
+    "RBM",
     "VAE",
     "VGG",
     "AlexNet",
@@ -70,11 +78,13 @@ __all__ = [
     "NonLocalBlock",
     "PaddedShortcut",
     "PixelCNN",
+    "PixelRNN",
     "ResNet",
     "SegNet",
     "Seq2Seq",
     "SequenceClassifier",
     "ShuffleNetV2",
+    "SkipGram",
     "SmallLeNet",
     "SmallResNet",
     "StripRecogniser",

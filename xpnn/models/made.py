@@ -5,17 +5,15 @@ See: Germain, Gregor, Murray & Larochelle (2015), "MADE: masked autoencoder for 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from xpnn import functional as F
 from xpnn import nn
-from xpnn.autograd import Tensor, no_grad
-from xpnn.autograd.functions.creation import zeros
-from xpnn.autograd.functions.random import bernoulli
+from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError
 from xpnn.backend import asarray as backend_array
+from xpnn.models.autoregressive import BinaryVectors
 
 
 class MaskedLinear(nn.Linear):
@@ -36,7 +34,7 @@ class MaskedLinear(nn.Linear):
         return F.linear(input, self.weight * self.mask.to(self.weight.dtype), self.bias)
 
 
-class MADE(nn.Module):
+class MADE(BinaryVectors):
     """The probability of binary vectors: that of each number, given those before it.
 
     Args:
@@ -65,17 +63,3 @@ class MADE(nn.Module):
     def forward(self, input: Any) -> Tensor:
         """The logits of each number's being 1, given those before it."""
         return self.layers(input)
-
-    def bits_per_pixel(self, input: Any) -> Tensor:
-        """Minus the mean log2 probability of the numbers, the loss that is trained."""
-        logits = self(input)
-        return F.binary_cross_entropy_with_logits(logits, input.reshape(logits.shape)) / math.log(2)
-
-    def sample(self, count: int, generator: Any = None) -> Tensor:
-        """Vectors (count, features), drawn number by number."""
-        weight = self.layers[1].weight
-        x = zeros(count, self.features, dtype=weight.dtype, device=weight.device)
-        with no_grad():
-            for i in range(self.features):
-                x[:, i] = bernoulli(F.sigmoid(self(x)[:, i]), generator=generator)
-        return x

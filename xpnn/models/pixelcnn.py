@@ -5,16 +5,14 @@ See: van den Oord, Kalchbrenner & Kavukcuoglu (2016), "Pixel recurrent neural ne
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from xpnn import functional as F
 from xpnn import nn
-from xpnn.autograd import Tensor, no_grad, xp
-from xpnn.autograd.functions.creation import as_tensor, zeros
-from xpnn.autograd.functions.random import multinomial
+from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError
 from xpnn.backend import asarray as backend_array
+from xpnn.models.autoregressive import PixelLevels
 
 
 class MaskedConv2d(nn.Conv2d):
@@ -22,24 +20,26 @@ class MaskedConv2d(nn.Conv2d):
 
     Args:
         kind: "A" for the first layer of a network, whose input is the image; "B" for the others.
-        in_channels, out_channels, kernel_size: as in `Conv2d`; the size is odd, and images keep theirs.
+        in_channels, out_channels: as in `Conv2d`.
+        kernel_size: odd, one number or (height, width); images keep their size.
 
     Raises: ArgumentError for another kind, or an even size.
     """
 
-    def __init__(self, kind: str, in_channels: int, out_channels: int, kernel_size: int) -> None:
-        if kind not in ("A", "B") or kernel_size % 2 == 0:
+    def __init__(
+        self, kind: str, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int]
+    ) -> None:
+        height, width = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+        if kind not in ("A", "B") or height % 2 == 0 or width % 2 == 0:
             raise ArgumentError(
                 f"expects kind 'A' or 'B' and an odd kernel_size, got {kind!r} and {kernel_size}",
                 subject="MaskedConv2d",
             )
-        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+        middle = (height // 2, width // 2)
+        super().__init__(in_channels, out_channels, (height, width), padding=middle)
         self.kind = kind
-        middle = kernel_size // 2
-        rows = [
-            [float((i, j) < (middle, middle + (kind == "B"))) for j in range(kernel_size)]
-            for i in range(kernel_size)
-        ]
+        end = (middle[0], middle[1] + (kind == "B"))
+        rows = [[float((i, j) < end) for j in range(width)] for i in range(height)]
         self.register_buffer("mask", backend_array([[rows]]), persistent=False)
 
     def forward(self, input: Any) -> Tensor:
@@ -63,7 +63,7 @@ class ResidualBlock(nn.Module):
         return input + self.layers(input)
 
 
-class PixelCNN(nn.Module):
+class PixelCNN(PixelLevels):
     """The distribution of each pixel's level, given the pixels before it.
 
     Args:
@@ -75,31 +75,9 @@ class PixelCNN(nn.Module):
     """
 
     def __init__(self, levels: int = 2, channels: int = 32, blocks: int = 5) -> None:
-        self.levels = levels
-        self.first = MaskedConv2d("A", 1, 2 * channels, 7)
-        self.blocks = nn.Sequential(*[ResidualBlock(channels) for _ in range(blocks)])
-        self.last = nn.Sequential(
-            *(nn.ReLU(), nn.Conv2d(2 * channels, channels, 1)),
-            *(nn.ReLU(), nn.Conv2d(channels, levels, 1)),
+        super().__init__(
+            MaskedConv2d("A", 1, 2 * channels, 7),
+            nn.Sequential(*[ResidualBlock(channels) for _ in range(blocks)]),
+            channels,
+            levels,
         )
-
-    def forward(self, input: Any) -> Tensor:
-        """Pixels (N, 1, H, W) to the logits of their levels (N, levels, H, W)."""
-        x = as_tensor(input).to(self.first.weight.dtype) / max(self.levels - 1, 1)
-        return self.last(self.blocks(self.first(x)))
-
-    def bits_per_pixel(self, images: Any) -> Tensor:
-        """Minus the mean log2 probability of the pixels, the loss that is trained."""
-        return F.cross_entropy(self(images), images[:, 0]) / math.log(2)
-
-    def sample(self, count: int, height: int, width: int, generator: Any = None) -> Tensor:
-        """Images (count, 1, height, width), drawn pixel by pixel."""
-        weight = self.first.weight
-        images = zeros(count, 1, height, width, dtype=xp.int64, device=weight.device)
-        with no_grad():
-            for i in range(height):
-                for j in range(width):
-                    # rows below cannot be seen
-                    logits = self(images[:, :, : i + 1])[:, :, i, j]
-                    images[:, 0, i, j] = multinomial(F.softmax(logits, 1), 1, generator=generator)[:, 0]
-        return images

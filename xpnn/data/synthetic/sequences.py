@@ -12,6 +12,7 @@ from xpnn.backend import ArgumentError, to_numpy
 from xpnn.data.collate import default_convert
 from xpnn.data.dataset import TensorDataset
 from xpnn.data.synthetic.making import generator_of, require_at_least
+from xpnn.data.text import Vocabulary
 
 PAD, START, END = range(3)
 _SPECIAL = ("<pad>", "<start>", "<end>")
@@ -43,8 +44,8 @@ class SequencePairs(TensorDataset):
         if not self.texts:
             raise ArgumentError("expects at least one pair of texts, got none", subject="SequencePairs")
         found = sorted(set().union(*(set(text) for pair in self.texts for text in pair)))
-        self.vocabulary = [*_SPECIAL, *(found if alphabet is None else alphabet)]
-        self._number = {token: number for number, token in enumerate(self.vocabulary)}
+        self._tokens = Vocabulary(found if alphabet is None else alphabet, special=_SPECIAL, unknown=None)
+        self.vocabulary = self._tokens.tokens
         sources = [self.encode(source) for source, _ in self.texts]
         targets = [[START, *self.encode(target), END] for _, target in self.texts]
         self.source_lengths = np.array([len(tokens) for tokens in sources])
@@ -53,13 +54,13 @@ class SequencePairs(TensorDataset):
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text. Raises: ArgumentError for a character that is not in the vocabulary."""
-        unknown = [character for character in text if character not in self._number]
+        unknown = [character for character in text if character not in self._tokens]
         if unknown:
             raise ArgumentError(
                 f"expects characters of {''.join(self.vocabulary[3:])!r}, got {unknown[0]!r}",
                 subject="SequencePairs",
             )
-        return [self._number[character] for character in text]
+        return self._tokens.encode(text)
 
     def decode(self, tokens: Any) -> str:
         """The text of tokens, up to an end; starts and padding are left out."""
