@@ -187,7 +187,7 @@ def interrupt_in_batch(
     "options",
     [
         ["--optimizer", "sgd", "--lr", "0.05", "--schedule", "cosine", "--augment", "none"],
-        ["--optimizer", "adam", "--schedule", "step", "--augment", "crop+flip", "--model", "mlp"],
+        ["--optimizer", "adam", "--schedule", "step", "--augment", "rotate+colour+erase", "--model", "mlp"],
         ["--schedule", "constant", "--augment", "flip", "--size", "16", "--channels", "3"],
     ],
     ids=lambda options: options[1],
@@ -321,7 +321,7 @@ def test_one_bad_image_among_others(trained: Path, capsys: pytest.CaptureFixture
 FORGED_SETTINGS = {
     "size": (10**6, "a", -1, 0, None, True, 2.5), "channels": (2, "1", None, True, 1.0),
     "model": (3, "x", None, []), "data": (1, None), "lr": ("x", -1, float("nan"), None), "seed": (-1, "x"),
-    "epochs": (0, "x"), "schedule": ("x",), "folder": (1,), "augment": ("rotate",),
+    "epochs": (0, "x"), "schedule": ("x",), "folder": (1,), "augment": ("spin", "none+crop", 3),
 }  # fmt: skip
 FORGED_PREPROCESSING = {
     "size": (10**6, "a", 0, None), "channels": (2, "x", True, 10**9),

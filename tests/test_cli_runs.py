@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import shlex
@@ -17,7 +16,6 @@ import pytest
 from test_cli import QUICK
 
 from xpnn.cli import main
-from xpnn.cli.lr_find import suggestion
 from xpnn.io import load_file, read_safetensors
 
 ROOT = Path(__file__).parent.parent
@@ -118,13 +116,6 @@ def test_lr_find(capsys: pytest.CaptureFixture[str]) -> None:
     command = shlex.split(said.splitlines()[-1])
     assert command[1:] == ["train", "digits", *options, "--lr", f"{rate:.3g}"]
     assert main([*command[1:], "--epochs", "1", "--quiet"]) == 0
-
-
-def test_the_suggestion_is_where_the_loss_falls_fastest() -> None:
-    rates = np.geomspace(1e-5, 1, 101)
-    losses = 1 / (1 + np.exp(3 * np.log(rates / 1e-2)))  # a step down, steepest at 0.01
-    losses[rates > 0.2] += 5
-    assert math.isclose(suggestion(rates, losses), 1e-2, rel_tol=0.2)
 
 
 MISTAKES = {

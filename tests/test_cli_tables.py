@@ -15,7 +15,8 @@ import pytest
 from xpnn.backend import DataError
 from xpnn.cli import main
 from xpnn.cli.settings import Settings
-from xpnn.cli.tables import Column, load_table, read_csv
+from xpnn.cli.tables import Column, load_table
+from xpnn.data.csv_file import read_csv
 from xpnn.io import read_checkpoint, save_checkpoint
 
 

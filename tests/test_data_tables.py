@@ -129,15 +129,15 @@ def test_a_split_is_standardised_by_its_first_part() -> None:
 
 def test_tables_that_are_none(tmp_path: Path) -> None:
     for rows, message in (
-        ([["a", "b"], ["1"]], "2 cells in line 2, got 1"),
-        ([["a", "a"], ["1", "2"]], "different names"),
-        ([[]], "different names"),
-        ([["a", "b"]], "no rows"),
+        ([["a", "b"], ["1"]], "1 cells in line 2, and 2 in its heading"),
+        ([["a", "a"], ["1", "2"]], "two columns 'a'"),
+        ([[]], "no row below its heading"),
+        ([["a", "b"]], "no row below its heading"),
         ([["a", "b"], ["1", "?"]], "no rows of features with a target"),
     ):
         with pytest.raises(DataError, match=message):
             TabularDataset(table(tmp_path, rows), "b" if rows[0] == ["a", "b"] else None)
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="there is no table"):
         TabularDataset(tmp_path / "absent.csv")
     (tmp_path / "torn.npz").write_bytes(b"PK\3\4 torn")
     with pytest.raises(DataError, match="NPZ"):

@@ -14,7 +14,7 @@ import pytest
 
 import xpnn
 from xpnn import nn, optim
-from xpnn.backend import ArgumentError, CheckpointError, random
+from xpnn.backend import ArgumentError, CheckpointError, DTypeError, random
 from xpnn.data import DataLoader, TensorDataset
 from xpnn.io import read_checkpoint
 from xpnn.metrics import Accuracy
@@ -802,6 +802,39 @@ def test_true_precision(precision, dtype):
     history = Trainer(max_epochs=2, precision=precision, **QUIET).fit(module, loader(11), loader())
     assert {str(parameter.dtype) for parameter in module.parameters()} == {dtype}
     assert history["loss"][1] < history["loss"][0]
+
+
+@pytest.mark.parametrize(
+    ("library", "precision", "half"),
+    [("numpy", "16-mixed", "float16"), ("torch", "bf16-mixed", "bfloat16"), ("torch", 16, "float16")],
+)
+def test_mixed_precision(library, precision, half):
+    pytest.importorskip(library)
+    seen = []
+
+    class Watched(Net):
+        def training_step(self, batch, batch_idx):
+            scores = self(batch[0])
+            seen.append(str(scores.dtype).rpartition(".")[2])
+            loss = F.cross_entropy(scores, batch[1])
+            self.log("loss", loss)
+            return loss
+
+    with xpnn.use_backend(library):
+        found = []
+        for kind in (precision, None):
+            xpnn.manual_seed(0)
+            module = Watched()
+            found.append(Trainer(max_epochs=3, precision=kind, **QUIET).fit(module, loader(11))["loss"])
+            assert {str(p.dtype).rpartition(".")[2] for p in module.parameters()} == {"float32"}
+    assert seen == [half] * (len(seen) // 2) + ["float32"] * (len(seen) // 2)
+    np.testing.assert_allclose(*found, rtol=0.05)
+
+
+def test_a_precision_that_the_library_lacks_is_refused():
+    for precision in ("bf16-mixed", "bf16-true"):
+        with pytest.raises(DTypeError, match="asks for bfloat16, which numpy does not have"):
+            Trainer(max_epochs=1, precision=precision, **QUIET).fit(make(), loader())
 
 
 def test_checkpoints_are_made_and_found(tmp_path):

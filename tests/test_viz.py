@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,22 @@ def test_save_image_writes_the_pixels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         pixels(save_image(colours, tmp_path / "b.png", padding=0)), colours.transpose(1, 2, 0)
     )
+
+
+def test_a_grid_of_tensors_is_a_tensor_and_one_image_has_no_border(backend: Target) -> None:
+    images = np.arange(48, dtype=np.float32).reshape(4, 1, 3, 4)
+    grid = make_grid(xpnn.Tensor(backend.array(images)), nrow=2)
+    assert isinstance(grid, xpnn.Tensor)
+    assert type(grid.array) is type(backend.array(images))
+    np.testing.assert_array_equal(grid.numpy(), make_grid(images, nrow=2))
+    assert make_grid(images[:1]).shape == (3, 3, 4)
+
+
+def test_save_image_takes_an_open_file_and_a_format(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    assert save_image(np.zeros((1, 4, 4)), file, "PNG") is file
+    assert file.getvalue()[1:4] == b"PNG"
+    assert save_image(np.zeros((1, 4, 4)), tmp_path / "a", format="jpeg").read_bytes()[6:10] == b"JFIF"
 
 
 def test_image_errors() -> None:

@@ -38,6 +38,7 @@ from xpnn import (
 from xpnn.amp import (
     GradScaler as GradScaler,
     autocast as autocast,
+    get_autocast_dtype as get_autocast_dtype,
     is_autocast_enabled as is_autocast_enabled,
 )
 from xpnn.autograd import (

@@ -30,7 +30,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"distributed|rpc|futures|multiprocessing", "xpnn computes in one process"),
     (r"DistributedDataParallel", "xpnn computes on one device; leave it out"),
     (r"hub|hubconf|torch_version", "Models are in xpnn.models, their weights load from safetensors files"),
-    (r"(get_)?autocast.*|.*_autocast_.*", "See xpnn.amp"),
+    (r"autocast.*|.*_autocast_.*", "See xpnn.amp"),
     (r"xpu|mtia|mps|hpu|ipu", "The devices are those of the array library; see xpnn.set_backend"),
     (r"storage|untyped_storage|TypedStorage|UntypedStorage|data_ptr|is_shared|share_memory_?|set_|resize_",
      "Tensors have no storage of their own; the raw array is t.array"),

@@ -117,7 +117,7 @@ def test_terminated_while_training(tmp_path: Path, tally: Tally) -> None:
 
 # A TrainingModule with augmentation by worker, accumulated gradients, an average of the weights, and a
 # checkpoint after each batch. The second argument says before or after which of its operations on files the
-# process kills itself; 0 is never.
+# process kills itself; 0 is never. The third is how worker processes start; "" are threads.
 MODULE = """
 import hashlib, os, signal, sys
 from pathlib import Path
@@ -188,7 +188,9 @@ trainer = train.Trainer(
     callbacks=[Announce(), average, train.ModelCheckpoint(every_batches=1)],
 )
 begun = any(out.glob("*.safetensors"))
-loader = DataLoader(augmented, batch_size=8, shuffle=True, num_workers=2)
+loader = DataLoader(
+    augmented, batch_size=8, shuffle=True, num_workers=2, multiprocessing_context=sys.argv[3] or None
+)
 trainer.fit(module, loader, DataLoader(data, batch_size=22), ckpt_path="last" if begun else None)
 operations = fatal
 arrays = [*(p.array for p in module.parameters()), *(b.array for b in module.buffers())]
@@ -200,20 +202,23 @@ print(digest.hexdigest(), flush=True)
 """
 
 
-def run_module(folder: Path, fatal: int = 0, seconds: float | None = None) -> tuple[int, str, str]:
+def run_module(
+    folder: Path, fatal: int = 0, seconds: float | None = None, workers: str = ""
+) -> tuple[int, str, str]:
     """Train the module, to be killed at an operation on files or after so long; exit code, digest, errors."""
     process = subprocess.Popen(
-        [sys.executable, "-c", MODULE, str(folder), str(fatal)],
+        [sys.executable, "-c", MODULE, str(folder), str(fatal), workers],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None
     first = process.stdout.readline()
     if seconds is not None:
         threading.Event().wait(seconds)
         process.kill()
-    rest, errors = process.communicate()
+    rest, errors = process.communicate()  # which also waits for workers, who hold the same pipes
     lines = (first + rest).split()
     return process.returncode, lines[-1] if lines and lines[-1] != "training" else "", errors
 
@@ -243,3 +248,18 @@ def test_killed_again_and_again(count: int, tmp_path: Path, tally: Tally) -> Non
                 pass
         assert not list(folder.rglob("*.tmp")), "a later write has removed what was left"
     tally("SIGKILL while training and writing, again and again", met, met)
+
+
+@pytest.mark.parametrize("count", [1, pytest.param(6, marks=pytest.mark.slow)])
+def test_killed_with_worker_processes(count: int, tmp_path: Path, tally: Tally) -> None:
+    """The workers of a killed run end, and the resumed one ends with the bits of a run with threads."""
+    code, expected, errors = run_module(tmp_path / "threads")
+    assert code == 0, errors
+    rng = random.Random(2)
+    for number in range(count):
+        folder = tmp_path / f"run {number}"
+        code, _, errors = run_module(folder, rng.randrange(20, 200), workers="spawn")
+        assert code == -signal.SIGKILL, errors
+        code, digest, errors = run_module(folder, workers="spawn")
+        assert (code, digest) == (0, expected), errors
+    tally("SIGKILL while training with worker processes", count, count)

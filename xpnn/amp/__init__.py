@@ -1,4 +1,5 @@
-"""PyTorch's interface to mixed precision: a scaler of losses, and a scope that says that nothing is cast."""
+"""Mixed precision as PyTorch has it: products in half precision, and losses scaled up."""
 
 from xpnn.amp.autocast import *
+from xpnn.amp.custom import *
 from xpnn.amp.grad_scaler import *

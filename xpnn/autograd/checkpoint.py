@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from xpnn.autograd.casting import casting
 from xpnn.autograd.core import TensorBase, new_tensor
 from xpnn.autograd.mode import enable_grad, switches
 from xpnn.backend import GradientError
@@ -54,6 +55,7 @@ class _Recording:
         self.options = {name: _as_leaf(option) for name, option in options.items()}
         self.stream = default_stream()
         self.counter = self.stream.counter
+        self.casts = switches.casts
         self.nodes: list[tuple[Any, weakref.ref]] = []  # primitives and nodes
 
     def record(self, node: Any, inputs: list) -> None:
@@ -69,7 +71,7 @@ class _Recording:
         before = switches.recorder, switches.recomputing
         switches.recorder, switches.recomputing = again, True
         try:
-            with enable_grad():
+            with enable_grad(), casting(self.casts):
                 self.function(*self.args, **self.options)
         finally:
             switches.recorder, switches.recomputing = before

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, TypeVar
 
+from xpnn.autograd.casting import entered, in_type, way_of
+from xpnn.autograd.mode import switches
 from xpnn.backend import is_array, is_floating, is_half, namespace
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -31,10 +33,16 @@ def half_in_float32(function: _Function) -> _Function:
 
     @wraps(function)
     def call(*args: Any, **options: Any) -> Any:
+        if entered and switches.casts:
+            dtype = way_of(function.__name__, args, options)
+            if dtype is not None:
+                return in_type(call, dtype, args, options)
         x: Any = args[0] if args else options.get(name)
         if getattr(getattr(x, "dtype", None), "itemsize", 0) == 2 and is_half(x):
             floats = [y for y in _arrays((*args, *options.values())) if is_floating(y)]
             if all(y.dtype == x.dtype for y in floats):  # else the function says what is wrong
+                if entered and switches.casts:
+                    return in_type(in_float32, None, (function, x.dtype, args, options), {})
                 return in_float32(function, x.dtype, args, options)
         return function(*args, **options)
 

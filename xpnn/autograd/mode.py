@@ -20,6 +20,7 @@ class _Switches(threading.local):
 
     def __init__(self) -> None:
         self.scopes: list[Any] = []
+        self.casts: dict[str, str | None] = {}  # the low type of `autocast` by kind of device, see casting.py
         self.anomaly: list[None] = []  # one for each `detect_anomaly` block
         # One for each block in which nodes note the module they are of: None for those of `detect_anomaly`,
         # and True for those of `graph`, where they keep their values too.

@@ -23,6 +23,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, overload
 
+from xpnn.autograd.casting import entered, in_type, way_of
 from xpnn.autograd.core import COMPLEX, TensorBase, carries_gradient, met, new_tensor, new_view
 from xpnn.autograd.half import in_float32
 from xpnn.autograd.mode import switches
@@ -120,6 +121,9 @@ class Primitive:
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Run the forward, or a kernel in its place; record it if a gradient may be asked for."""
+        if entered and switches.casts:
+            again = functools.partial(Primitive.__call__, self)
+            return in_type(again, way_of(self.name, args, options), args, options)
         raws: list[Any] = []
         edges: list[Any] = []
         wrapped = track = False

@@ -143,8 +143,9 @@ def graph(outputs: Any, *inputs: Any, names: Names = (), gradients: bool = False
         outputs: a Tensor that requires a gradient, or several, also nested; or a function, which is then
             called with `inputs` and recorded in full: with all values, the constants, and the module of each
             operation.
-        inputs: what the function is given. Numbers and floating-point arrays become Tensors that require a
-            gradient. Its arguments' names are theirs in the graph.
+        inputs: what the function is given. Numbers, floating-point arrays, and Tensors that were not computed
+            from others become Tensors that require a gradient (those given stay as they are). Its arguments'
+            names are theirs in the graph.
         names: names of Tensors, leaves or results: a dict, or `model.named_parameters()`.
         gradients: find the gradient of the sum of the outputs with respect to each node, as `xpnn.grad` does
             (hooks run; no `.grad` changes). Otherwise there are those that `backward()` has left in `.grad`.
@@ -375,9 +376,11 @@ def _argument_names(function: Callable, count: int) -> list[str]:
 
 
 def _as_leaf(x: Any) -> Any:
-    """Numbers and floating-point arrays as Tensors that require a gradient; anything else as it is."""
+    """Numbers, floating-point arrays and constants as Tensors that require a gradient; others as they are."""
     if isinstance(x, TensorBase):
-        return x
+        if x.requires_grad or not carries_gradient(x.array):
+            return x
+        x = x.array
     if type(x) in (int, float):
         return tensor(float(x), requires_grad=True)
     return Tensor(x, requires_grad=True) if is_array(x) and carries_gradient(x) else x

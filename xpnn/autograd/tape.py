@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from xpnn.autograd.casting import casting, entered
 from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor
 from xpnn.autograd.mode import enable_grad, switches
 from xpnn.backend import AnomalyError, GradientError, is_array, namespace, to_numpy
@@ -144,6 +145,16 @@ def sweep(
 
     Returns: the gradients by `edge_key`: of the targets, or of all leaves.
     """
+    if entered and switches.casts:  # gradients are computed in the types of the forward
+        with casting({}):
+            return sweep(
+                roots,
+                seeds,
+                create_graph=create_graph,
+                retain_graph=retain_graph,
+                targets=targets,
+                leaves=leaves,
+            )
     # Where all leaves are wanted, `needed` is None: every node is walked.
     needed = None if targets is None else _nodes_on_paths(roots, targets)
     wanted = set() if targets is None else set(map(edge_key, targets))

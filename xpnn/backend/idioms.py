@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,11 @@ def ones_like(x: Array) -> Array:
     """Ones of the shape, element type and device of `x`."""
     native = backend_of(x).ones_like
     return namespace(x).ones_like(x) if native is None else native(x)
+
+
+def overflowing() -> AbstractContextManager[Any]:
+    """A block in which numbers may overflow without a warning of NumPy's; other libraries give none."""
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 def blank(shape: tuple[int, ...]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,6 @@ from xpnn.data import (
     Digits,
     FashionMNIST,
     ImageFolder,
-    RandomCrop,
-    RandomHorizontalFlip,
     Rescale,
     Resize,
     Standardize,
@@ -27,6 +26,7 @@ from xpnn.data import (
     ToFloat,
     TransformDataset,
     read_image,
+    transforms,
 )
 from xpnn.data.folder import find_images
 
@@ -194,12 +194,31 @@ def _load(settings: Settings, download: bool) -> Images:
 
 
 def augmentation_of(settings: Settings) -> list[Any]:
-    """Crops move the image by a sixteenth of its size at most, on a ground of zeros."""
-    kinds = {
-        "crop": RandomCrop(settings.size, padding=max(settings.size // 16, 1)),
-        "flip": RandomHorizontalFlip(),
+    """The transforms of `--augment`, in the order of their names there.
+
+    Crops move the image by a sixteenth of its size at most, on a ground of zeros; the others are as usual for
+    photographs, and mild.
+    """
+    size = settings.size
+    kinds: dict[str, Callable[[], Any]] = {
+        "crop": lambda: transforms.RandomCrop(size, padding=max(size // 16, 1)),
+        "resized-crop": lambda: transforms.RandomResizedCrop(size, scale=(0.5, 1.0)),
+        "flip": transforms.RandomHorizontalFlip,
+        "vertical-flip": transforms.RandomVerticalFlip,
+        "rotate": lambda: transforms.RandomRotation(15, interpolation="bilinear"),
+        "affine": lambda: transforms.RandomAffine(
+            10, translate=(0.1, 0.1), scale=(0.9, 1.1), shear=5, interpolation="bilinear"
+        ),
+        "colour": lambda: transforms.ColorJitter(0.3, 0.3, 0.3 * (settings.channels == 3)),
+        "grey": lambda: transforms.RandomGrayscale(0.2),
+        "blur": lambda: transforms.GaussianBlur(3, (0.1, 1.0)),
+        "sharpness": lambda: transforms.RandomAdjustSharpness(2.0),
+        "erase": lambda: transforms.RandomErasing(0.5, scale=(0.02, 0.2)),
+        "cutout": lambda: transforms.Cutout(max(size // 4, 1)),
+        "randaugment": lambda: transforms.RandAugment(2, 6),
+        "trivialaugment": transforms.TrivialAugmentWide,
     }
-    return [] if settings.augment == "none" else [kinds[name] for name in settings.augment.split("+")]
+    return [] if settings.augment == "none" else [kinds[name]() for name in settings.augment.split("+")]
 
 
 def labels_of(dataset: Any) -> np.ndarray:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import math
 import shlex
 import warnings
 from pathlib import Path
-
-import numpy as np
 
 from xpnn.backend import ArgumentError, DataError, MissingDependencyError
 from xpnn.cli.dataset import load_data
 from xpnn.cli.options import add_backend_options, add_data_options, choose_backend, positive, program
 from xpnn.cli.run import Run
 from xpnn.cli.settings import Settings, add_options
+from xpnn.train.lr_finder import Tuner
 from xpnn.viz import plot_lr_finder
-
-_SMOOTHING = 0.9
-_EXPLODED = 4  # times the smallest loss
 
 
 def add_parser(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -66,8 +61,20 @@ def run(arguments: argparse.Namespace) -> int:
     built.announce(console)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of overflow, which ends the test
-        rates, losses = range_test(built, arguments.low, arguments.high, arguments.steps)
-    best = suggestion(rates, losses)
+        found = Tuner(built.trainer).lr_find(
+            built.train_loader,
+            min_lr=arguments.low,
+            max_lr=arguments.high,
+            num_training=max(arguments.steps, 2),
+        )
+    rates, losses = found.results["lr"], found.results["loss"]
+    if not math.isfinite(losses[-1]):  # which has ended the test
+        rates, losses = rates[:-1], losses[:-1]
+    best = found.suggestion(skip_begin=min(10, len(rates) // 4))
+    if best is None or min(losses, default=0.0) > 0.999 * losses[0]:
+        raise DataError(
+            "the loss does not fall at any of these learning rates", hint="Try a lower --low, or more --steps"
+        )
     out = arguments.out or Path("lr.png")
     try:
         plot_lr_finder(rates, losses, out, best, title=f"{Path(settings.data).name}, {settings.model}")
@@ -76,51 +83,9 @@ def run(arguments: argparse.Namespace) -> int:
     except MissingDependencyError as error:
         console.say(f"the picture is left out: {error}")
     words = [*arguments.words, "--lr", f"{best:.3g}"]
-    console.result(f"learning rate {best:.3g}", lr=best, rates=rates.tolist(), losses=losses.tolist())
+    console.result(f"learning rate {best:.3g}", lr=best, rates=rates, losses=losses)
     console.say(f"Use it:\n  {shlex.join([program(), 'train', *_for_train(words)])}")
     return 0
-
-
-def range_test(run: Run, low: float, high: float, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Train with rates that grow geometrically from `low` to `high`, until the loss explodes.
-
-    Returns: the rates (N,) and the losses (N,), smoothed by a running average.
-    """
-    trainer = run.trainer
-    trainer.scheduler = None
-    rates, losses, average, least = [], [], 0.0, math.inf
-    batches = itertools.chain.from_iterable(itertools.repeat(run.train_loader))
-    trainer.model.train()
-    for step, batch in zip(range(steps), batches):
-        rate = low * (high / low) ** (step / max(steps - 1, 1))
-        for group in trainer.optimizer.param_groups:
-            group["lr"] = rate
-        trainer.optimizer.zero_grad()
-        loss, _ = trainer.forward(batch)
-        loss.backward()
-        trainer.optimizer.step()
-        average = _SMOOTHING * average + (1 - _SMOOTHING) * float(loss)
-        smoothed = average / (1 - _SMOOTHING ** (step + 1))
-        if not math.isfinite(smoothed) or smoothed > _EXPLODED * least:
-            break
-        rates.append(rate)
-        losses.append(smoothed)
-        least = min(least, smoothed)
-    return np.array(rates), np.array(losses)
-
-
-def suggestion(rates: np.ndarray, losses: np.ndarray) -> float:
-    """The rate where the loss falls fastest in its logarithm, before its minimum.
-
-    Raises: DataError if it never falls.
-    """
-    end = int(np.argmin(losses)) + 1 if len(losses) else 0
-    if end < 3:
-        raise DataError(
-            "the loss does not fall at any of these learning rates", hint="Try a lower --low, or more --steps"
-        )
-    slopes = np.gradient(losses[:end], np.log(rates[:end]))
-    return float(rates[int(np.argmin(slopes))])
 
 
 def _for_train(words: list[str]) -> list[str]:

@@ -13,8 +13,11 @@ from xpnn.autograd import no_grad
 from xpnn.backend import ArgumentError, DataError, asarray, printable, to_numpy
 from xpnn.cli.options import add_backend_options, choose_backend
 from xpnn.cli.report import finite, one_line
-from xpnn.cli.tables import RowPreprocessing, read_csv
+from xpnn.cli.settings import is_table
+from xpnn.cli.tables import RowPreprocessing
 from xpnn.cli.trained import Description, load_trained
+from xpnn.data.csv_file import read_csv
+from xpnn.data.folder import EXTENSIONS
 
 _SHOWN = 3
 
@@ -72,6 +75,10 @@ def _image(
     path: str, description: Description, arguments: argparse.Namespace
 ) -> tuple[np.ndarray, list[str]]:
     """An image as a batch, and its name."""
+    if is_table(path):
+        raise DataError(
+            f"{path} is a table, and the network was trained on images", hint="Give files of images"
+        )
     return description.preprocessing.read(path, arguments.invert)[None], [path]  # type: ignore[union-attr]
 
 
@@ -79,6 +86,11 @@ def _rows(path: str, description: Description, arguments: argparse.Namespace) ->
     """The rows of a table as a batch, and their names."""
     if arguments.invert:
         raise ArgumentError("is an option for images", subject="--invert", hint="Leave it out")
+    if path.lower().endswith(EXTENSIONS):
+        raise DataError(
+            f"{path} is an image, and the network was trained on rows of a table",
+            hint="Give a CSV file of rows",
+        )
     inputs = description.preprocessing.encode(read_csv(path), path)  # type: ignore[union-attr]
     return inputs, [f"{path} row {number}" for number in range(1, len(inputs) + 1)]
 

@@ -18,6 +18,7 @@ from xpnn.cli.dataset import Data, load_data
 from xpnn.cli.options import add_backend_options, choose_backend, not_negative, positive, program
 from xpnn.cli.plugins import load_plugins
 from xpnn.cli.run import Run, newest_checkpoint
+from xpnn.cli.search_page import PAGE, write_search_page
 from xpnn.cli.settings import Settings, add_options
 from xpnn.cli.train import add_parser as add_train_parser
 from xpnn.io import atomic_write
@@ -272,6 +273,16 @@ def _conclude(arguments: Namespace, results: Results, options: dict[str, Any], o
         for name, value in settings.given().items():
             file.write(f"{name.replace('_', '-')} = {_as_toml(value)}\n".encode())
     files.append(out / "best.toml")
+    files.append(
+        write_search_page(
+            out / PAGE,
+            f"Search over {', '.join(best.params)} on {Path(settings.data).name}",
+            results,
+            [path for path in files if path.suffix == ".png"],
+            shlex.join(command),
+            {name.replace("_", "-"): printable(str(value)) for name, value in options.items()},
+        )
+    )
     console.say(f"In {printable(str(out))}: {', '.join(path.name for path in files)}")
     console.result(
         f"best: trial {best.number}, {results.metric} {best.value:.5g}",

@@ -8,12 +8,16 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from xpnn import models
-from xpnn.backend import ArgumentError, expect_state, is_count, is_number
+from xpnn.backend import ArgumentError, expect_state, is_count, is_number, nearest
 from xpnn.cli.options import not_negative, positive
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("onecycle", "cosine", "step", "constant")
-AUGMENTATIONS = ("none", "crop", "flip", "crop+flip")
+# Random changes of the training images, which can be joined by "+" (see `augmentation_of`).
+AUGMENTATIONS = (
+    *("crop", "resized-crop", "flip", "vertical-flip", "rotate", "affine", "colour", "grey"),
+    *("blur", "sharpness", "erase", "cutout", "randaugment", "trivialaugment"),
+)
 CHANNELS = (1, 3)
 TASKS = ("classification", "regression")
 
@@ -59,7 +63,7 @@ _DOMAINS: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: is_number(value) and 0 <= value < 1,
         "a share below 1; usual are 0 to 0.2",
     ),
-    "augment": (lambda value: value in AUGMENTATIONS, "the name of an augmentation"),
+    "augment": (lambda value: is_augmentation(value), f"none, or {', '.join(AUGMENTATIONS)} with + between"),
     "seed": (is_count, "less than 2**63"),
 }
 # Settings that came later: older checkpoints are without them.
@@ -124,7 +128,12 @@ class Settings:
         for name, value in given.items():
             accepts, domain = (_DOMAINS | _OPTIONAL)[name]
             if name != "model" and not accepts(value):  # `models` knows more to say about names
-                raise ArgumentError(f"expects {domain}, got {value}", subject=option(name))
+                near = nearest_augmentation(value) if name == "augment" else ""
+                raise ArgumentError(
+                    f"expects {domain}, got {value}",
+                    subject=option(name),
+                    hint=near and f"Did you mean {near!r}?",
+                )
         usual = _TABLE_DEFAULTS if is_table(given["data"]) else _FOLDER_DEFAULTS
         options = _GENERAL | _DEFAULTS.get(given["data"], usual) | given
         _expect_to_fit_the_data(given)
@@ -202,7 +211,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--weight-decay", type=not_negative(float), metavar="X", help="pull of the weights to 0 (0.01)")
     add("--schedule", choices=SCHEDULES, help="how the learning rate changes (onecycle)")
     add("--label-smoothing", type=not_negative(float), metavar="X", help="share of other classes (0.1)")
-    add("--augment", choices=AUGMENTATIONS, help="random changes of the training images (crop)")
+    add(
+        "--augment",
+        metavar="NAME+NAME",
+        help=f"random changes of the training images (crop): none, or of {', '.join(AUGMENTATIONS)}",
+    )
     add("--target", metavar="COLUMN", help="what to predict in a table (the last column)")
     add("--task", choices=TASKS, help="whether the target of a table is a class or a number (by its values)")
     add(
@@ -213,6 +226,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--dropout", type=not_negative(float), metavar="X", help="of models that have it (the model's)")
     add("--seed", type=not_negative(int), metavar="N", help="of weights, order and augmentation (0)")
+
+
+def is_augmentation(value: Any) -> bool:
+    """Whether a value is "none", or names of augmentations with + between, each once.
+
+    >>> is_augmentation("crop+flip"), is_augmentation("crop+crop"), is_augmentation("crop+none")
+    (True, False, False)
+    """
+    if not isinstance(value, str):
+        return False
+    names = value.split("+")
+    return value == "none" or (set(names) <= set(AUGMENTATIONS) and len(set(names)) == len(names))
+
+
+def nearest_augmentation(value: Any) -> str:
+    """What was probably meant by names that are none; empty if that cannot be told."""
+    names = [
+        name if name in AUGMENTATIONS else nearest(name, AUGMENTATIONS) for name in str(value).split("+")
+    ]
+    return "+".join(dict.fromkeys(names)) if all(names) else ""
 
 
 def is_sizes(value: Any) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,15 +15,13 @@ from xpnn.backend import ArgumentError, CheckpointError, DataError, expect_state
 from xpnn.cli.settings import Settings
 from xpnn.cli.split import stratified
 from xpnn.data import TensorDataset
+from xpnn.data.csv_file import Columns, is_missing, read_csv
 
-_MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 _MOST_CATEGORIES = 64  # of a column; one with more, such as names, is left out
 _MOST_CLASSES = 20  # of a target of whole numbers, unless --task says what it is
 _MOST_FEATURES = 65_536
 _LARGEST = 1e300
 _EXAMPLES = 5  # rows that are kept to try the network on
-
-Columns = dict[str, list[str]]  # the cells of each column
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ class Column:
         numbers = np.array([_number(cell) for cell in cells], np.float64)
         missing = np.isnan(numbers)
         for row in np.flatnonzero(missing).tolist():
-            if cells[row].lower() not in _MISSING:
+            if not is_missing(cells[row]):
                 raise DataError(f"expects numbers, got {cells[row]!r:.60}", subject=f"column '{self.name}'")
         scaled = np.where(missing, 0, (numbers - self.mean) / self.std).astype(np.float32)
         parts = [scaled, missing.astype(np.float32)] if self.flagged else [scaled]
@@ -233,17 +230,19 @@ def load_table(settings: Settings) -> Table:
     Raises: DataError for a file that is no table; ArgumentError for a target that is not in it.
     """
     columns = read_csv(settings.data)
+    if len(columns) < 2:
+        raise DataError(f"has one column alone, '{next(iter(columns)):.60}'", subject=f"'{settings.data}'")
     name = settings.target or list(columns)[-1]
     if name not in columns:
         raise _no_column(name, columns, settings.data, "--target")
     notes = []
-    known = [row for row, cell in enumerate(columns[name]) if cell.lower() not in _MISSING]
+    known = [row for row, cell in enumerate(columns[name]) if not is_missing(cell)]
     if len(known) < len(columns[name]):
         notes.append(f"left out: {len(columns[name]) - len(known)} rows without '{name}'")
         columns = {heading: [cells[row] for row in known] for heading, cells in columns.items()}
     target = columns.pop(name)
     for heading in list(columns):
-        kinds = {cell for cell in columns[heading] if cell.lower() not in _MISSING}
+        kinds = {cell for cell in columns[heading] if not is_missing(cell)}
         if not kinds or (len(kinds) > _MOST_CATEGORIES and not _are_numbers(kinds)):
             reason = f"{len(kinds)} different texts" if kinds else "empty"
             notes.append(f"left out: column '{heading}' ({reason})")
@@ -259,39 +258,6 @@ def load_table(settings: Settings) -> Table:
     tested = {target[row] for row in test}
     untested = tuple(label for label in classes if label not in tested)
     return replace(table, train=train, test=test, untested=untested)
-
-
-def read_csv(path: str | Path) -> Columns:
-    """The columns of a CSV file whose first line has their names; separated by comma, semicolon or tab.
-
-    Raises: DataError, naming the file and the line.
-    """
-    subject = f"'{path}'"
-    if not Path(path).is_file():
-        raise DataError(f"there is no table '{path}'" if not Path(path).exists() else f"'{path}' is no file")
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            first = file.readline()
-            separator = max("\t;,", key=lambda sign: len(next(csv.reader([first], delimiter=sign), [])))
-            file.seek(0)
-            reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"is no CSV file in UTF-8: {error}", subject=subject) from None
-    if len(rows) < 2:
-        raise DataError("has no row below its heading", subject=subject)
-    (_, names), *rows = rows
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise DataError(f"has two columns '{twice[0]}'", subject=subject)
-    if len(names) < 2:
-        raise DataError(f"has one column alone, '{names[0]:.60}'", subject=subject)
-    for line, row in rows:
-        if len(row) != len(names):
-            raise DataError(
-                f"has {len(row)} cells in line {line}, and {len(names)} in its heading", subject=subject
-            )
-    return {name: [row[i] for _, row in rows] for i, name in enumerate(names)}
 
 
 def _classes_of(target: list[str], settings: Settings) -> tuple[str, ...]:
@@ -322,7 +288,7 @@ def _classes_of(target: list[str], settings: Settings) -> tuple[str, ...]:
 
 
 def _fitted(name: str, cells: list[str]) -> Column:
-    known = [cell for cell in cells if cell.lower() not in _MISSING]
+    known = [cell for cell in cells if not is_missing(cell)]
     if known and _are_numbers(set(known)):
         numbers = np.array([float(cell) for cell in known])
         return Column(name, float(numbers.mean()), _spread(numbers), len(known) < len(cells))

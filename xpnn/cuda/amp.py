@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn import amp
+from xpnn.amp import custom_bwd, custom_fwd
 
-__all__ = ["GradScaler", "autocast"]
+__all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd"]
 
 
 class GradScaler(amp.GradScaler):

@@ -11,7 +11,7 @@ import numpy as np
 from xpnn.backend import DataError, optional_import
 from xpnn.data.dataset import Dataset, Transform
 
-_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
 # What Pillow is to recognize: plain image formats, none that starts another program.
 _FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
@@ -66,7 +66,7 @@ class ImageFolder(Dataset):
         empty = [name for name, label in self.class_to_idx.items() if label not in set(self.targets)]
         if empty:
             raise DataError(
-                f"finds no images ({', '.join(_EXTENSIONS)}) for {', '.join(empty)} in {self.root}",
+                f"finds no images ({', '.join(EXTENSIONS)}) for {', '.join(empty)} in {self.root}",
                 subject="ImageFolder",
             )
         self.transform = transform
@@ -142,7 +142,7 @@ def find_images(folder: Path) -> list[Path]:
             )
         if identity not in seen:
             seen.add(identity)
-            found += [path for path in files if path.suffix.lower() in _EXTENSIONS]
+            found += [path for path in files if path.suffix.lower() in EXTENSIONS]
             waiting += [(path, above | {identity}) for path in folders]
     return sorted(found)
 

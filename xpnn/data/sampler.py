@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, Generic, TypeVar
 
@@ -296,15 +297,16 @@ class DistributedSampler(Sampler[int]):
 
     Args:
         dataset: its length counts.
-        num_replicas: the number of processes.
-        rank: which one this is, from 0.
+        num_replicas: the number of processes; None is the launcher's `WORLD_SIZE`.
+        rank: which one this is, from 0; None is the launcher's `RANK`.
         shuffle: visit them in a random order, which all processes draw alike from (seed, epoch); call
             `set_epoch` for a new one. A DataLoader does that.
         seed: the same in all processes.
         drop_last: leave samples out so that all processes visit equally many; otherwise some are visited
             twice.
 
-    Raises: ArgumentError for a rank outside of [0, num_replicas).
+    Raises: ArgumentError for a rank outside of [0, num_replicas), or if neither they nor a launcher, such as
+    torchrun, say how many processes there are.
 
     >>> [list(DistributedSampler(range(5), 2, rank, shuffle=False)) for rank in range(2)]
     [[0, 2, 4], [1, 3, 0]]
@@ -319,8 +321,13 @@ class DistributedSampler(Sampler[int]):
         seed: int = 0,
         drop_last: bool = False,
     ) -> None:
-        if num_replicas is None or rank is None:
-            raise _error(self, "expects num_replicas and rank: there is no process group to ask")
+        num_replicas = _launched(self, "num_replicas", "WORLD_SIZE") if num_replicas is None else num_replicas
+        rank = _launched(self, "rank", "RANK") if rank is None else rank
+        for name, value in (("num_replicas", num_replicas), ("rank", rank)):
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise _error(self, f"expects {name} as an integer, got {value!r:.60}")
+        if num_replicas < 1:
+            raise _error(self, f"expects num_replicas of at least 1, got {num_replicas}")
         if not 0 <= rank < num_replicas:
             raise _error(self, f"expects a rank in [0, {num_replicas}), got {rank}")
         self.dataset = dataset
@@ -348,6 +355,17 @@ class DistributedSampler(Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         """Give the order of that epoch from now on."""
         self.epoch = epoch
+
+
+def _launched(sampler: Any, argument: str, variable: str) -> int:
+    """What the launcher of several processes has put into the environment."""
+    value = os.environ.get(variable, "")
+    if not value.isdecimal():
+        raise _error(
+            sampler,
+            f"expects {argument}, as there is no launcher that says it by {variable} (got {value!r:.20})",
+        )
+    return int(value)
 
 
 class BatchSampler(Sampler[list[int]]):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ import numpy as np
 
 from xpnn.backend import ArgumentError, DataError, ShapeError, to_numpy
 from xpnn.data.collate import default_convert
+from xpnn.data.csv_file import is_missing, read_csv
 from xpnn.data.dataset import Subset, TensorDataset
 
 __all__ = ["TabularDataset"]
-
-_MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})  # in any case
 
 
 class TabularDataset(TensorDataset):
@@ -210,11 +208,9 @@ def _columns_of(source: Any) -> dict[str, list[Any]]:
     if isinstance(source, Mapping):
         table = {str(name): _listed(values, str(name)) for name, values in source.items()}
     else:
-        path = Path(source)
-        if not path.is_file():
-            raise DataError("cannot be read: there is no such file", subject=str(path))
-        read = _read_npz if path.suffix.lower() == ".npz" else _read_csv
-        table = read(path)
+        read: Callable[[Any], dict[str, list[Any]]]
+        read = _read_npz if Path(source).suffix.lower() == ".npz" else read_csv
+        table = read(source)
     lengths = {name: len(values) for name, values in table.items()}
     if len(set(lengths.values())) > 1:
         raise ShapeError(f"expects columns of one length, got {lengths}", subject="TabularDataset")
@@ -223,40 +219,11 @@ def _columns_of(source: Any) -> dict[str, list[Any]]:
     return table
 
 
-def _read_csv(path: Path) -> dict[str, list[Any]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            start = file.read(1 << 16)
-            file.seek(0)
-            tabs = path.suffix.lower() == ".tsv"
-            lines = csv.reader(file, delimiter="\t" if tabs else _delimiter(start), skipinitialspace=True)
-            names = [name.strip() for name in next(lines, [])]
-            if not names or len(set(names)) != len(names) or "" in names:
-                raise DataError(f"expects a first line of different names, got {names}", subject=str(path))
-            columns: list[list[Any]] = [[] for _ in names]
-            for cells in lines:
-                if not cells:
-                    continue
-                if len(cells) != len(names):
-                    raise DataError(
-                        f"expects {len(names)} cells in line {lines.line_num}, got {len(cells)}",
-                        subject=str(path),
-                    )
-                for column, cell in zip(columns, cells):
-                    column.append(cell.strip())
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read as a table in UTF-8: {error}", subject=str(path)) from error
-    return dict(zip(names, columns))
-
-
-def _delimiter(text: str) -> str:
-    """The one of , ; and tab that the first line has most of."""
-    first = text.partition("\n")[0]
-    return max(",;\t", key=first.count)
-
-
-def _read_npz(path: Path) -> dict[str, list[Any]]:
+def _read_npz(source: str | Path) -> dict[str, list[Any]]:
     """Columns (n,), and matrices (n, k) as k columns with a number after their name."""
+    path = Path(source)
+    if not path.is_file():
+        raise DataError(f"there is no table '{source}'")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -281,7 +248,7 @@ def _listed(values: Any, name: str) -> list[Any]:
 def _is_missing(value: Any) -> bool:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return True
-    return isinstance(value, str) and value.strip().lower() in _MISSING
+    return isinstance(value, str) and is_missing(value)
 
 
 def _numbers(values: Sequence[Any]) -> np.ndarray | None:

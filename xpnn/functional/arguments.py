@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from typing import Any
 
+from xpnn.autograd.casting import entered, is_mixed
 from xpnn.autograd.core import TensorBase, new_tensor
 from xpnn.autograd.ops.broadcasting import broadcast_shapes
 from xpnn.backend import (
@@ -64,7 +65,7 @@ def once_per_signature(check: Callable[..., None]) -> Callable[..., None]:
         except TypeError:  # an option that cannot be hashed, such as an array
             key = ()
         check(*arrays, **options)
-        if key:
+        if key and not entered:  # `autocast` lets pass what is a mistake elsewhere
             if len(passed) >= _KEPT_SIGNATURES:
                 passed.clear()
             passed.add(key)
@@ -164,7 +165,7 @@ def check_same_dtype(subject: str, x: Any, **others: Any) -> None:
             continue
         if type(came) is not type(dtype):
             namespace(x, other)  # two libraries: that is the mistake to name
-        if came != dtype:
+        if came != dtype and not is_mixed(x, other):
             mine, its = dtype_name(dtype), dtype_name(came)
             wrong, right = ("input", its) if its == "float32" else (name, mine)
             taped = is_tensor(x if wrong == "input" else other)

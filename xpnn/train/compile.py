@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnn.autograd import Tensor, is_grad_enabled
+from xpnn.autograd.mode import switches
 from xpnn.backend import (
     ArgumentError,
     Array,
@@ -159,7 +160,12 @@ class CompiledStep:
         for leaf in leaves:
             if is_array(leaf) and backend_of(leaf) is not backend:
                 raise_mismatch(leaf, self.state.tensors()[0].array)  # tracing would move it silently
-        key = (structure, tuple(_signature(leaf) for leaf in leaves), self.state.settings())
+        key = (
+            structure,
+            tuple(_signature(leaf) for leaf in leaves),
+            self.state.settings(),
+            tuple(switches.casts.items()),
+        )
         if key not in self.variants:
             self.variants[key] = _Variant(self.step, self.state, structure, compiler)
         return self.variants[key](leaves)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnn.autograd import Tensor
-from xpnn.backend import AnomalyError, ArgumentError
+from xpnn.backend import AnomalyError, ArgumentError, idioms
 from xpnn.optim import Optimizer, clip_grad_norm_, clip_grad_value_
 from xpnn.optim.state import as_python
 from xpnn.train.evaluation import EMPTY, Evaluation
@@ -285,7 +285,11 @@ class Loop(Evaluation):
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute the gradients of a loss, scaled where mixed precision asks for it."""
         scaler = self.precision.scaler
-        (loss if scaler is None else scaler.scale(loss)).backward(*args, **kwargs)
+        if scaler is None:
+            loss.backward(*args, **kwargs)
+            return
+        with idioms.overflowing():  # which the scaler looks for
+            scaler.scale(loss).backward(*args, **kwargs)
 
     def clip_gradients(
         self,

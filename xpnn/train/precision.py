@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from xpnn.amp import GradScaler, autocast
+from xpnn.amp import GradScaler
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, is_floating
+from xpnn.autograd.casting import casting
+from xpnn.backend import ArgumentError, DTypeError, backend_of, is_floating, namespace
 from xpnn.nn import Module
 from xpnn.train.structure import map_arrays
 
@@ -24,8 +25,8 @@ class Precision:
             "bf16", where the latter two are mixed; None changes nothing.
 
     The true ones make the model, and the floating-point arrays of batches, of that type. The mixed ones
-    leave the weights in float32, and the steps to `xpnn.autocast`, which casts nothing yet: they compute in
-    float32, and a warning says so. In float16 the loss is scaled.
+    leave weights and gradients in float32, and run products in half precision, as `xpnn.autocast` does. In
+    float16 the loss is scaled.
     """
 
     def __init__(self, precision: Any = None) -> None:
@@ -40,11 +41,21 @@ class Precision:
         self.whole = _WHOLE.get(name or "")
         self.mixed = _MIXED.get(name or "")
         self.scaler = GradScaler() if self.mixed == "float16" else None
-        if self.mixed is not None:
-            autocast("cuda", dtype=self.mixed)  # which warns
 
     def convert(self, model: Module) -> None:
-        """Give a model the element type of a true precision."""
+        """Give a model the element type of a true precision.
+
+        Raises: DTypeError if its library does not have the type.
+        """
+        first = next(iter(model.parameters()), None)
+        wanted = self.whole or self.mixed
+        if wanted is not None and first is not None and not hasattr(namespace(first), wanted):
+            raise DTypeError(
+                f"precision {self.name!r} asks for {wanted}, which {backend_of(first.array).name} "
+                "does not have",
+                subject="Trainer",
+                hint="Take another precision, or another library by xpnn.set_backend(...)",
+            )
         if self.whole is not None:
             model.to(dtype=self.whole)
 
@@ -56,7 +67,7 @@ class Precision:
 
     def forward(self) -> AbstractContextManager[Any]:
         """The context that losses are computed in."""
-        return nullcontext() if self.mixed is None else autocast("cuda", dtype=self.mixed, enabled=False)
+        return nullcontext() if self.mixed is None else casting({"cpu": self.mixed, "cuda": self.mixed})
 
     def _cast(self, array: Any) -> Any:
         if not is_floating(array):

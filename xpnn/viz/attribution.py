@@ -12,7 +12,7 @@ from xpnn.autograd import Tensor, enable_grad, grad
 from xpnn.backend import ArgumentError, ShapeError, asarray, is_tensor, optional_import, to_numpy
 from xpnn.nn import Module
 from xpnn.nn.summary import evaluating, inputs_of
-from xpnn.viz.images import make_grid, normalized
+from xpnn.viz.images import batch_of, normalized
 from xpnn.viz.sheets import smoothing
 from xpnn.viz.style import Figure, colour, finished, new_figure, numbers, styled
 
@@ -123,7 +123,7 @@ def plot_heatmaps(
         axes.set_axis_off()
     for number, (image, warm, word) in enumerate(zip(pictures, heat, words)):
         row, column = 2 * (number // columns), number % columns
-        shown = make_grid(image, padding=0).transpose(1, 2, 0)
+        shown = batch_of(image)[0].transpose(1, 2, 0)
         grid[row, column].imshow(shown, interpolation=smoothing(image))
         grid[row, column].set_title(word, fontsize=9, fontweight="normal", loc="center", pad=3)
         below = grid[row + 1, column]
@@ -207,7 +207,7 @@ def plot_receptive_field(
     figure = new_figure(5.2, 4.4)
     axes = figure.subplots()
     if image is not None:
-        shown = make_grid(normalized(to_numpy(image)[None]), padding=0).mean(axis=0)
+        shown = batch_of(normalized(to_numpy(image)[None]))[0].mean(axis=0)
         axes.imshow(shown, cmap="gray", interpolation=smoothing(array))
     drawn = axes.imshow(
         np.sqrt(array),

@@ -5,11 +5,22 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from xpnn.backend import ArgumentError, ShapeError, errors_naming, optional_import, to_numpy
+from xpnn.autograd import Tensor
+from xpnn.backend import (
+    ArgumentError,
+    ShapeError,
+    asarray,
+    backend_of,
+    device_of,
+    errors_naming,
+    optional_import,
+    to_numpy,
+    use_backend,
+)
 
 
 def make_grid(
@@ -20,7 +31,7 @@ def make_grid(
     value_range: tuple[float, float] | None = None,
     scale_each: bool = False,
     pad_value: float = 0.0,
-) -> np.ndarray:
+) -> Any:
     """Lay images out in rows, as one image.
 
     Args:
@@ -32,7 +43,8 @@ def make_grid(
         scale_each: take that smallest and largest value from each image by itself.
         pad_value: the value of the cells between.
 
-    Returns: (3, rows * (H + padding) + padding, columns * (W + padding) + padding) on the host.
+    Returns: (3, rows * (H + padding) + padding, columns * (W + padding) + padding), and a single image as it
+    is; a Tensor of Tensors, else a NumPy array.
 
     Raises: ShapeError for anything else than images; ArgumentError for nrow < 1 or padding < 0.
 
@@ -43,9 +55,18 @@ def make_grid(
         raise ArgumentError(
             f"expects nrow >= 1 and padding >= 0, got nrow={nrow} and padding={padding}", subject="make_grid"
         )
-    images = _batch(tensor)
+    images = batch_of(tensor)
     if normalize:
         images = normalized(images, value_range, scale_each)
+    grid = images[0] if len(images) == 1 else _grid(images, nrow, padding, pad_value)
+    first = tensor[0] if isinstance(tensor, list) else tensor
+    if not isinstance(first, Tensor):
+        return grid
+    with use_backend(backend_of(first.array).name, device_of(first.array)):
+        return Tensor(asarray(grid))
+
+
+def _grid(images: np.ndarray, nrow: int, padding: int, pad_value: float) -> np.ndarray:
     n, _, h, w = images.shape
     columns = min(nrow, n)
     rows = math.ceil(n / columns)
@@ -59,15 +80,17 @@ def make_grid(
     return grid
 
 
-def save_image(tensor: Any, fp: str | Path, **grid: Any) -> Path:
-    """Write images as one picture, in the format that the file's name ends with.
+def save_image(tensor: Any, fp: str | Path | BinaryIO, format: str | None = None, **grid: Any) -> Any:
+    """Write images as one picture.
 
     Args:
         tensor: as for `make_grid`; floats in [0, 1] (what lies outside is clipped) or uint8.
-        fp: the file.
+        fp: the file's path, or a file that is open for writing bytes.
+        format: "png", "jpeg" ...; None is what the file's name ends with.
         **grid: the options of `make_grid`.
 
-    Returns: the file's path. Raises: what `make_grid` raises; MissingDependencyError without Pillow.
+    Returns: the file's path, or the file. Raises: what `make_grid` raises; MissingDependencyError without
+    Pillow.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -75,8 +98,11 @@ def save_image(tensor: Any, fp: str | Path, **grid: Any) -> Path:
     'ones.png'
     """
     picture = _picture(tensor, **grid)
+    if not isinstance(fp, str | Path):
+        picture.save(fp, format=format)
+        return fp
     with errors_naming(fp):
-        picture.save(fp)
+        picture.save(fp, format=format)
     return Path(fp)
 
 
@@ -86,22 +112,20 @@ def png_of(image: Any) -> bytes:
     >>> png_of(np.ones((1, 4, 4)))[1:4]
     b'PNG'
     """
-    file = io.BytesIO()
-    _picture(image, padding=0).save(file, format="PNG")
-    return file.getvalue()
+    return save_image(image, io.BytesIO(), "PNG").getvalue()
 
 
 def _picture(tensor: Any, **grid: Any) -> Any:
     """A Pillow image of a grid."""
     pillow = optional_import("PIL.Image", extra="train")
-    pixels = make_grid(tensor, **grid)
+    pixels = to_numpy(make_grid(tensor, **grid))
     if pixels.dtype != np.uint8:
         pixels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
     return pillow.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
-def _batch(tensor: Any) -> np.ndarray:
-    """Images as (N, 3, H, W)."""
+def batch_of(tensor: Any) -> np.ndarray:
+    """Images as (N, 3, H, W), in each form that `make_grid` takes them in."""
     images = np.stack([to_numpy(image) for image in tensor]) if isinstance(tensor, list) else to_numpy(tensor)
     if images.ndim == 2:
         images = images[None]

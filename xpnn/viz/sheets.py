@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.backend import ArgumentError, ShapeError, optional_import, to_numpy
-from xpnn.viz.images import make_grid, normalized
+from xpnn.viz.images import batch_of, normalized
 from xpnn.viz.style import Figure, colour, finished, new_figure, numbers, styled
 
 _TINY = 64  # an image that is smaller is enlarged without smoothing: each of its cells is seen
@@ -69,7 +69,7 @@ def plot_images(
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, image, text in zip(grid.flat, images, texts):
-        axes.imshow(make_grid(image, padding=0).transpose(1, 2, 0), interpolation=smoothing(image))
+        axes.imshow(batch_of(image)[0].transpose(1, 2, 0), interpolation=smoothing(image))
         axes.set_title(text, fontsize=8, fontweight="normal", loc="center", pad=3)
     return finished(figure, path, title)
 
@@ -102,7 +102,7 @@ def plot_detections(
     pixels = to_numpy(image)
     if pixels.dtype != np.uint8:
         pixels = normalized(pixels.reshape(-1, *pixels.shape[-2:])[None])[0]
-    pixels = make_grid(pixels, padding=0)
+    pixels = batch_of(pixels)[0]
     height, width = pixels.shape[1:]
     patches = optional_import("matplotlib.patches", extra="train")
     scale = 5.0 / max(height, width)

@@ -6,6 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from xpnn.autograd import ops
+from xpnn.autograd.casting import is_mixed
 from xpnn.autograd.core import TensorBase
 from xpnn.autograd.functions.axes import axes_of, axis_of, integer
 from xpnn.autograd.functions.calling import front
@@ -178,7 +179,7 @@ def _product(x: Any, y: Any, ranks: tuple[int, int], subject: str) -> Any:
 def _check_types(x: Any, y: Any, subject: str) -> None:
     if not isinstance(y, TensorBase):
         raise DTypeError(f"expects a Tensor, got {type(y).__name__}", subject=subject)
-    if x.dtype != y.dtype:
+    if x.dtype != y.dtype and not is_mixed(x, y):
         raise DTypeError(
             f"expects one element type, got {dtype_name(x.dtype)} and {dtype_name(y.dtype)}",
             subject=subject,

@@ -166,4 +166,9 @@ def _conv_transpose_nd(
         y = conv_input_gradient(input, weight, size=reached, padding=((0, 0),) * axes, **options)
         y = pad_spatial(y, tuple((0, e) for e in extra))
         y = y[(..., *(slice(p, p + cells) for p, cells in zip(border, size)))]
-    return y if bias is None else y + namespace(y, bias).reshape(bias, (-1, *(1,) * axes))
+    if bias is None:
+        return y
+    xp = namespace(y, bias)
+    if bias.dtype != y.dtype:  # under `autocast`
+        bias = xp.astype(bias, y.dtype)
+    return y + xp.reshape(bias, (-1, *(1,) * axes))
