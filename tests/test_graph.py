@@ -188,6 +188,14 @@ def test_graph_is_off_again_afterwards() -> None:
         assert xpnn.exp(xpnn.tensor(1.0, requires_grad=True)).grad_fn.values is None
 
 
+def test_a_function_of_constants_has_a_graph() -> None:
+    x = xpnn.tensor([1.0, 2.0])
+    graph = xpnn.graph(lambda x, k: (x[k] * x).sum(), x, xpnn.tensor([1, 0]), gradients=True)
+    assert graph["x"].kind == "leaf"
+    assert graph["x"].gradient.tolist() == [4.0, 2.0]
+    assert not x.requires_grad
+
+
 def test_what_has_no_graph_is_refused() -> None:
     with pytest.raises(GradientError, match="requires no gradient"):
         xpnn.graph(xpnn.ones(2))

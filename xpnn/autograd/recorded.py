@@ -143,9 +143,9 @@ def graph(outputs: Any, *inputs: Any, names: Names = (), gradients: bool = False
         outputs: a Tensor that requires a gradient, or several, also nested; or a function, which is then
             called with `inputs` and recorded in full: with all values, the constants, and the module of each
             operation.
-        inputs: what the function is given. Numbers, floating-point arrays, and Tensors that were not computed
-            from others become Tensors that require a gradient (those given stay as they are). Its arguments'
-            names are theirs in the graph.
+        inputs: what the function is given. Numbers and floating-point arrays become Tensors that require a
+            gradient; so do Tensors, where neither they nor parameters of the function require one (those
+            that were given stay as they are). Its arguments' names are theirs in the graph.
         names: names of Tensors, leaves or results: a dict, or `model.named_parameters()`.
         gradients: find the gradient of the sum of the outputs with respect to each node, as `xpnn.grad` does
             (hooks run; no `.grad` changes). Otherwise there are those that `backward()` has left in `.grad`.
@@ -169,10 +169,13 @@ def graph(outputs: Any, *inputs: Any, names: Names = (), gradients: bool = False
     labels = _labels(names)
     if callable(outputs):
         inputs = tuple([_as_leaf(x) for x in inputs])
+        parameters = _parameters_of(outputs)
+        if not parameters and not any(isinstance(x, TensorBase) and x.requires_grad for x in inputs):
+            inputs = tuple([_as_leaf(x.array) if isinstance(x, TensorBase) else x for x in inputs])
         for name, x in zip(_argument_names(outputs, len(inputs)), inputs):
             if isinstance(x, TensorBase):
                 labels.setdefault(_key(x), name)
-        labels |= {key: name for key, name in _parameters_of(outputs).items() if key not in labels}
+        labels |= {key: name for key, name in parameters.items() if key not in labels}
         with enable_grad(), keeping_values():
             outputs = outputs(*inputs)
     elif inputs:
@@ -376,11 +379,9 @@ def _argument_names(function: Callable, count: int) -> list[str]:
 
 
 def _as_leaf(x: Any) -> Any:
-    """Numbers, floating-point arrays and constants as Tensors that require a gradient; others as they are."""
+    """Numbers and floating-point arrays as Tensors that require a gradient; anything else as it is."""
     if isinstance(x, TensorBase):
-        if x.requires_grad or not carries_gradient(x.array):
-            return x
-        x = x.array
+        return x
     if type(x) in (int, float):
         return tensor(float(x), requires_grad=True)
     return Tensor(x, requires_grad=True) if is_array(x) and carries_gradient(x) else x

@@ -38,6 +38,7 @@ def write_search_page(
         summary |= {name: f"{v:.4g}" if isinstance(v, float) else str(v) for name, v in best.params.items()}
     heading, *rows = results.rows()
     kept = [i for i in range(len(heading)) if any(row[i] for row in rows)]
+    trials = table([heading[i] for i in kept], [[printable(row[i]) for i in kept] for row in rows])
     return write_document(
         path,
         title,
@@ -49,12 +50,7 @@ def write_search_page(
                 for file in plots
                 if file.stem in _PLOTS
             ],
-            section(
-                "Trials",
-                scroll(
-                    table([heading[i] for i in kept], [[printable(row[i]) for i in kept] for row in rows])
-                ),
-            ),
+            section("Trials", scroll(trials)),
             section("Settings", pairs(settings)),
         ],
     )
