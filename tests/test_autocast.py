@@ -130,7 +130,7 @@ def test_gpus_have_a_list_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """The arrays of NumPy stand in for those of a GPU."""
     monkeypatch.setattr("xpnn.autograd.casting._kind_of_device", lambda x: "cuda")
     monkeypatch.setattr(sys.modules["xpnn.amp.autocast"], "_has_gpu", lambda: True)
-    x = xpnn.asarray(np.linspace(-2, 2, 6).reshape(2, 3), dtype="float32")
+    x = Tensor(np.linspace(-2, 2, 6, dtype=np.float32).reshape(2, 3))
     with autocast("cuda"):
         assert xpnn.is_autocast_enabled()
         y = F.linear(x, x)

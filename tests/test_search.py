@@ -354,6 +354,14 @@ def test_the_command(
     assert [trial["number"] for trial in result["trials"]] == [0, 1, 2, 3]
     assert result["best"]["value"] == min(t["value"] for t in result["trials"] if t["state"] == "done")
 
+    page = Path("runs/search-s/report.html").read_text()
+    pictures = [path for path in Path("runs/search-s").glob("*.png")]
+    assert len(pictures) >= 3
+    assert page.count("<img ") == page.count("data:image/png;base64,") == len(pictures)
+    assert f"<code>{result['command']}</code>" in page
+    assert page.count("<tr>") == 5  # the heading, and the trials
+    assert "http" not in re.sub('data:[^"]*', "", page).replace("http-equiv", "")
+
     words = result["command"].split()[1:]
     assert main([*words, "--quiet"]) == 0
     assert main(["train", "--config", "runs/search-s/best.toml", "--out", "again", "--quiet"]) == 0
