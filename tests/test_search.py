@@ -355,7 +355,7 @@ def test_the_command(
     assert result["best"]["value"] == min(t["value"] for t in result["trials"] if t["state"] == "done")
 
     page = Path("runs/search-s/report.html").read_text()
-    pictures = [path for path in Path("runs/search-s").glob("*.png")]
+    pictures = list(Path("runs/search-s").glob("*.png"))
     assert len(pictures) >= 3
     assert page.count("<img ") == page.count("data:image/png;base64,") == len(pictures)
     assert f"<code>{result['command']}</code>" in page
