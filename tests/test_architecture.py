@@ -47,6 +47,7 @@ LAYERS = {
     "top_level": {"backend", "autograd", "functional"},
     "missing": {"backend", "autograd", "functional", "nn", "optim"},
     "io": {"backend", "autograd", "nn", "optim"},
+    "onnx": {"io"},
     "testing": {"backend", "autograd"},
     "amp": {"backend", "autograd", "optim"},
     "train": {"amp", "backend", "autograd", "functional", "nn", "optim", "data", "metrics", "io"},
@@ -71,7 +72,18 @@ OWN_DOORS = {
 NUMPY_USERS = {"backend", "kernels", "data", "io", "viz", "cli", "sklearn"}
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict", "array_api_compat"}
 BACKEND_NAMES = LIBRARIES - {"array_api_compat"}
-OPTIONAL = {"matplotlib", "tensorboardX", "tqdm", "PIL", "pooch", "scipy", "numba", "optuna", "sklearn"}
+OPTIONAL = {
+    "matplotlib",
+    "tensorboardX",
+    "tqdm",
+    "PIL",
+    "pooch",
+    "scipy",
+    "numba",
+    "optuna",
+    "sklearn",
+    "onnx",
+}
 TOP_LEVEL = {
     *(".ci", ".git", ".gitignore", "LICENSE", "README.md", "pyproject.toml"),
     *("ci", "examples", "tests", "xpnn"),

@@ -125,6 +125,7 @@ if _TYPE_CHECKING:  # imported when they are first asked for: see `missing`
     from xpnn import (
         distributions as distributions,
         models as models,
+        onnx as onnx,
         search as search,
         sklearn as sklearn,
     )

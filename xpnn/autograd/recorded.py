@@ -198,7 +198,7 @@ class _Builder:
 
     def __init__(self, roots: list[Any], labels: dict[Any, str], gradients: bool) -> None:
         self.roots = roots
-        self.operations = _operations(roots)
+        self.operations = operations_of(roots)
         self.labels = labels
         self.asked: set[int] = set()  # modules whose parameters have their names
         self.values: dict[Any, Any] = {edge_key(edge_of(root)): root.array for root in roots}
@@ -316,7 +316,7 @@ class _Builder:
         return self.nodes[-1]
 
 
-def _operations(roots: list[Any]) -> list[Node]:
+def operations_of(roots: list[Any]) -> list[Node]:
     """All nodes that the roots came from, in the order in which they were recorded."""
     found: dict[int, Node] = {}
     stack = [root.edge[0] for root in roots if root.edge is not None]

@@ -1,0 +1,7 @@
+"""Networks as ONNX files; needs the package onnx: `pip install 'xpnn[onnx]'`."""
+
+from __future__ import annotations
+
+from xpnn.io.onnx.export import export
+
+__all__ = ["export"]
