@@ -35,6 +35,7 @@ LAYERS = {
     "special": {"autograd"},
     "distributions": {"backend", "autograd", "functional"},
     "nn": {"backend", "autograd", "functional"},
+    "ops": {"functional"},
     "optim": {"backend", "autograd"},
     "data": {"backend", "autograd"},
     "metrics": {"backend"},

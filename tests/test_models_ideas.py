@@ -49,6 +49,37 @@ def test_non_local_block(kind: str) -> None:
         models.NonLocalBlock(4, kind="gaussian")
 
 
+@pytest.mark.parametrize("kind", ["embedded_gaussian", "dot_product"])
+def test_residual_net_with_a_non_local_block(kind: str) -> None:
+    """At first it says what the net without says; in training the block takes part, and the net learns."""
+    xpnn.manual_seed(0)
+    plain, net = models.SmallResNet(8, 2, 1), models.SmallResNet(8, 2, 1, non_local=kind)
+    missing = net.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    assert {key.split(".")[0] for key in missing} == {"non_local"}
+    # class 1: both marks, anywhere, are of one sign
+    rng = np.random.default_rng(0)
+    images, labels = np.zeros((160, 1, 8, 8), np.float32), rng.integers(0, 2, 160)
+    for image, label in zip(images, labels):
+        first, second = rng.choice(64, 2, replace=False)
+        image.reshape(-1)[[first, second]] = np.asarray([1, 1 if label else -1]) * rng.choice([-1, 1])
+    images, labels = xpnn.tensor(images), xpnn.tensor(labels)
+    np.testing.assert_array_equal(
+        net.eval()(images[:9]).detach().numpy(), plain.eval()(images[:9]).detach().numpy()
+    )
+    net.train()
+    optimizer = optim.Adam(net.parameters(), lr=5e-3)
+    losses = []
+    for _ in range(15):
+        for start in range(0, 160, 40):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(images[start : start + 40]), labels[start : start + 40])
+            loss.backward()
+            optimizer.step()
+        losses.append(loss.item())
+    assert all(p.grad.numpy().any() for p in net.non_local.out.parameters())
+    assert losses[-1] < 0.25 < 0.5 < losses[0]
+
+
 def test_masked_autoencoder() -> None:
     net = models.MaskedAutoencoder(8, 2, 3, 1, 2, 8, 1, 2, 4, mask_ratio=0.7)
     images = xpnn.rand(5, 3, 8, 8)

@@ -27,6 +27,7 @@ from xpnn import (
     linalg as linalg,
     metrics as metrics,
     nn as nn,
+    ops as ops,
     optim as optim,
     random as random,
     signal as signal,

@@ -12,4 +12,5 @@ from xpnn.functional.norm import *
 from xpnn.functional.pool import *
 from xpnn.functional.recurrent import *
 from xpnn.functional.shape import *
+from xpnn.functional.vision import *
 from xpnn.functional.windows import *

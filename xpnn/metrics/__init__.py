@@ -10,6 +10,7 @@ from xpnn.metrics.classification import (
     recall,
     top_k_accuracy,
 )
+from xpnn.metrics.detection import mean_average_precision
 from xpnn.metrics.image import psnr, ssim
 from xpnn.metrics.ranking import auc, average_precision, precision_recall_curve, roc_auc, roc_curve
 from xpnn.metrics.regression import mean_absolute_error, mean_squared_error, perplexity, r2
@@ -29,6 +30,7 @@ from xpnn.metrics.streaming import (
     MatthewsCorrCoef,
     Mean,
     MeanAbsoluteError,
+    MeanAveragePrecision,
     MeanSquaredError,
     Metric,
     Perplexity,
@@ -52,6 +54,7 @@ __all__ = [
     "MatthewsCorrCoef",
     "Mean",
     "MeanAbsoluteError",
+    "MeanAveragePrecision",
     "MeanSquaredError",
     "Metric",
     "Perplexity",
@@ -69,6 +72,7 @@ __all__ = [
     "iou",
     "matthews_corrcoef",
     "mean_absolute_error",
+    "mean_average_precision",
     "mean_squared_error",
     "perplexity",
     "precision",

@@ -5,6 +5,7 @@ Each has `update(...)`, `compute()`, which returns an array on the device of the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from xpnn.backend import ArgumentError, Array, is_array, is_half, namespace, size_of
@@ -19,6 +20,12 @@ from xpnn.metrics.classification import (
     raw,
     recall_of,
     top_k_correct,
+)
+from xpnn.metrics.detection import (
+    COCO_THRESHOLDS,
+    Detections,
+    mean_average_precision,
+    precision_table,
 )
 from xpnn.metrics.image import psnr_of, similarities
 from xpnn.metrics.ranking import average_precision, roc_auc
@@ -467,3 +474,51 @@ class AveragePrecision(_OfRanks):
     def compute(self) -> Array:
         """The average precision so far."""
         return average_precision(*self._joined(), average=self.average)
+
+
+class MeanAveragePrecision(Metric):
+    """The mean average precision over all batches of images; see `metrics.mean_average_precision`.
+
+    Detections are matched when the result is asked for.
+
+    >>> import numpy as np
+    >>> metric = MeanAveragePrecision(0.5)
+    >>> box, label = np.asarray([[0.0, 0.0, 4.0, 4.0]]), np.asarray([1])
+    >>> true = {"boxes": box, "labels": label}
+    >>> metric.update([{**true, "scores": np.ones(1)}], [true])
+    >>> float(metric.compute()), metric.by_class()
+    (1.0, {1: 1.0})
+    """
+
+    def __init__(
+        self,
+        iou_thresholds: float | Sequence[float] = COCO_THRESHOLDS,
+        way: str = "coco",
+        max_detections: int = 100,
+        region: str = "boxes",
+    ) -> None:
+        super().__init__()
+        self.settings = iou_thresholds, way, max_detections, region
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        super().reset()
+        self.predictions: list[Detections] = []
+        self.targets: list[Detections] = []
+
+    def update(self, predictions: Sequence[Detections], targets: Sequence[Detections]) -> None:
+        """Add a batch: a mapping for each image, as `mean_average_precision` takes them."""
+        self.predictions += predictions
+        self.targets += targets
+        self.count += len(targets)
+
+    def compute(self) -> Array:
+        """The mean over classes and thresholds so far, a 0-d float32 array."""
+        self._require_batches()
+        return mean_average_precision(self.predictions, self.targets, *self.settings)
+
+    def by_class(self) -> dict[int, float]:
+        """The average precision of each class so far, the mean over the thresholds."""
+        self._require_batches()
+        table, classes = precision_table(self.predictions, self.targets, *self.settings)
+        return {label: sum(column) / len(column) for label, column in zip(classes, zip(*table))}

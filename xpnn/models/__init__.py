@@ -4,6 +4,7 @@ from xpnn.models.alexnet import AlexNet, alexnet, alexnet_two_columns, zfnet
 from xpnn.models.convnext import ConvNeXt, convnext_tiny
 from xpnn.models.ctc import StripRecogniser, ctc_beam_decode, ctc_greedy_decode
 from xpnn.models.densenet import DenseNet, densenet121, small_densenet
+from xpnn.models.detector import Detector, DetectorLosses, DetectorOutputs
 from xpnn.models.efficientnet import EfficientNet, efficientnet_b0
 from xpnn.models.fcn import FCN
 from xpnn.models.gan import Discriminator, Generator
@@ -44,6 +45,7 @@ from xpnn.models.segnet import SegNet
 from xpnn.models.seq2seq import Seq2Seq
 from xpnn.models.sequences import SequenceClassifier, Tagger
 from xpnn.models.shufflenet_v2 import ShuffleNetV2, shufflenet_v2_x0_5, shufflenet_v2_x1_0
+from xpnn.models.sliding_window import as_convolution
 from xpnn.models.unet import UNet
 from xpnn.models.vae import VAE, Autoencoder
 from xpnn.models.vgg import VGG, small_vgg, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
@@ -67,6 +69,9 @@ __all__ = [
     "Bottleneck",
     "ConvNeXt",
     "DenseNet",
+    "Detector",
+    "DetectorLosses",
+    "DetectorOutputs",
     "Discriminator",
     "EfficientNet",
     "Generator",
@@ -93,6 +98,7 @@ __all__ = [
     "VisionTransformer",
     "alexnet",
     "alexnet_two_columns",
+    "as_convolution",
     "convnext_tiny",
     "create",
     "ctc_beam_decode",

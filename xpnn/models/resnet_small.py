@@ -11,6 +11,7 @@ from xpnn import nn
 from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError, device_of, namespace
 from xpnn.models.fusion import norm_relu
+from xpnn.models.non_local import NonLocalBlock
 from xpnn.models.registry import register
 from xpnn.models.resnet import BasicBlock, initialise, project, stage
 
@@ -52,6 +53,8 @@ class SmallResNet(nn.Module):
         shortcut: "padding" is the paper's option A, without parameters; "projection" its option B.
         zero_init_residual: start each block as the identity.
         dropout: the probability of dropout before the linear layer.
+        non_local: the kind of a `NonLocalBlock` behind the second stage; None puts none there. It starts as
+            the identity, so that a trained net may get one.
 
     Shapes: (N, in_channels, H, W), 32 x 32 in the paper, to the scores (N, num_classes).
 
@@ -69,6 +72,7 @@ class SmallResNet(nn.Module):
         shortcut: str = "padding",
         zero_init_residual: bool = False,
         dropout: float = 0.0,
+        non_local: str | None = None,
     ) -> None:
         count, rest = divmod(depth - 2, 6)
         if count < 1 or rest:
@@ -91,11 +95,15 @@ class SmallResNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(64, num_classes)
         initialise(self, zero_init_residual)
+        self.non_local = None if non_local is None else NonLocalBlock(32, kind=non_local)
 
     def forward(self, input: Any) -> Tensor:
         """(N, in_channels, H, W) to the scores (N, num_classes)."""
         x = norm_relu(self.bn1, self.relu, self.conv1(input))
-        x = self.layer3(self.layer2(self.layer1(x)))
+        x = self.layer2(self.layer1(x))
+        if self.non_local is not None:
+            x = self.non_local(x)
+        x = self.layer3(x)
         return self.fc(self.dropout(self.flatten(self.avgpool(x))))
 
 
