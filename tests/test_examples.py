@@ -107,6 +107,7 @@ def rising(*values: float) -> bool:
 
 GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
     "unet": lambda found: found["background"] > 0.7 and found["right pixels"] > 0.7,
+    "detection": lambda found: found["loss"] < 0.75 * found["first loss"] and found["mAP at IoU 0.5"] > 0.1,
     "ctc": lambda found: found["loss"] < found["first loss"] / 2,
     "seq2seq": lambda found: found["loss"] < found["first loss"],
     # one epoch draws no digits yet, but the discriminator's images are digits to the reader

@@ -105,7 +105,7 @@ class Detector(nn.Module):
         scores = [_by_anchor(self.class_head(x), self.num_classes) for x in pyramid]
         codes = [_by_anchor(self.box_head(x), 4) for x in pyramid]
         anchors = [
-            anchor_boxes(*x.shape[2:], stride, sides, self.ratios, dtype=x.dtype, device=x.device)
+            anchor_boxes(x.shape[2], x.shape[3], stride, sides, self.ratios, dtype=x.dtype, device=x.device)
             for x, stride, sides in zip(pyramid, self.strides, self.sides)
         ]
         return DetectorOutputs(
