@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -83,7 +84,7 @@ def roi_align(
     ratio = whole(sampling_ratio, "sampling_ratio", subject)
     rois = _rois(input, boxes, subject)
     points = (ratio, ratio) if ratio > 0 else _most_points(boxes, bins, scale, aligned, subject)
-    count, channels, *size = input.shape
+    count, _, *size = input.shape
     if 0 in size:
         raise ShapeError(f"expects maps with cells, got the shape {shape_of(input)}", subject=subject)
     numbers = as_indices(rois[:, 0])
@@ -96,16 +97,11 @@ def roi_align(
         places, parts = _taps(start, length, bins[axis], size[axis], points[axis], each)
         cells.append(places)
         weights.append(parts)
-    xp: Any = namespace(rois)
-    rows, columns = cells
-    index = (numbers[:, None, None] * size[0] + rows)[:, :, None, :, None] * size[1]
-    index = index + columns[:, None, :, None, :]
-    share = weights[0][:, :, None, :, None] * weights[1][:, None, :, None, :]
-    bags = (rois.shape[0] * bins[0] * bins[1], rows.shape[2] * columns.shape[2])
+    (rows, columns), (row_weights, column_weights) = cells, weights
     mixed: Any = namespace(input)
-    table = mixed.reshape(mixed.permute_dims(input, (0, 2, 3, 1)), (count * size[0] * size[1], channels))
-    found = _weighted_rows(table, xp.reshape(index, bags), xp.reshape(share, bags))
-    return mixed.permute_dims(mixed.reshape(found, (rois.shape[0], *bins, channels)), (0, 3, 1, 2))
+    table = mixed.permute_dims(input, (0, 2, 3, 1))
+    found = _weighted_cells(table, numbers, rows, row_weights, columns, column_weights)
+    return mixed.permute_dims(found, (0, 3, 1, 2))
 
 
 def _rois(input: Any, boxes: Any, subject: str) -> Any:
@@ -157,6 +153,8 @@ def _most_points(
     if not all(concrete(x) for x in parts):
         raise ArgumentError("expects a sampling_ratio above 0 where boxes are not known yet", subject=subject)
     known = [x for x in map(to_numpy, parts) if len(x)]
+    if not all(math.isfinite(x.sum()) for x in known):
+        raise ArgumentError("expects finite boxes", subject=subject)
     down, across = (
         max([1, *(int(_points(_extent(x, axis, scale, aligned)[1], bins[axis]).max()) for x in known)])
         for axis in (0, 1)
@@ -177,6 +175,11 @@ def _taps(start: Any, length: Any, bins: int, size: int, points: int, each: Any)
     point = xp.arange(points, dtype=start.dtype, device=device)
     start, length, each = (x[:, None, None] for x in (start, length, each))
     several = xp.clip(each, 1.0)
+    most = 2 * size + 5  # points of a bin on the map, as they are more than half a cell apart
+    if points > most:  # of a box that is far larger than the map: those before it are passed over
+        step = length / bins / several
+        before = (-1.0 - start - bin_number * (length / bins)) / xp.where(step > 0, step, 1.0)
+        point = point[:most] + xp.clip(xp.floor(before) - 1.0, 0.0)
     place = start + (bin_number + (point + 0.5) / several) * (length / bins)
     used = (place >= -1.0) & (place <= size) & (point < each)
     place = xp.clip(place, 0.0, float(size - 1))
@@ -189,43 +192,69 @@ def _taps(start: Any, length: Any, bins: int, size: int, points: int, each: Any)
 
 
 @primitive
-def _weighted_rows(table, cells, weights):
-    """The sum of weights times rows of a table: (R, C), (B, L) and (B, L) to (B, C)."""
-    xp = namespace(table, weights)
+def _weighted_cells(table, numbers, rows, row_weights, columns, column_weights):
+    """The sum of weights times cells of maps (N, H, W, C): (K, bins, bins, C).
+
+    Cells are read in all pairs of the rows and columns of a bin, (K, bins, taps) both; the weight of a pair
+    is the product of theirs.
+    """
+    xp = namespace(table, row_weights)
+    taps = (numbers, rows, row_weights, columns, column_weights)
+    flat = xp.reshape(table, (-1, table.shape[3]))
     parts = []
-    for part in _parts(cells.shape, table.shape[1]):
-        rows = xp.take(table, xp.reshape(cells[part, :], (-1,)), axis=0)
-        rows = xp.reshape(rows, (*cells[part, :].shape, table.shape[1]))
-        parts.append(xp.matmul(weights[part, None, :], rows)[:, 0, :])
-    return parts[0] if len(parts) == 1 else xp.concat(parts, axis=0), (table, cells, weights)
+    for part in _parts(rows, columns, table.shape[3]):
+        cells, weights = _bags(part, table.shape, *taps)
+        found = xp.reshape(xp.take(flat, xp.reshape(cells, (-1,)), axis=0), (*cells.shape, table.shape[3]))
+        parts.append(xp.matmul(weights[:, None, :], found)[:, 0, :])
+    shape = (rows.shape[0], rows.shape[1], columns.shape[1], table.shape[3])
+    return xp.reshape(parts[0] if len(parts) == 1 else xp.concat(parts, axis=0), shape), (table, *taps)
 
 
-@_weighted_rows.backward
-def _weighted_rows_backward(gy, saved, needs):
-    table, cells, weights = saved
-    return _spread_rows(gy, cells, weights, rows=table.shape[0]), None, None
+@_weighted_cells.backward
+def _weighted_cells_backward(gy, saved, needs):
+    table, *taps = saved
+    return _spread_cells(gy, *taps, shape=tuple(table.shape)), *[None] * len(taps)
 
 
 @primitive
-def _spread_rows(values, cells, weights, *, rows):
-    """The transpose of `_weighted_rows`: each row of the table sums the values times its weights."""
-    xp = namespace(values, weights)
+def _spread_cells(values, numbers, rows, row_weights, columns, column_weights, *, shape):
+    """The transpose of `_weighted_cells`: each cell of the maps sums the values times its weights."""
+    xp = namespace(values, row_weights)
+    taps = (numbers, rows, row_weights, columns, column_weights)
     table: Any = 0.0
-    for part in _parts(cells.shape, values.shape[1]):
-        spread = weights[part, :, None] * values[part, None, :]
-        spread = xp.reshape(spread, (-1, values.shape[1]))
-        table = table + idioms.index_add(spread, xp.reshape(cells[part, :], (-1,)), rows)
-    return table, (cells, weights)
+    for part in _parts(rows, columns, shape[3]):
+        cells, weights = _bags(part, shape, *taps)
+        own = xp.reshape(values[part, ...], (-1, 1, shape[3]))
+        spread = xp.reshape(weights[:, :, None] * own, (-1, shape[3]))
+        table = table + idioms.index_add(spread, xp.reshape(cells, (-1,)), shape[0] * shape[1] * shape[2])
+    return xp.reshape(table, shape), taps
 
 
-@_spread_rows.backward
-def _spread_rows_backward(gy, saved, needs, *, rows):
-    cells, weights = saved
-    return _weighted_rows(gy, cells, weights), None, None
+@_spread_cells.backward
+def _spread_cells_backward(gy, saved, needs, *, shape):
+    return _weighted_cells(gy, *saved), *[None] * len(saved)
 
 
-def _parts(bags: tuple[int, int], channels: int) -> list[slice]:
-    """Slices of the bags, such that what is gathered for one is of bounded size."""
-    count, length = bags
-    step = max(1, _ROOM // max(length * channels, 1))
+def _bags(
+    part: slice,
+    shape: tuple[int, ...],
+    numbers: Any,
+    rows: Any,
+    row_weights: Any,
+    columns: Any,
+    column_weights: Any,
+) -> tuple[Any, Any]:
+    """For each bin of some boxes the numbers of the cells that it reads, and their weights."""
+    xp = namespace(rows)
+    rows = rows[part, ...] + numbers[part, None, None] * shape[1]
+    cells = rows[:, :, None, :, None] * shape[2] + columns[part, None, :, None, :]
+    weights = row_weights[part, :, None, :, None] * column_weights[part, None, :, None, :]
+    bags = (cells.shape[0] * cells.shape[1] * cells.shape[2], cells.shape[3] * cells.shape[4])
+    return xp.reshape(cells, bags), namespace(weights).reshape(weights, bags)
+
+
+def _parts(rows: Any, columns: Any, channels: int) -> list[slice]:
+    """Slices of the boxes, such that what is gathered for one is of bounded size."""
+    count, bins, taps = rows.shape
+    step = max(1, _ROOM // max(bins * taps * columns.shape[1] * columns.shape[2] * channels, 1))
     return [slice(start, min(start + step, count)) for start in range(0, max(count, 1), step)]
