@@ -84,7 +84,7 @@ def paint(model: Reader, contents, styles, steps: int) -> tuple:
         wanted, there = grams(model.maps(styles)), model.maps(contents)[-1]
     images = nn.Parameter(contents.clone())
     optimizer = optim.Adam([images], lr=0.03)
-    curves: dict[str, list[float]] = {"style": [], "content": []}
+    curves = {"style": [], "content": []}
     for _ in range(steps):
         optimizer.zero_grad()
         maps = model.maps(images)
@@ -105,11 +105,8 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     size = 32 if options.fast else 64
     contents, styles = shapes(4, size, 3, 0.0, seed=4).tensors[0], textures(xpnn.arange(4), size)
     painted, curves = paint(model, contents, styles, 20 if options.fast else 300)
-    found |= {
-        "first style": curves["style"][0],
-        "style": curves["style"][-1],
-        "content": curves["content"][-1],
-    }
+    style, content = curves.values()
+    found |= {"first style": style[0], "style": style[-1], "content": content[-1]}
     print(", ".join(f"{name} {value:.3f}" for name, value in found.items()))
     titles = ["content"] * 4 + [*KINDS] + ["painted"] * 4
     sheet = viz.plot_images(xpnn.cat([contents, styles, painted]), titles=titles, columns=4)
