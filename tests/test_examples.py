@@ -107,6 +107,9 @@ def rising(*values: float) -> bool:
 
 GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
     "unet": lambda found: found["background"] > 0.7 and found["right pixels"] > 0.7,
+    "vit": lambda found: found["without places"] + 0.1 < found["with places"],
+    "mae": lambda found: found["error"] < 0.2 and found["encoder, 20"] > 0.8,
+    "style_transfer": lambda found: found["style"] < found["first style"] / 10,
     "detection": lambda found: found["loss"] < 0.75 * found["first loss"] and found["mAP at IoU 0.5"] > 0.1,
     "ctc": lambda found: found["loss"] < found["first loss"] / 2,
     "seq2seq": lambda found: found["loss"] < found["first loss"],
