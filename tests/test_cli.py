@@ -479,6 +479,11 @@ MISTAKES = {
     "missing image": (["predict", "RUN/model.safetensors", "no.png"], "no.png cannot be read"),
     "no image": (["predict", "RUN/model.safetensors", "RUN/history.jsonl"], "history.jsonl cannot be read"),
     "unknown summary": (["summary", "resnet19"], "Did you mean 'resnet1"),
+    "hidden": (
+        ["train", "digits", "--model", "lenet", "--hidden", "32"],
+        "--hidden is no option of the model 'lenet'. Leave it out, or take one that has it: .*mlp",
+    ),
+    "augmentation": (["train", "digits", "--augment", "rotat+crop"], "Did you mean 'rotate\\+crop'?"),
     "near model": (["train", "digits", "--model", "resnet21"], "Did you mean 'resnet20'"),
     "near data": (["train", "mnst"], "no data set, folder or table 'mnst'. Did you mean mnist"),
     "data of digits": (["train", "digits", "--data", "."], "--data is where the original files of mnist"),

@@ -205,6 +205,10 @@ MISTAKES = {
     ),
     "regression": (["train", "good.csv", "--task", "regression"], "--task regression expects .*, got 'x'"),
     "size": (["train", "good.csv", "--size", "8"], "--size is an option for images"),
+    "image": (
+        ["predict", "MODEL", "row.png"],
+        "row.png is an image, and the network was trained on rows of a table. Give a CSV file of rows",
+    ),
     "model": (["train", "good.csv", "--model", "resnet20"], "--model expects mlp for a table, got resnet20"),
     "augment": (["train", "good.csv", "--augment", "crop"], "--augment is an option for images"),
     "hidden": (["train", "good.csv", "--hidden", "8,x"], "--hidden expects sizes such as 64,64"),

@@ -137,6 +137,7 @@ class Settings:
         usual = _TABLE_DEFAULTS if is_table(given["data"]) else _FOLDER_DEFAULTS
         options = _GENERAL | _DEFAULTS.get(given["data"], usual) | given
         _expect_to_fit_the_data(given)
+        _expect_to_fit_the_model(given, options["model"])
         if is_table(given["data"]) and options["model"] == "mlp":
             options.setdefault("hidden", _TABLE_HIDDEN)
         options.setdefault("size", models.input_shape(options["model"])[1])
@@ -277,6 +278,18 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
 def is_table(data: str) -> bool:
     """Whether data are a table in a file."""
     return data.lower().endswith((".csv", ".tsv"))
+
+
+def _expect_to_fit_the_model(given: dict[str, Any], model: str) -> None:
+    """Refuse options that this network does not have."""
+    for name in ("hidden", "dropout"):
+        if given.get(name) is not None and model in models.names() and not models.takes(model, name):
+            having = [other for other in models.names() if models.takes(other, name)]
+            raise ArgumentError(
+                f"is no option of the model '{model}'",
+                subject=option(name),
+                hint=f"Leave it out, or take one that has it: {', '.join(having)}",
+            )
 
 
 def _expect_to_fit_the_data(given: dict[str, Any]) -> None:

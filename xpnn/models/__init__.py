@@ -21,7 +21,7 @@ from xpnn.models.non_local import NonLocalBlock
 from xpnn.models.pixelcnn import PixelCNN
 from xpnn.models.pixelrnn import PixelRNN
 from xpnn.models.rbm import RBM
-from xpnn.models.registry import create, input_shape, names, register
+from xpnn.models.registry import create, input_shape, names, register, takes
 from xpnn.models.resnet import (
     BasicBlock,
     Bottleneck,
@@ -130,6 +130,7 @@ __all__ = [
     "small_mobilenet_v2",
     "small_vgg",
     "small_vit",
+    "takes",
     "vgg11",
     "vgg11_bn",
     "vgg13",

@@ -66,6 +66,16 @@ def input_shape(name: str) -> tuple[int, int, int]:
     return _find(name).input_shape
 
 
+def takes(name: str, option: str) -> bool:
+    """Whether the function of a network takes an option.
+
+    >>> takes("mlp", "hidden"), takes("lenet", "hidden")
+    (True, False)
+    """
+    accepted = inspect.signature(_find(name).factory).parameters
+    return option in accepted or any(p.kind is p.VAR_KEYWORD for p in accepted.values())
+
+
 def create(name: str, **options: Any) -> Module:
     """Make a network.
 
@@ -84,8 +94,8 @@ def create(name: str, **options: Any) -> Module:
     accepted = inspect.signature(factory).parameters
     if "image_size" not in accepted:
         options.pop("image_size", None)
-    unknown = [option for option in options if option not in accepted]
-    if unknown and all(p.kind is not p.VAR_KEYWORD for p in accepted.values()):
+    unknown = [option for option in options if not takes(name, option)]
+    if unknown:
         raise ArgumentError(
             f"takes no option '{unknown[0]}'",
             subject=f"model '{name}'",
