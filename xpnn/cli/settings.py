@@ -283,7 +283,7 @@ def is_table(data: str) -> bool:
 def _expect_to_fit_the_model(given: dict[str, Any], model: str) -> None:
     """Refuse options that this network does not have."""
     for name in ("hidden", "dropout"):
-        if given.get(name) is not None and model in models.names() and not models.takes(model, name):
+        if given.get(name) is not None and model in models.names() and models.takes(model, name) is False:
             having = [other for other in models.names() if models.takes(other, name)]
             raise ArgumentError(
                 f"is no option of the model '{model}'",

@@ -66,14 +66,16 @@ def input_shape(name: str) -> tuple[int, int, int]:
     return _find(name).input_shape
 
 
-def takes(name: str, option: str) -> bool:
-    """Whether the function of a network takes an option.
+def takes(name: str, option: str) -> bool | None:
+    """Whether the function of a network takes an option; None if it hands on what it does not name.
 
-    >>> takes("mlp", "hidden"), takes("lenet", "hidden")
-    (True, False)
+    >>> takes("mlp", "hidden"), takes("lenet", "hidden"), takes("vgg11", "hidden")
+    (True, False, None)
     """
     accepted = inspect.signature(_find(name).factory).parameters
-    return option in accepted or any(p.kind is p.VAR_KEYWORD for p in accepted.values())
+    if option in accepted:
+        return True
+    return None if any(p.kind is p.VAR_KEYWORD for p in accepted.values()) else False
 
 
 def create(name: str, **options: Any) -> Module:
@@ -94,14 +96,22 @@ def create(name: str, **options: Any) -> Module:
     accepted = inspect.signature(factory).parameters
     if "image_size" not in accepted:
         options.pop("image_size", None)
-    unknown = [option for option in options if not takes(name, option)]
+    unknown = [option for option in options if takes(name, option) is False]
     if unknown:
         raise ArgumentError(
             f"takes no option '{unknown[0]}'",
             subject=f"model '{name}'",
             hint=f"Its options are: {', '.join(accepted)}",
         )
-    return factory(**options)
+    try:
+        return factory(**options)
+    except TypeError as error:
+        handed_on = [
+            option for option in options if takes(name, option) is None and f"'{option}'" in str(error)
+        ]
+        if not handed_on or "unexpected keyword" not in str(error):
+            raise
+        raise ArgumentError(f"takes no option '{handed_on[0]}'", subject=f"model '{name}'") from None
 
 
 def _with_weights(signature: inspect.Signature) -> inspect.Signature:
