@@ -121,6 +121,14 @@ GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
     "gradients": lambda found: (
         found["automatic"] < 1e-15 < found["central, float64"] < found["one-sided, float64"]
     ),
+    "recompute": lambda found: (
+        rising(found["six segments"], found["each layer"], found["kept"])
+        and found["kept"] > 1.5 * found["six segments"]
+    ),
+    "variance_shift": lambda found: (
+        0.3 < found["before, by the formula"] < 0.6 < 0.85 < found["behind, measured"] < 1.15
+        and abs(found["before, measured"] - found["before, by the formula"]) < 0.1
+    ),
     "initialisation": lambda found: (
         rising(
             found["tanh, std 0.01"], 0.01, found["ReLU, 1/n"], 0.5, found["ReLU, He"], 2, found["ReLU, std 1"]
