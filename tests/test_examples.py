@@ -106,6 +106,12 @@ def rising(*values: float) -> bool:
 
 
 GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "divergences": lambda found: (
+        found["forward, mean"] == pytest.approx(found["mixture, mean"], abs=0.1)
+        and found["forward, std"] == pytest.approx(found["mixture, std"], abs=0.1)
+        and [found[f"reverse, {side}"] for side in ("left", "right")]
+        == pytest.approx([-math.log(0.6), -math.log(0.4)], abs=0.05)
+    ),
     "unet": lambda found: found["background"] > 0.7 and found["right pixels"] > 0.7,
     "vit": lambda found: found["without places"] + 0.1 < found["with places"],
     "mae": lambda found: found["error"] < 0.2 and found["encoder, 20"] > 0.8,
