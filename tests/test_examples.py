@@ -106,6 +106,14 @@ def rising(*values: float) -> bool:
 
 
 GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "vanishing_gradients": lambda found: (
+        rising(found["Elman, norm"], 1e-12, 0.1, found["LSTM, norm"]) and found["echo, 3"] < 0.5
+    ),
+    # forty steps learn pairs of letters; the counts are what they are
+    "char_gpt": lambda found: (
+        found["GPT"] < 2.4
+        and rising(found["16-gram"], 0.2, found["8-gram"], found["4-gram"], found["2-gram"])
+    ),
     "divergences": lambda found: (
         found["forward, mean"] == pytest.approx(found["mixture, mean"], abs=0.1)
         and found["forward, std"] == pytest.approx(found["mixture, std"], abs=0.1)
