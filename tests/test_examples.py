@@ -106,6 +106,7 @@ def rising(*values: float) -> bool:
 
 
 GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "sentiment": lambda found: rising(found["bag of words"], found["LSTM"]),
     "word2vec": lambda found: found["loss"] < 0.8 * found["first loss"],
     "vanishing_gradients": lambda found: (
         rising(found["Elman, norm"], 1e-12, 0.1, found["LSTM, norm"]) and found["echo, 3"] < 0.5
