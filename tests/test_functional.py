@@ -136,6 +136,31 @@ def test_gumbel_softmax_draws_its_categories(backend: Target) -> None:
 # batch norm
 
 
+def test_gradient_reversal_between_functions(backend: Target) -> None:
+    """Of exp(rev(x^2)) the rule's derivatives of first and second order, as PyTorch's `Function` has them."""
+    torch = pytest.importorskip("torch")
+
+    class Reversal(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, alpha):
+            ctx.alpha = alpha
+            return x.view_as(x)
+
+        @staticmethod
+        def backward(ctx, gy):
+            return -ctx.alpha * gy, None
+
+    values = np.array([[0.3, -0.7], [1.1, 0.0]])
+    theirs = torch.tensor(values, requires_grad=True)
+    (first,) = torch.autograd.grad(Reversal.apply(theirs**2, 0.7).exp().sum(), theirs, create_graph=True)
+    (second,) = torch.autograd.grad((first**3).sum(), theirs)
+    x = Tensor(backend.array(values), requires_grad=True)
+    (gx,) = grad(F.gradient_reversal(x**2, 0.7).exp().sum(), x, create_graph=True)
+    assert_close(gx, first.detach().numpy(), rtol=1e-12)
+    assert_close(gx, -0.7 * 2 * values * np.exp(values**2), rtol=1e-12)
+    assert_close(grad((gx**3).sum(), x)[0], second.numpy(), rtol=1e-12)
+
+
 def test_batch_norm_moves_running_statistics_as_pytorch(backend: Target) -> None:
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)

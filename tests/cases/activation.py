@@ -51,6 +51,11 @@ def naive_glu(x, dim=-1):
     return a * sigmoid(b)
 
 
+def reversed_twice(x, alpha):
+    """The sign is back, and the factors cancel, so that the gradient is the derivative."""
+    return F.gradient_reversal(F.gradient_reversal(x, alpha), 1 / alpha)
+
+
 def seeded_gumbel_softmax(x, **options):
     manual_seed(0)
     return F.gumbel_softmax(x, **options)
@@ -236,6 +241,23 @@ CASES = [
         ],
     ),
     Case(
+        "gradient_reversal",
+        F.gradient_reversal,
+        inputs=spread,
+        options=[{}, {"alpha": 0.5}],
+        torch=lambda torch, x, alpha=1.0: (1 + alpha) * x.detach() - alpha * x,
+        naive=lambda x, alpha=1.0: x,
+        differentiable=(),  # its gradient is another than the derivative: tests/test_functional.py
+        errors=[bad(ArgumentError, r"gradient_reversal expects alpha as a number, got 'a'", alpha="a")],
+    ),
+    Case(
+        "gradient_reversal twice",
+        reversed_twice,
+        inputs=spread,
+        options=[{"alpha": 0.5}],
+        naive=lambda x, alpha: x,
+    ),
+    Case(
         "gumbel_softmax",
         seeded_gumbel_softmax,
         inputs=lambda rng, **options: (rng.standard_normal((2, 3)),),
@@ -253,6 +275,7 @@ MATRIX = (3, 4)
 LAYERS = [
     layer("Maxout", (2, 4, 3), pieces=2),
     layer("Step", MATRIX, at_zero=0.5),
+    layer("GradientReversal", MATRIX, alpha=-1),  # the sign for which the gradient is the derivative
     *[
         layer(name, MATRIX)
         for name in (

@@ -19,6 +19,7 @@ __all__ = [
     "GELU",
     "GLU",
     "SELU",
+    "GradientReversal",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
@@ -526,6 +527,33 @@ class Step(Module):
     def extra_repr(self) -> str:
         """The arguments."""
         return f"at_zero={self.at_zero}"
+
+
+class GradientReversal(Module):
+    """The identity, whose gradient comes back as -alpha times what it was. PyTorch has no such module.
+
+    Between features and a net that tells two sources apart it makes the features such that it cannot.
+
+    Args:
+        alpha: how much of the gradient goes back; an attribute that a schedule may change.
+
+    See: Ganin et al. (2016), "Domain-adversarial training of neural networks".
+
+    >>> from xpnn.autograd import tensor
+    >>> GradientReversal()(tensor([-2.0, 3.0])).tolist()
+    [-2.0, 3.0]
+    """
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, input: Any) -> Tensor:
+        """Any shape to the same."""
+        return F.gradient_reversal(input, self.alpha)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"alpha={self.alpha}"
 
 
 class GLU(Module):

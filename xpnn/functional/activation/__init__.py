@@ -6,5 +6,6 @@ from xpnn.functional.activation.gelu import *
 from xpnn.functional.activation.gumbel import *
 from xpnn.functional.activation.hard import *
 from xpnn.functional.activation.rectified import *
+from xpnn.functional.activation.reversal import *
 from xpnn.functional.activation.sigmoid import *
 from xpnn.functional.activation.softmax import *
