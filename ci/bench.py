@@ -3,6 +3,7 @@
     python ci/bench.py [--workloads mlp,resnet20] [--competitors numpy,pytorch] [--quick] [--json FILE]
     python ci/bench.py --kernels [conv-c64,gelu]     single operations, forward and backward
     python ci/bench.py --sweep [lstm,mlp-batch]      small networks at many sizes, and their peak memory
+    python ci/bench.py --models [unet,gpt]           a training step of each network of xpnn.models
     python ci/bench.py --earn [numpy.conv,numba]     what each kernel file gains, by switching it off
     python ci/bench.py --profile resnet20            where the milliseconds of a step on NumPy go
     python ci/bench.py --competitors numpy,numpy@../before,pytorch     this xpnn and the one in a folder
@@ -30,13 +31,13 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import earn, kernels, report, sweep
+from benchmarks import earn, kernels, models, report, sweep
 from benchmarks.competitors import (
     DEFAULT,
     DISTURBED,
@@ -56,17 +57,18 @@ from benchmarks.workloads import WORKLOADS
 QUICK_ROUNDS = 3
 QUICK_SECONDS = 10.0
 # By what is measured; sampling takes so many seconds at most, and warming up comes on top.
-ROUNDS = {"workload": 15, "kernel": 15, "sweep": 5, "earn": 3}
-SECONDS = {"workload": 45.0, "kernel": 12.0, "sweep": 8.0, "earn": 15.0}
-SAMPLE_SECONDS = {"workload": 0.4, "kernel": 0.4, "sweep": 0.12, "earn": 0.2}
+ROUNDS = {"workload": 15, "kernel": 15, "sweep": 5, "model": 7, "earn": 3}
+SECONDS = {"workload": 45.0, "kernel": 12.0, "sweep": 8.0, "model": 6.0, "earn": 15.0}
+SAMPLE_SECONDS = {"workload": 0.4, "kernel": 0.4, "sweep": 0.12, "model": 0.15, "earn": 0.2}
 COMPETITORS = {
     "workload": DEFAULT,
     "kernel": kernels.COMPETITORS,
     "sweep": ("numpy", "pytorch", "pytorch-channels-last"),
+    "model": models.COMPETITORS,
     "earn": ("numpy", "numba"),
 }
 
-KINDS = ("results", "kernels", "sweep", "earn")  # the lists of rows in what is written for JSON
+KINDS = ("results", "kernels", "sweep", "models", "earn")  # the lists of rows in what is written for JSON
 
 Row = dict[str, Any]
 
@@ -119,6 +121,17 @@ def measure_sweep(options: argparse.Namespace, left_out: list[Row]) -> list[Row]
                 take_turns(field, options.rounds, options.seconds)
                 rows += report.workload_rows(task, [worker for worker in field if worker.samples], None)
     return rows
+
+
+def measure_models(options: argparse.Namespace, left_out: list[Row]) -> Iterator[list[Row]]:
+    """A step of each network, one after the other in the same processes."""
+    with ExitStack() as stack:
+        workers = [stack.enter_context(start(name, "model")) for name in options.competitors]
+        for task in options.models:
+            say(f"{models.NETS[task].title} ...")
+            field = [worker for worker in workers if takes_part(worker, task, left_out)]
+            take_turns(field, options.rounds, options.seconds)
+            yield list(report.model_rows(task, [worker for worker in field if worker.samples]))
 
 
 def measure_earn(options: argparse.Namespace) -> list[Row]:
@@ -175,6 +188,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         help="of: %(const)s; or lstm for all that begin so, lstm-length/64 for one size",
     )
     parser.add_argument(
+        "--models", nargs="?", const=",".join(models.NETS), metavar="NAMES", help="of: %(const)s"
+    )
+    parser.add_argument(
         "--earn",
         nargs="?",
         const="",
@@ -185,7 +201,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--profile",
         metavar="WORKLOAD",
-        help="or a size, as mlp-batch/64; of xpnn on NumPy, or with --competitors numba",
+        help="or a size, as mlp-batch/64, or a network; of xpnn on NumPy, or with --competitors numba",
     )
     parser.add_argument("--quick", action="store_true", help="few samples: to see that it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured here")
@@ -193,25 +209,28 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work", choices=tuple(SECONDS), help=argparse.SUPPRESS)
     options = parser.parse_args(words)
 
-    words = {name: split(getattr(options, name)) for name in ("workloads", "kernels", "sweep")}
+    words = {name: split(getattr(options, name)) for name in ("workloads", "kernels", "sweep", "models")}
     if options.earn is not None:
         task = "earn"
         if not any(words.values()):
-            words = {"workloads": list(WORKLOADS), "kernels": list(kernels.KERNELS), "sweep": earn.sizes()}
+            words |= {"workloads": list(WORKLOADS), "kernels": list(kernels.KERNELS), "sweep": earn.sizes()}
         options.earn = split(options.earn)
     else:
-        task = "kernel" if words["kernels"] else "sweep" if words["sweep"] else "workload"
+        kinds = {"kernel": "kernels", "sweep": "sweep", "model": "models"}
+        task = next((kind for kind, name in kinds.items() if words[name]), "workload")
         words["workloads"] = words["workloads"] or list(WORKLOADS)
     vars(options).update(words, task=task)
     options.competitors = split(options.competitors) or list(COMPETITORS[task])
     known: dict[str, Any] = {
         "workload": WORKLOADS,
         "kernel": kernels.KERNELS,
+        "model": models.NETS,
         "competitor": {**LABELS, DISTURBED: ""},
-        "profile": {**WORKLOADS, **SIZES},
+        "profile": {**WORKLOADS, **SIZES, **models.NETS},
     }
     given = [("workload", name) for name in options.workloads]
     given += [("kernel", name) for name in options.kernels]
+    given += [("model", name) for name in options.models or ()]
     given += [("competitor", parse(name).name) for name in options.competitors]
     given += [("profile", options.profile)] if options.profile else []
     for kind, name in given:
@@ -270,7 +289,8 @@ def main() -> None:
     rows = [row for kind in KINDS for row in results[kind]]
     for row in rows:
         if row.get("wrong"):
-            say(f"WRONG: {label(row['competitor'])} in {row.get('workload') or row['kernel']}")
+            task = next(row[key] for key in ("workload", "net", "kernel") if key in row)
+            say(f"WRONG: {label(row['competitor'])} in {task}")
     if not rows:
         sys.exit("nothing could be measured")
 
@@ -282,6 +302,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         results["kernels"] = measure_kernels(options, results["left_out"])
     elif options.task == "sweep":
         results["sweep"] = measure_sweep(options, results["left_out"])
+    elif options.task == "model":
+        for rows in measure_models(options, results["left_out"]):
+            results["models"] += rows
+            save(options.json, results)
     elif options.task == "earn":
         results["earn"] = measure_earn(options)
     else:
@@ -303,6 +327,7 @@ def tables(results: dict[str, Any]) -> list[str]:
     found = report.workloads_tables(results["results"]) if results["results"] else []
     found += [report.kernels_table(results["kernels"])] if results["kernels"] else []
     found += report.sweep_tables(results["sweep"]) if results["sweep"] else []
+    found += report.models_table(results["models"]) if results["models"] else []
     found += report.earn_tables(results["earn"]) if results["earn"] else []
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "ci"))
 
 import bench  # noqa: E402
-from benchmarks import competitors, earn, kernels, report, sweep  # noqa: E402
+from benchmarks import competitors, earn, kernels, models, report, sweep  # noqa: E402
 from benchmarks.frameworks import UnavailableError, torch_step, training_step, xpnn_step  # noqa: E402
 from benchmarks.others import STEPS  # noqa: E402
 from benchmarks.plain_jax import plain_jax_step  # noqa: E402
@@ -114,6 +115,45 @@ def test_kernels_are_the_same_in_both_libraries(name: str) -> None:
     np.testing.assert_allclose(*found, rtol=1e-3)
 
 
+# One of each kind that is quick; the last one's twin is torchvision's.
+TWINS = (
+    *("lenet", "non_local", "autoencoder", "gan", "made", "pixelcnn", "tagger_lstm", "seq2seq_dot"),
+    *("ctc", "gpt", "shufflenet_v2"),
+)
+
+
+def test_twins_of_networks_have_the_same_losses() -> None:
+    """In a process that never imports xpnn, whose files of networks run on PyTorch there."""
+    pytest.importorskip("torch")
+    names = [n for n in TWINS if "/" not in models.NETS[n].file or importlib.util.find_spec("torchvision")]
+    program = (
+        "import json, sys; from benchmarks import models; "
+        "print(json.dumps({name: models.prepare('pytorch', name)[0] for name in sys.argv[1:]}))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, *names], cwd=ROOT / "ci", capture_output=True, text=True, check=True
+    )
+    for name, told in json.loads(run.stdout.splitlines()[-1]).items():
+        ours, _ = models.prepare("numpy", name)
+        np.testing.assert_allclose(ours["losses"], told["losses"], rtol=1e-3, err_msg=name)
+        assert ours["losses"][1] < ours["losses"][0], name
+
+
+def test_table_of_networks() -> None:
+    rows = [
+        {"net": "gpt", "competitor": name, "median_ms": ms, "ratio": ratio, "kept": 1, "samples": 2} | more
+        for name, ms, ratio, more in (
+            ("numpy", 32.0, 1.6, {"difference": 1e-7, "wrong": False}),
+            ("pytorch", 20.0, 1.0, {}),
+        )
+    ]
+    table, summary = report.models_table(rows)
+    assert table.splitlines()[2:] == [
+        "| GPT, 4 layers of 128, 8 x 64 | xpnn, NumPy | 32 | **1.60** | 1e-07 | 1 of 2 |"
+    ]
+    assert summary == "xpnn, NumPy: 1 networks, median 1.60, worst 1.60, above 1.5: 1 (gpt 1.60)."
+
+
 def test_variants_of_pytorch() -> None:
     pytest.importorskip("torch")
     with pytest.raises(UnavailableError, match="no images"):
@@ -127,8 +167,16 @@ def test_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert options.workloads == ["mlp", "lstm"]
     assert options.competitors == ["numpy", "pytorch:cuda"]
     assert bench.arguments(["--kernels"]).kernels == list(kernels.KERNELS)
+    assert bench.arguments(["--models"]).models == list(models.NETS)
+    assert bench.arguments(["--models", "gpt,unet"]).competitors == list(models.COMPETITORS)
     assert bench.arguments(["--kernels", "gelu"]).competitors == list(kernels.COMPETITORS)
-    for wrong in (["--workloads", "mpl"], ["--competitors", "nunpy"], ["--kernels", "x"], ["--profile", "x"]):
+    for wrong in (
+        ["--workloads", "mpl"],
+        ["--competitors", "nunpy"],
+        ["--kernels", "x"],
+        ["--models", "x"],
+        ["--profile", "x"],
+    ):
         with pytest.raises(SystemExit, match="2"):
             bench.arguments(wrong)
         assert wrong[1] in capsys.readouterr().err

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from benchmarks import models
 from benchmarks.competitors import find_workload
 from benchmarks.frameworks import xpnn_step
 
@@ -56,18 +57,26 @@ def shapes(args: tuple[Any, ...]) -> str:
 
 def profile(name: str, backend: str) -> str:
     """Run a workload's steps as they are, then wrapped; returns tables of the mean step."""
-    workload = find_workload(name)
-    step = xpnn_step(workload, backend)
+    title, optimizer, step = prepared(name, backend)
     step(0)
     total = statistics.fmean(timings(step))
     record = Profile()
-    instrument(record, workload.optimizer)
+    instrument(record, optimizer)
     step(1)
     record.seconds.clear()
     record.calls.clear()
     wrapped = timings(step)
-    title = f"{workload.title}, xpnn on {backend}: {1e3 * total:.2f} ms a step"
+    title = f"{title}, xpnn on {backend}: {1e3 * total:.2f} ms a step"
     return "\n".join([title, "", *tables(record, len(wrapped), statistics.fmean(wrapped), total)])
+
+
+def prepared(name: str, backend: str) -> tuple[str, tuple[str, Any] | None, Callable[[int], Any]]:
+    """The title, the optimizer and the step of a workload, a size of a sweep, or a network."""
+    if name in models.NETS:
+        _, step = models.prepare("numpy", name)
+        return models.NETS[name].title, ("SGD", models.OPTIMIZER), step
+    workload = find_workload(name)
+    return workload.title, workload.optimizer, xpnn_step(workload, backend)
 
 
 def timings(step: Callable[[int], Any]) -> list[float]:

@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.competitors import DISTURBED, REFERENCE, label
 from benchmarks.frameworks import PERTURBATION, THREADS
 from benchmarks.kernels import KERNELS
+from benchmarks.models import NETS
 from benchmarks.process import Worker
 from benchmarks.processor import processor
 from benchmarks.sweep import SIZES, SWEEPS
@@ -25,6 +26,8 @@ OTHER_EPSILON_FACTOR = 10
 NORM_TOLERANCE = 5e-3  # of a kernel's results, whose masks are random in the row of dropout
 ENOUGH = 1.1  # times as long without a kernel file somewhere: what the file has to gain
 SLOW = 1.2  # of PyTorch's time: what no size of a sweep should take
+SLOW_NET = 1.5  # and no network; half of them should take less than PyTorch
+NET_TOLERANCE = 2e-2  # of the first losses of a network: batch norm over few cells makes rounding larger
 Row = dict[str, Any]
 
 
@@ -66,6 +69,19 @@ def kernel_rows(kernel: str, field: Sequence[Worker]) -> Iterator[Row]:
             pairs = zip(row["check"], rows[REFERENCE]["check"], strict=True)
             row["difference"] = max(abs(a - b) / max(abs(b), 1e-12) for a, b in pairs)
             row["wrong"] = not row["difference"] <= NORM_TOLERANCE
+        yield row
+
+
+def model_rows(net: str, field: Sequence[Worker]) -> Iterator[Row]:
+    """As `workload_rows`; the losses of networks that draw random numbers are not compared."""
+    rows = {worker.name: {"net": net, **summarise(worker)} for worker in field}
+    best = fastest([rows[name] for name in EAGER if name in rows])
+    for row in rows.values():
+        if best is not None:
+            row["ratio"] = row["median_ms"] / best["median_ms"]
+        if REFERENCE in rows and row["losses"]:
+            row["difference"] = max(differences(row["losses"], rows[REFERENCE]["losses"]))
+            row["wrong"] = not row["difference"] <= NET_TOLERANCE
         yield row
 
 
@@ -217,7 +233,9 @@ def sweep_tables(rows: list[Row]) -> list[str]:
     return [
         sweep_table(rows, ours, f"ratio to {label(REFERENCE)}'s best (its ms)", speed),
         sweep_table(rows, ours, f"peak MB ({label(REFERENCE)}'s)", memory),
-        "\n".join(sweep_summary([row for row in rows if row["competitor"] == name]) for name in ours),
+        "\n".join(
+            summary([row for row in rows if row["competitor"] == name], "workload", SLOW) for name in ours
+        ),
     ]
 
 
@@ -249,17 +267,38 @@ def memory(row: Row, best: Row) -> str:
     return f"{row['peak_mb']:.0f}" + (f" ({best['peak_mb']:.0f})" if best else "")
 
 
-def sweep_summary(rows: list[Row]) -> str:
-    """The median, the worst and the slow ones of a competitor's rows."""
+def summary(rows: list[Row], key: str, limit: float) -> str:
+    """The median, the worst and those above a limit of a competitor's rows, which `key` names."""
     measured = sorted((row for row in rows if "ratio" in row), key=lambda row: -row["ratio"])
     if not measured:
         return ""
-    slow = [row for row in measured if row["ratio"] > SLOW]
+    slow = [row for row in measured if row["ratio"] > limit]
     middle = statistics.median(row["ratio"] for row in measured)
-    text = f"{label(rows[0]['competitor'])}: {len(measured)} sizes, median {middle:.2f}, "
-    text += f"worst {measured[0]['ratio']:.2f}, above {SLOW:g}: {len(slow)}"
-    listed = ", ".join(f"{row['workload']} {row['ratio']:.2f}" for row in slow)
+    things = "sizes" if key == "workload" else "networks"
+    text = f"{label(rows[0]['competitor'])}: {len(measured)} {things}, median {middle:.2f}, "
+    text += f"worst {measured[0]['ratio']:.2f}, above {limit:g}: {len(slow)}"
+    listed = ", ".join(f"{row[key]} {row['ratio']:.2f}" for row in slow)
     return text + (f" ({listed})." if slow else ".")
+
+
+def models_table(rows: list[Row]) -> list[str]:
+    """A line for each network and competitor of xpnn's, and the sum of it."""
+    names = list(dict.fromkeys(row["competitor"] for row in rows if row["competitor"] not in EAGER))
+    lines = [
+        "| network, and the size of a step | library | ms | PyTorch = 1 | losses differ by | samples |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        if row["competitor"] in names:
+            ratio = against(row.get("ratio"), SLOW_NET)
+            differs = f"{row['difference']:.0e}" if "difference" in row else ""
+            differs += " **WRONG**" if row.get("wrong") else ""
+            lines.append(
+                f"| {NETS[row['net']].title} | {label(row['competitor'])} | {row['median_ms']:.3g} | {ratio} "
+                f"| {differs} | {row['kept']} of {row['samples']} |"
+            )
+    parts = (summary([row for row in rows if row["competitor"] == name], "net", SLOW_NET) for name in names)
+    return ["\n".join(lines), "\n".join(parts)]
 
 
 def earn_tables(rows: list[Row]) -> list[str]:
