@@ -74,6 +74,9 @@ def _index_add(values: Array, indices: Array, count: int) -> Array:
     order = np.argsort(indices, kind="stable")
     ordered = indices[order]
     starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    if starts.size == indices.size:  # no index twice: nothing is to be added up
+        out[indices] = values
+        return out
     out[ordered[starts]] = np.add.reduceat(values[order], starts, axis=0)
     return out
 
