@@ -174,6 +174,18 @@ GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
     "tabular": lambda found: (
         found["network"] < 35 and rising(found["network"], found["network, not standardised"])
     ),
+    "depth": lambda found: (
+        rising(found["residual, 20 layers, loss"], found["plain, 20 layers, loss"])
+        and found["residual, 20 layers, a block less"] > 0.5
+    ),
+    "domain_adaptation": lambda found: rising(0.5, found["source only"] + 0.02, found["gradient reversal"]),
+    "receptive_fields": lambda found: (
+        found["pool5"] == 195
+        and all(
+            found[f"{name}, by gradients"] == found[name] for name in ("conv1", "conv3", "conv5", "pool5")
+        )
+        and found["middle half of the last"] < found["pool5"] / 3
+    ),
     "image_folder": lambda found: rising(found["as they are"], found["augmented"]),
     "search": lambda found: found["trials"] == 6 and found["best"] < 1,
 }

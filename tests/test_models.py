@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import model_table
 import numpy as np
 import pytest
 
@@ -13,45 +14,7 @@ from xpnn import models, nn
 from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError, random
 
-# Parameters, counted by torchvision's documentation, or by hand from the papers.
-COUNTS = {
-    "mlp": 784 * 512 + 512 + 512 * 512 + 512 + 512 * 10 + 10,
-    "lenet": 61_706,
-    "resnet18": 11_689_512,
-    "resnet34": 21_797_672,
-    "resnet50": 25_557_032,
-    "resnet101": 44_549_160,
-    "resnet152": 60_192_808,
-    "resnet20": 269_722,
-    "resnet32": 464_154,
-    "resnet44": 658_586,
-    "resnet56": 853_018,
-    "resnet110": 1_727_962,
-    "alexnet": 61_100_840,
-    "alexnet_two_columns": 60_965_224,
-    "zfnet": 62_357_608,
-    "vgg11": 132_863_336,
-    "vgg13": 133_047_848,
-    "vgg16": 138_357_544,
-    "vgg19": 143_667_240,
-    "vgg11_bn": 132_868_840,
-    "vgg13_bn": 133_053_736,
-    "vgg16_bn": 138_365_992,
-    "vgg19_bn": 143_678_248,
-    "small_vgg": 14_728_266,
-    "googlenet": 13_004_888,
-    "mobilenet_v2": 3_504_872,
-    "small_mobilenet_v2": 2_236_682,
-    "densenet121": 7_978_856,
-    "small_densenet": 769_162,
-    "shufflenet_v2_x0_5": 1_366_792,
-    "shufflenet_v2_x1_0": 2_278_604,
-    "efficientnet_b0": 5_288_548,
-    "convnext_tiny": 28_589_128,
-    "vit_b_16": 86_567_656,
-    "small_vit": 1_205_898,
-}
-LARGE = ("vgg", "alexnet", "zfnet")  # to draw their weights takes seconds
+LARGE = ("vgg", "alexnet", "zfnet", "FCN", "GPT")  # to draw their weights takes seconds
 # Entries of torchvision's checkpoints, by hand.
 TORCHVISION = {
     "resnet18": {
@@ -89,11 +52,28 @@ def size_of(net: nn.Module) -> int:
     "name",
     [
         pytest.param(name, marks=pytest.mark.slow) if name.startswith(LARGE) else name
-        for name in models.names()
+        for name in model_table.ROWS
     ],
 )
 def test_parameter_counts(name: str) -> None:
-    assert size_of(models.create(name)) == COUNTS[name]
+    assert size_of(model_table.make(name)) == model_table.ROWS[name].count
+
+
+def test_the_gallery_has_the_counts() -> None:
+    """`python tests/model_table.py` writes it; every network with a name is in it."""
+    assert set(models.names()) <= set(model_table.ROWS)
+    _, found, _ = model_table.parts()
+    assert found == model_table.table()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, row in model_table.ROWS.items() if "million" in row.published]
+)
+def test_counts_round_to_what_was_published(name: str) -> None:
+    row = model_table.ROWS[name]
+    published = row.published.removesuffix(" million")
+    _, _, digits = published.partition(".")
+    assert row.count / 1e6 == pytest.approx(float(published), abs=10.0 ** -len(digits))
 
 
 @pytest.mark.parametrize("name", TORCHVISION)

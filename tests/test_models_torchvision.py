@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import model_table
 import numpy as np
 import pytest
 
@@ -55,6 +56,16 @@ def torchvision_models() -> Iterator[Any]:
     for name in [name for name in sys.modules if name.startswith("torchvision")]:
         if name not in before:
             del sys.modules[name]
+
+
+@pytest.mark.parametrize("name", model_table.TORCHVISION)
+def test_counts_are_those_of_its_table(name: str, torchvision_models: Any) -> None:
+    file = torchvision_models("resnet" if "resnet" in name else "vgg" if "vgg" in name else NETS[name][0])
+    (weights,) = (part for key, part in vars(file).items() if key.lower() == f"{name}_weights")
+    published = f"{next(iter(weights)).meta['num_params']:,}"
+    row = model_table.ROWS[name]
+    assert published == row.published
+    assert name == "googlenet" or published == f"{row.count:,}"
 
 
 @pytest.mark.parametrize(
