@@ -47,7 +47,7 @@ LAYERS = {
     "utils": {"autograd", "data"},
     "top_level": {"backend", "autograd", "functional"},
     "missing": {"backend", "autograd", "functional", "nn", "optim"},
-    "io": {"backend", "autograd", "nn", "optim"},
+    "io": {"backend", "autograd", "functional", "nn", "optim"},
     "onnx": {"io"},
     "testing": {"backend", "autograd"},
     "amp": {"backend", "autograd", "optim"},

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from xpnn.io.onnx.export import export
+from xpnn.io.onnx.load import OnnxModule, load
 
-__all__ = ["export"]
+__all__ = ["OnnxModule", "export", "load"]
