@@ -192,7 +192,8 @@ def test_element_types_know_what_pytorchs_know(name: str) -> None:
     assert ours == np.dtype(name) == ours
     assert str(ours) == f"xpnn.{name}"
     assert pickle.loads(pickle.dumps(ours)) == copy.deepcopy(ours) == ours
-    assert hash(ours) == hash(np.dtype(name))
+    assert hash(ours) == hash(name)
+    assert np.zeros(2, dtype=ours).dtype == ours  # type: ignore[call-overload]
 
 
 def test_aliases_of_element_types() -> None:
@@ -201,6 +202,24 @@ def test_aliases_of_element_types() -> None:
     assert xpnn.float32 != xpnn.float64
     assert xpnn.float32 != 3
     assert xpnn.bfloat16 != np.dtype("float16")
+
+
+def test_the_element_type_of_a_tensor(backend: Target) -> None:
+    """It is xpnn's own on every backend, as a key, in questions and wherever an element type is taken."""
+    names = {xpnn.float32: "single", xpnn.int64: "long", xpnn.bool: "flag"}
+    for x, name in ((xpnn.zeros(2), "single"), (xpnn.arange(2), "long"), (xpnn.zeros(2) > 0, "flag")):
+        kind = x.dtype
+        assert isinstance(kind, xpnn.dtype)
+        assert names[kind] == name
+        assert kind == x.array.dtype
+        assert str(kind).partition(".")[2] == dtype_name(x.array.dtype)
+        assert kind.is_floating_point is x.is_floating_point()
+        assert kind.itemsize == x.element_size()
+        assert pickle.loads(pickle.dumps(kind)) is kind is copy.copy(kind)
+        assert x.to(kind) is x
+        assert xpnn.zeros(3, dtype=kind).dtype is kind
+        assert xpnn.nn.Parameter(xpnn.zeros(2)).dtype is xpnn.float32
+    assert xpnn.finfo(xpnn.zeros(1).dtype).bits == 32
 
 
 def test_element_types_are_accepted(backend: Target) -> None:

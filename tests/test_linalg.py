@@ -60,6 +60,17 @@ CALLS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "svdvals": (lambda m, x: m.linalg.svdvals(x), (TALL,)),
     "eigh": (lambda m, x: m.linalg.eigh(x + x.mT).eigenvectors ** 2, (SQUARE,)),
     "eigvalsh": (lambda m, x: m.linalg.eigvalsh(x + x.mT, "U"), (SQUARE,)),
+    "eig": (lambda m, x: m.linalg.eig(x).eigenvectors.abs() ** 2, (SQUARE,)),
+    "eigvals": (lambda m, x: m.linalg.eigvals(x).abs().sum(-1), (SQUARE,)),
+    "lu": (lambda m, x: m.linalg.lu(x).L ** 2 @ m.linalg.lu(x).U, (TALL,)),
+    "lu wide": (lambda m, x: m.linalg.lu(x).L ** 2 @ m.linalg.lu(x).U, (WIDE,)),
+    "lu_factor": (lambda m, x: m.linalg.lu_factor(x).LU, (SQUARE,)),
+    "lu_solve": (lambda m, x, y: m.linalg.lu_solve(*m.linalg.lu_factor(x), y), (SQUARE, WIDE)),
+    "lu_solve adjoint": (
+        lambda m, x, y: m.linalg.lu_solve(*m.linalg.lu_factor(x), y, left=False, adjoint=True),
+        (SQUARE, TALL),
+    ),
+    "lu_unpack": (lambda m, x: sum(m.lu_unpack(*m.linalg.lu_factor(x))), (SQUARE,)),
     "pinv": (lambda m, x: m.linalg.pinv(x), (TALL,)),
     "lstsq": (lambda m, x, y: m.linalg.lstsq(x, y).solution, (TALL, RNG.standard_normal((4, 2)))),
     "torch.svd": (lambda m, x: (m.svd(x).V ** 2) @ m.svd(x).S, (TALL,)),
@@ -165,3 +176,25 @@ def test_tensors_as_linear_maps(backend: Target) -> None:
     for wrong in (lambda: xpnn.linalg.tensorinv(mine[0], 0), lambda: xpnn.linalg.vander(mine[2], N=1)):
         with pytest.raises(XpnnError):
             wrong()
+
+
+def test_exchanges_of_rows_are_those_of_pytorch(backend: Target) -> None:
+    for x in (SQUARE, TALL, WIDE, np.zeros((2, 2)), np.zeros((0, 0)), SQUARE + 1j * SQUARE[::-1]):
+        t, theirs = xpnn.Tensor(backend.array(x)), torch.tensor(x)
+        for mine, expected in zip(xpnn.linalg.lu_factor_ex(t), torch.linalg.lu_factor_ex(theirs)):
+            close(mine, expected)
+            assert str(expected.dtype).endswith(mine.dtype.name)
+        for mine, expected in zip(xpnn.linalg.lu(t), torch.linalg.lu(theirs)):
+            close(mine, expected)
+    with pytest.raises(XpnnError, match="singular"):
+        xpnn.linalg.lu_factor_ex(xpnn.zeros(2, 2), check_errors=True)
+    with pytest.raises(XpnnError, match="pivots from 1 to 3"):
+        xpnn.linalg.lu_solve(xpnn.eye(3), xpnn.tensor([1, 2, 4]), xpnn.ones(3, 1))
+    with pytest.raises(XpnnError, match="square factors"):
+        xpnn.linalg.lu_solve(xpnn.ones(2, 3), xpnn.tensor([1, 2]), xpnn.ones(2, 1))
+
+
+def test_phases_of_eigenvectors_have_no_gradient(backend: Target) -> None:
+    t = xpnn.Tensor(backend.array(SQUARE[0] - 2 * SQUARE[0].T), requires_grad=True)
+    with pytest.raises(XpnnError, match="no gradient"):
+        xpnn.linalg.eig(t).eigenvectors.imag.sum().backward()

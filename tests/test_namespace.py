@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from typing import Any
 
 import array_api_compat
@@ -93,10 +94,17 @@ def test_asarray_stays_on_the_tape(backend: Target) -> None:
 
 
 def test_types_and_questions(backend: Target) -> None:
-    """Element types are the library's own; questions about them take Tensors."""
+    """Element types are those of `xpnn`, and equal to the library's; questions about them take Tensors."""
     t = xp.ones(2)
-    assert xp.float32 is raw_namespace().float32 or xp.float32 == raw_namespace().float32
+    assert xp.float32 == raw_namespace().float32
+    for one, other in itertools.product(
+        (t.dtype, xp.float32, xpnn.float32, xp.result_type(t, 1.0)), repeat=2
+    ):
+        assert one == other
+        assert hash(one) == hash(other)
     assert xp.isdtype(t.dtype, "real floating")
+    assert not xp.isdtype(t.dtype, "integral")
+    assert xp.astype(xp.ones(2, dtype="int64"), t.dtype).dtype == t.dtype
     assert dtype_name(xp.result_type(t, xp.float64)) == "float64"
     assert xp.can_cast(t, xp.float64)
     assert xp.finfo(t).bits == xp.finfo(xp.float32).bits == 32

@@ -73,6 +73,7 @@ from xpnn.autograd.functions.histograms import *
 from xpnn.autograd.functions.indexing import *
 from xpnn.autograd.functions.joining import *
 from xpnn.autograd.functions.linalg import *
+from xpnn.autograd.functions.lu import lu_unpack as lu_unpack
 from xpnn.autograd.functions.random import *
 from xpnn.autograd.functions.reduction import *
 from xpnn.autograd.functions.shape import *

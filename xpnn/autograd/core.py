@@ -23,6 +23,8 @@ from xpnn.backend import (
     is_floating,
     namespace,
     register_tensor_type,
+    shown_dtype,
+    shown_dtypes,
 )
 
 # What `carries_gradient` answers.
@@ -99,8 +101,12 @@ class TensorBase:
 
     @property
     def dtype(self) -> Any:
-        """The element type, as the backend names it."""
-        return self.array.dtype
+        """The element type, an `xpnn.DType`; `t.array.dtype` is the library's own."""
+        dtype = self.array.dtype
+        try:
+            return shown_dtypes[type(dtype)][dtype]
+        except KeyError:
+            return shown_dtype(dtype)
 
     @property
     def device(self) -> Any:

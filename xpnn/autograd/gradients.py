@@ -270,7 +270,9 @@ def hessian(function: Callable, inputs: Any, create_graph: bool = False) -> Any:
 def _jacobian_rows(output: Any, leaves: Sequence[Any], create_graph: bool) -> tuple[Any, ...]:
     """One reverse sweep for each element of the output."""
     xp = output.__array_namespace__()
-    basis = namespace(output.array).eye(size_of(output.shape), dtype=output.dtype, device=device_of(output))
+    basis = namespace(output.array).eye(
+        size_of(output.shape), dtype=output.array.dtype, device=device_of(output)
+    )
     columns: list[list[Any]] = [[] for _ in leaves]
     for i in range(size_of(output.shape)):
         if output.requires_grad:

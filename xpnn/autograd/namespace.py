@@ -6,7 +6,8 @@
 - a function that creates arrays gives Tensors, float32 unless asked otherwise, on the current device;
 - any other function of the library is lifted (see `ops.lifting`): called on the raw arrays, its results
   wrapped, and a gradient through it is an error and never silently wrong;
-- element types and constants are passed through.
+- an element type is the `DType` of its name, as in `t.dtype`, and taken wherever the library takes its own;
+- constants are passed through.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from xpnn.autograd.ops.lifting import lift, tensors_in, unwrap
 from xpnn.autograd.primitive import Primitive
 from xpnn.backend import (
     Backend,
+    DType,
     admit,
     default_dtype,
     dtype_named,
@@ -71,6 +73,8 @@ _NOT_STANDARD = frozenset(
     [
         "complex_of",
         "complex_pairs",
+        "eig",
+        "eigvals",
         "getitem",
         "lift",
         "pairs_of_complex",
@@ -99,6 +103,13 @@ _WITHOUT_RULE = frozenset(
         *("logical_xor", "nan", "newaxis", "nextafter", "not_equal", "pi", "result_type", "signbit"),
         *("uint16", "uint32", "uint64", "uint8", "unique_all", "unique_counts", "unique_inverse"),
         "unique_values",
+    ]
+)
+
+_DTYPES = frozenset(
+    [
+        *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+        *("float32", "float64", "complex64", "complex128"),
     ]
 )
 
@@ -247,10 +258,13 @@ class NamespaceInfo:
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, Any]:
         """The element types that are chosen where none is asked for, by kind."""
-        raw = self._raw_namespace
-        own = self._info.default_dtypes(device=device)
-        wide = dtype_named(get_default_dtype().to_complex(), raw)
-        return {**own, "real floating": default_dtype(raw), "complex floating": wide}
+        own = {kind: DType(dtype) for kind, dtype in self._info.default_dtypes(device=device).items()}
+        narrow = get_default_dtype()
+        return {**own, "real floating": narrow, "complex floating": narrow.to_complex()}
+
+    def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, Any]:
+        """The element types that there are, by name."""
+        return {name: DType(dtype) for name, dtype in self._info.dtypes(device=device, kind=kind).items()}
 
 
 def _resolve(raw_namespace: Any, name: str, with_rule: frozenset[str]) -> Any:
@@ -263,23 +277,28 @@ def _resolve(raw_namespace: Any, name: str, with_rule: frozenset[str]) -> Any:
     value = getattr(raw_namespace, name)
     if isinstance(value, ModuleType):
         return Extension(raw_namespace, value, frozenset())
+    if name in _DTYPES:
+        return DType(value)
+    if name == "result_type":
+        return refusing(lambda *operands: DType(value(*unwrap(operands, raw_namespace))), name)
+    own = functools.partial(_type_of, raw_namespace=raw_namespace)
     if name == "can_cast":
-        return refusing(lambda from_, to: value(_type_of(from_), _type_of(to)), name)
+        return refusing(lambda from_, to: value(own(from_), own(to)), name)
     if name in ("finfo", "iinfo"):
-        return refusing(lambda type: value(_type_of(type)), name)
+        return refusing(lambda type: value(own(type)), name)
     if callable(value) and not isinstance(value, type):
-        return refusing(lift(value, name), name)
+        return refusing(lift(value, name, raw_namespace), name)
     return value
 
 
-def _type_of(value: Any) -> Any:
-    """The element type that a question is about: a Tensor stands for its own."""
-    return value.array.dtype if isinstance(value, TensorBase) else value
+def _type_of(value: Any, raw_namespace: Any) -> Any:
+    """The library's element type that a question is about: a Tensor stands for its own."""
+    return value.array.dtype if isinstance(value, TensorBase) else unwrap(value, raw_namespace)
 
 
 def _creator(raw_namespace: Any, name: str, function: Callable) -> Callable[..., Any]:
     """A creation function of the library that gives Tensors, with float32 and the current device."""
-    lifted = lift(function, name)
+    lifted = lift(function, name, raw_namespace)
 
     @refusing
     @functools.wraps(function, updated=())

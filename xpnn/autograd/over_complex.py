@@ -44,8 +44,8 @@ ANALYTIC = frozenset(
 # The rule itself is written for complex numbers too.
 GENERAL = frozenset(
     [
-        *("astype", "cholesky", "complex_pairs", "eigh", "fourier", "half_fourier", "pairs_of_complex"),
-        *("pinv", "qr", "real_fourier", "svd", "vector_norm"),
+        *("astype", "cholesky", "complex_pairs", "eig", "eigh", "fourier", "half_fourier"),
+        *("pairs_of_complex", "pinv", "qr", "real_fourier", "square_lu", "svd", "vector_norm"),
     ]
 )
 

@@ -34,6 +34,8 @@ from xpnn.backend.dtypes import (
     iinfo,
     promote_types,
     set_default_dtype,
+    shown_dtype,
+    shown_dtypes,
 )
 from xpnn.backend.errors import (
     AnomalyError,
@@ -210,6 +212,8 @@ __all__ = [
     "set_precision",
     "shares_saved",
     "show_versions",
+    "shown_dtype",
+    "shown_dtypes",
     "size_of",
     "special",
     "switched_off",

@@ -117,11 +117,14 @@ def default_integer(xp: Any) -> Any:
 
 
 def dtype_named(name: Any, xp: Any) -> Any:
-    """The element type of namespace `xp` with the name of `name` (a string or a dtype of any library).
+    """The library's own element type with the name of `name` (a string or a dtype of any library).
+
+    Args:
+        xp: a namespace of raw arrays or of Tensors.
 
     Raises: DTypeError if the library has none of that name.
     """
-    dtype = getattr(xp, dtype_name(name), None)
+    dtype = getattr(getattr(xp, "raw_namespace", xp), dtype_name(name), None)
     if dtype is None:
         raise DTypeError(f"expected the name of a dtype, got {name!r:.60}", hint="For example 'float32'")
     return dtype

@@ -46,14 +46,14 @@ def dtype_name(dtype: Any) -> str:
 class DType(str):
     """An element type, such as `xpnn.float32`.
 
-    Its hash is that of NumPy's element type. As a key of a dict it is found by `t.dtype` of NumPy and JAX;
-    elsewhere `xpnn.DType(t.dtype)` is the key.
+    There is one object of each name. Its hash is that of its name, so that NumPy takes it, too. What NumPy's
+    element type has beside this (`kind`, `type`, `char` ...) is found here, too.
 
     >>> float32 = DType("float32")
     >>> float32 == np.dtype("float32"), float32 == "float32", float32 == np.int32
     (True, True, False)
-    >>> float32
-    xpnn.float32
+    >>> float32, float32.kind
+    (xpnn.float32, 'f')
     """
 
     __slots__ = ()
@@ -61,9 +61,16 @@ class DType(str):
     def __new__(cls, dtype: Any) -> DType:
         """The element type of that name, or of a library."""
         name = dtype_name(dtype)
+        if (cls, name) in _made:
+            return _made[cls, name]
         if name not in _NAMES:
             raise DTypeError(f"expects one of {', '.join(_NAMES)}, got {name!r:.60}", subject="DType")
-        return super().__new__(cls, name)
+        return _made.setdefault((cls, name), super().__new__(cls, name))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or self.name == "bfloat16":
+            raise AttributeError(f"{self} has no attribute {name!r}")
+        return getattr(np.dtype(self.name), name)
 
     @property
     def name(self) -> str:
@@ -99,6 +106,10 @@ class DType(str):
         return DType({"float64": "complex128", "complex128": "complex128"}.get(self.name, "complex64"))
 
     def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if isinstance(other, DType):
+            return str.__eq__(self, other)
         try:
             return self.name == dtype_name(other)
         except DTypeError:
@@ -108,7 +119,7 @@ class DType(str):
         return not self == other
 
     def __hash__(self) -> int:
-        return hash(self.name if self.name == "bfloat16" else np.dtype(self.name))
+        return str.__hash__(self)
 
     def __str__(self) -> str:
         return f"xpnn.{self.name}"
@@ -120,6 +131,19 @@ class DType(str):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return DType, (self.name,)
+
+
+def shown_dtype(dtype: Any) -> Any:
+    """A library's element type as Tensors show it: the `DType` of its name; one that has none, as it is.
+
+    >>> shown_dtype(np.dtype("float32")), shown_dtype(np.dtype(">f4"))
+    (xpnn.float32, dtype('>f4'))
+    """
+    shown = shown_dtypes.setdefault(type(dtype), {})
+    if dtype not in shown:
+        native = getattr(dtype, "isnative", True)  # of the byte order of this machine
+        shown[dtype] = DType(dtype) if native and dtype_name(dtype) in _NAMES else dtype
+    return shown[dtype]
 
 
 def get_default_dtype() -> DType:
@@ -235,4 +259,7 @@ def _rank(dtype: DType) -> int:
     return 0 if dtype.name == "bool" else 2 if dtype.is_floating_point else 3 if dtype.is_complex else 1
 
 
+# By class and element type, as those of two libraries do not like to be compared.
+shown_dtypes: dict[type, dict[Any, Any]] = {}
+_made: dict[tuple[type, str], DType] = {}
 _default = [DType("float32")]

@@ -13,7 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend.arrays import cheap_to_read, concrete, device_of, dtype_name, dtype_named, is_half, move
+from xpnn.backend.arrays import (
+    cheap_to_read,
+    concrete,
+    device_of,
+    dtype_name,
+    dtype_named,
+    is_half,
+    move,
+    to_numpy,
+)
+from xpnn.backend.errors import BackendError
 from xpnn.backend.namespace import backend_of, is_tensor, namespace
 from xpnn.backend.registry import Array
 
@@ -249,3 +259,19 @@ def index_add(values: Array, indices: Array, count: int) -> Array:
     if rows is None:
         return zeros_like_shape(values, (count, *values.shape[1:]))
     return xp.reshape(xp.matmul(selector.mT, rows), (count, *values.shape[1:]))
+
+
+def eig(x: Array) -> tuple[Array, Array]:
+    """Eigenvalues and, as columns, eigenvectors of square matrices, complex; found on the host by LAPACK.
+
+    Raises: BackendError where the elements are not known yet, while a function is traced.
+
+    >>> [part.tolist() for part in eig(np.asarray([[2.0]]))]
+    [[(2+0j)], [[(1+0j)]]]
+    """
+    if not concrete(x):
+        raise BackendError("is found on the host, and the elements are not known yet", subject="eig")
+    values, vectors = np.linalg.eig(to_numpy(x))
+    wide = "complex64" if dtype_name(x.dtype) in ("float32", "complex64") else "complex128"
+    backend, device = backend_of(x), device_of(x)
+    return move(values.astype(wide), backend, device), move(vectors.astype(wide), backend, device)

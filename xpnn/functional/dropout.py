@@ -317,4 +317,4 @@ def factors_of(keep: Any, p: float, like: Any) -> Any:
 
     Made anew in every backward, since booleans take a quarter of the memory.
     """
-    return namespace(keep).astype(keep, like.dtype) * (0.0 if p == 1.0 else 1.0 / (1.0 - p))
+    return namespace(keep).astype(keep, raw_array(like).dtype) * (0.0 if p == 1.0 else 1.0 / (1.0 - p))

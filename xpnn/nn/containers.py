@@ -312,7 +312,7 @@ class ModuleDict(_Dict[Module]):
 class _Values(_Container[Parameter]):
     """What `ParameterList` and `ParameterDict` share: Tensors become Parameters, other values stay."""
 
-    kind = Parameter
+    kind = Tensor  # for `functional_call` puts plain Tensors in the place of Parameters
 
     def _add(self, name: str, value: Any) -> None:
         if isinstance(value, Tensor) and not isinstance(value, Parameter):

@@ -364,8 +364,8 @@ class Module(RefusingConstructor):
         The Parameter objects stay the same, so that an optimizer that was made earlier still trains them.
 
         >>> from xpnn import nn
-        >>> str(nn.Linear(2, 3).to("numpy", dtype="float64").weight.dtype)
-        'float64'
+        >>> nn.Linear(2, 3).to("numpy", dtype="float64").weight.dtype
+        xpnn.float64
         """
         check_memory_format(memory_format, None, "Module.to")
         target = parse_target(args, backend, device, dtype)

@@ -19,6 +19,7 @@ from xpnn.backend import (
     is_tensor,
     move,
     namespace,
+    shown_dtype,
 )
 
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter"]
@@ -119,7 +120,7 @@ class Uninitialized(Tensor):
     @property
     def dtype(self) -> Any:
         """The element type that it will have."""
-        return held_array(self).dtype
+        return shown_dtype(held_array(self).dtype)
 
     @property
     def device(self) -> Any:

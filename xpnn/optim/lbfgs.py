@@ -293,7 +293,7 @@ class _Line:
         place, first = self.start + t * self.direction, 0
         for param in self.params:
             xp, last = namespace(param.array), first + math.prod(param.shape)
-            param.store(xp.astype(xp.reshape(place[first:last], param.shape), param.dtype))
+            param.store(xp.astype(xp.reshape(place[first:last], param.shape), param.array.dtype))
             first = last
 
     def at(self, t: float) -> Point:

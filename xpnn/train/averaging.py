@@ -188,14 +188,15 @@ def _for_lists(average: Average) -> Averages:
 
 def _real(tensor: Tensor) -> Tensor:
     """Off the tape, and of floating-point numbers if it counts something."""
-    is_whole = namespace(tensor.array).isdtype(tensor.dtype, ("bool", "integral"))
+    is_whole = namespace(tensor.array).isdtype(tensor.array.dtype, ("bool", "integral"))
     return tensor.detach().to("float32") if is_whole else tensor.detach()
 
 
 def _put(mean: Tensor, value: Any) -> None:
     """Give a Tensor new elements, in the element type that it has."""
     array = value.array if is_tensor(value) else value
-    mean.store(array if array.dtype == mean.dtype else namespace(array).astype(array, mean.dtype))
+    dtype = mean.array.dtype
+    mean.store(array if array.dtype == dtype else namespace(array).astype(array, dtype))
 
 
 def _tensors(model: Module, use_buffers: bool) -> list[Tensor]:

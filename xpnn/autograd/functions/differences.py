@@ -59,7 +59,7 @@ def _along(y: Any, axis: int, spacing: Any, edge_order: int) -> Any:
             f"expects {edge_order + 1} points or more along axis {axis}, got {count}", subject="gradient"
         )
     if type(spacing) in NUMBERS or not spacing.ndim:
-        ones = namespace(y.array).ones((count - 1,), dtype=y.dtype, device=device_of(y.array))
+        ones = namespace(y.array).ones((count - 1,), dtype=y.array.dtype, device=device_of(y.array))
         steps = new_tensor(ones) * spacing
     else:
         if tuple(spacing.shape) != (count,):

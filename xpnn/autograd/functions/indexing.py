@@ -632,7 +632,7 @@ def _reduced_at(x: Any, places: Array, values: Any, reduce: str, include_self: b
         y = start + add_at(values, places, (count,))
         if reduce == "mean":
             shares = xp.where(hit, counts + int(include_self), 1)
-            y = y // shares if is_integer(y) else y / namespace(x.array).astype(shares, x.dtype)
+            y = y // shares if is_integer(y) else y / namespace(x.array).astype(shares, x.array.dtype)
     elif reduce == "prod":
         product = _scanned(values, places, count, lambda a, b: a * b)
         y = ops.where(hit, product * row if include_self else product, row)

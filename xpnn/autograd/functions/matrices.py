@@ -29,7 +29,9 @@ __all__ = [
     "cross",
     "det",
     "diagonal",
+    "eig",
     "eigh",
+    "eigvals",
     "eigvalsh",
     "inv",
     "lstsq",
@@ -265,7 +267,7 @@ def solve_triangular(
     matrix: Any = ops.triu(A, k=int(unitriangular)) if upper else ops.tril(A, k=-int(unitriangular))
     if unitriangular:
         matrix = matrix + namespace(matrix.array).eye(
-            matrix.shape[-1], dtype=matrix.dtype, device=device_of(matrix.array)
+            matrix.shape[-1], dtype=matrix.array.dtype, device=device_of(matrix.array)
         )
     return solve(matrix, B, left=left)
 
@@ -330,18 +332,19 @@ def qr(A: Any, mode: str = "reduced") -> Any:
 
 
 @front
-def svd(A: Any, full_matrices: bool = True) -> Any:
+def svd(A: Any, full_matrices: bool = True, *, driver: str | None = None) -> Any:
     """A = U diag(S) Vh, with singular values in descending order.
 
     Args:
         full_matrices: whether U and Vh are square; if they are not, and for square A, there is a gradient.
+        driver: changes nothing: each library has its own way.
     """
     return ops.svd(A, full_matrices=full_matrices)
 
 
 @front
-def svdvals(A: ArrayT) -> ArrayT:
-    """The singular values in descending order."""
+def svdvals(A: ArrayT, *, driver: str | None = None) -> ArrayT:
+    """The singular values in descending order; `driver` changes nothing."""
     return ops.svdvals(A)
 
 
@@ -359,6 +362,26 @@ def eigh(A: Any, UPLO: str = "L") -> Any:
 def eigvalsh(A: ArrayT, UPLO: str = "L") -> ArrayT:
     """The eigenvalues of Hermitian matrices in ascending order (see `eigh`)."""
     return ops.eigvalsh(_triangle(A, UPLO, "eigvalsh"))
+
+
+@front
+def eig(A: Any) -> Any:
+    """The eigenvalues and eigenvectors of square matrices, both complex: A V = V diag(w).
+
+    They are found on the host; the vectors are columns of length 1. The backward raises GradientError if the
+    loss depends on their phases, which are free.
+
+    >>> from xpnn.autograd import tensor
+    >>> eig(tensor([[0.0, 1.0], [-1.0, 0.0]])).eigenvalues
+    tensor([0.+1.j, 0.-1.j])
+    """
+    return ops.eig(_square(A, "eig"))
+
+
+@front
+def eigvals(A: Any) -> Any:
+    """The eigenvalues of square matrices, complex, in no order (see `eig`)."""
+    return ops.eigvals(_square(A, "eigvals"))
 
 
 def _triangle(x: Any, which: str, subject: str) -> Any:
@@ -392,7 +415,7 @@ def matrix_rank(A: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool =
     values = ops.svdvals(A.detach())
     xp = namespace(values.array)
     if rtol is None:
-        rtol = float(xp.finfo(values.dtype).eps) * max(A.shape[-2:]) if atol is None else 0.0
+        rtol = float(xp.finfo(values.array.dtype).eps) * max(A.shape[-2:]) if atol is None else 0.0
     if not values.shape[-1]:
         return A.new_zeros(*A.shape[:-2], dtype="int64")
     bound = ops.getitem(values, (..., slice(0, 1))) * rtol

@@ -1,6 +1,16 @@
 """The differentiable functions of the Array API standard, each a forward/backward pair or made of such."""
 
-from xpnn.autograd.ops.decompositions import cholesky, eigh, eigvalsh, pinv, qr, svd, svdvals
+from xpnn.autograd.ops.decompositions import (
+    cholesky,
+    eig,
+    eigh,
+    eigvals,
+    eigvalsh,
+    pinv,
+    qr,
+    svd,
+    svdvals,
+)
 from xpnn.autograd.ops.elementwise import (
     abs,
     acos,
@@ -149,7 +159,9 @@ __all__ = [
     "diagonal",
     "diff",
     "divide",
+    "eig",
     "eigh",
+    "eigvals",
     "eigvalsh",
     "exp",
     "expand_dims",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from xpnn.autograd.ops.elementwise import conj, real
 from xpnn.autograd.ops.indexing import getitem
 from xpnn.autograd.ops.joining import concat
 from xpnn.autograd.ops.lifting import unwrap
@@ -21,6 +22,7 @@ from xpnn.backend import (
     GradientError,
     concrete,
     device_of,
+    idioms,
     is_complex,
     namespace,
     size_of,
@@ -32,6 +34,13 @@ _PHASE, _PHASE_NOISE = 1e-2, 1e-5
 
 class EighResult(NamedTuple):
     """Eigenvalues in ascending order, and the eigenvectors as columns."""
+
+    eigenvalues: Array
+    eigenvectors: Array
+
+
+class EigResult(NamedTuple):
+    """Eigenvalues, in no order, and the eigenvectors as columns of length 1; both complex."""
 
     eigenvalues: Array
     eigenvectors: Array
@@ -123,6 +132,52 @@ def eigvalsh(x: Array, /) -> Array:
     [1.0, 2.0]
     """
     return eigh(x).eigenvalues
+
+
+def eig(x: Array, /) -> EigResult:
+    """The eigenvalues w and eigenvectors V of square matrices that can be diagonalised: x V = V diag(w).
+
+    Backward, with M = V^H gV and F_ij = 1 / conj(w_j - w_i), 0 on the diagonal:
+        gx = V^-H (diag(gw) + F * (M - V^H V Re(diag(M)))) V^H, of a real x its real part.
+    It raises GradientError if the loss depends on the phases of the vectors, which are free.
+
+    See: C. Boeddeker, P. Hanebrink, L. Drude, J. Heymann & R. Haeb-Umbach (2017), "On the computation of
+    complex-valued gradients with application to statistically optimum beamforming".
+
+    >>> import numpy as np
+    >>> eig(np.asarray([[2.0]])).eigenvalues.tolist()
+    [(2+0j)]
+    """
+    return EigResult(*_eig(x))
+
+
+@primitive
+def _eig(x: Array) -> tuple[tuple[Array, Array], tuple]:
+    values, vectors = idioms.eig(x)
+    return (values, vectors), (values, vectors)
+
+
+@_eig.backward
+def _eig_backward(gs: tuple, saved: tuple, needs: tuple) -> tuple[Array]:
+    values, vectors = saved
+    g_values, g_vectors = gs
+    terms = [] if g_values is None else [_diagonal_matrix(g_values)]
+    if g_vectors is not None:
+        turned = matmul(adjoint(vectors), g_vectors)
+        _check_phases(turned, "eig")
+        lengths = vectors * expand_dims(real(diagonal(turned)), axis=-2)
+        terms.append((turned - matmul(adjoint(vectors), lengths)) * _inverse_gaps(conj(values)))
+    return (solve(adjoint(vectors), matmul(_total(terms), adjoint(vectors))),)
+
+
+def eigvals(x: Array, /) -> Array:
+    """The eigenvalues of square matrices, complex and in no order (see `eig`).
+
+    >>> import numpy as np
+    >>> eigvals(np.asarray([[0.0, 1.0], [-1.0, 0.0]])).tolist()
+    [1j, -1j]
+    """
+    return eig(x).eigenvalues
 
 
 def qr(x: Array, /, *, mode: Literal["reduced", "complete"] = "reduced") -> QRResult:

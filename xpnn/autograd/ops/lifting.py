@@ -8,11 +8,11 @@ from typing import Any
 
 from xpnn.autograd.core import TensorBase
 from xpnn.autograd.primitive import Primitive
-from xpnn.backend import Array, is_array
+from xpnn.backend import Array, DType, dtype_named, is_array
 
 
-def lift(function: Callable, name: str) -> Callable:
-    """`function` of raw arrays as one of Tensors: unwrap, call, wrap.
+def lift(function: Callable, name: str, xp: Any = None) -> Callable:
+    """`function` of raw arrays, out of the namespace `xp`, as one of Tensors: unwrap, call, wrap.
 
     Results of integers and booleans need no gradient. A floating one becomes an operation without a rule:
     whoever asks for a gradient through it gets a GradientError that names the function.
@@ -30,7 +30,8 @@ def lift(function: Callable, name: str) -> Callable:
     @functools.wraps(function, updated=())
     def lifted(*args: Any, **options: Any) -> Any:
         tensors = list(tensors_in((args, options)))
-        result = function(*unwrap(args), **{key: unwrap(value) for key, value in options.items()})
+        options = {key: unwrap(value, xp) for key, value in options.items()}
+        result = function(*unwrap(args, xp), **options)
         if not tensors:
             return result
         if isinstance(result, list | tuple) and all(map(is_array, result)):
@@ -43,13 +44,13 @@ def lift(function: Callable, name: str) -> Callable:
     return lifted
 
 
-def unwrap(value: Any) -> Any:
-    """`value` with raw arrays in place of the Tensors in it."""
+def unwrap(value: Any, xp: Any = None) -> Any:
+    """`value` with raw arrays in place of the Tensors in it, and `xp`'s own element types."""
     if isinstance(value, TensorBase):
         return value.array
     if type(value) in (list, tuple):
-        return type(value)([unwrap(part) for part in value])
-    return value
+        return type(value)([unwrap(part, xp) for part in value])
+    return dtype_named(value, xp) if type(value) is DType and xp is not None else value
 
 
 def tensors_in(value: Any) -> Iterator[TensorBase]:

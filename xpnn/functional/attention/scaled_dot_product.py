@@ -345,14 +345,15 @@ def _additive(mask: Any | None, q: Any, k: Any, causal: bool) -> Any | None:
         )
     if namespace(mask, q).isdtype(mask.dtype, "bool"):
         return _minus_infinity_unless(raw_array(mask), raw_array(q))
-    if mask.dtype == q.dtype:
+    mine, its = raw_array(q).dtype, raw_array(mask).dtype
+    if mine == its:
         return mask
     if type_name(mask) != "float32":  # which PyTorch takes beside any query
         raise DTypeError(
             f"expects attn_mask of booleans or {type_name(q)}, got {type_name(mask)}",
             subject=_SUBJECT,
         )
-    return namespace(mask).astype(mask, q.dtype)
+    return namespace(mask).astype(mask, mine)
 
 
 def _checked(q: Any, k: Any, v: Any, enable_gqa: bool) -> tuple[Any, Any, Any]:

@@ -109,7 +109,7 @@ def look_up(
         found = _divided_gradient(found, _frequencies(inside, rows, raw_array(weight)))
     if valid:
         return found
-    return namespace(found).multiply(found, _nan_where_outside(indices, rows, found.dtype))
+    return namespace(found).multiply(found, _nan_where_outside(indices, rows, raw_array(found).dtype))
 
 
 def shorten_rows(indices: Array, weight: Any, max_norm: float, norm_type: float, subject: str) -> None:
@@ -177,7 +177,7 @@ def _embedding_backward(gy, saved, needs, *, padding_idx):
     indices, weight = saved
     if padding_idx is not None:
         trained = indices != padding_idx
-        gy = gy * namespace(trained).astype(trained, gy.dtype)[..., None]
+        gy = gy * namespace(trained).astype(trained, raw_array(gy).dtype)[..., None]
     return None, sum_into_rows(gy, indices, rows=weight.shape[0])
 
 

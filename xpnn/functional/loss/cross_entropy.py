@@ -323,6 +323,7 @@ def _kept(x: Any, labels: Array, axis: int, ignore_index: int, subject: str) -> 
     hint = f"The input of shape {shape_of(x)} has {classes} classes on axis {axis}"
     check_indices(labels, classes, subject, "labels", hint, ignored=ignore_index)
     xp = namespace(labels)
-    kept = xp.astype(xp.asarray(labels != ignore_index), x.dtype)  # a 0-d comparison is a scalar in NumPy
+    counts = xp.asarray(labels != ignore_index)  # a 0-d comparison is a scalar in NumPy
+    kept = xp.astype(counts, raw_array(x).dtype)
     wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
     return xp.where(wrong, xp.full_like(kept, nan), kept)

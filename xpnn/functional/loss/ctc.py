@@ -117,7 +117,8 @@ def ctc_loss(
         losses = ops.where(wrong, math.nan, losses)
     if reduction == "mean":
         xp = namespace(target_lengths)
-        losses = losses / xp.astype(xp.maximum(target_lengths, xp.ones_like(target_lengths)), losses.dtype)
+        lengths = xp.maximum(target_lengths, xp.ones_like(target_lengths))
+        losses = losses / xp.astype(lengths, raw_array(losses).dtype)
     return reduced(ops.reshape(losses, ()) if one else losses, reduction)
 
 

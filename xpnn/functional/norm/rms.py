@@ -61,8 +61,9 @@ def rms_norm(
     check_shape(weight, shape, "rms_norm", "weight")
     check_affine_dtype("rms_norm", input, weight=weight)
     if eps is None:
-        xp = namespace(raw_array(input))
-        eps = float(xp.finfo(xp.float32 if is_half(input) else input.dtype).eps)
+        raw = raw_array(input)
+        xp = namespace(raw)
+        eps = float(xp.finfo(xp.float32 if is_half(raw) else raw.dtype).eps)
     return _rms_norm(input, weight, features=len(shape), eps=check_eps(eps, "rms_norm"))[0]
 
 

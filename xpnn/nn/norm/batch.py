@@ -91,7 +91,7 @@ class _BatchNorm(Module):
         self.num_batches_tracked.store(count.array)
         if self.momentum is not None:
             return self.momentum
-        return 1.0 / namespace(count.array).astype(count.array, self.running_mean.dtype)
+        return 1.0 / namespace(count.array).astype(count.array, self.running_mean.array.dtype)
 
     def extra_repr(self) -> str:
         """The arguments."""
