@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,12 @@ MADE: dict[str, tuple[Callable[[Any, Any, Any], Any], Any, Any, Any]] = {
     "covariance": (lambda D, a, b: D.MultivariateNormal(a, b), LOC, COVARIANCE, OTHER),
     "scale_tril": (lambda D, a, b: D.MultivariateNormal(a, scale_tril=b), LOC, FACTOR, OTHER),
     "precision": (lambda D, a, b: D.MultivariateNormal(a, precision_matrix=b), LOC, COVARIANCE, OTHER),
+    "LowRankMultivariateNormal": (
+        lambda D, a, b: D.LowRankMultivariateNormal(a, b, a.exp()),
+        LOC,
+        FACTOR[:, :2],
+        OTHER,
+    ),
     "HalfNormal": (lambda D, a, b: D.HalfNormal(b), LOC, SCALE, POSITIVE),
     "LogNormal": (lambda D, a, b: D.LogNormal(a, b / 2), LOC, SCALE, POSITIVE),
     "Gamma": (lambda D, a, b: D.Gamma(a.exp(), b), LOC, SCALE, POSITIVE),
@@ -116,6 +123,7 @@ BEYOND = {name for name in MADE if hasattr(ours, name)} - {
     *("Bernoulli", "Categorical", "Independent", "Beta", "Dirichlet", "StudentT", "FisherSnedecor"),
     *("Poisson", "Geometric", "Binomial", "NegativeBinomial", "Multinomial", "OneHotCategorical"),
     *("RelaxedBernoulli", "RelaxedOneHotCategorical", "VonMises", "LogisticNormal"),
+    "LowRankMultivariateNormal",
 }
 INCOMPLETE = {"Gamma", "Chi2", "InverseGamma"}  # whose distribution function has no gradient to a parameter
 
@@ -245,6 +253,10 @@ PAIRS: dict[str, Callable[[Any, Any, Any], tuple[Any, Any]]] = {
     "Independent": lambda D, a, b: (
         D.Independent(D.Normal(a, b), 1),
         D.Independent(D.Normal(b, b), 1),
+    ),
+    "LowRankMultivariateNormal": lambda D, a, b: (
+        D.LowRankMultivariateNormal(a, b[..., None], b),
+        D.LowRankMultivariateNormal(b, a[..., None], 2 * b),
     ),
 }
 
@@ -386,6 +398,36 @@ def test_constraints(name: str) -> None:
         assert found.check(xpnn.tensor(value)).tolist() == expected.check(torch.tensor(value)).tolist()
 
 
+REGIONS: dict[str, Callable[[Any], Any]] = {
+    "less_than": lambda c: c.less_than(2.0),
+    "greater_than": lambda c: c.greater_than(-1.0),
+    "interval": lambda c: c.interval(-2.0, 3.0),
+    "independent": lambda c: c.independent(c.positive, 1),
+    "cat": lambda c: c.cat([c.positive, c.real], -1, [1, 2]),
+    "stack": lambda c: c.stack([c.positive, c.real, c.unit_interval], -1),
+} | {
+    name: operator.attrgetter(name)
+    for name in (
+        *("lower_cholesky", "nonnegative", "positive", "positive_definite", "real", "real_vector"),
+        *("simplex", "unit_interval"),
+    )
+}
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_transforms_into_regions(name: str) -> None:
+    x = _random.standard_normal((3, 3))
+    for registry in ("biject_to", "transform_to"):
+        if registry == "biject_to" and name in ("lower_cholesky", "positive_definite"):
+            continue  # whose upper triangle leads nowhere
+        mine, expected = (getattr(D, registry)(REGIONS[name](D.constraints)) for D in (ours, theirs))
+        y, z = mine(xpnn.tensor(x)), expected(torch.tensor(x))
+        same(y, z)
+        same(mine.inv(y), expected.inv(z))
+    with pytest.raises(NotImplementedError, match="no transform into"):
+        ours.biject_to(ours.constraints.boolean)
+
+
 def test_values_outside_of_the_support_are_refused() -> None:
     for made, value in (
         (ours.Gamma(1.0, 1.0), -1.0),
@@ -406,6 +448,14 @@ def test_values_outside_of_the_support_are_refused() -> None:
 def test_the_inverse_of_the_distribution_function() -> None:
     normal = ours.Normal(1.0, 2.0)
     assert abs(normal.cdf(normal.icdf(0.3)).item() - 0.3) < 1e-6
+
+
+def test_parameters_of_whole_numbers(backend: Target) -> None:
+    zero, two = (xpnn.Tensor(backend.array(np.asarray(v))) for v in (0, 2))
+    for made in (ours.Normal(zero, two), ours.Uniform(zero, two), ours.Gamma(two, 1), ours.HalfNormal(two)):
+        assert made.rsample((3,)).dtype == made.log_prob(1.0).dtype == xpnn.float32
+    assert ours.Categorical(xpnn.tensor([1, 3])).log_prob(1).exp() == 0.75
+    assert ours.Poisson(two).sample().dtype == xpnn.float32
 
 
 def test_bad_arguments() -> None:

@@ -2,6 +2,7 @@
 
 from xpnn.distributions import constraints as constraints
 from xpnn.distributions import transforms as transforms
+from xpnn.distributions.constraint_registry import *
 from xpnn.distributions.counts import *
 from xpnn.distributions.discrete import *
 from xpnn.distributions.distribution import *
@@ -9,6 +10,7 @@ from xpnn.distributions.gamma import *
 from xpnn.distributions.independent import *
 from xpnn.distributions.kl import *
 from xpnn.distributions.location import *
+from xpnn.distributions.low_rank import *
 from xpnn.distributions.mixture import *
 from xpnn.distributions.multivariate_normal import *
 from xpnn.distributions.normal import *

@@ -144,7 +144,7 @@ class Distribution:
 
     def checked(self, value: Any) -> Tensor:
         """A value whose shape fits, and which lies in the support; numbers become Tensors."""
-        value = value if isinstance(value, Tensor) else as_parameter(value, type(self).__name__)
+        value = as_tensor(value, type(self).__name__)
         shape = (*self.batch_shape, *self.event_shape)
         for ours, its in zip(reversed(shape), reversed(value.shape)):
             if 1 not in (ours, its) and ours != its:
@@ -161,7 +161,7 @@ class Distribution:
 
     def checked_share(self, value: Any) -> Tensor:
         """A probability for `icdf`."""
-        value = value if isinstance(value, Tensor) else as_parameter(value, type(self).__name__)
+        value = as_tensor(value, type(self).__name__)
         self.expect((value >= 0) & (value <= 1), "probabilities in [0, 1]", value)
         return value
 
@@ -214,7 +214,13 @@ def open_uniform(like: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def as_parameter(value: Any, subject: str) -> Tensor:
-    """A parameter as a Tensor; a Tensor stays on the tape."""
+    """A parameter as a Tensor of floating-point numbers; a Tensor stays on the tape."""
+    found = as_tensor(value, subject)
+    return found if found.is_floating_point() else found * 1.0
+
+
+def as_tensor(value: Any, subject: str) -> Tensor:
+    """A value as a Tensor; a Tensor stays as it is."""
     if isinstance(value, Tensor):
         return value
     if not is_array(value) and not isinstance(value, int | float | list | tuple):
@@ -224,12 +230,11 @@ def as_parameter(value: Any, subject: str) -> Tensor:
 
 def together(*values: Any, subject: str) -> list[Tensor]:
     """Parameters as Tensors of one shape; numbers take the element type of the Tensors."""
-    like = next((v.dtype for v in values if is_array(v)), None)
-    found = [
-        as_parameter(v, subject) if is_array(v) or like is None else as_parameter(v, subject).to(like)
-        for v in values
-    ]
-    return list(broadcast_tensors(*found))
+    found = [as_parameter(v, subject) for v in values]
+    like = next((p.dtype for v, p in zip(values, found) if is_array(v)), None)
+    return list(
+        broadcast_tensors(*[p if is_array(v) or like is None else p.to(like) for v, p in zip(values, found)])
+    )
 
 
 def one_of(subject: str, **given: Any) -> tuple[str, Tensor]:

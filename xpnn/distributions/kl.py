@@ -16,6 +16,7 @@ from xpnn.distributions.distribution import Distribution
 from xpnn.distributions.gamma import Beta, Dirichlet, Gamma
 from xpnn.distributions.independent import Independent
 from xpnn.distributions.location import Cauchy, Gumbel, Laplace
+from xpnn.distributions.low_rank import LowRankMultivariateNormal
 from xpnn.distributions.multivariate_normal import MultivariateNormal
 from xpnn.distributions.normal import HalfNormal, Normal
 from xpnn.distributions.positive import Exponential, Pareto
@@ -138,8 +139,11 @@ def _laplace(p: Laplace, q: Laplace) -> Tensor:
     return off / q.scale - ratio.log() + ratio * (-off / p.scale).exp() - 1
 
 
+@register_kl(LowRankMultivariateNormal, LowRankMultivariateNormal)
+@register_kl(LowRankMultivariateNormal, MultivariateNormal)
+@register_kl(MultivariateNormal, LowRankMultivariateNormal)
 @register_kl(MultivariateNormal, MultivariateNormal)
-def _multivariate_normal(p: MultivariateNormal, q: MultivariateNormal) -> Tensor:
+def _multivariate_normal(p: Any, q: Any) -> Tensor:
     xp = p.scale_tril.__array_namespace__()
     both = q.scale_tril @ (p.scale_tril * 0 + xp.eye(p.event_shape[0], dtype=p.scale_tril.dtype))
     mixed = xp.linalg.solve(both, p.scale_tril + q.scale_tril * 0)

@@ -419,7 +419,7 @@ def poisson(input: Any, generator: Generator | None = None) -> Tensor:
     _check_range(rates, 0.0, math.inf, "rates of 0 or more", "poisson", finite=True)
     values = _stream_of(generator).host_generator().poisson(to_numpy(rates))
     place = place_of(None, rates)
-    return new_tensor(move(values, place.backend, place.device, rates.dtype))
+    return new_tensor(move(to_numpy(values), place.backend, place.device, rates.dtype))  # one is an int
 
 
 @refusing
@@ -435,7 +435,7 @@ def binomial(count: Any, prob: Any, generator: Generator | None = None) -> Tenso
     draw = _stream_of(generator).host_generator().binomial
     values = draw(to_numpy(trials).astype("int64"), to_numpy(chances).astype("float64"))
     place = place_of(None, trials)
-    return new_tensor(move(values, place.backend, place.device, trials.dtype))
+    return new_tensor(move(to_numpy(values), place.backend, place.device, trials.dtype))
 
 
 @refusing_methods
