@@ -155,6 +155,7 @@ def naive_roi_align(image, rois, output_size, spatial_scale=1.0, sampling_ratio=
 
 
 def torch_areas(torch, x, y):
+    assert x.shape[-1] == y.shape[-1] == 4, "more columns would be left out in silence"
     width, height = (
         (torch.minimum(x[..., i + 2], y[..., i + 2]) - torch.maximum(x[..., i], y[..., i])).clamp(min=0)
         for i in (0, 1)
@@ -168,6 +169,7 @@ def torch_hull(torch, x, y):
 
 
 def torch_iou(torch, x, y, fmt="xyxy"):
+    assert x.ndim > 1 < y.ndim
     if fmt == "xywh":
         x, y = (torch.cat([z[..., :2], z[..., :2] + z[..., 2:]], -1) for z in (x, y))
     elif fmt == "cxcywh":
@@ -177,6 +179,7 @@ def torch_iou(torch, x, y, fmt="xyxy"):
 
 
 def torch_generalized(torch, x, y):
+    assert x.ndim > 1 < y.ndim
     x, y = x[..., :, None, :], y[..., None, :, :]
     shared, union = torch_areas(torch, x, y)
     width, height = torch_hull(torch, x, y)
@@ -184,6 +187,7 @@ def torch_generalized(torch, x, y):
 
 
 def torch_distance(torch, x, y, eps=1e-7):
+    assert x.ndim > 1 < y.ndim
     x, y = x[..., :, None, :], y[..., None, :, :]
     shared, union = torch_areas(torch, x, y)
     return shared / union - torch_apart(torch, x, y, eps)
@@ -198,10 +202,15 @@ def torch_apart(torch, x, y, eps):
 def torch_complete(torch, x, y, eps=1e-7, inner_eps=0.0):
     shared, union = torch_areas(torch, x, y)
     iou = shared / (union + inner_eps)
-    angles = [torch.atan((z[..., 2] - z[..., 0]) / (z[..., 3] - z[..., 1])) for z in (x, y)]
+    angles = [torch.atan2(z[..., 2] - z[..., 0], z[..., 3] - z[..., 1]) for z in (x, y)]  # also of no height
     v = 4 / math.pi**2 * (angles[0] - angles[1]) ** 2
     weight = (v / (1 - iou + v + eps)).detach()
     return iou - torch_apart(torch, x, y, eps) - weight * v
+
+
+def torch_complete_pairs(torch, x, y, eps=1e-7):
+    assert x.ndim > 1 < y.ndim
+    return torch_complete(torch, x[..., :, None, :], y[..., None, :, :], eps)
 
 
 def torch_reduced(losses, reduction):
@@ -211,6 +220,7 @@ def torch_reduced(losses, reduction):
 
 
 def torch_generalized_loss(torch, x, y, reduction="none", eps=1e-7):
+    assert x.shape == y.shape
     shared, union = torch_areas(torch, x, y)
     width, height = torch_hull(torch, x, y)
     likeness = shared / (union + eps) - (width * height - union) / (width * height + eps)
@@ -218,11 +228,13 @@ def torch_generalized_loss(torch, x, y, reduction="none", eps=1e-7):
 
 
 def torch_distance_loss(torch, x, y, reduction="none", eps=1e-7):
+    assert x.shape == y.shape
     shared, union = torch_areas(torch, x, y)
     return torch_reduced(1 - shared / (union + eps) + torch_apart(torch, x, y, eps), reduction)
 
 
 def torch_complete_loss(torch, x, y, reduction="none", eps=1e-7):
+    assert x.shape == y.shape
     return torch_reduced(1 - torch_complete(torch, x, y, eps, eps), reduction)
 
 
@@ -369,7 +381,7 @@ CASES = [
         F.complete_box_iou,
         inputs=two(3, 4),
         options=[{"eps": 0.5}],
-        torch=lambda torch, x, y, eps=1e-7: torch_complete(torch, x[:, None], y[None], eps),
+        torch=torch_complete_pairs,
         naive=naive_pairs("complete"),
         differentiable=(),  # a factor is a constant to the backward: tests/test_vision.py
         errors=[wrong_shape("boxes1")],
