@@ -271,6 +271,21 @@ def test_gradients_of_complete_iou(name: str, backend: Any) -> None:
         np.testing.assert_allclose(backend.numpy(x.grad), y.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
+def test_regions_far_larger_than_their_map() -> None:
+    """Only the points on the map are read: a bin of a million cells takes no memory for the others."""
+    from cases.vision import naive_roi_align, regions
+
+    image, rois = regions(np.random.default_rng(0))
+    rois[:, 1:] -= 2
+    found = F.roi_align(image, rois, 2, spatial_scale=10.0)
+    assert found.any()
+    np.testing.assert_allclose(found, naive_roi_align(image, rois, 2, 10.0), rtol=1e-9, atol=1e-12)
+    assert np.isfinite(F.roi_align(image, rois, 2, spatial_scale=1e6)).all()
+    rois[0, 3] = np.inf
+    with pytest.raises(ArgumentError, match="expects finite boxes"):
+        F.roi_align(image, rois, 2)
+
+
 def test_names_of_torchvision() -> None:
     from xpnn import ops
 
