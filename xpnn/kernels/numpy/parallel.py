@@ -34,20 +34,20 @@ def parallel(
 ) -> list[_Result]:
     """Call `function` with slices that cover `range(count)`, one for each thread, at the same time.
 
-    Inside, the BLAS has one thread. The slices depend on the sizes and on the number of threads alone: when
-    the threads are busy, with a call of another thread or one around this, they are worked off one after
-    the other, to the same bits.
+    Inside, the BLAS has one thread, also where there is one slice: its own threads hardly speed up what is so
+    small, and wait for the next product by spinning. The slices depend on the sizes and on the number of
+    threads alone: when the threads are busy, with a call of another thread or one around this, they are
+    worked off one after the other, to the same bits.
 
     Args:
-        work: how much there is to do, in the unit of `WORTHWHILE`; below that there is one slice, and the
-            BLAS keeps its threads.
+        work: how much there is to do, in the unit of `WORTHWHILE`; below that there is one slice.
         align: slices start at multiples of this.
 
     Returns: the results, in the order of the slices. Raises: what `function` raises.
     """
     threads = min(get_num_threads(), -(-count // align)) if work >= WORTHWHILE else 1
     if threads <= 1:
-        return [function(slice(0, count))]
+        return [single_threaded_blas(function, slice(0, count))]
     parts = _parts(count, work, threads, align)
     return single_threaded_blas(_share_out, function, parts)
 

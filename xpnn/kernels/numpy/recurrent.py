@@ -28,8 +28,10 @@ from xpnn.kernels.numpy.products import SMALL_PRODUCT, size_class
 Result = tuple[np.ndarray, ...]
 State = Any
 
-# Steps times sequences in a block: its gates stay in the cache, and its products are large enough.
+# Steps times sequences in a block, at least, and elements of its states: its gates stay in the cache, its
+# products are large enough, and the threads seldom wait for each other's turn.
 _ROWS = 256
+_ELEMENTS = 32 * 1024
 
 # With four threads or more the batch is split, in parts of no less than this many sequences.
 _SEQUENCES = 16
@@ -153,39 +155,49 @@ def lstm(
     *,
     reverse: bool,
 ) -> tuple[Result, tuple]:
-    """The reference's `_lstm`; the gates are kept, (T, 4, N, H), of a step in one run of memory.
+    """The reference's `_lstm`; of a step its gates are kept, and the cells that it started from, (5, N, H).
 
-    s(z) = (1 + tanh(z / 2)) / 2: with the half folded into the weights, one tanh does for all four gates.
+    s(z) = (1 + tanh(z / 2)) / 2: with the half folded into the weights, one tanh does for all four gates. As
+    g and the cells lie side by side, so do i and f, one product makes both terms of the new cells.
     """
     half = np.asarray([0.5, 0.5, 0.5, 1.0], dtype=x.dtype)[:, None, None]
     w, v = (_by_gate(m, 4)[_LSTM_ORDER] * half for m in (w_ih, w_hh))
     v, b = _step_weights(v.mT, x.shape[1]), _bias(4, w_ih, b_ih, b_hh)[_LSTM_ORDER] * half
     states, cells = (np.empty((*x.shape[:2], h0.shape[1]), dtype=x.dtype) for _ in range(2))
-    gates = np.empty((x.shape[0], 4, *h0.shape), dtype=x.dtype)
+    run = np.empty((x.shape[0] + 1, 5, *h0.shape), dtype=x.dtype)
+    kept, following = (run[1:], run[:-1]) if reverse else (run[:-1], run[1:])
 
-    def advance(block: Block, state: Result) -> Result:
-        h, c = state
-        of_h, some = np.empty((4, *h.shape), dtype=h.dtype), np.empty_like(h)
-        product = _as_blocks(of_h, v)
-        at = block.times, block.part
-        for z, new_c, new_h in _in_order(reverse, gates[block.times, :, block.part], cells[at], states[at]):
+    def start(part: slice) -> np.ndarray:
+        run[-1 if reverse else 0, 4, part] = c0[part]
+        return h0[part]
+
+    def advance(block: Block, h: np.ndarray) -> np.ndarray:
+        of_h, terms, shown = (np.empty((*some, *h.shape), dtype=h.dtype) for some in ((4,), (2,), ()))
+        product, (term_f, term_i), a_half = _as_blocks(of_h, v), terms[::-1], np.asarray(0.5, dtype=h.dtype)
+        at, of_block = (block.times, block.part), kept[block.times, :, block.part]
+        new_cells = following[block.times, 4, block.part]
+        steps = of_block[:, :4], of_block[:, :3], of_block[:, 0], of_block[:, 1:3], of_block[:, 3:]
+        for z, sigmoids, o, i_and_f, g_and_c, new_c, new_h in _in_order(
+            reverse, *steps, new_cells, states[at]
+        ):
             np.matmul(h, v, out=product)
             z += of_h
             np.tanh(z, out=z)
-            _tanh_to_sigmoid(z[:3])
-            o, i, f, g = z
-            c = np.multiply(f, c, out=new_c)
-            c += np.multiply(i, g, out=some)
-            h = np.multiply(o, np.tanh(c, out=some), out=new_h)
-        return h, c
+            sigmoids *= a_half
+            sigmoids += a_half
+            np.multiply(i_and_f, g_and_c, out=terms)
+            np.add(term_f, term_i, out=new_c)
+            h = np.multiply(o, np.tanh(new_c, out=shown), out=new_h)
+        cells[at] = new_cells
+        return h
 
-    _forward(x, w.reshape(w_ih.shape), b, gates, lambda part: (h0[part], c0[part]), advance, reverse)
-    return (states, cells), (x, h0, c0, w_ih, w_hh, states, cells, [gates])
+    _forward(x, w.reshape(w_ih.shape), b, kept[:, :4], start, advance, reverse)
+    return (states, cells), (x, h0, c0, w_ih, w_hh, states, cells, [kept])
 
 
 @lstm.backward
 def _lstm_backward(gradients: Result, saved: tuple, needs: tuple[bool, ...], *, reverse: bool) -> tuple:
-    x, h0, c0, w_ih, w_hh, states, cells, (gates,) = saved
+    x, h0, c0, w_ih, w_hh, states, cells, (kept,) = saved
     ghs, gcs = gradients
     ghs = np.zeros_like(states) if ghs is None else ghs
     gz = np.empty((*x.shape[:2], 4, h0.shape[1]), dtype=x.dtype)
@@ -195,19 +207,23 @@ def _lstm_backward(gradients: Result, saved: tuple, needs: tuple[bool, ...], *, 
         gh, gc = state
         product = _as_blocks(gh[None], w)
         some, at = np.empty_like(gh), (block.times, block.part)
-        of_block = gates[block.times, :, block.part]
-        factors, c_from_h = _lstm_factors(of_block, cells[at], _before(cells, c0, block, reverse))
-        steps = ghs[at], (ghs if gcs is None else gcs)[at], factors, c_from_h, of_block[:, 2], gz[at]
-        for above_h, above_c, factor, slope, f, step in _in_order(not reverse, *steps):
+        of_block = kept[block.times, :, block.part]
+        factors, slope = _lstm_factors(of_block, cells[at])
+        rows = gz[at]
+        from_c, from_h = rows[:, :, :3].swapaxes(1, 2), rows[:, :, 3]
+        steps = (
+            ghs[at], (ghs if gcs is None else gcs)[at], slope, factors[:, 1:], from_c, factors[:, 0], from_h,
+            of_block[:, 2], rows.reshape(*rows.shape[:2], -1),
+        )  # fmt: skip
+        for above_h, above_c, to_c, of_c, g_from_c, of_h, g_from_h, f, step in _in_order(not reverse, *steps):
             gh += above_h
             if gcs is not None:
                 gc += above_c
-            gc += np.multiply(gh, slope, out=some)
-            by_gate = step.swapaxes(0, 1)
-            np.multiply(factor[1:], gc, out=by_gate[:3])
-            np.multiply(factor[0], gh, out=by_gate[3])
+            gc += np.multiply(gh, to_c, out=some)
+            np.multiply(of_c, gc, out=g_from_c)
+            np.multiply(of_h, gh, out=g_from_h)
             gc *= f
-            np.matmul(step.reshape(len(step), -1), w, out=product)
+            np.matmul(step, w, out=product)
         return gh, gc
 
     ends, gx, sums = _backward(
@@ -219,13 +235,13 @@ def _lstm_backward(gradients: Result, saved: tuple, needs: tuple[bool, ...], *, 
     return gx, gh, gc, gw_ih, gw_hh, gb, gb, None
 
 
-def _lstm_factors(gates: np.ndarray, cells: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _lstm_factors(kept: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of a block: what the gradient of h, or c, is multiplied by for each gate; and that of h for c."""
-    o, i, _, g = gates.swapaxes(0, 1)
-    factors = scratch("recurrence factors", gates.shape, gates.dtype)
+    o, i, _, g, before = kept.swapaxes(0, 1)
+    factors = scratch("recurrence factors", (len(kept), 4, *cells.shape[1:]), kept.dtype)
     shown = np.tanh(cells, out=scratch("recurrence shown", cells.shape, cells.dtype))
-    np.subtract(1, gates[:, :3], out=factors[:, :3])
-    factors[:, :3] *= gates[:, :3]
+    np.subtract(1, kept[:, :3], out=factors[:, :3])
+    factors[:, :3] *= kept[:, :3]
     to_o, to_i, to_f, to_g = factors.swapaxes(0, 1)
     to_o *= shown
     to_i *= g
@@ -402,18 +418,31 @@ def _forward(
     advance: Callable[[Block, State], State],
     reverse: bool,
 ) -> None:
-    """Fill `gates`, (T, gates, N, H), with W x + b, and `advance` the state of each part block by block."""
+    """Fill `gates`, (T, gates, N, H), with W x + b, and `advance` the state of each part block by block.
+
+    The bias is a last row of the weights, for a last input of ones: all that a block needs is one call of
+    NumPy's, that writes the products of each step and gate to where they belong. The more calls, the longer
+    the two threads wait for each other's turn in Python.
+    """
     _, count, batch, size = gates.shape
+    features = x.shape[2]
     parts, helped = _parts(batch, count * size * size)
+    helped = helped and _several_blocks(x, size)
     bulk, walk = w.size * MULTIPLICATION, count * size * (size * MULTIPLICATION + _PASSES)
+    weights = np.empty((count, features + 1, size), dtype=w.dtype)
+    weights[:, :features] = w.reshape(count, size, features).mT
+    weights[:, features:] = b
 
     def project(blocks: list[Block]) -> None:
         for block in blocks:
-            rows = x[block.times, block.part]
-            z = scratch("recurrence products", (rows.shape[0] * rows.shape[1], len(w)), x.dtype)
-            np.matmul(rows.reshape(len(z), -1), w.T, out=z)
-            by_gate = z.reshape(*rows.shape[:2], count, size).swapaxes(1, 2)
-            np.add(by_gate, b, out=gates[block.times, :, block.part])
+            inputs = x[block.times, block.part]
+            rows = scratch("recurrence inputs", (*inputs.shape[:2], features + 1), x.dtype)
+            rows[..., :features] = inputs
+            rows[..., features:] = 1
+            products = gates[block.times, :, block.part]
+            if batch == 1:  # all steps are one product
+                rows, products = rows.swapaxes(0, 1), products.swapaxes(0, 2)
+            np.matmul(rows[:, None], weights, out=products)
             _make_ready(block)
 
     def own(blocks: list[Block]) -> int:
@@ -430,7 +459,7 @@ def _forward(
             state = advance(block, state)
 
     work = len(x) * batch * (bulk + walk)
-    _side_by_side([help_out, run] if helped else [run], _blocks(x, parts, helped, reverse), work)
+    _side_by_side([help_out, run] if helped else [run], _blocks(x, size, parts, helped, reverse), work)
 
 
 def _backward(
@@ -453,10 +482,12 @@ def _backward(
     Returns: the gradients of the first states, part by part; of x; and of W_ih, W_hh, and the biases.
     """
     columns = gz.shape[2] * gz.shape[3]
-    parts, helped = _parts(x.shape[1], (columns - skipped) * gz.shape[3])
+    size = gz.shape[3]
+    parts, helped = _parts(x.shape[1], (columns - skipped) * size)
+    helped = helped and _several_blocks(x, size)
     gx = np.empty(x.shape, dtype=x.dtype) if needs_x else None
-    bulk = columns * (x.shape[2] * (1 + needs_x) + gz.shape[3]) * MULTIPLICATION
-    walk = columns * (gz.shape[3] * MULTIPLICATION + _PASSES)
+    bulk = columns * (x.shape[2] * (1 + needs_x) + size) * MULTIPLICATION
+    walk = columns * (size * MULTIPLICATION + _PASSES)
 
     def pull_back(blocks: list[Block]) -> list[np.ndarray]:
         sums: list[np.ndarray] = []
@@ -469,7 +500,11 @@ def _backward(
             ones = np.ones(len(rows), dtype=rows.dtype)  # a product with it: the sum, four times as fast
             _add_to(sums, *products, ones @ rows)
             if gx is not None:
-                gx[block.times, block.part] = np.matmul(of_x, w).reshape(inputs.shape)
+                target = gx[block.times, block.part]
+                if target.flags.c_contiguous:
+                    np.matmul(of_x, w, out=target.reshape(len(rows), -1))
+                else:
+                    target[...] = np.matmul(of_x, w).reshape(inputs.shape)
         return sums
 
     def run(blocks: list[Block]) -> tuple[State, list[np.ndarray]]:
@@ -487,7 +522,7 @@ def _backward(
 
     work = x.shape[0] * x.shape[1] * (bulk + walk)
     results = _side_by_side(
-        [run, help_out] if helped else [run], _blocks(x, parts, helped, reverse, backward=True), work
+        [run, help_out] if helped else [run], _blocks(x, size, parts, helped, reverse, backward=True), work
     )
     walked = results[:parts]
     sums = [several for several in [s for _, s in walked] + results[parts:] if several]
@@ -506,8 +541,18 @@ def _parts(batch: int, multiplications: int) -> tuple[int, bool]:
     return max(min(get_num_threads() // 2, batch // _SEQUENCES), 1), True
 
 
+def _rows_of_a_block(size: int) -> int:
+    """Steps times sequences, of H units each."""
+    return max(_ROWS, _ELEMENTS // max(size, 1))
+
+
+def _several_blocks(x: np.ndarray, size: int) -> bool:
+    """Whether there is enough for a second thread to do while the first one walks."""
+    return x.shape[0] * x.shape[1] >= 2 * _rows_of_a_block(size)
+
+
 def _blocks(
-    x: np.ndarray, parts: int, helped: bool, reverse: bool, backward: bool = False
+    x: np.ndarray, size: int, parts: int, helped: bool, reverse: bool, backward: bool = False
 ) -> list[list[Block]]:
     """For each part of the batch its blocks of steps, in the order of the forward or of the backward.
 
@@ -515,9 +560,9 @@ def _blocks(
     for its products, and in the backward the helper is left with them at the end. It gains a twentieth.
     """
     steps, batch, _ = x.shape
-    size = max(_ROWS * parts // max(batch, 1), 1)
-    first = {min(max(size // 4, 1), steps)} if helped else set()
-    bounds = sorted({0, *first, *range(size, steps, size), steps})
+    length = max(_rows_of_a_block(size) * parts // max(batch, 1), 1)
+    first = {min(max(length // 4, 1), steps)} if helped else set()
+    bounds = sorted({0, *first, *range(length, steps, length), steps})
     times = [slice(first, last) for first, last in itertools.pairwise(bounds)]
     if reverse:
         times = [slice(steps - at.stop, steps - at.start) for at in times]
@@ -559,9 +604,7 @@ def _side_by_side(
                 raise
         return results
 
-    # also where there is one share: products of a step are small for the BLAS's own threads, which spin
-    shares = single_threaded_blas(parallel, run, len(calls), work)
-    return [result for several in shares for result in several]
+    return [result for several in parallel(run, len(calls), work) for result in several]
 
 
 def _wait_for(block: Block) -> None:
