@@ -38,7 +38,7 @@ _SEQUENCES = 16
 
 # Multiplications in each thread's product of a step from which threads share out the batch and nothing else,
 # and the least number of sequences for each.
-_WIDE = 2_000_000
+_WIDE = 4_000_000
 _WIDE_SEQUENCES = 8
 
 # Columns of the blocks that the product of a step is cut into.
