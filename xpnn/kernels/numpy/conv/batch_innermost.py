@@ -42,6 +42,9 @@ _CHUNK_BYTES = 1024 * 1024
 # Images that are worked on at a time: products beyond some size leave the BLAS's way for small ones.
 _MOST_IMAGES = 512
 
+# Images that are copied at a time into memory where they are innermost: a line of the cache in float32.
+_IMAGES_OF_A_LINE = 16
+
 Tile = tuple[slice, int]  # columns of the result, and how many of them a tile has
 
 
@@ -206,14 +209,27 @@ def _overlapping(parts: list[np.ndarray], rows: int, shape: tuple[int, ...], pad
 
 
 def _canvas(x: np.ndarray, padding: Pairs) -> np.ndarray:
-    """The images as (H, W, C, N), with zeros around them; x itself where it lies so and needs none."""
+    """The images as (H, W, C, N), with zeros around them; x itself where it lies so and needs none.
+
+    Images that lie one behind another are copied so many at a time as fill a line of the cache: those of a
+    whole batch, in steps of a power of two, would push each other out of it before a line is full.
+    """
     lies = x.transpose(2, 3, 1, 0)
-    if not any(map(any, padding)):
-        return np.ascontiguousarray(lies)
     (top, bottom), (left, right) = padding
     height, width, channels, n = lies.shape
+    if lies.flags.c_contiguous and not any(map(any, padding)):
+        return lies
     canvas = np.zeros((top + height + bottom, left + width + right, channels, n), dtype=x.dtype)
-    canvas[top : top + height, left : left + width] = lies
+    inside = canvas[top : top + height, left : left + width]
+    if x.strides[0] == x.itemsize:
+        inside[...] = lies
+        return canvas
+
+    def copy(images: slice) -> None:
+        for some in chunks(images, _IMAGES_OF_A_LINE):
+            inside[..., some] = lies[..., some]
+
+    parallel(copy, n, x.size, align=_IMAGES_OF_A_LINE)
     return canvas
 
 
