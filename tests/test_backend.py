@@ -326,6 +326,7 @@ def test_optional_import_names_the_extra() -> None:
 def test_errors_derive_from_what_others_raise() -> None:
     pairs = [
         ("ShapeError", ValueError), ("DTypeError", TypeError), ("ArgumentError", ValueError),
+        ("ShapeError", RuntimeError),
         ("IndexOutOfRangeError", IndexError), ("BackendError", RuntimeError), ("GradientError", RuntimeError),
         ("BackendMismatchError", TypeError), ("MissingDependencyError", ImportError),
         ("AnomalyError", FloatingPointError), ("DataError", ValueError), ("CheckpointError", ValueError),

@@ -262,6 +262,11 @@ def test_losses_of_half_precision_add_up_in_float32(backend: Target) -> None:
     scores = backend.array(np.zeros((70_000, 2), np.float16))
     labels = backend.array(np.zeros(70_000, np.int64))
     assert abs(float(to_numpy(F.cross_entropy(scores, labels))) - np.log(2)) < 1e-3
+    for dtype in (np.float16, np.float32, np.int64):  # a target of +-1 is of any element type
+        pairs = [backend.array(np.full((2, 500), 300, np.float16)) for _ in range(2)]
+        losses = F.cosine_embedding_loss(*pairs, backend.array(np.asarray([1, -1], dtype)), reduction="none")
+        assert to_numpy(losses).dtype == np.float16
+        assert to_numpy(losses).tolist() == [0, 1]
 
 
 def test_nothing_counted_is_nan_without_a_warning(backend: Target) -> None:

@@ -628,6 +628,12 @@ def with_loss(loss):
         (ArgumentError, "mode='min', 'max' or 'auto'", lambda t: EarlyStopping(mode="low")),
         (ArgumentError, "called 'loss', which is there", lambda t: make(metrics={"loss": Accuracy()})),
         (DTypeError, "The metric 'a' expects a Metric", lambda t: make(metrics={"a": "accuracy"})),
+        (
+            DTypeError,
+            r"the class Accuracy. Make one of it: Accuracy\(\)",
+            lambda t: make(metrics={"a": Accuracy}),
+        ),
+        (DTypeError, "'accuracy' expects a Metric, got the class", lambda t: make(metrics=[Accuracy])),
         (CheckpointError, "does not exist", lambda t: t.fit(loader(), resume="missing.safetensors")),
     ],
 )

@@ -14,7 +14,7 @@ from xpnn.autograd import Tensor, enable_grad, functions
 from xpnn.autograd import grad as _grad
 from xpnn.autograd.core import TensorBase, carries_gradient
 from xpnn.autograd.tape import Node, edge_of
-from xpnn.backend import ArgumentError, DTypeError, ShapeError, size_of
+from xpnn.backend import ArgumentError, DTypeError, ShapeError, refusing, size_of
 from xpnn.nn import Module
 from xpnn.nn.utils.stateless import functional_call as functional_call
 
@@ -223,6 +223,7 @@ def vmap(
     return mapped
 
 
+@refusing
 def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The Parameters and the Buffers of alike modules by name, stacked along a new first axis.
 
@@ -260,6 +261,8 @@ class _Call:
     def __init__(
         self, func: Callable, args: tuple, kwargs: dict, argnums: Argnums, has_aux: bool, subject: str
     ) -> None:
+        if not callable(func):
+            raise DTypeError(f"expects a function, got {func!r:.60}", subject=subject)
         self.argnums = argnums
         numbers = argnums if isinstance(argnums, tuple) else (argnums,)
         if any(not -len(args) <= i < len(args) for i in numbers):

@@ -22,11 +22,13 @@ from xpnn.backend import (
     item,
     kernels_enabled,
     namespace,
+    refusing,
 )
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 
 
+@refusing
 def clip_grad_norm_(
     parameters: Tensor | Iterable[Tensor],
     max_norm: float,
@@ -65,6 +67,7 @@ def clip_grad_norm_(
     return Tensor(total)
 
 
+@refusing
 def clip_grad_norm(
     parameters: Tensor | Iterable[Tensor],
     max_norm: float,
@@ -77,6 +80,7 @@ def clip_grad_norm(
     return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite)
 
 
+@refusing
 def get_total_norm(
     tensors: Tensor | Iterable[Tensor],
     norm_type: float = 2.0,
@@ -94,6 +98,7 @@ def get_total_norm(
     return Tensor(_total_norm(arrays, norm_type, error_if_nonfinite, "get_total_norm"))
 
 
+@refusing
 def clip_grads_with_norm_(
     parameters: Tensor | Iterable[Tensor],
     max_norm: float,
@@ -139,6 +144,7 @@ def _scale_down(params: dict[Tensor, Array], max_norm: float, norm: Array) -> No
             param.grad = Tensor(after)
 
 
+@refusing
 def clip_grad_value_(
     parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None
 ) -> None:

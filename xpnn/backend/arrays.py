@@ -130,13 +130,29 @@ def dtype_named(name: Any, xp: Any) -> Any:
     return dtype
 
 
+def no_array(value: Any, subject: str = "", name: str = "an argument") -> DTypeError:
+    """The error for what came in an array's place.
+
+    >>> str(no_array([1, 2], "relu", "input"))
+    'relu expects input as an array or a Tensor, got [1, 2], a list. xpnn.tensor(...) makes one of numbers'
+    """
+    return DTypeError(
+        f"expects {name} as an array or a Tensor, got {value!r:.60}, a {type(value).__name__}",
+        subject=subject,
+        hint="xpnn.tensor(...) makes one of numbers",
+    )
+
+
 def is_floating(array: Any) -> bool:
     """Whether the elements are real floating-point numbers, in the byte order of this machine.
 
     >>> is_floating(asarray([1.0])), is_floating(asarray([1]))
     (True, False)
     """
-    dtype = array.dtype
+    try:
+        dtype = array.dtype
+    except AttributeError:
+        raise no_array(array) from None
     if isinstance(dtype, np.dtype):  # by its letter: that takes a tenth of the time of `isdtype`
         if dtype.kind == "f":
             return dtype.isnative
@@ -152,7 +168,10 @@ def is_complex(array: Any) -> bool:
     >>> is_complex(asarray([1j])), is_complex(asarray([1.0]))
     (True, False)
     """
-    dtype = array.dtype
+    try:
+        dtype = array.dtype
+    except AttributeError:
+        raise no_array(array) from None
     if isinstance(dtype, np.dtype):
         return dtype.kind == "c" and dtype.isnative
     if hasattr(dtype, "is_complex"):  # PyTorch's
@@ -166,7 +185,7 @@ def is_half(array: Any) -> bool:
     >>> is_half(np.ones(2, np.float16)), is_half(np.ones(2, np.int16))
     (True, False)
     """
-    return getattr(array.dtype, "itemsize", 0) == 2 and is_floating(array)
+    return getattr(getattr(array, "dtype", None), "itemsize", 0) == 2 and is_floating(array)
 
 
 def is_integer(array: Any) -> bool:
@@ -175,7 +194,10 @@ def is_integer(array: Any) -> bool:
     >>> is_integer(asarray([1])), is_integer(asarray([True]))
     (True, False)
     """
-    dtype = array.dtype
+    try:
+        dtype = array.dtype
+    except AttributeError:
+        raise no_array(array) from None
     if isinstance(dtype, np.dtype):
         return dtype.kind in "iu" and dtype.isnative
     return _is_of_kind(array, "integral")

@@ -107,8 +107,8 @@ def errors_naming(path: str | os.PathLike[str], *others: str | os.PathLike[str])
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
-class ShapeError(XpnnError, ValueError):
-    """Sizes or ranks that do not fit together."""
+class ShapeError(XpnnError, ValueError, RuntimeError):
+    """Sizes or ranks that do not fit together; NumPy raises the one builtin, PyTorch the other."""
 
 
 class RankError(ShapeError, AttributeError):

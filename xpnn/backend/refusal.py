@@ -47,7 +47,8 @@ def explain_refusal(
         ours = DTypeError if isinstance(error, TypeError) else ArgumentError
     given = [_described(value) for value in args]
     given += [f"{key}={_described(value)}" for key, value in (options or {}).items()]
-    raise ours(f"does not take {', '.join(given)}: {error}", subject=name) from error
+    what = f"does not take {', '.join(given)}" if given else "takes arguments"
+    raise ours(f"{what}: {error}", subject=name) from error
 
 
 def refusing(function: _CALLS, name: str = "") -> _CALLS:
@@ -79,13 +80,19 @@ def refusing_methods(kind: type) -> type:
 
 
 class RefusingConstructor:
-    """The base of xpnn's classes, whose constructors are `refusing`; a user's subclass raises as it likes."""
+    """The base of xpnn's classes, whose constructors are `refusing`; a user's subclass raises as it likes.
+
+    Attributes:
+        refusing: the names of other methods that are so too.
+    """
+
+    refusing: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        own = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
-        if own and "__init__" in vars(cls):
-            cls.__init__ = refusing(cls.__init__)  # type: ignore[method-assign]
+        if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
+            for name in {"__init__", *cls.refusing} & vars(cls).keys():
+                setattr(cls, name, refusing(vars(cls)[name]))
 
 
 def _described(value: Any) -> str:

@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Self
 from xpnn.autograd import Tensor, enable_grad, no_grad, tensor
 from xpnn.autograd.functions import broadcast_tensors
 from xpnn.autograd.functions.random import rand_like
-from xpnn.backend import ArgumentError, DType, DTypeError, ShapeError, concrete, is_array
+from xpnn.backend import ArgumentError, DType, DTypeError, RefusingConstructor, ShapeError, concrete, is_array
 from xpnn.distributions.constraints import Constraint, is_dependent
 
 __all__ = ["Distribution"]
 
 
-class Distribution:
+class Distribution(RefusingConstructor):
     """A distribution of a batch of independent variables, each of them an event.
 
     Attributes:

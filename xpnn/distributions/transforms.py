@@ -10,7 +10,7 @@ from typing import Any, Self
 from xpnn import functional as F
 from xpnn.autograd import Tensor
 from xpnn.autograd.functions import broadcast_shapes, cat, stack
-from xpnn.backend import ArgumentError, ShapeError
+from xpnn.backend import ArgumentError, RefusingConstructor, ShapeError
 from xpnn.distributions import constraints
 from xpnn.distributions.distribution import Distribution, summed
 
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 
-class Transform:
+class Transform(RefusingConstructor):
     """A function y of x, its inverse `inv`, and the logarithm of how much it stretches.
 
     A subclass gives `_call(x)`, `_inverse(y)` and `log_abs_det_jacobian(x, y)`.

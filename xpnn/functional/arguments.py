@@ -29,6 +29,7 @@ from xpnn.backend import (
     is_integer,
     is_tensor,
     namespace,
+    no_array,
     seen_in_range,
     to_numpy,
 )
@@ -49,14 +50,18 @@ def once_per_signature(check: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(check)
     def checked(*arrays: Any, **options: Any) -> None:
-        signature = list(options.values())
+        signature: list[Any] = [*options.values(), *map(type, options.values())]  # True is equal to 1
         for array in arrays:
             if array is None:
                 signature.append(None)
             else:  # with the library: element types of different ones do not like to be compared
                 if isinstance(array, TensorBase):
                     array = array.array
-                dtype = array.dtype
+                try:
+                    dtype = array.dtype
+                except AttributeError:
+                    check(*arrays, **options)  # which names what is no array
+                    return
                 signature += (type(dtype), dtype, array.shape)
         key = tuple(signature)
         try:
@@ -133,6 +138,8 @@ def axis_of(dim: int, ndim: int, subject: str, name: str = "dim") -> int:
 
 def check_floating(x: Any, subject: str, name: str = "input", *, or_complex: bool = False) -> None:
     """Raise a DTypeError unless `x` is an array of real floating-point numbers, or complex if allowed."""
+    if not hasattr(x, "dtype"):
+        raise no_array(x, subject, name)
     if not is_floating(x) and not (or_complex and is_complex(x)):
         raise DTypeError(
             f"expects a floating-point {name}, got {type_name(x)} in an array of shape {shape_of(x)}",
@@ -143,6 +150,8 @@ def check_floating(x: Any, subject: str, name: str = "input", *, or_complex: boo
 
 def check_integer(x: Any, subject: str, name: str) -> None:
     """Raise a DTypeError unless `x` is an array of integers."""
+    if not hasattr(x, "dtype"):
+        raise no_array(x, subject, name)
     if not is_integer(x):
         raise DTypeError(
             f"expects {name} as integers, got {type_name(x)} in an array of shape {shape_of(x)}",
@@ -156,11 +165,14 @@ def check_same_dtype(subject: str, x: Any, **others: Any) -> None:
 
     Mixed precisions would promote in silence, and a float32 network would go on in float64.
     """
-    dtype = x.dtype
-    for name, other in others.items():
-        if other is None:
-            continue
-        came = other.dtype
+    try:
+        dtype = x.dtype
+        types = [(name, other, other.dtype) for name, other in others.items() if other is not None]
+    except AttributeError:
+        given = {"input": x, **others}.items()
+        name, wrong = next((n, a) for n, a in given if a is not None and not hasattr(a, "dtype"))
+        raise no_array(wrong, subject, name) from None
+    for name, other, came in types:
         if came is dtype:
             continue
         if type(came) is not type(dtype):
@@ -187,8 +199,11 @@ def check_affine_dtype(subject: str, x: Any, **others: Any) -> None:
 
 def check_rank(x: Any, ranks: int | Sequence[int], subject: str, layout: str, name: str = "input") -> None:
     """Raise a ShapeError unless `x` has one of `ranks` axes; `layout` is what they mean, such as "NCHW"."""
-    if x.ndim == ranks:
-        return
+    try:
+        if x.ndim == ranks:
+            return
+    except AttributeError:
+        raise no_array(x, subject, name) from None
     allowed = (ranks,) if isinstance(ranks, int) else tuple(ranks)
     if x.ndim not in allowed:
         raise ShapeError(
@@ -350,9 +365,12 @@ def raw_array(x: Any) -> Array:
     return x.array if is_tensor(x) else x
 
 
-def shape_of(x: Any) -> tuple[int, ...]:
-    """The shape as a plain tuple, for messages."""
-    return tuple(x.shape)
+def shape_of(x: Any, subject: str = "", name: str = "an argument") -> tuple[int, ...]:
+    """The shape as a plain tuple. Raises: DTypeError, which says so, for what is no array."""
+    try:
+        return tuple(x.shape)
+    except AttributeError:
+        raise no_array(x, subject, name) from None
 
 
 def _is_integer(value: Any) -> bool:

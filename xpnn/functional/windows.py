@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
-from xpnn.backend import ArgumentError, Array, ShapeError, namespace
+from xpnn.backend import ArgumentError, Array, ShapeError, namespace, refusing
 from xpnn.backend.idioms import add_at_slices, pad, zeros_like_shape
 from xpnn.functional.arguments import check_rank, tuple_of
 
@@ -28,6 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SPATIAL_AXES = {1: "L", 2: "HW", 3: "DHW"}
 
 
+@refusing
 def conv_output_size(
     size: Size,
     kernel_size: Size,
@@ -68,6 +69,7 @@ def conv_output_size(
     return out[0] if isinstance(size, int) else out
 
 
+@refusing
 def conv_transpose_output_size(
     size: Size,
     kernel_size: Size,
@@ -101,6 +103,7 @@ def conv_transpose_output_size(
     return out[0] if isinstance(size, int) else out
 
 
+@refusing
 def receptive_field(layers: Any) -> Any:
     """The cells along each axis that one cell of the last layer's output depends on.
 
@@ -167,7 +170,7 @@ def batch_of_one(axes: int) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         @functools.wraps(function)
         def called(input: Any, *args: Any, **options: Any) -> Any:
-            if input.ndim != axes + 1:
+            if getattr(input, "ndim", None) != axes + 1:
                 return function(input, *args, **options)
             results = function(namespace(input).expand_dims(input, axis=0), *args, **options)
             if isinstance(results, tuple):
@@ -186,7 +189,7 @@ def _only(y: Array) -> Array:
 
 def check_axes(x: Array, axes: int, subject: str) -> None:
     """Raise a ShapeError unless x is (N, C, ...), which `batch_of_one` makes of (C, ...)."""
-    if x.ndim != axes + 2:
+    if getattr(x, "ndim", None) != axes + 2:
         check_rank(x, (axes + 1, axes + 2), subject, f"{layout(axes)[1:]} or {layout(axes)}")
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.backend import ArgumentError, Array, default_dtype, device_of, namespace
+from xpnn.backend import ArgumentError, Array, default_dtype, device_of, namespace, refusing
 from xpnn.metrics.classification import confusion_matrix, counts_of, ratio
 
 _WEIGHTS = (None, "linear", "quadratic")
 
 
+@refusing
 def fbeta(
     predictions: Array,
     targets: Array,
@@ -34,6 +35,7 @@ def fbeta(
     return fbeta_of(confusion_matrix(predictions, targets, num_classes), beta, average)
 
 
+@refusing
 def iou(
     predictions: Array, targets: Array, average: str | None = "macro", num_classes: int | None = None
 ) -> Array:
@@ -50,6 +52,7 @@ def iou(
     return iou_of(confusion_matrix(predictions, targets, num_classes), average)
 
 
+@refusing
 def dice(
     predictions: Array, targets: Array, average: str | None = "macro", num_classes: int | None = None
 ) -> Array:
@@ -65,6 +68,7 @@ def dice(
     return fbeta_of(confusion_matrix(predictions, targets, num_classes), 1.0, average)
 
 
+@refusing
 def matthews_corrcoef(predictions: Array, targets: Array, num_classes: int | None = None) -> Array:
     """The correlation of predicted and true classes, from -1 to 1; 0 where one of them is all one class.
 
@@ -80,6 +84,7 @@ def matthews_corrcoef(predictions: Array, targets: Array, num_classes: int | Non
     return matthews_corrcoef_of(confusion_matrix(predictions, targets, num_classes))
 
 
+@refusing
 def cohen_kappa(
     predictions: Array, targets: Array, weights: str | None = None, num_classes: int | None = None
 ) -> Array:

@@ -21,11 +21,13 @@ from xpnn.backend import (
     is_tensor,
     item,
     namespace,
+    refusing,
 )
 
 _AVERAGES = ("micro", "macro", "weighted", "none")
 
 
+@refusing
 def accuracy(predictions: Array, targets: Array) -> Array:
     """The fraction of predictions that are right, a 0-d float32 array.
 
@@ -40,6 +42,7 @@ def accuracy(predictions: Array, targets: Array) -> Array:
     return xp.mean(xp.astype(predicted == true, default_dtype(xp)))
 
 
+@refusing
 def error(predictions: Array, targets: Array) -> Array:
     """The fraction of predictions that are wrong, `1 - accuracy`.
 
@@ -50,6 +53,7 @@ def error(predictions: Array, targets: Array) -> Array:
     return 1 - accuracy(predictions, targets)
 
 
+@refusing
 def top_k_accuracy(scores: Array, targets: Array, k: int = 5) -> Array:
     """The fraction of samples whose class is among the `k` with the largest scores.
 
@@ -69,6 +73,7 @@ def top_k_accuracy(scores: Array, targets: Array, k: int = 5) -> Array:
     return xp.mean(xp.astype(correct, default_dtype(xp)))
 
 
+@refusing
 def confusion_matrix(predictions: Array, targets: Array, num_classes: int | None = None) -> Array:
     """How often class i was taken for class j: entry (i, j), true classes in rows.
 
@@ -94,6 +99,7 @@ def confusion_matrix(predictions: Array, targets: Array, num_classes: int | None
     return xp.astype(xp.matmul(rows.mT, columns), integer_dtype(xp))
 
 
+@refusing
 def precision(
     predictions: Array, targets: Array, average: str | None = "macro", num_classes: int | None = None
 ) -> Array:
@@ -113,6 +119,7 @@ def precision(
     return precision_of(confusion_matrix(predictions, targets, num_classes), average)
 
 
+@refusing
 def recall(
     predictions: Array, targets: Array, average: str | None = "macro", num_classes: int | None = None
 ) -> Array:
@@ -127,6 +134,7 @@ def recall(
     return recall_of(confusion_matrix(predictions, targets, num_classes), average)
 
 
+@refusing
 def f1(
     predictions: Array, targets: Array, average: str | None = "macro", num_classes: int | None = None
 ) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from xpnn.backend import ArgumentError, Array, ShapeError, namespace
+from xpnn.backend import ArgumentError, Array, ShapeError, namespace, refusing
 from xpnn.metrics.classification import raw
 from xpnn.metrics.regression import as_floats, mean_squared_error
 
@@ -13,6 +13,7 @@ _WINDOW, _SIGMA = 11, 1.5  # the window of the paper
 _K1, _K2 = 0.01, 0.03
 
 
+@refusing
 def psnr(predictions: Array, targets: Array, data_range: float = 1.0) -> Array:
     """The peak signal-to-noise ratio, 10 log10(range^2 / mean squared error) dB; inf for equal images.
 
@@ -27,6 +28,7 @@ def psnr(predictions: Array, targets: Array, data_range: float = 1.0) -> Array:
     return psnr_of(mean_squared_error(predictions, targets), data_range)
 
 
+@refusing
 def ssim(predictions: Array, targets: Array, data_range: float = 1.0) -> Array:
     """The structural similarity of images, averaged over all places, channels and images; 1 for equal ones.
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from xpnn.backend import ArgumentError, Array, ShapeError, device_of, namespace, to_numpy
+from xpnn.backend import ArgumentError, Array, ShapeError, device_of, namespace, refusing, to_numpy
 from xpnn.metrics.classification import raw
 from xpnn.metrics.regression import as_floats
 
 _AVERAGES = ("macro", "weighted", "none", None)
 
 
+@refusing
 def roc_curve(scores: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Array, Array]:
     """The rates of false and of true positives at each threshold.
 
@@ -37,6 +38,7 @@ def roc_curve(scores: Array, targets: Array, weights: Array | None = None) -> tu
     return rates[0], rates[1], xp.concat([xp.full_like(thresholds[:1], float("inf")), thresholds])
 
 
+@refusing
 def precision_recall_curve(
     scores: Array, targets: Array, weights: Array | None = None
 ) -> tuple[Array, Array, Array]:
@@ -70,6 +72,7 @@ def precision_recall_curve(
     )
 
 
+@refusing
 def auc(x: Array, y: Array) -> Array:
     """The area under a curve, by the trapezoidal rule.
 
@@ -94,6 +97,7 @@ def auc(x: Array, y: Array) -> Array:
     return xp.where(x[-1] < x[0], -area, area)
 
 
+@refusing
 def roc_auc(
     scores: Array, targets: Array, weights: Array | None = None, average: str | None = "macro"
 ) -> Array:
@@ -116,6 +120,7 @@ def roc_auc(
     return _of_classes(_roc_area, scores, targets, weights, average, "roc_auc")
 
 
+@refusing
 def average_precision(
     scores: Array, targets: Array, weights: Array | None = None, average: str | None = "macro"
 ) -> Array:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.backend import Array, DTypeError, ShapeError, is_floating, is_half, namespace
+from xpnn.backend import Array, DTypeError, ShapeError, is_floating, is_half, namespace, refusing
 from xpnn.metrics.classification import raw
 
 
+@refusing
 def mean_squared_error(predictions: Array, targets: Array, weights: Array | None = None) -> Array:
     """The mean of (prediction - target)^2 over all elements.
 
@@ -25,6 +26,7 @@ def mean_squared_error(predictions: Array, targets: Array, weights: Array | None
     return total / count
 
 
+@refusing
 def mean_absolute_error(predictions: Array, targets: Array, weights: Array | None = None) -> Array:
     """The mean of |prediction - target| over all elements; `weights` as for `mean_squared_error`.
 
@@ -36,6 +38,7 @@ def mean_absolute_error(predictions: Array, targets: Array, weights: Array | Non
     return total / count
 
 
+@refusing
 def r2(predictions: Array, targets: Array, weights: Array | None = None) -> Array:
     """The part of the targets' variance that is predicted: 1 - sum (p - t)^2 / sum (t - mean t)^2.
 
@@ -53,6 +56,7 @@ def r2(predictions: Array, targets: Array, weights: Array | None = None) -> Arra
     return r2_of(spread_of(predictions, targets, weights))
 
 
+@refusing
 def perplexity(scores: Array, targets: Array, ignore_index: int = -100) -> Array:
     """How many classes a model is undecided between: e to the mean cross entropy of its scores.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from xpnn.backend import ArgumentError, Array, is_array, is_half, namespace, size_of
+from xpnn.backend import ArgumentError, Array, RefusingConstructor, is_array, is_half, namespace, size_of
 from xpnn.metrics.agreement import cohen_kappa_of, fbeta_of, iou_of, matthews_corrcoef_of
 from xpnn.metrics.classification import (
     accuracy_of,
@@ -40,8 +40,10 @@ from xpnn.metrics.regression import (
 )
 
 
-class Metric:
+class Metric(RefusingConstructor):
     """The base of streaming measures: a state that batches are added to."""
+
+    refusing = ("update", "compute")
 
     def __init__(self) -> None:
         self.reset()

@@ -17,12 +17,23 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, Array, ShapeError, backend_of, device_of, move, namespace, size_of
+from xpnn.backend import (
+    ArgumentError,
+    Array,
+    ShapeError,
+    backend_of,
+    device_of,
+    move,
+    namespace,
+    refusing,
+    size_of,
+)
 from xpnn.backend.idioms import set_at
 from xpnn.backend.random import host_generator, host_generator_of
 from xpnn.functional.arguments import check_probability
 
 
+@refusing
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The factor that keeps the variance of a layer's output when `nonlinearity` follows it.
 
@@ -47,16 +58,19 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return _GAINS[nonlinearity]
 
 
+@refusing
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Fill with numbers drawn evenly from [a, b), by `generator` where one is given, as in all others."""
     return _draw(tensor, lambda shape: _source(generator).uniform(a, b, shape))
 
 
+@refusing
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Fill with numbers drawn from the normal distribution N(mean, std^2)."""
     return _draw(tensor, lambda shape: _source(generator).normal(mean, std, shape))
 
 
+@refusing
 def trunc_normal_(
     tensor: Tensor,
     mean: float = 0.0,
@@ -87,6 +101,7 @@ def trunc_normal_(
     return _draw(tensor, draw)
 
 
+@refusing
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with one number.
 
@@ -98,16 +113,19 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     return tensor
 
 
+@refusing
 def zeros_(tensor: Tensor) -> Tensor:
     """Fill with zeros."""
     return constant_(tensor, 0.0)
 
 
+@refusing
 def ones_(tensor: Tensor) -> Tensor:
     """Fill with ones."""
     return constant_(tensor, 1.0)
 
 
+@refusing
 def eye_(tensor: Tensor) -> Tensor:
     """Make a matrix the identity, or as much of it as fits. Raises: ShapeError if it is no matrix."""
     array = tensor.array
@@ -117,6 +135,7 @@ def eye_(tensor: Tensor) -> Tensor:
     return tensor
 
 
+@refusing
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """Make a kernel of a convolution keep its input: channel i of each group becomes output i of the group.
 
@@ -142,6 +161,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     return tensor
 
 
+@refusing
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
     """Fill a matrix from N(0, std^2), then make that part of each column zeros, rounded up.
 
@@ -164,6 +184,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
     return _draw(tensor, draw)
 
 
+@refusing
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Fill from U(-a, a) with a = gain sqrt(6 / (fan_in + fan_out)).
 
@@ -173,12 +194,14 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) ->
     return uniform_(tensor, -bound, bound, generator)
 
 
+@refusing
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Fill from N(0, std^2) with std = gain sqrt(2 / (fan_in + fan_out)); see `xavier_uniform_`."""
     std = gain * math.sqrt(2.0 / max(sum(_fans(tensor, "xavier_normal_")), 1))
     return normal_(tensor, 0.0, std, generator)
 
 
+@refusing
 def kaiming_uniform_(
     tensor: Tensor,
     a: float = 0.0,
@@ -202,6 +225,7 @@ def kaiming_uniform_(
     return uniform_(tensor, -bound, bound, generator)
 
 
+@refusing
 def kaiming_normal_(
     tensor: Tensor,
     a: float = 0.0,
@@ -216,6 +240,7 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(fan), generator)
 
 
+@refusing
 def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Fill so that the rows (or the columns, if they are fewer) are orthogonal and of length `gain`.
 
@@ -243,6 +268,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Ten
     return _draw(tensor, draw)
 
 
+@refusing
 def fan_in_bias_(bias: Tensor | None, weight: Tensor) -> None:
     """PyTorch's default for the bias of a layer with that weight: U(-bound, bound), bound = fan_in^-1/2."""
     if bias is not None:

@@ -98,6 +98,12 @@ def _named(metrics: Metrics) -> dict[str, Metric]:
     if not isinstance(metrics, Mapping):
         metrics = {_name_of(metric): metric for metric in metrics}
     for name, metric in metrics.items():
+        if isinstance(metric, type) and issubclass(metric, Metric):
+            raise DTypeError(
+                f"expects a Metric, got the class {metric.__name__}",
+                subject=f"The metric '{name}'",
+                hint=f"Make one of it: {metric.__name__}()",
+            )
         if not isinstance(metric, Metric) and not callable(metric):
             raise DTypeError(
                 f"expects a Metric or a function of outputs and targets, got {type(metric).__name__}",

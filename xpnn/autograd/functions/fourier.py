@@ -15,7 +15,7 @@ from xpnn.autograd import ops
 from xpnn.autograd.functions.axes import axes_of, axis_of, integer
 from xpnn.autograd.functions.calling import front
 from xpnn.autograd.functions.creation import finished
-from xpnn.backend import ArgumentError, ArrayT, DType, DTypeError, asarray, get_default_dtype
+from xpnn.backend import ArgumentError, ArrayT, DType, DTypeError, asarray, get_default_dtype, refusing
 
 __all__ = [
     "fft",
@@ -206,6 +206,7 @@ def ihfft2(input: ArrayT, s: Any = None, dim: Any = _LAST_TWO, norm: str | None 
 # -- frequencies, and their order
 
 
+@refusing
 def fftfreq(
     n: int,
     d: float = 1.0,
@@ -228,6 +229,7 @@ def fftfreq(
     return _frequencies("fftfreq", places, count * d, dtype, device, requires_grad, options)
 
 
+@refusing
 def rfftfreq(
     n: int,
     d: float = 1.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from xpnn.autograd.functions.creation import finished
-from xpnn.backend import ArgumentError, DType, DTypeError, asarray, get_default_dtype, windows
+from xpnn.backend import ArgumentError, DType, DTypeError, asarray, get_default_dtype, refusing, windows
 
 if TYPE_CHECKING:
     from xpnn.autograd.tensor import Tensor
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"]
 
 
+@refusing
 def hann_window(
     window_length: int,
     periodic: bool = True,
@@ -39,6 +40,7 @@ def hann_window(
     )
 
 
+@refusing
 def hamming_window(
     window_length: int,
     periodic: bool = True,
@@ -67,6 +69,7 @@ def hamming_window(
     )
 
 
+@refusing
 def blackman_window(
     window_length: int,
     periodic: bool = True,
@@ -85,6 +88,7 @@ def blackman_window(
     return _window("blackman_window", shape, window_length, periodic, dtype, device, requires_grad, options)
 
 
+@refusing
 def bartlett_window(
     window_length: int,
     periodic: bool = True,
@@ -105,6 +109,7 @@ def bartlett_window(
     )
 
 
+@refusing
 def kaiser_window(
     window_length: int,
     periodic: bool = True,

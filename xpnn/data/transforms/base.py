@@ -13,6 +13,7 @@ from xpnn.autograd.core import new_tensor
 from xpnn.backend import (
     ArgumentError,
     Array,
+    RefusingConstructor,
     ShapeError,
     admit,
     backend_of,
@@ -33,7 +34,7 @@ __all__ = ["Transform", "transform_batch"]
 Generator = np.random.Generator
 
 
-class Transform:
+class Transform(RefusingConstructor):
     """The base of transforms: subclasses define `batch`, and all other ways to call it follow from that.
 
     A sample is an array (C, H, W) of NumPy or any other library, a Tensor, or a Pillow image, and comes back

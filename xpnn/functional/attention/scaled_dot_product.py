@@ -360,7 +360,7 @@ def _checked(q: Any, k: Any, v: Any, enable_gqa: bool) -> tuple[Any, Any, Any]:
     """The three arrays, with as many heads of keys and values as of queries."""
     check_floating(q, _SUBJECT, "query")
     for name, x in {"query": q, "key": k, "value": v}.items():
-        if x.ndim < 2:
+        if len(shape_of(x, _SUBJECT, name)) < 2:
             raise ShapeError(
                 f"expects {name} of 2 axes or more (..., steps, features), got shape {shape_of(x)}",
                 subject=_SUBJECT,

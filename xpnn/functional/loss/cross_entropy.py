@@ -138,7 +138,7 @@ def _check_scores(input: Any, target: Any, weight: Any, *, reduction: str, label
     check_reduction(reduction, "cross_entropy")
     axis = class_axis(input, "cross_entropy")
     check_class_weight(input, weight, axis, "cross_entropy")
-    if shape_of(target) != shape_of(input):
+    if shape_of(target, "cross_entropy", "target") != shape_of(input):
         check_labels(input, target, axis, "cross_entropy", or_probabilities=True)
     elif is_floating(target):
         check_same_dtype("cross_entropy", input, target=target)

@@ -94,7 +94,8 @@ class ElementwiseLoss(Primitive):
         """
         check_reduction(reduction, self.name, self.reductions)
         check_floating(x, self.name)
-        if target.dtype is not x.dtype:
+        if getattr(target, "dtype", None) is not x.dtype:
+            shape_of(target, self.name, "target")
             target = as_floating(target, x)
         factors = {"weight": weight} | dict(zip(self.others, others))
         check_same_dtype(self.name, x, target=target, **factors)

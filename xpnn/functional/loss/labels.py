@@ -29,7 +29,7 @@ def check_labels(x: Any, labels: Any, axis: int, subject: str, or_probabilities:
     """Raise a ShapeError or a DTypeError unless labels are integers shaped as `x` without its class axis."""
     shape = shape_of(x)
     expected = shape[:axis] + shape[axis + 1 :]
-    came = shape_of(labels)
+    came = shape_of(labels, subject, "labels")
     if came != expected:
         otherwise = f" or probabilities of shape {shape}" if or_probabilities else ""
         raise ShapeError(

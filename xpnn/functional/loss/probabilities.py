@@ -80,7 +80,7 @@ def cross_entropy_of_probabilities(
     subject = "cross_entropy_of_probabilities"
     check_reduction(reduction, subject)
     axis = class_axis(input, subject)
-    if target.ndim != input.ndim:
+    if len(shape_of(target, subject, "target")) != input.ndim:
         check_labels(input, target, axis, subject, or_probabilities=True)
         check_probabilities(input, "input", subject)
         return nll_loss(cut_log(input), target, weight, ignore_index=ignore_index, reduction=reduction)
@@ -117,7 +117,7 @@ def cross_entropy_per_cell(input: ArrayT, target: Array | Tensor, reduction: str
     """
     subject = "cross_entropy_per_cell"
     axis = class_axis(input, subject)
-    if target.ndim != input.ndim:
+    if len(shape_of(target, subject, "target")) != input.ndim:
         check_labels(input, target, axis, subject, or_probabilities=True)
         classes, labels = input.shape[axis], as_indices(target)
         check_indices(labels, classes, subject, "labels")

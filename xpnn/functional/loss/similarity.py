@@ -32,7 +32,6 @@ _SMALLEST_SQUARE = 1e-12  # is added to the squared lengths, so that a zero vect
 
 
 @loss
-@half_in_float32
 def cosine_embedding_loss(
     input1: ArrayT,
     input2: Array | Tensor,
@@ -77,13 +76,20 @@ def cosine_embedding_loss(
         raise ShapeError(
             f"expects a target of shape {pairs} for {pairs[0]} pairs, got {shape_of(target)}", subject=subject
         )
-    x1, x2 = alike(input1, input2)
-    squares = [ops.sum(x * x, axis=-1) + _SMALLEST_SQUARE for x in (x1, x2)]
-    cosine = ops.sum(x1 * x2, axis=-1) / ops.sqrt(squares[0] * squares[1])
     t = raw_array(target)
     like, unlike = (
         namespace(t).asarray(t == value) for value in (1, -1)
     )  # of one number NumPy makes a scalar
+    return _losses_of_pairs(input1, input2, like, unlike, margin, reduction)
+
+
+@half_in_float32  # not the function above, whose target may have another element type
+def _losses_of_pairs(
+    input1: Any, input2: Any, like: Array, unlike: Array, margin: float, reduction: str
+) -> Any:
+    x1, x2 = alike(input1, input2)
+    squares = [ops.sum(x * x, axis=-1) + _SMALLEST_SQUARE for x in (x1, x2)]
+    cosine = ops.sum(x1 * x2, axis=-1) / ops.sqrt(squares[0] * squares[1])
     return reduced(select(like, 1 - cosine) + select(unlike, ops.clip(cosine - margin, 0.0)), reduction)
 
 

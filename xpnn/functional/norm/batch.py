@@ -302,7 +302,7 @@ def _check_channels(
     channels = x.shape[1]
     vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     for name, vector in vectors.items():
-        if vector is not None and tuple(vector.shape) != (channels,):
+        if vector is not None and shape_of(vector, "batch_norm", name) != (channels,):
             raise ShapeError(
                 f"expects {vector.shape[0] if vector.ndim else 1} channels on axis 1, the size of {name}, "
                 f"got {channels} from an input of shape {shape_of(x)}",

@@ -6,13 +6,14 @@ import copy
 from typing import Any
 
 from xpnn.autograd import Tensor, no_grad, xp
-from xpnn.backend import ArgumentError
+from xpnn.backend import ArgumentError, refusing
 from xpnn.nn.module import Module
 from xpnn.nn.parameter import Parameter
 
 __all__ = ["fuse_conv_bn_eval", "fuse_conv_bn_weights", "fuse_linear_bn_eval", "fuse_linear_bn_weights"]
 
 
+@refusing
 def fuse_conv_bn_eval(conv: Module, bn: Module, transpose: bool = False) -> Module:
     """A convolution that computes what the convolution and then the batch norm do in evaluation.
 
@@ -30,6 +31,7 @@ def fuse_conv_bn_eval(conv: Module, bn: Module, transpose: bool = False) -> Modu
     return _fused(conv, bn, 1 if transpose else 0, "fuse_conv_bn_eval")
 
 
+@refusing
 def fuse_linear_bn_eval(linear: Module, bn: Module) -> Module:
     """A linear layer that computes what the layer and then the batch norm do; see `fuse_conv_bn_eval`.
 
@@ -40,6 +42,7 @@ def fuse_linear_bn_eval(linear: Module, bn: Module) -> Module:
     return _fused(linear, bn, 0, "fuse_linear_bn_eval")
 
 
+@refusing
 def fuse_conv_bn_weights(
     conv_w: Tensor,
     conv_b: Tensor | None,
@@ -57,6 +60,7 @@ def fuse_conv_bn_weights(
     return _fuse(conv_w, conv_b, bn_rm, bn_rv, bn_eps, bn_w, bn_b, 1 if transpose else 0)
 
 
+@refusing
 def fuse_linear_bn_weights(
     linear_w: Tensor,
     linear_b: Tensor | None,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, is_tensor
+from xpnn.backend import ArgumentError, DTypeError, is_tensor
 from xpnn.nn.module import Module
 
 __all__ = ["functional_call"]
@@ -43,6 +43,11 @@ def functional_call(
     given = (
         [parameters_and_buffers] if isinstance(parameters_and_buffers, Mapping) else parameters_and_buffers
     )
+    if not isinstance(given, list | tuple) or not all(isinstance(mapping, Mapping) for mapping in given):
+        raise DTypeError(
+            f"expects parameters_and_buffers by name, got {parameters_and_buffers!r:.60}",
+            subject="functional_call",
+        )
     tensors = {name: value for mapping in given for name, value in mapping.items()}
     places = _places(module)
     unknown, missing = [name for name in tensors if name not in places], []

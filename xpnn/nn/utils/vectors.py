@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from xpnn.autograd import Tensor, no_grad, xp
-from xpnn.backend import ArgumentError, ShapeError
+from xpnn.backend import ArgumentError, ShapeError, refusing
 
 __all__ = ["parameters_to_vector", "vector_to_parameters"]
 
 
+@refusing
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     """The elements of all parameters, one after the other; gradients go through.
 
@@ -26,6 +27,7 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     return xp.concat(parts)
 
 
+@refusing
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """Give the elements of a vector to the parameters, in their order.
 
