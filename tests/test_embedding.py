@@ -62,6 +62,17 @@ def test_gradients_by_frequency(mode: str | None, backend: Target) -> None:
     assert_close(gradients[0], gradients[1] / [[2.0], [1.0], [3.0], [1.0]], rtol=1e-12)
 
 
+def test_infinities_of_the_padding(backend: Target) -> None:
+    """Neither its row nor its weight is seen, not in gradients either."""
+    indices = backend.array(np.asarray([[0, 1]]))
+    for weight in (1.0, np.nan):
+        weights = Tensor(backend.array(np.asarray([[weight, 2.0]])), requires_grad=True)
+        table = Tensor(backend.array(np.asarray([[np.inf], [1.0]])), requires_grad=True)
+        y = F.embedding_bag(indices, table, mode="sum", per_sample_weights=weights, padding_idx=0)
+        found = [to_numpy(x).tolist() for x in (y.detach(), *grad([y.sum()], [table, weights]))]
+        assert found == [[[2.0]], [[0.0], [2.0]], [[0.0, 1.0]]]
+
+
 def test_empty_bags(backend: Target) -> None:
     """Give zeros, as do bags of nothing but padding, whatever stands in the row of the padding."""
     table = Tensor(backend.array(np.where(np.arange(4)[:, None] == 3, np.nan, TABLE)), requires_grad=True)

@@ -9,7 +9,15 @@ from targets import Target
 
 import xpnn.functional as F
 from xpnn.autograd import Tensor, grad
-from xpnn.backend import ArgumentError, GradientError, cheap_to_read, dtype_name, manual_seed, to_numpy
+from xpnn.backend import (
+    ArgumentError,
+    DTypeError,
+    GradientError,
+    cheap_to_read,
+    dtype_name,
+    manual_seed,
+    to_numpy,
+)
 from xpnn.testing import assert_close
 
 ACTIVATIONS = {
@@ -319,6 +327,39 @@ def test_wrong_indices_under_jit_are_nan() -> None:
     assert abs(float(loss(jax.numpy.asarray([0, -100]))) - np.log(3)) < 1e-6
     rows = jax.jit(lambda indices: F.embedding(indices, jax.numpy.ones((2, 1))))
     assert np.isnan(np.asarray(rows(jax.numpy.asarray([0, 2, -1])))).ravel().tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("wrong", [3.0, [1.0, 2.0], "x", None])
+@pytest.mark.parametrize(
+    ("function", "more"),
+    [
+        (F.relu, ()),
+        (F.softmax, (0,)),
+        (F.conv2d, (np.ones((1, 1, 1, 1)),)),
+        (F.max_pool2d, (2,)),
+        (F.linear, (np.ones((1, 2)),)),
+        (F.mse_loss, (np.ones(2),)),
+        (F.cross_entropy, (np.asarray([0]),)),
+        (F.layer_norm, ((2,),)),
+        (F.batch_norm, (np.zeros(2), np.ones(2))),
+        (F.dropout, ()),
+    ],
+)
+def test_what_is_no_array_is_named(function, more, wrong: object) -> None:
+    with pytest.raises(DTypeError, match=r"array|does not take"):
+        function(wrong, *more)
+    for others in [(np.ones((2, 2)), wrong)] if function in (F.mse_loss, F.cross_entropy) else []:
+        with pytest.raises(DTypeError, match="target as an array or a Tensor"):
+            function(*others)
+
+
+def test_a_group_of_true_is_refused_whatever_passed_before() -> None:
+    """What passed the checks is kept by its values, and True is equal to 1."""
+    x = np.ones((1, 1, 2, 2))
+    F.conv2d(x, x, groups=1)
+    for wrong in (True, 1.0):
+        with pytest.raises(ArgumentError, match="groups of at least 1"):
+            F.conv2d(x, x, groups=wrong)
 
 
 def test_jit_of_everything() -> None:

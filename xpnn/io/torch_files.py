@@ -11,13 +11,15 @@ globals".
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
+import pickletools
 import sys
 import zipfile
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any, BinaryIO
+from collections.abc import Callable, Sequence
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -93,8 +95,12 @@ class _Archive:
 
     def load(self) -> Any:
         """The structure."""
-        with self.archive.open(f"{self.folder}data.pkl") as file:
-            return _Unpickler(file, self).load()
+        data = self.read("data.pkl", _LARGEST_PICKLE)
+        # The unpickler makes room for the number under which a value is remembered, whatever it is.
+        for operation, number, _ in pickletools.genops(data):
+            if operation.name.endswith("PUT") and number > len(data):
+                raise _damaged(self.name, f"it numbers {number} values in {len(data)} bytes")
+        return _Unpickler(io.BytesIO(data), self).load()
 
     def storage(self, kind: Any, key: Any, count: Any) -> _Storage:
         """The numbers of one storage, read once."""
@@ -146,6 +152,15 @@ class _Storage:
         self.numbers, self.kind = numbers, kind
 
 
+class _Function(NamedTuple):
+    """What a file may call. It has no attributes that the file could set."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, *args: Any) -> Any:
+        return self.function(*args)
+
+
 class _Unpickler(pickle.Unpickler):
     """Finds nothing but what is needed, and storages in the archive."""
 
@@ -156,8 +171,8 @@ class _Unpickler(pickle.Unpickler):
             ("collections", "OrderedDict"): OrderedDict,
             ("torch", "Size"): tuple,
             ("torch", "device"): device_class,
-            ("torch._utils", "_rebuild_tensor_v2"): archive.tensor,
-            ("torch._utils", "_rebuild_parameter"): archive.parameter,
+            ("torch._utils", "_rebuild_tensor_v2"): _Function(archive.tensor),
+            ("torch._utils", "_rebuild_parameter"): _Function(archive.parameter),
         }
         known |= {("torch", storage): kind for storage, kind in _STORAGES.items()}
         self.known = known

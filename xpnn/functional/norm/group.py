@@ -44,6 +44,9 @@ def group_norm(
         weight, bias: (C,) or None, which is 1 and 0.
         eps: keeps the root away from zero.
 
+    Deviations whose squares leave the range of numbers (from about 1e19 in float32) have an infinite
+    variance, and give 0; PyTorch gives 0 or NaN.
+
     Raises: ShapeError if sizes do not fit, or for a single sample with one value per group; ArgumentError if
     num_groups does not divide the channels.
 

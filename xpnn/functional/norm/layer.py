@@ -43,6 +43,9 @@ def layer_norm(
         weight, bias: normalized_shape or None, which is 1 and 0.
         eps: keeps the root away from zero.
 
+    Deviations whose squares leave the range of numbers (from about 1e19 in float32) have an infinite
+    variance, and give 0; PyTorch gives 0 or NaN.
+
     Raises: ShapeError if the input does not end in normalized_shape.
 
     See: Ba, Kiros & Hinton (2016), "Layer normalization".
