@@ -98,7 +98,7 @@ class _Archive:
         data = self.read("data.pkl", _LARGEST_PICKLE)
         # The unpickler makes room for the number under which a value is remembered, whatever it is.
         for operation, number, _ in pickletools.genops(data):
-            if operation.name.endswith("PUT") and number > len(data):
+            if operation.name.endswith("PUT") and isinstance(number, int) and number > len(data):
                 raise _damaged(self.name, f"it numbers {number} values in {len(data)} bytes")
         return _Unpickler(io.BytesIO(data), self).load()
 
