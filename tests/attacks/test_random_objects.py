@@ -1,4 +1,4 @@
-"""Random calls of Tensor's methods and operators, of the namespace, and of the classes of `nn` and `optim`.
+"""Random calls of Tensor's methods and operators, of the namespace, of classes, and of packages of functions.
 
 Whatever they are given, they work, or they raise an error that says what was wrong.
 """
@@ -9,6 +9,7 @@ import inspect
 import random
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from typing import Any
 
@@ -17,8 +18,9 @@ import pytest
 from attacks.odd import HUGE, ODD, is_clear
 
 import xpnn
-from xpnn import nn, optim
+from xpnn import distributions, func, metrics, nn, optim
 from xpnn.autograd import Tensor
+from xpnn.data import transforms
 
 FEW, MANY = 12, 100  # calls of each: in the default run, and with --slow
 
@@ -43,6 +45,35 @@ MODULES, OPTIMIZERS, SCHEDULES = (
     ]
     for package in (nn, optim, optim.lr_scheduler)
 )
+
+PACKAGES = {
+    "functional": nn.functional,
+    "init": nn.init,
+    "utils": nn.utils,
+    "fft": xpnn.fft,
+    "linalg": xpnn.linalg,
+    "special": xpnn.special,
+    "windows": xpnn.signal.windows,
+    "func": func,
+    "metrics": metrics,
+    "distributions": distributions,
+    "transforms": transforms,
+}
+# What is abstract, an Enum, without a rule for other classes, and what only other functions call.
+NOT_CALLED = (
+    *(metrics.Metric, distributions.Distribution, transforms.Transform, transforms.InterpolationMode),
+    *(distributions.kl_divergence, transforms.transform_batch, nn.functional.running_statistics),
+)
+PUBLIC = [
+    f"{package}.{name}"
+    for package, names in PACKAGES.items()
+    for name, value in vars(names).items()
+    if callable(value)
+    and not name.startswith("_")
+    and getattr(value, "__module__", "").startswith("xpnn.")
+    and not value.__module__.startswith(("xpnn.backend", "xpnn.autograd.tape"))  # which helps
+    and value not in NOT_CALLED
+]
 
 SHAPES = ((), (1,), (3,), (0,), (2, 3), (3, 0), (2, 1, 3), (2, 3, 4, 4), (3, 3))
 TYPES = ("float64", "float32", "float16", "int64", "uint8", "bool", "complex128")
@@ -112,12 +143,27 @@ def schedule(name: str, rng: random.Random) -> None:
     call_of(getattr(optim.lr_scheduler, name), an_optimizer(rng), rng, an_argument)
 
 
+def public(name: str, rng: random.Random) -> None:
+    """A function of a package; or a class of one, and what its objects are for."""
+    package, _, name = name.partition(".")
+    made = call_of(getattr(PACKAGES[package], name), [], rng, rng.choice([a_size, an_argument]))
+    if isinstance(made, metrics.Metric):
+        made.update(a_tensor(rng), a_tensor(rng))
+        made.compute()
+    elif isinstance(made, distributions.Distribution):
+        with suppress(NotImplementedError):
+            made.sample()
+            made.log_prob(a_tensor(rng))
+            made.entropy()
+
+
 KINDS: list[tuple[Callable[[str, random.Random], None], list[str]]] = [
     (method, METHODS + OPERATORS),
     (function, NAMESPACE),
     (module, MODULES),
     (optimizer, OPTIMIZERS),
     (schedule, SCHEDULES),
+    (public, PUBLIC),
 ]
 
 

@@ -385,8 +385,8 @@ class FisherSnedecor(Distribution):
         """The quotient of two gamma distributed numbers of mean 1."""
         shape = self.shape_of_samples(sample_shape)
         above, below = (log_standard_gamma(df / 2, shape) - (df / 2).log() for df in (self.df1, self.df2))
-        lowest = _TINY[str(DType(self.df1.dtype).name)]
-        return (above - below).clamp(min=lowest).exp().to(self.df1.dtype)
+        quotient = above - below
+        return quotient.clamp(min=_TINY[str(DType(quotient.dtype).name)]).exp().to(self.df1.dtype)
 
     def log_prob(self, value: Any) -> Tensor:
         """a ln(df1 / df2) + (a - 1) ln x - (a + b) ln(1 + x df1 / df2) - ln beta(a, b), a, b the halves."""

@@ -215,9 +215,9 @@ def check_rank(x: Any, ranks: int | Sequence[int], subject: str, layout: str, na
 
 def check_shape(x: Any, shape: tuple[int, ...], subject: str, name: str, hint: str = "") -> None:
     """Raise a ShapeError unless `x` is None or has exactly that shape."""
-    if x is None or x.shape == shape:
+    if x is None or getattr(x, "shape", None) == shape:
         return
-    if tuple(x.shape) != tuple(shape):
+    if shape_of(x, subject, name) != tuple(shape):
         raise ShapeError(
             f"expects {name} of shape {tuple(shape)}, got {shape_of(x)}", subject=subject, hint=hint
         )

@@ -19,6 +19,7 @@ from xpnn.backend import (
     default_dtype,
     device_of,
     namespace,
+    refusing,
     to_numpy,
 )
 from xpnn.backend.boxes import box_areas, intersections
@@ -41,6 +42,7 @@ class Found(NamedTuple):
     there: int
 
 
+@refusing
 def mean_average_precision(
     predictions: Sequence[Detections],
     targets: Sequence[Detections],

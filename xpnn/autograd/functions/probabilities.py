@@ -17,6 +17,8 @@ __all__ = [
     *("entr", "i0", "i0e", "i1", "i1e", "log_ndtr", "multigammaln", "ndtr", "ndtri", "xlog1py"),
 ]
 
+_MOST_TERMS = 10_000
+
 _ROOT2 = math.sqrt(2)
 _POINTS = 256  # of the trapezoidal rule below, whose error is e^(-n^2 / (2 |x|)): none up to |x| = 800
 
@@ -94,14 +96,14 @@ def multigammaln(input: ArrayT, p: int) -> ArrayT:
 
     p (p - 1) / 4 ln(pi) + sum over i < p of lgamma(x - i / 2).
 
-    Raises: ArgumentError for a p below 1.
+    Raises: ArgumentError for a p below 1 or above 10,000, so many terms are added.
 
     >>> from xpnn.autograd import tensor
     >>> multigammaln(tensor([3.0]), 1)
     tensor([0.6931])
     """
-    if type(p) is not int or p < 1:
-        raise ArgumentError(f"expects a p of 1 or more, got {p!r:.60}", subject="multigammaln")
+    if type(p) is not int or not 1 <= p <= _MOST_TERMS:
+        raise ArgumentError(f"expects a p from 1 to {_MOST_TERMS}, got {p!r:.60}", subject="multigammaln")
     x: Any = fractional(input)
     total = sum(lgamma(x - i / 2) for i in range(p))
     return total + p * (p - 1) / 4 * math.log(math.pi)  # type: ignore[return-value]

@@ -188,7 +188,7 @@ def linear_cross_entropy(
     >>> float(linear_cross_entropy(np.ones((1, 3)), np.zeros((2, 3)), np.asarray([0])).round(4))
     0.6931
     """
-    if linear_weight.ndim < 2:
+    if len(shape_of(linear_weight, "linear_cross_entropy", "linear_weight")) < 2:
         raise ShapeError(
             f"expects linear_weight of shape (C, in_features), got {shape_of(linear_weight)}",
             subject="linear_cross_entropy",

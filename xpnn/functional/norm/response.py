@@ -52,7 +52,7 @@ def divided_by_energy(
     subject: str,
 ) -> Array:
     """`x / (k + alpha / divisor sum x^2)^beta`, the sum over `window` channels before and after."""
-    if x.ndim < 3:
+    if len(shape_of(x, subject, "input")) < 3:
         raise ShapeError(
             f"expects an input of three axes or more (N, C, ...), got {x.ndim} in the shape {shape_of(x)}",
             subject=subject,

@@ -100,7 +100,7 @@ def channel_shuffle(input: ArrayT, groups: int) -> ArrayT:
 
 
 def _image_shape(x: Array, subject: str) -> tuple[int, ...]:
-    if x.ndim < 3:
+    if len(shape_of(x, subject, "input")) < 3:
         raise ShapeError(
             f"expects an input of three axes or more (..., C, H, W), got {x.ndim} in the shape {shape_of(x)}",
             subject=subject,

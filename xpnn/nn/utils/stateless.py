@@ -43,6 +43,8 @@ def functional_call(
     given = (
         [parameters_and_buffers] if isinstance(parameters_and_buffers, Mapping) else parameters_and_buffers
     )
+    if not isinstance(module, Module):
+        raise DTypeError(f"expects a Module, got {module!r:.60}", subject="functional_call")
     if not isinstance(given, list | tuple) or not all(isinstance(mapping, Mapping) for mapping in given):
         raise DTypeError(
             f"expects parameters_and_buffers by name, got {parameters_and_buffers!r:.60}",
