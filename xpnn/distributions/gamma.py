@@ -63,8 +63,8 @@ class Gamma(Distribution):
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Draw with gradients to both parameters; nothing is below the smallest normal number."""
         log_x = log_standard_gamma(self.concentration, self.shape_of_samples(sample_shape))
-        lowest = _TINY[str(DType(self.rate.dtype).name)]
-        return (log_x - self.rate.log()).clamp(min=lowest).exp().to(self.rate.dtype)
+        logarithm = log_x - self.rate.log()
+        return logarithm.clamp(min=_TINY[str(DType(logarithm.dtype).name)]).exp().to(self.rate.dtype)
 
     def log_prob(self, value: Any) -> Tensor:
         """a ln(rate) + (a - 1) ln x - rate x - ln gamma(a)."""

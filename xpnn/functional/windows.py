@@ -137,7 +137,7 @@ def receptive_field(layers: Any) -> Any:
 
 def _in_order(layers: Any) -> Iterator[Any]:
     """The layers of lists and sequences of them, which may hold further ones."""
-    if hasattr(layers, "__iter__"):
+    if hasattr(layers, "__iter__") and not isinstance(layers, str):  # whose parts are texts for ever
         for layer in layers:
             yield from _in_order(layer)
     else:

@@ -13,6 +13,7 @@ from xpnn.backend import (
     Array,
     DTypeError,
     IndexOutOfRangeError,
+    RefusingConstructor,
     ShapeError,
     admit,
     is_array,
@@ -26,7 +27,7 @@ from xpnn.data.transforms.base import computed, drawn_from, in_type_of, on_devic
 __all__ = ["CutMix", "MixUp"]
 
 
-class _Mix:
+class _Mix(RefusingConstructor):
     """A batch mixed with itself, shifted by one sample.
 
     Args:

@@ -235,9 +235,10 @@ def multi_margin_loss(
     check_reduction(reduction, subject)
     check_floating(input, subject)
     input = _with_classes(input)
-    if input.ndim == 1 and target.ndim == 1:
+    rank = len(shape_of(target, subject, "target"))
+    if input.ndim == 1 and rank == 1:
         input = ops.reshape(input, (1, input.shape[0]))
-    elif input.ndim == 2 and input.shape[0] == 1 and target.ndim == 0:
+    elif input.ndim == 2 and input.shape[0] == 1 and rank == 0:
         target = ops.reshape(target, (1,))
     axis = _class_axis(input, subject)
     check_class_weight(input, weight, axis, subject)
@@ -287,6 +288,7 @@ def multilabel_margin_loss(
     subject = "multilabel_margin_loss"
     check_reduction(reduction, subject)
     check_floating(input, subject)
+    shape_of(target, subject, "target")
     input, target = _with_classes(input), _with_classes(target)
     axis = _class_axis(input, subject)
     if shape_of(target) != shape_of(input):

@@ -21,6 +21,7 @@ from xpnn.backend import (
     is_integer,
     is_tensor,
     namespace,
+    refusing,
     to_numpy,
 )
 from xpnn.backend.boxes import box_areas
@@ -94,6 +95,7 @@ def box_area(boxes: ArrayT, fmt: str = "xyxy") -> ArrayT:
     return box_areas(boxes) if fmt == "xyxy" else boxes[..., 2] * boxes[..., 3]
 
 
+@refusing
 def clip_boxes_to_image(boxes: ArrayT, size: Sequence[int]) -> ArrayT:
     """Boxes cut off at the edges of an image. Backward: 1 for the edges that stay, else 0.
 
