@@ -106,6 +106,7 @@ def rising(*values: float) -> bool:
 
 
 GALLERY: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "densities": lambda found: max(found.values()) < 0.65 and found["PixelRNN"] < found["independent pixels"],
     "sentiment": lambda found: rising(found["bag of words"], found["LSTM"]),
     "word2vec": lambda found: found["loss"] < 0.8 * found["first loss"],
     "vanishing_gradients": lambda found: (
