@@ -74,16 +74,8 @@ NUMPY_USERS = {"backend", "kernels", "data", "io", "viz", "cli", "sklearn"}
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict", "array_api_compat"}
 BACKEND_NAMES = LIBRARIES - {"array_api_compat"}
 OPTIONAL = {
-    "matplotlib",
-    "tensorboardX",
-    "tqdm",
-    "PIL",
-    "pooch",
-    "scipy",
-    "numba",
-    "optuna",
-    "sklearn",
-    "onnx",
+    *("matplotlib", "mpi4py", "numba", "onnx", "optuna", "PIL", "pooch", "scipy", "sklearn"),
+    *("tensorboardX", "tqdm"),
 }
 TOP_LEVEL = {
     *(".ci", ".git", ".gitignore", "LICENSE", "README.md", "pyproject.toml"),

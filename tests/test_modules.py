@@ -28,9 +28,10 @@ LAYERS = list(all_layers())
 MADE = list({repr((row.name, row.arguments)): row for row in reversed(LAYERS)}.values())[::-1]
 FIRST = list({row.name: row for row in reversed(LAYERS)}.values())
 
-# What holds other modules, or none: tests/test_nn_module.py and tests/test_torch_idioms.py.
+# What holds other modules, or none: tests/test_nn_module.py, test_torch_idioms.py and test_distributed.py.
 CONTAINERS = {
     "DataParallel",
+    "DistributedDataParallel",
     "Module",
     "ModuleDict",
     "ModuleList",

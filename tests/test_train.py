@@ -305,10 +305,11 @@ def test_a_shallow_copy_takes_its_own_steps():
 
 
 def test_trainers_in_threads():
-    """Each with a metric and callbacks of its own class; they share the data."""
-    data, losses = loader(), []
+    """Each with a metric and callbacks of its own class."""
+    losses = []
 
     def run():
+        data = loader()
         with random.use_stream(random.RandomStream(0)):
             model = nn.Linear(3, 2)
             with xpnn.no_grad():

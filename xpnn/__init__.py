@@ -20,6 +20,7 @@ from xpnn import (
     backends as backends,
     cuda as cuda,
     data as data,
+    distributed as distributed,
     fft as fft,
     func as func,
     functional as functional,

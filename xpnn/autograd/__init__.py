@@ -17,8 +17,10 @@ from xpnn.autograd.mode import (
     set_grad_enabled,
 )
 from xpnn.autograd.namespace import CurrentNamespace, tensor_namespace, xp
+from xpnn.autograd.over_processes import sum_over_processes
 from xpnn.autograd.primitive import Primitive, primitive, primitive_names
 from xpnn.autograd.printing import set_printoptions
+from xpnn.autograd.tape import Later
 from xpnn.autograd.tensor import Tensor, tensor
 from xpnn.autograd.turning import Turned
 from xpnn.autograd.variable import Variable
@@ -28,6 +30,7 @@ __all__ = [
     "CurrentNamespace",
     "Function",
     "FunctionCtx",
+    "Later",
     "Primitive",
     "Tensor",
     "Turned",
@@ -56,6 +59,7 @@ __all__ = [
     "set_detect_anomaly",
     "set_grad_enabled",
     "set_printoptions",
+    "sum_over_processes",
     "tensor",
     "tensor_namespace",
     "vjp",

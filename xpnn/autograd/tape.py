@@ -160,6 +160,7 @@ def sweep(
     wanted = set() if targets is None else set(map(edge_key, targets))
     leaves = {} if leaves is None else leaves
     found: dict[Any, Any] = {}
+    hooked: _Hooked | None = None  # made when a leaf with hooks is reached
     # What has arrived so far at nodes that were not walked yet, by their order: a gradient, or a list of one
     # for each output. The heap has the same nodes, the last recorded first.
     gradients: dict[int, Any] = {}
@@ -179,6 +180,8 @@ def sweep(
                 if needed is None or key in wanted:
                     leaves[key] = edge
                     found[key] = found[key] + gradient if key in found else gradient
+                    if edge.hooks and hooked is None:
+                        hooked = _Hooked(leaves, found, create_graph)
                 continue
             source, index = edge
             order, outputs = source.order, source.outputs
@@ -191,6 +194,8 @@ def sweep(
             before = arrivals[at]
             arrivals[at] = gradient if before is None else before + gradient
 
+        if hooked is not None:
+            hooked.call(edges, heap)
         if not heap:
             break
         _, node = heapq.heappop(heap)
@@ -210,10 +215,75 @@ def sweep(
         results = _pull_back(node, gy, edges, create_graph)
         if not retain_graph:
             node.free()
-    for key, leaf in leaves.items():
-        if leaf.hooks:
-            found[key] = _call_hooks(leaf.hooks, found[key], create_graph)
+    if hooked is not None:
+        hooked.finish()
     return found
+
+
+class _Hooked:
+    """Calls the hooks of leaves, each as soon as nothing more can be added to its gradient.
+
+    So can gradients be sent to other processes while the sweep goes on.
+    """
+
+    def __init__(self, leaves: dict[int, Any], found: dict[Any, Any], create_graph: bool) -> None:
+        self.leaves = leaves
+        self.found = found
+        self.create_graph = create_graph
+        self.uses: dict[int, int] | None = None  # of each leaf, by nodes that are still to be walked
+        self.called: set[int] = set()
+
+    def call(self, edges: Sequence[Any], heap: Sequence[tuple[int, Node]]) -> None:
+        """After the gradients of a node have been handed to `edges`, with the nodes of `heap` to come."""
+        reached = [id(edge) for edge in edges if isinstance(edge, TensorBase) and edge.hooks]
+        if self.uses is None:
+            self.uses = _uses_of_leaves([node for _, node in heap])
+            reached = list(self.leaves)
+        else:
+            for key in reached:
+                self.uses[key] = self.uses.get(key, 1) - 1
+        for key in reached:
+            if not self.uses.get(key):
+                self._call(key)
+
+    def finish(self) -> None:
+        """At the end, for leaves that nodes use which were not walked; and wait for what hooks promised."""
+        for key in self.leaves:
+            self._call(key)
+        for key in self.called:
+            if isinstance(self.found[key], Later):
+                self.found[key] = self.found[key].result()
+
+    def _call(self, key: int) -> None:
+        hooks = self.leaves[key].hooks if key in self.leaves else None
+        if hooks and key not in self.called:
+            self.called.add(key)
+            self.found[key] = _call_hooks(hooks, self.found[key], self.create_graph)
+
+
+class Later:
+    """What a hook of a leaf may return: a gradient that is asked for when the sweep is over."""
+
+    def result(self) -> Any:
+        """The gradient, a raw array."""
+        raise NotImplementedError
+
+
+def _uses_of_leaves(nodes: list[Node]) -> dict[int, int]:
+    """How often the nodes that lead from these hand something to each leaf."""
+    uses: dict[int, int] = {}
+    seen: set[int] = set()
+    while nodes:
+        node = nodes.pop()
+        if node.order in seen:
+            continue
+        seen.add(node.order)
+        for edge in node.edges:
+            if isinstance(edge, TensorBase):
+                uses[id(edge)] = uses.get(id(edge), 0) + 1
+            elif edge is not None:
+                nodes.append(edge[0])
+    return uses
 
 
 def _no_gradient(edges: Sequence[Any], results: Sequence[Any], node: Node) -> GradientError:
@@ -353,6 +423,8 @@ def _call_hooks(hooks: dict[int, Callable], gradient: Any, create_graph: bool) -
         replaced = hook(seen)
         if replaced is None:
             continue
+        if isinstance(replaced, Later):
+            return replaced
         if getattr(replaced, "shape", None) != seen.shape or replaced.dtype != seen.dtype:
             raise GradientError(
                 f"expects a gradient of shape {seen.shape} and {seen.dtype} from a hook, got "

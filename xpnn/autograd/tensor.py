@@ -215,7 +215,7 @@ class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike,
         self.edge, self._requires_grad = None, False
         return self
 
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> RemovableHandle:
         """Call `hook(gradient)` when the gradient of this Tensor is known; a result replaces it.
 
         Returns: a handle, whose `remove()` takes the hook away.

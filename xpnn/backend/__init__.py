@@ -58,6 +58,7 @@ from xpnn.backend.errors import (
     nearest,
     printable,
 )
+from xpnn.backend.exchange import Exchange
 from xpnn.backend.kernel_switch import kernel_files, switched_off
 from xpnn.backend.kernels import (
     COMPILED,
@@ -81,6 +82,15 @@ from xpnn.backend.namespace import (
 )
 from xpnn.backend.numba_switch import get_numba, set_numba
 from xpnn.backend.precision import get_precision, hold_precision, set_precision, use_precision
+from xpnn.backend.processes import (
+    Group,
+    ProcessError,
+    expect_processes,
+    launched_size,
+    leave_processes,
+    processes,
+    start_processes,
+)
 from xpnn.backend.random import manual_seed
 from xpnn.backend.refusal import (
     REFUSALS,
@@ -125,11 +135,14 @@ __all__ = [
     "DType",
     "DTypeError",
     "DataError",
+    "Exchange",
     "Gpu",
     "GradientError",
+    "Group",
     "IndexOutOfRangeError",
     "KindError",
     "MissingDependencyError",
+    "ProcessError",
     "RankError",
     "RefusingConstructor",
     "ShapeError",
@@ -154,6 +167,7 @@ __all__ = [
     "dtype_named",
     "errors",
     "errors_naming",
+    "expect_processes",
     "expect_state",
     "explain_refusal",
     "extremes",
@@ -183,6 +197,8 @@ __all__ = [
     "kernel",
     "kernel_files",
     "kernels_enabled",
+    "launched_size",
+    "leave_processes",
     "libraries",
     "manual_seed",
     "move",
@@ -192,6 +208,7 @@ __all__ = [
     "numba_switch",
     "optional_import",
     "printable",
+    "processes",
     "promote_types",
     "python_scalar",
     "raise_mismatch",
@@ -218,6 +235,7 @@ __all__ = [
     "shown_dtypes",
     "size_of",
     "special",
+    "start_processes",
     "switched_off",
     "to_numpy",
     "tuning",

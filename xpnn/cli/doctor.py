@@ -40,6 +40,9 @@ EXTRAS: dict[str, dict[str, str]] = {
     },
     "numba": {"numba": "compiled kernels for NumPy"},
     "search": {"optuna": "xpnn search"},
+    "sklearn": {"sklearn": "estimators for scikit-learn"},
+    "onnx": {"onnx": "ONNX files"},
+    "mpi": {"mpi4py": "training in several processes"},
     "tensorboard": {"tensorboardX": "logs for TensorBoard"},
 }
 _WORKS, _MISSING, _BROKEN = "works", "missing", "broken"

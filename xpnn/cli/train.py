@@ -7,10 +7,12 @@ import shlex
 import sys
 import time
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from xpnn.backend import AnomalyError, ArgumentError, MissingDependencyError, printable
+from xpnn.cli.console import Console
 from xpnn.cli.dataset import load_data
 from xpnn.cli.options import add_backend_options, add_data_options, choose_backend, program
 from xpnn.cli.page import PAGE, Report, record_of, write_page
@@ -20,6 +22,7 @@ from xpnn.cli.settings import Settings, add_options, is_table
 from xpnn.cli.trained import Description
 from xpnn.io import lock_folder, read_checkpoint, save_checkpoint
 from xpnn.train import Interrupted, Terminated
+from xpnn.train.team import Team
 
 _REQUIRED, _AUTO = "run", "auto"  # of --resume
 
@@ -69,9 +72,16 @@ def run(arguments: argparse.Namespace) -> int:
     settings = Settings.of(arguments)
     if checkpoint is not None:
         settings = Description.of(read_checkpoint(checkpoint)).settings.resumed(arguments)
-    check_folder(out, replace=checkpoint is not None or arguments.overwrite)
+    first = Team().rank == 0  # of several processes the first one says and writes everything
+    if first:
+        check_folder(out, replace=checkpoint is not None or arguments.overwrite)
+    else:
+        arguments.console = Console(quiet=True)
     data = load_data(settings, arguments.download)
-    with lock_folder(out), warnings.catch_warnings():
+    with ExitStack() as stack:
+        if first:
+            stack.enter_context(lock_folder(out))
+        stack.enter_context(warnings.catch_warnings())
         # Of overflow: the loss then is no number, which ends the run with a line of advice.
         warnings.simplefilter("ignore", RuntimeWarning)
         return _run(arguments, out, checkpoint, Run.build(settings, data, out, progress=not arguments.quiet))
@@ -80,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, out: Path, checkpoint: Path | None, run: Run) -> int:
     console, trainer, settings = arguments.console, run.trainer, run.description.settings
     run.announce(console)
-    if arguments.overwrite:
+    if arguments.overwrite and trainer.is_global_zero:
         for path in (*checkpoints_of(out), out / MODEL):
             path.unlink(missing_ok=True)
     started = time.perf_counter()
@@ -100,6 +110,8 @@ def _run(arguments: argparse.Namespace, out: Path, checkpoint: Path | None, run:
             hint=f"Begin again with a lower learning rate, such as --lr {settings.lr / 10:g}",
         ) from error
 
+    if not trainer.is_global_zero:
+        return 0
     record = record_of(run, time.perf_counter() - started)
     evaluation = evaluation_of(run.model, run.test_loader, run.description)
     model = out / MODEL

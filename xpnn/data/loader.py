@@ -173,6 +173,34 @@ class DataLoader(Generic[Batch]):
         self.position = 0  # batches of that epoch which were given out
         self._running = False
         self._processes: Processes | None = None
+        self._shard: tuple[int, int] | None = None  # rank and number of the processes that share each batch
+
+    def sharded(self, rank: int, size: int, every_rank: bool = False) -> DataLoader[Batch]:
+        """A loader of the same batches that gives of each the samples rank, rank + size, rank + 2 size ...
+
+        Its state is that of a loader for any number of processes.
+
+        Args:
+            rank, size: which of how many processes this one is.
+            every_rank: whether each batch must have a sample for each process.
+
+        Raises: ArgumentError for a last batch with too few samples, and where samples do not come in batches.
+        """
+        if self.batch_sampler is None:
+            raise _error("cannot share what comes without batches between processes")
+        count, left = _length(self.sampler), 0
+        if self.batch_size and count is not None:
+            left = (
+                min(count % self.batch_size if not self.drop_last else 0, self.batch_size) or self.batch_size
+            )
+        if every_rank and 0 < left < size:
+            raise _error(
+                f"has a batch of {left} samples, too few for {size} processes",
+                "Give it drop_last=True, or another batch_size, which is that of all processes together",
+            )
+        shard = copy.copy(self)
+        shard._shard, shard._processes = (rank, size), None
+        return shard
 
     @property
     def seed(self) -> int:
@@ -282,7 +310,11 @@ class DataLoader(Generic[Batch]):
         """The batches of a dataset with indices."""
         if isinstance(self._order, Sampler):
             self._order.set_epoch(epoch)
-        numbered = itertools.islice(enumerate(self._order), start, None)
+        numbered: Iterator[tuple[int, Any]] = itertools.islice(enumerate(self._order), start, None)
+        if self._shard is not None:
+            rank, size = self._shard
+            parts = ((number, list(indices)[rank::size]) for number, indices in numbered)
+            numbered = ((number, indices) for number, indices in parts if indices)
         recipe, seed, workers = self._recipe(), self.seed, self._workers(epoch)
         if not workers or self.multiprocessing_context is None:
             load = partial(recipe.load, seed, epoch, target)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from xpnn.backend import ArgumentError, is_array, to_numpy
+from xpnn.backend import ArgumentError, is_array, processes, to_numpy
 from xpnn.data.seeding import SeedSource
 
 __all__ = [
@@ -297,16 +296,15 @@ class DistributedSampler(Sampler[int]):
 
     Args:
         dataset: its length counts.
-        num_replicas: the number of processes; None is the launcher's `WORLD_SIZE`.
-        rank: which one this is, from 0; None is the launcher's `RANK`.
+        num_replicas: the number of processes; None is those of the job (`xpnn.distributed.init()`).
+        rank: which one this is, from 0; None is its rank in the job.
         shuffle: visit them in a random order, which all processes draw alike from (seed, epoch); call
             `set_epoch` for a new one. A DataLoader does that.
         seed: the same in all processes.
         drop_last: leave samples out so that all processes visit equally many; otherwise some are visited
             twice.
 
-    Raises: ArgumentError for a rank outside of [0, num_replicas), or if neither they nor a launcher, such as
-    torchrun, say how many processes there are.
+    Raises: ArgumentError for a rank outside of [0, num_replicas), and if one is None without a job.
 
     >>> [list(DistributedSampler(range(5), 2, rank, shuffle=False)) for rank in range(2)]
     [[0, 2, 4], [1, 3, 0]]
@@ -321,8 +319,12 @@ class DistributedSampler(Sampler[int]):
         seed: int = 0,
         drop_last: bool = False,
     ) -> None:
-        num_replicas = _launched(self, "num_replicas", "WORLD_SIZE") if num_replicas is None else num_replicas
-        rank = _launched(self, "rank", "RANK") if rank is None else rank
+        if num_replicas is None or rank is None:
+            group = processes()
+            if group is None:
+                raise _error(self, "expects num_replicas and rank where there is no job to ask")
+            num_replicas = group.size if num_replicas is None else num_replicas
+            rank = group.rank if rank is None else rank
         for name, value in (("num_replicas", num_replicas), ("rank", rank)):
             if not isinstance(value, int) or isinstance(value, bool):
                 raise _error(self, f"expects {name} as an integer, got {value!r:.60}")
@@ -355,17 +357,6 @@ class DistributedSampler(Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         """Give the order of that epoch from now on."""
         self.epoch = epoch
-
-
-def _launched(sampler: Any, argument: str, variable: str) -> int:
-    """What the launcher of several processes has put into the environment."""
-    value = os.environ.get(variable, "")
-    if not value.isdecimal():
-        raise _error(
-            sampler,
-            f"expects {argument}, as there is no launcher that says it by {variable} (got {value!r:.20})",
-        )
-    return int(value)
 
 
 class BatchSampler(Sampler[list[int]]):

@@ -57,6 +57,11 @@ class Metric(RefusingConstructor):
         """Add a batch."""
         raise NotImplementedError(f"{type(self).__name__} must define update")
 
+    def merge(self, other: Any) -> None:
+        """Add the batches that another metric of the same kind has seen, as another process's."""
+        self.total = self.total + other.total
+        self.count = self.count + other.count
+
     def compute(self) -> Any:
         """The measure over all batches so far. Raises: ArgumentError before the first."""
         self._require_batches()
@@ -389,6 +394,12 @@ class R2(Metric):
         self.spread = batch if self.spread is None else merged(self.spread, batch)
         self.count += 1
 
+    def merge(self, other: R2) -> None:
+        """Add the batches that another R2 has seen."""
+        super().merge(other)
+        spreads = [spread for spread in (self.spread, other.spread) if spread is not None]
+        self.spread = merged(*spreads) if len(spreads) == 2 else next(iter(spreads), None)
+
     def compute(self) -> Array:
         """The R2 so far."""
         self._require_batches()
@@ -438,6 +449,11 @@ class _OfRanks(Metric):
         """Add a batch of scores (N,) or (N, C), and targets (N,)."""
         self.batches.append((raw(scores), raw(targets)))
         self.count += 1
+
+    def merge(self, other: _OfRanks) -> None:
+        """Add the batches that another metric of the same kind has seen."""
+        super().merge(other)
+        self.batches = self.batches + other.batches
 
     def _joined(self) -> tuple[Array, Array]:
         self._require_batches()

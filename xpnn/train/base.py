@@ -19,6 +19,7 @@ from xpnn.train.meters import Meters
 from xpnn.train.precision import Precision
 from xpnn.train.stages import Stage
 from xpnn.train.tasks import Supervised, Task, takes
+from xpnn.train.team import Team
 
 _WITHOUT_MODULE = frozenset(("on_fit_start", "on_fit_end"))  # as xpnn's callbacks have them
 
@@ -77,6 +78,10 @@ class TrainerBase:
     _group: Any
     _compiled: dict[str, Callable[..., Any]]
     _interrupt: GentleInterrupt
+    _team: Team
+    _total: int
+    _ends_together: bool
+    _late: bool
     _deadline: float | None
     _trained: bool
     _due: bool
@@ -180,6 +185,11 @@ class TrainerBase:
         finally:
             random.load_state_dict(state)
             self._stage = stage
+
+    def _check_interrupt(self) -> None:
+        """End the run after a signal; in a team when all have been told of it, at the next batch."""
+        if self._team.size == 1 or self._ends_together:
+            self._interrupt.check()
 
     def _received(self, batch: Any, dataloader_idx: int = 0) -> Any:
         """A batch as it goes into the step: through the hooks of data module or module, in the run's type."""

@@ -45,6 +45,7 @@ class Evaluation(TrainerBase):
 
     def _evaluate(self, loader: Iterable[Any], count: int | None) -> dict[str, Any]:
         """The measures of a model and a loss over the first `count` batches."""
+        loader = self._team.part_of(loader)
         meters, empty, before = self._meters.fresh(), True, self._stage
         stage = self._stage = self._new_stage("validate")
         evaluate = self._compiled.get("evaluate", self._forward)
@@ -56,13 +57,13 @@ class Evaluation(TrainerBase):
                     size = size_of(batch)
                     meters.update(loss, outputs, target_of(batch), size)
                     stage.collect(logged, size)
-                    self._interrupt.check()
+                    self._check_interrupt()
                     empty = False
         finally:
             self._stage = before
         if empty:
             raise _error(EMPTY)
-        return meters.read() | stage.logged.epoch_measures()
+        return meters.read(self._team) | stage.logged.epoch_measures(self._team)
 
     def _forward(self, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
         """One batch of evaluation; may be compiled."""
@@ -103,6 +104,8 @@ class Evaluation(TrainerBase):
                 self._both(f"on_{word}_start")
                 self._both(f"on_{word}_epoch_start")
                 for index, loader in enumerate(loaders):
+                    if name != "predict":
+                        loader = self._team.part_of(loader)
                     stage.suffix = f"/dataloader_idx_{index}" if len(loaders) > 1 else ""
                     limit = (
                         count_of(loader, getattr(self, _LIMITS[name]), _LIMITS[name])
@@ -113,7 +116,7 @@ class Evaluation(TrainerBase):
                 stage.suffix = ""
                 self._both(f"on_{word}_epoch_end")
                 stage.collect(stage.taken())
-                measures = stage.logged.epoch_measures()
+                measures = stage.logged.epoch_measures(self._team)
                 if name != "sanity_check":
                     self.callback_metrics.update(measures)
                     self.progress_bar_metrics.update(stage.logged.shown(measures))
@@ -142,7 +145,7 @@ class Evaluation(TrainerBase):
             stage.collect(stage.taken(), size_of(batch))
             if name == "predict":
                 found.append(output)
-            self._interrupt.check()
+            self._check_interrupt()
         return found
 
     def _both(self, event: str, *args: Any) -> None:

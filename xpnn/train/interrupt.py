@@ -76,6 +76,15 @@ class GentleInterrupt:
         if kind is None:
             self.check()  # what came after the last step
 
+    @property
+    def noted(self) -> int:
+        """The number of a signal that has come, or 0."""
+        return self._noted
+
+    def note(self, number: int) -> None:
+        """Take note of a signal that has come to another process of the team; 0 for none yet in any."""
+        self._noted = number
+
     def check(self) -> None:
         """Raise KeyboardInterrupt after Ctrl-C, SystemExit after the others, if one came since the start."""
         if self._noted:

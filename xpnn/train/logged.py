@@ -20,6 +20,7 @@ from xpnn.backend import (
     to_numpy,
 )
 from xpnn.metrics import Metric
+from xpnn.train.team import Team
 
 REDUCTIONS = ("mean", "sum", "min", "max")
 
@@ -73,13 +74,15 @@ class Logged:
             if options.on_step and options.logger
         }
 
-    def epoch_measures(self) -> dict[str, Any]:
-        """The measures of the epoch as Python numbers, under all names; waits for the device."""
+    def epoch_measures(self, team: Team | None = None) -> dict[str, Any]:
+        """The measures of the epoch as Python numbers, under all names, over a team; waits for the device."""
         found: dict[str, Any] = {}
         for name, value, options in self._all():
             full = name + options.suffix
+            if team is not None and isinstance(value, Metric):
+                value = team.merged(value)
             if options.on_epoch and not isinstance(value, Metric):
-                total, weight = self._sums[full]
+                total, weight = self._sums[full] if team is None else self._sum_over(team, full)
                 found[full] = read(total / weight if options.reduce_fx == "mean" else total)
             else:
                 found[full] = read(value)
@@ -88,6 +91,14 @@ class Logged:
                 if not isinstance(value, Metric):
                     found[f"{name}_step{options.suffix}"] = read(value)
         return found
+
+    def _sum_over(self, team: Team, name: str) -> list[Any]:
+        """The total and the weight of all processes of a team."""
+        how = self.options[name].reduce_fx
+        first, *others = team.gathered(self._sums[name])
+        for total, weight in others:
+            first = _joined(first, total, weight, how)
+        return first
 
     def variants(self) -> set[str]:
         """The further names of measures that are logged by step and by epoch."""
@@ -215,6 +226,10 @@ def _combined(before: list[Any] | None, value: Any, weight: int, how: str) -> li
         value = value * weight
     if before is None:
         return [value, weight]
+    return _joined(before, value, weight, how)
+
+
+def _joined(before: list[Any], value: Any, weight: int, how: str) -> list[Any]:
     total, weights = before
     if how in ("mean", "sum"):
         return [total + value, weights + weight]

@@ -81,7 +81,7 @@ class Loop(Evaluation):
         for batch in loader:
             if not self._train_batch(batch):
                 break
-            self._interrupt.check()
+            self._check_interrupt()
             if self._due:
                 self._between = self._validate_within()
                 self._due = False
@@ -90,6 +90,7 @@ class Loop(Evaluation):
                 return
         if self.batch == 0:
             raise _error(EMPTY)
+        self._team.share_buffers()
         self._resumable = False
         self._finish_group()
         self._trained = self._resumable = True
@@ -106,14 +107,16 @@ class Loop(Evaluation):
         if -1 in skipped:
             return False
         size = size_of(batch)
+        self._begin_together(size)
         step = self._compiled.get("train", self._step)
-        loss, outputs, logged = step(batch, index)
+        with self._team.own_noise(self.batches):
+            loss, outputs, logged = step(batch, index)
         self._has_stepped |= bool(self._compiled)  # which a step that is compiled says when it is traced only
         self._meters.update(loss, outputs, target_of(batch), size)
         stage.collect(logged, size)
         self._count_steps()
         self.batch, self.batches = self.batch + 1, self.batches + 1
-        self.samples += size
+        self.samples += self._total
         self._call("on_train_batch_end", self._callback_module, outputs, batch, index)
         self._task.hook("on_train_batch_end", outputs, batch, index)
         stage.collect(stage.taken(), size)
@@ -125,9 +128,22 @@ class Loop(Evaluation):
         self._call("on_batch_end")
         return True
 
+    def _begin_together(self, size: int) -> None:
+        """Agree with the team on the samples of a step, and on whether the run ends after it."""
+        shares = not self._task.is_automatic or self._ends_group()
+        wishes = (self._interrupt.noted, int(self._is_late()))
+        self._total, (signal, late) = self._team.begin_step(size, wishes, shares)
+        if self._team.size > 1:
+            self._interrupt.note(signal)
+            self._ends_together, self._late = signal > 0, late > 0
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
     def _ends_now(self) -> bool:
         """Whether the run ends in the middle of an epoch."""
-        if self._deadline is not None and time.monotonic() >= self._deadline and not self._must_go_on():
+        late = self._is_late() if self._team.size == 1 else self._late
+        if late and not self._must_go_on():
             self._out_of_time = True
             return True
         return self._stops_at_once or (0 <= self.max_steps <= self.global_step)
@@ -145,8 +161,8 @@ class Loop(Evaluation):
 
     def _measures(self) -> dict[str, Any]:
         """The measures of the running epoch: the loss, the metrics, and what was logged."""
-        found = self._meters.read() if self._meters.has_batches else {}
-        logged = self._training.logged.epoch_measures()
+        found = self._meters.read(self._team) if self._meters.has_batches else {}
+        logged = self._training.logged.epoch_measures(self._team)
         self.callback_metrics.update({**logged, **found})
         self.progress_bar_metrics.update(self._training.logged.shown(logged))
         return found | logged
@@ -200,7 +216,8 @@ class Loop(Evaluation):
         optimizer = task.optimizers[0]
         found: dict[str, Any] = {"loss": None, "outputs": None}
         steps = self._ends_group()
-        size = size_of(batch)
+        own = size_of(batch)
+        size = own if self._team.size == 1 else self._total
 
         def closure() -> Any:
             if self._group.count == 0 or found["loss"] is not None:
@@ -213,7 +230,9 @@ class Loop(Evaluation):
             found["loss"], found["outputs"] = detached(loss), raw(outputs)
             self._call("on_before_backward", self._callback_module, loss)
             task.hook("on_before_backward", loss)
-            self.backward(loss * (size / self._group.first) if self._group.unlike(size) else loss)
+            weight = (size / self._group.first) if self._group.unlike(size) else 1.0
+            weight *= own * self._team.size / size if size else 1.0
+            self.backward(loss if weight == 1.0 else loss * weight)
             self._call("on_after_backward", self._callback_module)
             task.hook("on_after_backward")
             if steps:

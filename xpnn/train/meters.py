@@ -21,6 +21,7 @@ from xpnn.backend import (
     to_numpy,
 )
 from xpnn.metrics import Mean, Metric
+from xpnn.train.team import Team
 
 Metrics = Mapping[str, Metric | Callable[..., Any]] | Iterable[Metric | Callable[..., Any]]
 
@@ -61,9 +62,11 @@ class Meters:
         for metric in self.metrics.values():
             metric.update(outputs, targets)
 
-    def read(self) -> dict[str, Any]:
-        """The measures so far as Python numbers; waits for the device."""
-        measures = {"loss": self.loss, **self.metrics}
+    def read(self, team: Team | None = None) -> dict[str, Any]:
+        """The measures so far as Python numbers, over the batches of a team; waits for the device."""
+        measures: dict[str, Metric] = {"loss": self.loss, **self.metrics}
+        if team is not None:
+            measures = {name: team.merged(metric) for name, metric in measures.items()}
         return {name: to_numpy(metric.compute()).tolist() for name, metric in measures.items()}
 
     def state_dict(self) -> dict[str, Any]:

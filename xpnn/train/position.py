@@ -162,19 +162,19 @@ class Position(Resumable):
 
     @property
     def is_global_zero(self) -> bool:
-        """True: there is one process."""
-        return True
+        """Whether it is the process that writes and speaks for all."""
+        return self.global_rank == 0
 
     @property
     def world_size(self) -> int:
-        """1: there is one process."""
-        return 1
+        """How many processes train together; see `xpnn.distributed`."""
+        return self._team.size
 
     num_devices = world_size
 
     @property
     def global_rank(self) -> int:
-        """0: there is one process."""
-        return 0
+        """Which of them this one is."""
+        return self._team.rank
 
     local_rank = global_rank

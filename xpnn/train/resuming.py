@@ -49,6 +49,10 @@ class Resumable(Loop):
             path: the file.
             weights_only: leave all but the model out.
         """
+        if self._team.rank:
+            return  # the first process of a team writes for all
+        if self._team.size > 1 and self.batch and not weights_only:
+            raise _error("saves a run of several processes at the ends of epochs only", "Save its weights")
         parts = self._parts()
         if weights_only:
             parts = {"model": parts["model"]}
@@ -302,7 +306,7 @@ class Resumable(Loop):
         folders = self._folders()
         if not folders:
             return None
-        if self._resumable:
+        if self._resumable and not (self._team.size > 1 and self.batch):  # each has sums of its own then
             self.save_last(folders[0])
         last = folders[0] / LAST
         return last if last.exists() else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,8 +37,9 @@ from xpnn.train.module import TrainingModule, defines
 from xpnn.train.names import loss_named, optimizer_named
 from xpnn.train.position import Position
 from xpnn.train.precision import Precision
-from xpnn.train.resuming import LAST
+from xpnn.train.resuming import LAST, newest_first
 from xpnn.train.tasks import ByModule, Supervised, by_step_function, inputs_of, target_of
+from xpnn.train.team import Team
 
 
 class Trainer(Position):
@@ -223,6 +225,8 @@ class Trainer(Position):
         elif scheduler is not None or metrics is not None or step is not None:
             raise _error("expects a model with an optimizer, got neither", "Trainer(model, optimizer, loss)")
 
+        self._team = Team()
+        compile = compile and self._team.size == 1  # what is sent while a step runs cannot be traced
         number = int(fast_dev_run)
         self.fast_dev_run = fast_dev_run
         if number:  # everything is run, nothing is left behind
@@ -265,7 +269,9 @@ class Trainer(Position):
         self.detect_anomaly = detect_anomaly
         self.enable_model_summary = enable_model_summary is not False
         self.reload_dataloaders_every_n_epochs = reload_dataloaders_every_n_epochs
-        self._speaks = progress if enable_progress_bar is None else enable_progress_bar
+        self._speaks = (
+            progress if enable_progress_bar is None else enable_progress_bar
+        ) and not self._team.rank
         self._checkpoints = enable_checkpointing is not False
         self.loggers = self._loggers_of(logger)
         self._own_callbacks = callbacks
@@ -292,6 +298,8 @@ class Trainer(Position):
         self._steps_by_hand = 0
         self.pauses_schedules = False  # while a callback sets the learning rates
         self._deadline: float | None = None
+        self._total = 0  # samples of all processes in the running step
+        self._ends_together = self._late = False  # what a team has agreed on
         self._loader: Any = None
         self._val_loaders: list[Any] = []
         self._val_every: int | None = None
@@ -364,7 +372,7 @@ class Trainer(Position):
     ) -> History:
         loader = train_dataloaders if train_loader is None else train_loader
         validation = val_dataloaders if validation_loader is None else validation_loader
-        resume = ckpt_path or resume
+        resume = ckpt_path or resume or self._was_restarted()
         if epochs is None:
             epochs, absolute = (1, bool(resume)) if self.max_epochs is None else (self.max_epochs, True)
         else:
@@ -393,7 +401,7 @@ class Trainer(Position):
         weights_only: bool | None = None,
     ) -> History:
         train_dataloaders, datamodule = sorted_data(train_dataloaders, datamodule)
-        resume = ckpt_path or resume
+        resume = ckpt_path or resume or self._was_restarted()
         absolute = epochs is None or bool(resume)
         if epochs is None:
             epochs = self.max_epochs
@@ -502,6 +510,7 @@ class Trainer(Position):
     def _run(self, epochs: int, absolute: bool, resume: bool | str | Path) -> None:
         """Load what is to be resumed, and train up to `epochs`, or for so many more."""
         module = self._task.module
+        self._ends_together = self._late = False
         self._stopped = self._stops_at_once = self._halted = self._out_of_time = False
         self.pauses_schedules = False
         if resume:
@@ -524,13 +533,14 @@ class Trainer(Position):
         with ExitStack() as stack:
             if self.detect_anomaly:
                 stack.enter_context(detect_anomaly())
+            stack.enter_context(self._team.sharing(self._trained_modules()))
             stack.enter_context(self._interrupt)
             try:
                 self._start(resumed)
                 while not self._is_done() and not self._stopped and not self._halted:
                     self._reload()
                     self._run_epoch()
-                    self._interrupt.check()
+                    self._check_interrupt()
                     if self._ends_now():
                         self._halted = True
                 self._end()
@@ -557,8 +567,18 @@ class Trainer(Position):
                 for logger in self.loggers:
                     logger.finalize(status)
 
+    def _trained_modules(self) -> list[Module]:
+        """The model, and the loss where that is a module."""
+        parts = [self._task.module, self.loss if self.lightning_module is None else None]
+        return [part for part in parts if isinstance(part, Module)]
+
     def _supervise(self) -> None:
         self._task = Supervised(self)
+
+    def _was_restarted(self) -> bool:
+        """Whether `xpnn launch` began the job anew, and there is a checkpoint to go on from."""
+        restarted = os.environ.get("XPNN_RESTARTS", "0") != "0" and not self.batches
+        return restarted and any(newest_first(self._folders()))
 
     def _is_done(self) -> bool:
         return 0 <= self.epochs <= self.epoch or (0 <= self.max_steps <= self.global_step)
@@ -636,6 +656,11 @@ class Trainer(Position):
             count = length_of(loader)
             train = repeated(loader, count if count is not None else int(self.overfit_batches))
             validation = [train] if validation else []
+        train = self._team.part_of(train, trains=True)
+        if self._team.size > 1 and self.accumulate_grad_batches > 1 and length_of(train) is None:
+            raise _error(
+                "expects a loader that knows its length, to accumulate gradients in several processes"
+            )
         self._loader = limited(train, self.limit_train_batches, "limit_train_batches")
         self._val_loaders = validation
         self._val_every = self._check_interval(self._loader)
@@ -808,7 +833,7 @@ class Trainer(Position):
         return optimizer, loss, scheduler
 
     def _loggers_of(self, logger: Any) -> list[Logger]:
-        if logger is None or logger is False:
+        if logger is None or logger is False or self._team.rank:
             return []
         if logger is True:
             return [] if self.out is None else [CSVLogger(self.out)]
@@ -834,6 +859,8 @@ class Trainer(Position):
             if not any(isinstance(callback, kind) for callback in found):
                 found.append(made.setdefault(kind, kind()))
         self._made: dict[type[Callback], Callback] = made
+        if self._team.rank:
+            found = [callback for callback in found if not callback.writes]
         return sorted(found, key=lambda callback: callback.order)
 
 

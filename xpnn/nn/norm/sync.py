@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.backend import ArgumentError
+from xpnn.autograd import Tensor, recomputing, sum_over_processes
+from xpnn.backend import ArgumentError, Group, is_half, processes, size_of
+from xpnn.functional.norm.batch import batch_norm, running_statistics
 from xpnn.nn.lazy import LazyModule
 from xpnn.nn.module import Module
 from xpnn.nn.norm.batch import BatchNorm1d, BatchNorm2d, BatchNorm3d, _BatchNorm
@@ -15,8 +17,10 @@ __all__ = ["SyncBatchNorm"]
 class SyncBatchNorm(_BatchNorm):
     """`BatchNorm2d` over the batches of all processes of a group, for inputs of any rank.
 
-    Statistics that are means over processes need communication. In a single process, which is a group of its
-    own, this is `BatchNorm1d`, `BatchNorm2d` or `BatchNorm3d`, as the rank says.
+    In training the mean and the variance are those of all processes' batches together, and the gradient
+    passes through them in all processes: with `DistributedDataParallel` the network learns as in one process
+    that has the whole batch. Without processes (see `xpnn.distributed`) this is `BatchNorm1d`, `BatchNorm2d`
+    or `BatchNorm3d`, as the rank says.
 
     Args:
         num_features, eps, momentum, affine, track_running_stats, device, dtype, bias: as of `BatchNorm2d`.
@@ -47,6 +51,37 @@ class SyncBatchNorm(_BatchNorm):
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
         self.process_group = process_group
+
+    def forward(self, input: Any, *, residual: Any = None, relu: bool = False) -> Tensor:
+        """As `BatchNorm2d`, with the statistics of all processes."""
+        group = self.process_group or processes()
+        if not self.training or group is None or group.size == 1:
+            return super().forward(input, residual=residual, relu=relu)
+        mean, variance, count = self._statistics(input, group)
+        if self.running_mean is not None and not recomputing():
+            found = running_statistics(
+                self.running_mean,
+                self.running_var,
+                mean.detach(),
+                variance.detach(),
+                count,
+                self._count_batch(),
+            )
+            self.running_mean.store(found[0])
+            self.running_var.store(found[1])
+        y = batch_norm(input, mean, variance, self.weight, self.bias, eps=self.eps)
+        y = y if residual is None else y + residual
+        return y.relu() if relu else y
+
+    def _statistics(self, input: Any, group: Group) -> tuple[Tensor, Tensor, int]:
+        """Mean and variance of each channel over all processes, and the number of elements behind them."""
+        x = input.float() if is_half(input) else input
+        axes = (0, *range(2, x.ndim))
+        shape = (1, -1, *(1,) * (x.ndim - 2))
+        counts = group.all_gather_object(size_of(x.shape) // max(x.shape[1], 1))
+        mean = sum_over_processes(x.sum(axes), group) / sum(counts)
+        variance = sum_over_processes(((x - mean.reshape(shape)) ** 2).sum(axes), group) / sum(counts)
+        return mean, variance, sum(counts)
 
     @classmethod
     def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:

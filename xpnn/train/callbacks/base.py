@@ -20,10 +20,12 @@ class Callback:
     Attributes:
         order: callbacks of a higher order are called later.
         prints: whether its `print` writes around a progress bar.
+        writes: whether it only writes or shows something, which of several processes the first one does.
     """
 
     order = 0
     prints = False
+    writes = False
 
     def reset(self) -> None:
         """Forget what earlier runs have left; called before each `fit` that does not resume one."""

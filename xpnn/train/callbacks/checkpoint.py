@@ -49,6 +49,7 @@ class ModelCheckpoint(Callback):
     """
 
     order = 1  # after all callbacks whose state it saves
+    writes = True
 
     def __init__(
         self,
@@ -124,7 +125,11 @@ class ModelCheckpoint(Callback):
         return found[-1] if found else ""
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """See that there is a folder."""
+        """See that there is a folder, and that it can be saved when it is to be."""
+        if trainer.world_size > 1 and (self.every_batches or self.every_n_train_steps or self.seconds):
+            raise _error(
+                "saves runs of several processes at the ends of epochs only; leave its other times out"
+            )
         self._saved_at, self._step = time.monotonic(), trainer.global_step
         if self.folder is None and trainer.out is None:
             raise ArgumentError(

@@ -18,6 +18,8 @@ class HistoryFile(Callback):
         path: the file; None is `history.jsonl` in the trainer's `out`.
     """
 
+    writes = True
+
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = path
 

@@ -21,6 +21,8 @@ class ModelSummary(Callback):
     With an `example_input_array` it is the table of `nn.summary`, with shapes and work.
     """
 
+    writes = True
+
     def __init__(self, max_depth: int = 1) -> None:
         self.max_depth = max_depth
 

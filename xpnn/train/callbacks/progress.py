@@ -30,6 +30,7 @@ class ProgressBar(Callback):
     """
 
     prints = True
+    writes = True
 
     def __init__(
         self,

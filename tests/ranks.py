@@ -1,0 +1,306 @@
+"""What each process of a job does in tests/test_distributed.py: `mpiexec -n 2 python tests/ranks.py NAME`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn import distributed as dist
+from xpnn import functional as F
+from xpnn import nn, optim
+from xpnn.backend import ArgumentError, DTypeError, ShapeError
+from xpnn.data import DistributedSampler
+
+X = np.random.default_rng(0).standard_normal((12, 3, 6, 6))
+Y = np.random.default_rng(1).integers(0, 5, 12)
+
+
+def part(array: np.ndarray) -> Any:
+    """This process's equal part of a batch."""
+    count = len(array) // dist.get_world_size()
+    return xpnn.tensor(array[dist.get_rank() * count : (dist.get_rank() + 1) * count])
+
+
+def collectives() -> None:
+    rank, size = dist.get_rank(), dist.get_world_size()
+    everyone = range(size)
+    half = [xpnn.float16, xpnn.bfloat16]
+    for backend, dtypes in (
+        ("numpy", [xpnn.float32, xpnn.float64, xpnn.int64, xpnn.complex64, xpnn.float16]),
+        ("torch", [xpnn.float32, xpnn.int32, *half]),
+        ("jax", [xpnn.float32, *half]),
+        ("array_api_strict", [xpnn.float32]),
+    ):
+        if backend not in xpnn.backend.available_backends():
+            continue
+        with xpnn.use_backend(backend):
+            for dtype in dtypes:
+                x = xpnn.tensor([[1, 2, 3], [4, 5, 6]], dtype=dtype) * (rank + 1)
+                total = x.clone()
+                dist.all_reduce(total)
+                assert total.dtype == x.dtype
+                assert total.tolist() == (x / (rank + 1) * sum(r + 1 for r in everyone)).tolist()
+                copy = x.clone()
+                dist.broadcast(copy, size - 1)
+                assert copy.tolist() == (x / (rank + 1) * size).tolist()
+                places = [xpnn.zeros_like(x) for _ in everyone]
+                dist.all_gather(places, x)
+                assert [p.tolist() for p in places] == [(x / (rank + 1) * (r + 1)).tolist() for r in everyone]
+    x = xpnn.tensor([1.0, -2.0]) * (rank + 1)
+    for op, expected in (
+        (dist.ReduceOp.MAX, [size, -2.0]),
+        (dist.ReduceOp.MIN, [1.0, -2.0 * size]),
+        (dist.ReduceOp.AVG, [(size + 1) / 2, -(size + 1.0)]),
+        (dist.ReduceOp.PRODUCT, [np.prod(range(1, size + 1)), (-2.0) ** size * np.prod(range(1, size + 1))]),
+    ):
+        reduced = x.clone()
+        dist.all_reduce(reduced, op)
+        assert reduced.tolist() == list(expected), op
+    reduced = x.clone()
+    dist.reduce(reduced, dst=size - 1)
+    factor = size * (size + 1) / 2 if rank == size - 1 else rank + 1
+    assert reduced.tolist() == [factor, -2 * factor]
+    whole = xpnn.zeros(2 * size)
+    dist.all_gather_into_tensor(whole, x)
+    assert whole.tolist() == [v for r in everyone for v in (r + 1.0, -2.0 * (r + 1))]
+    places = [xpnn.zeros(2) for _ in everyone] if rank == 0 else None
+    dist.gather(x, places)
+    assert places is None or [p.tolist() for p in places] == [[r + 1.0, -2.0 * (r + 1)] for r in everyone]
+    mine = xpnn.zeros(1)
+    dist.scatter(mine, [xpnn.tensor([10.0 * r]) for r in everyone] if rank == 0 else None)
+    assert mine.tolist() == [10.0 * rank]
+    objects: list[Any] = [None] * size
+    dist.all_gather_object(objects, {"rank": rank})
+    assert objects == [{"rank": r} for r in everyone]
+    said = [rank, "a"]
+    dist.broadcast_object_list(said, src=size - 1)
+    assert said == [size - 1, "a"]
+    strided = xpnn.tensor(np.arange(6.0).reshape(2, 3).T)
+    dist.all_reduce(strided)
+    assert strided.tolist() == (np.arange(6.0).reshape(2, 3).T * size).tolist()
+    empty = xpnn.zeros(0, 3)
+    dist.all_reduce(empty)
+    assert empty.shape == (0, 3)
+    group = dist.new_group([0])
+    assert (group is not None) == (rank == 0)
+    assert dist.get_backend() == "mpi"
+    assert list(DistributedSampler(range(4 * size), shuffle=False)) == list(range(rank, 4 * size, size))
+    with pytest.raises(ShapeError, match=f"{size} entries"):
+        dist.all_gather([x] * (size + 1), x)
+    with pytest.raises(DTypeError, match="Tensor"):
+        dist.all_reduce(X)
+    with pytest.raises(DTypeError, match="bool"):
+        dist.all_reduce(xpnn.tensor([True]))
+    with pytest.raises(ArgumentError, match="rank"):
+        dist.broadcast(x, size)
+    with pytest.raises(ArgumentError, match="MPI says"):
+        dist.init_process_group("gloo", rank=size, world_size=size + 1)
+    dist.barrier()
+
+
+class Net(nn.Module):
+    """Shared weights, a parameter that nothing uses, one that only rank 0 uses, a frozen one."""
+
+    def __init__(self) -> None:
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.wide = nn.Linear(64, 1100)
+        self.narrow = nn.Linear(1100, 64)
+        self.head = nn.Linear(64, 5)
+        self.spare = nn.Parameter(xpnn.ones(3))
+        self.frozen = nn.Parameter(xpnn.ones(3), requires_grad=False)
+        self.first = nn.Parameter(xpnn.ones(5))
+
+    def forward(self, x: Any, first: bool = True) -> Any:
+        h = F.relu(self.norm(self.conv(x))).flatten(1)
+        h = h + self.narrow(F.relu(self.wide(h)))
+        h = h + self.narrow(F.relu(self.wide(h)))
+        return self.head(h) * self.first if first else self.head(h)
+
+
+def fresh(seed: int) -> Net:
+    xpnn.manual_seed(seed)
+    return nn.SyncBatchNorm.convert_sync_batchnorm(Net().double())
+
+
+def gradients() -> None:
+    """Data parallel steps are those of one process with the whole batch, to the last digits of float64."""
+    rank = dist.get_rank()
+    for backend in sorted({"numpy", "torch"} & set(xpnn.backend.available_backends())):
+        with xpnn.use_backend(backend):
+            alone = nn.Module.double(_plain(fresh(0)))
+            model = fresh(rank)
+            copies = nn.parallel.DistributedDataParallel(model, bucket_cap_mb=0.001)
+            expected = optim.SGD(alone.parameters(), lr=0.05, momentum=0.9)
+            optimizer = optim.SGD(copies.parameters(), lr=0.05, momentum=0.9)
+            for step in range(4):
+                expected.zero_grad()
+                optimizer.zero_grad(set_to_none=step != 2)
+                for net in (alone, model):
+                    net.train(step != 1)
+                F.cross_entropy(alone(xpnn.tensor(X)), xpnn.tensor(Y)).backward()
+                if step == 1:  # accumulated in two parts, of which the last one shares
+                    x, y = part(X), part(Y)
+                    half = len(y) // 2
+                    with copies.no_sync():
+                        (F.cross_entropy(copies(x[:half]), y[:half], reduction="sum") / len(y)).backward()
+                    (F.cross_entropy(copies(x[half:]), y[half:], reduction="sum") / len(y)).backward()
+                else:
+                    F.cross_entropy(copies(part(X)), part(Y)).backward()
+                _expect_same(alone, model, "grad", step)
+                kept = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+                expected.step()
+                optimizer.step()
+                _expect_same(alone, model, "data", step)
+                held = [p.grad for p in model.parameters() if p.grad is not None]
+                assert all(bool((k == h).all()) for k, h in zip(kept, held))
+            copies.check_replicas()
+            assert model.spare.grad is None
+            assert model.frozen.grad is None
+            names = [name for name, _ in copies.named_parameters()]
+            assert names == [f"module.{name}" for name, _ in model.named_parameters()]
+
+
+def _plain(net: Net) -> Net:
+    net.norm = nn.BatchNorm2d(4)
+    return net
+
+
+def _expect_same(alone: Net, model: Net, what: str, step: int) -> None:
+    for (name, p), (_, q) in zip(alone.named_parameters(), model.named_parameters()):
+        a, b = getattr(p, what), getattr(q, what)
+        if a is None or b is None:
+            zero = a is b or (a is None and not b.any()) or (b is None and not a.any())
+            assert zero, (name, step, a, b)
+            continue
+        np.testing.assert_allclose(b.numpy(), a.numpy(), rtol=1e-8, atol=1e-11, err_msg=f"{name} {step}")
+
+
+def unused() -> None:
+    """A parameter that only some processes use has the mean with zeros of the others."""
+    rank, size = dist.get_rank(), dist.get_world_size()
+    model = fresh(0)
+    copies = nn.parallel.DistributedDataParallel(model)
+    for _ in range(2):
+        copies.zero_grad()
+        copies(part(X), first=rank == 0).sum().backward()
+        own = model.first.grad
+        assert own is not None
+        places = [xpnn.zeros_like(own) for _ in range(size)]
+        dist.all_gather(places, own)
+        assert all(bool((p == own).all()) for p in places)
+        assert model.spare.grad is None
+    before = model.first.grad.clone()
+    copies.zero_grad(set_to_none=False)
+    copies(part(X), first=False).sum().backward()
+    assert not model.first.grad.any()
+    assert bool((before == own).all()), "what a user holds is not written over"
+
+
+def second_order() -> None:
+    layer = nn.Linear(2, 1)
+    copies = nn.parallel.DistributedDataParallel(layer)
+    with pytest.raises(xpnn.backend.GradientError, match="second derivatives"):
+        copies(xpnn.ones(3, 2)).square().sum().backward(create_graph=True)
+    x = xpnn.ones(1, 2, requires_grad=True)
+    (slope,) = xpnn.grad(copies(x).sum(), x, create_graph=True)  # of an input: nothing is shared
+    assert bool((slope == layer.weight).all())
+
+
+def sync_batch_norm() -> None:
+    rank = dist.get_rank()
+    for momentum in (0.1, None):
+        for relu in (False, True):
+            ends = [0, 1, *np.linspace(1, 12, dist.get_world_size()).astype(int)[1:]]
+            mine = slice(ends[rank], ends[rank + 1])
+            norm = nn.SyncBatchNorm(3, momentum=momentum).double()
+            whole = nn.BatchNorm2d(3, momentum=momentum).double()
+            for p in (*norm.parameters(), *whole.parameters()):
+                p.data.copy_(xpnn.tensor([0.5, -1.0, 2.0]))
+            x, r = (xpnn.tensor(a[mine], requires_grad=True) for a in (X, X[::-1].copy()))
+            full, full_r = (xpnn.tensor(a, requires_grad=True) for a in (X, X[::-1].copy()))
+            weights = np.cos(np.arange(X.size)).reshape(X.shape)
+            for _ in range(2):
+                y = norm(x, residual=r, relu=relu)
+                expected = whole(full, residual=full_r, relu=relu)
+            np.testing.assert_allclose(y.numpy(force=True), expected.numpy(force=True)[mine], atol=1e-12)
+            (y.square() * xpnn.tensor(weights[mine])).sum().backward()
+            (expected.square() * xpnn.tensor(weights)).sum().backward()
+            for a, b in ((x, full), (r, full_r)):
+                np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy()[mine], atol=1e-10)
+            for a, b in zip(norm.buffers(), whole.buffers()):
+                np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-12)
+            for a, b in zip(norm.parameters(), whole.parameters()):
+                total = a.grad.clone()
+                dist.all_reduce(total)
+                np.testing.assert_allclose(total.numpy(), b.grad.numpy(), atol=1e-10)
+    half = nn.SyncBatchNorm(3)(xpnn.tensor(X[mine]).half())
+    assert half.dtype == xpnn.float16
+    frozen = nn.SyncBatchNorm(3).double().eval()
+    assert bool((frozen(x) - nn.BatchNorm2d(3).double().eval()(x) == 0).all())
+
+
+def refusals() -> None:
+    rank = dist.get_rank()
+    with pytest.raises(dist.ProcessError, match="another module"):
+        nn.parallel.DistributedDataParallel(nn.Linear(2 + rank, 1))
+    with pytest.raises(DTypeError, match="Module"):
+        nn.parallel.DistributedDataParallel(lambda x: x)
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    copies = nn.parallel.DistributedDataParallel(model, check_every=2)
+    for _ in range(2):
+        copies(xpnn.ones(1, 2)).sum().backward()
+    if rank:
+        model[1].bias.data.add_(1)
+    with pytest.raises(dist.ProcessError, match=r"'1.bias' in rank 1.* is not rank 0's"):
+        copies(xpnn.ones(1, 2))
+    dist.destroy_process_group()
+    with pytest.raises(dist.ProcessError, match="init"):
+        dist.get_rank()
+
+
+def straggler() -> None:
+    rank = dist.get_rank()
+    copies = nn.parallel.DistributedDataParallel(nn.Linear(2, 1), check_every=3)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        for _ in range(4):
+            time.sleep(0.3 if rank == 1 else 0.01)
+            copies(xpnn.ones(1, 2)).sum().backward()
+    assert [("rank 1 computes" in str(w.message)) for w in found] == ([True] if rank == 0 else [])
+
+
+def raises() -> None:
+    if dist.get_rank() == 1:
+        raise RuntimeError("out of luck")
+    dist.barrier()
+
+
+def exits() -> None:
+    if dist.get_rank() == 1:
+        sys.exit(3)
+    dist.barrier()
+
+
+def killed() -> None:
+    if dist.get_rank() == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    dist.barrier()
+
+
+def threads() -> None:
+    print(xpnn.get_num_threads())
+
+
+if __name__ == "__main__":
+    dist.init()
+    globals()[sys.argv[1]]()
+    print("done", flush=True)

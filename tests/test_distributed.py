@@ -1,0 +1,149 @@
+"""Several processes that compute together, started as users start them; `ranks.py` is what each one does."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xpnn import distributed as dist
+from xpnn.cli.program import main
+
+RANKS, TRAINING = (str(Path(__file__).with_name(name)) for name in ("ranks.py", "ranks_training.py"))
+MPIEXEC = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
+
+pytestmark = pytest.mark.skipif(
+    MPIEXEC is None or importlib.util.find_spec("mpi4py") is None, reason="needs mpi4py and an mpiexec"
+)
+
+
+def run(size: int, *arguments: str, runner: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a script in so many processes, each with one thread."""
+    through = ["-m", "mpi4py"] if runner else []
+    return subprocess.run(
+        [str(MPIEXEC), "-n", str(size), sys.executable, *through, *arguments],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("collectives", 1),
+        ("collectives", 3),
+        ("gradients", 2),
+        ("gradients", 4),
+        ("unused", 2),
+        ("second_order", 2),
+        ("sync_batch_norm", 2),
+        ("sync_batch_norm", 4),
+        ("refusals", 2),
+        ("straggler", 2),
+    ],
+)
+def test_ranks(name: str, size: int) -> None:
+    done = run(size, RANKS, name)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("done") == size
+
+
+@pytest.mark.parametrize(
+    ("name", "runner", "said"),
+    [
+        ("raises", True, "RuntimeError: out of luck"),
+        ("raises", False, "RuntimeError: out of luck"),  # by `mpiexec python script.py`
+        ("exits", True, ""),
+        ("killed", False, ""),
+    ],
+)
+def test_a_rank_that_dies_ends_all(name: str, runner: bool, said: str) -> None:
+    """The others wait in a barrier; `run` fails if they go on to do so."""
+    done = run(2, RANKS, name, runner=runner)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "done" not in done.stdout
+
+
+def trained(size: int, folder: Path, *words: str) -> tuple[list[dict[str, float]], list[float]]:
+    """The history of a run in so many processes, and the sums of squares of its parameters."""
+    done = run(size, TRAINING, str(folder), *words)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    return found["rows"], found["sums"]
+
+
+def expect_same(found: tuple, expected: tuple) -> None:
+    for row, other in zip(found[0], expected[0], strict=True):
+        assert row == pytest.approx(other, rel=1e-6), "metrics are float32"
+        assert row["loss"] == pytest.approx(other["loss"], rel=1e-10)
+        assert row["val_loss"] == pytest.approx(other["val_loss"], rel=1e-10)
+    assert found[1] == pytest.approx(expected[1], rel=1e-8)
+
+
+def test_trainer(tmp_path: Path) -> None:
+    """The losses do not depend on how many processes there are, nor on whether that changes in between."""
+    alone = trained(1, tmp_path / "1", "4")
+    expect_same(trained(2, tmp_path / "2", "4"), alone)
+    trained(3, tmp_path / "3", "2")
+    expect_same(trained(2, tmp_path / "3", "4", "resume"), alone)
+    ended = run(2, TRAINING, str(tmp_path / "t"), "4", "term", "1", "10")
+    assert ended.returncode == 143, ended.stderr
+    expect_same(trained(1, tmp_path / "t", "4", "resume"), alone)
+
+
+def test_a_killed_rank_begins_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Two processes are killed one after the other; each time the job goes on from the last checkpoint."""
+    expected = trained(1, tmp_path / "whole", "4")
+    job = ["launch", "-n", "2", "--restarts", "3", TRAINING, str(tmp_path / "cut"), "4"]
+    assert main([*job, "kill", "1", "9"]) == 0
+    *news, result = capfd.readouterr().out.splitlines()
+    assert [line[-9:] for line in news if line.startswith("the processes")] == ["restart 1", "restart 2"]
+    found = json.loads(result)
+    expect_same((found["rows"], found["sums"]), expected)
+
+
+def test_launch(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Two ways to start, what the exit code is, and that a job begins again after a failure."""
+    assert main(["launch", "-n", "2", RANKS, "unused"]) == 0
+    assert capfd.readouterr().out.count("done") == 2
+    script = tmp_path / "twice.py"
+    script.write_text(
+        "import os, sys, xpnn.distributed as dist\n"
+        "group = dist.init()\n"
+        "if os.environ['XPNN_RESTARTS'] == '0' and group.rank == 1: sys.exit(7)\n"
+        "dist.barrier()\n"
+        "print(sys.argv[1:])\n"
+    )
+    assert main(["launch", "-n", "2", "--restarts", "2", str(script), "--quiet", "x"]) == 0
+    said = capfd.readouterr().out
+    assert "exit code 7; restart 1" in said
+    assert said.count("['--quiet', 'x']") == 2
+    assert main(["launch", "-n", "2", "--quiet", str(script)]) == 7
+    assert main(["launch", "-n", "2", "no/script.py"]) == 2
+    assert "no file" in capfd.readouterr().err
+
+
+def test_cores_are_shared() -> None:
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    }
+    command = [str(MPIEXEC), "-n", "2", sys.executable, RANKS, "threads"]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert found.stdout.split().count(str(max(len(os.sched_getaffinity(0)) // 2, 1))) == 2, found.stderr
+
+
+def test_without_a_job() -> None:
+    assert dist.is_available()
+    assert not dist.is_initialized()
+    assert not dist.is_launched()
+    with pytest.raises(dist.ProcessError, match=r"Call xpnn\.distributed\.init\(\) first"):
+        dist.get_world_size()
