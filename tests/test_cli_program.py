@@ -208,7 +208,7 @@ def test_the_doctor_knows_all_extras(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    packages = {"pillow": "PIL"}
+    packages = {"pillow": "PIL", "scikit-learn": "sklearn"}
     for extra, known in doctor.EXTRAS.items():
         names = [re.match(r"[\w-]+", requirement)[0] for requirement in declared[extra]]
         assert [packages.get(name, name) for name in names] == list(known)

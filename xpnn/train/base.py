@@ -59,6 +59,7 @@ class TrainerBase:
     gradient_clip_val: float | None
     gradient_clip_algorithm: str | None
     check_val_every_n_epoch: int | None
+    max_epochs: int | None
     val_check_interval: int | float | None
     num_sanity_val_steps: int
     log_every_n_steps: int

@@ -11,7 +11,7 @@ from xpnn.backend import ArgumentError
 from xpnn.optim import LBFGS, LRScheduler, Optimizer
 
 if TYPE_CHECKING:
-    from xpnn.train.trainer import Trainer
+    from xpnn.train.position import Position
 
 _FORMS = "an optimizer, a list of them, (optimizers, schedules), or dicts with 'optimizer' and 'lr_scheduler'"
 
@@ -72,7 +72,7 @@ class ManagedOptimizer:
         optimizer: the optimizer itself.
     """
 
-    def __init__(self, optimizer: Optimizer, trainer: Trainer) -> None:
+    def __init__(self, optimizer: Optimizer, trainer: Position) -> None:
         self.optimizer = optimizer
         self._trainer = trainer
 
