@@ -297,7 +297,10 @@ def killed() -> None:
 
 
 def threads() -> None:
-    print(xpnn.get_num_threads())
+    counts = [0] * dist.get_world_size()
+    dist.all_gather_object(counts, xpnn.get_num_threads())
+    if dist.get_rank() == 0:
+        print("threads", *counts)
 
 
 if __name__ == "__main__":

@@ -239,7 +239,9 @@ def _tell(result: TrialResult, metric: str) -> None:
         said = f"failed: {result.error}"
     else:
         said = f"{metric} {result.value:.4f}" + (
-            f", ended after {result.steps} epochs" if result.state == "pruned" else ""
+            f", ended after {result.steps} epoch{'s' * (result.steps != 1)}"
+            if result.state == "pruned"
+            else ""
         )
     print(printable(f"trial {result.number}: {said}  ({values})"), flush=True)
 
