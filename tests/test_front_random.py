@@ -14,6 +14,7 @@ from targets import Target
 import xpnn
 from xpnn import nn
 from xpnn.backend import ArgumentError, CheckpointError, DTypeError, GradientError, dtype_name, to_numpy
+from xpnn.data import DataLoader
 
 # The same bits on every backend.
 EXACT: dict[str, Callable[[], Any]] = {
@@ -249,3 +250,18 @@ def test_what_is_drawn_in_a_fork_is_not_missed_after_it() -> None:
     with xpnn.random.fork_rng(enabled=False, devices=[]):
         assert draw() == expected
     assert draw() != expected
+
+
+def test_the_order_of_a_loader_goes_on_after_a_fork() -> None:
+    def orders(forks: bool) -> list:
+        xpnn.manual_seed(0)
+        loader = DataLoader(list(range(20)), batch_size=20, shuffle=True)
+        found = []
+        for _ in range(3):
+            found += [batch.tolist() for batch in loader]
+            with xpnn.random.fork_rng(enabled=forks):
+                if forks:
+                    xpnn.manual_seed(9)
+        return found
+
+    assert orders(forks=True) == orders(forks=False)

@@ -195,11 +195,12 @@ def fork_rng(devices: Any = None, enabled: bool = True, device_type: str = "cuda
     >>> host_generator().random() == inside
     True
     """
-    state = state_dict() if enabled else None
+    host, state = _state.host, state_dict()
     try:
         yield
     finally:
-        if state is not None:
+        if enabled:
+            _state.host = host  # which the orders of loaders go by: `manual_seed` makes another
             load_state_dict(state)
 
 

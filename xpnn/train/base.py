@@ -177,14 +177,13 @@ class TrainerBase:
 
     def run_again(self, batch: Any) -> None:
         """The forward pass of a training step once more, off the tape, with random numbers put back."""
-        state, stage = random.state_dict(), self._stage
+        stage = self._stage
         self._stage = self._new_stage("again")
         self._stage.by_step = self._stage.batches = True
         try:
-            with no_grad():
+            with no_grad(), random.fork_rng():
                 self._task.training(batch, self.batch)
         finally:
-            random.load_state_dict(state)
             self._stage = stage
 
     def _check_interrupt(self) -> None:

@@ -200,13 +200,11 @@ class Evaluation(TrainerBase):
 def evaluating(model: Module) -> Iterator[None]:
     """Evaluation mode, off the tape, with training modes and random numbers put back afterwards."""
     modes = [(module, module.training) for module in model.modules()]
-    state = random.state_dict()
     model.eval()
     try:
-        with no_grad():
+        with no_grad(), random.fork_rng():
             yield
     finally:
-        random.load_state_dict(state)
         for module, mode in modes:
             module.training = mode
 
