@@ -67,6 +67,11 @@ def _filled(x: Any, mask: Any) -> Any:
     return z
 
 
+def _squared_by_eigenvectors(m: Any, x: Any) -> Any:
+    values, vectors = m.linalg.eig(x)
+    return (vectors * (values**2)[..., None, :]) @ m.linalg.inv(vectors)
+
+
 def _svd(m: Any, x: Any) -> Any:
     """What is the same for all phases of the vectors."""
     u, s, vh = m.linalg.svd(x, full_matrices=False)
@@ -157,6 +162,9 @@ CALLS: dict[str, tuple[Call, tuple[np.ndarray, ...]]] = {
     "eigvalsh": (lambda m, x: m.linalg.eigvalsh(_hermitian(m, x)), (SQUARE,)),
     "eigh": (lambda m, x: m.linalg.eigh(_hermitian(m, x))[1].abs() ** 3, (SQUARE,)),
     "pinv": (lambda m, x: m.linalg.pinv(x[:, :2]), (SQUARE,)),
+    "eigvals": (lambda m, x: (m.linalg.eigvals(x) ** 3).sum(-1), (SQUARE,)),
+    "eig": (_squared_by_eigenvectors, (SQUARE,)),
+    "lu": (lambda m, x: (lambda p, lower, upper: lower.sin() + upper**2)(*m.linalg.lu(x)), (SQUARE,)),
     # Fourier transforms
     **{
         f"{name} {norm}": (functools.partial(_transform, name, norm), (x,))

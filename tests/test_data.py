@@ -379,7 +379,7 @@ def test_collate_structures() -> None:
 def same(mine: Any, theirs: Any) -> None:
     """Structures of Tensors, ours and PyTorch's, are equal: types of containers, element types, values."""
     if isinstance(mine, xpnn.Tensor):
-        assert str(theirs.dtype) == f"torch.{mine.dtype}".replace("torch.torch.", "torch.")
+        assert str(theirs.dtype) == f"torch.{mine.dtype.name}"
         assert mine.tolist() == theirs.tolist()
     elif isinstance(mine, dict):
         assert type(mine) is type(theirs)

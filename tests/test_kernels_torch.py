@@ -138,11 +138,16 @@ def masked(name: str, keys: int) -> np.ndarray | None:
     return mask
 
 
+def placed(mask: np.ndarray, x: Any) -> torch.Tensor:
+    """The mask in the element type of x, a Tensor or an array of PyTorch's."""
+    return torch.tensor(mask).to((x.array if isinstance(x, Tensor) else x).dtype)
+
+
 def attend(mask: np.ndarray | None, both: bool = False, **options: Any) -> Callable:
     """The primitive as a function of q, k and v; with its second result, the logarithm, too if `both`."""
 
     def function(q: Any, k: Any, v: Any, learned: Any = None) -> Any:
-        added = learned if mask is None else torch.tensor(mask).to(q.dtype)
+        added = learned if mask is None else placed(mask, q)
         return attention._attention(q, k, v, added, None, **options)[: 2 if both else 1]
 
     return function
@@ -150,7 +155,7 @@ def attend(mask: np.ndarray | None, both: bool = False, **options: Any) -> Calla
 
 def attend_to_itself(mask: np.ndarray | None, **options: Any) -> Callable:
     def function(x: Any, learned: Any = None) -> Any:
-        added = learned if mask is None else torch.tensor(mask).to(x.dtype)
+        added = learned if mask is None else placed(mask, x)
         return attention._self_attention(x, added, None, heads=3, **options)[:1]
 
     return function
@@ -308,7 +313,7 @@ def train(name: str, options: dict[str, Any], dtype: str) -> list[Any]:
     before = [array.clone() for array in arrays]
     for step in range(5):
         for i, param in enumerate(params):
-            grad = torch.tensor(rng.standard_normal(param.shape)).to(param.dtype)
+            grad = torch.tensor(rng.standard_normal(param.shape)).to(param.array.dtype)
             param.grad = None if step == i + 1 else Tensor(grad)
         optimizer.step()
         if step == 3:

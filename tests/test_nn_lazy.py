@@ -73,7 +73,7 @@ def test_copies_wait_for_their_own_first_call(name: str, duplicate: Callable[[An
     assert repr(other) == repr(lazy)
     assert other.has_uninitialized_params()
     x = input_of(name, "float64")
-    assert str(other(x).dtype) == "float64"
+    assert other(x).dtype == "float64"
     assert lazy.has_uninitialized_params()
     assert not any(p.grad is not None for p in lazy.parameters())
     assert {id(p) for p in lazy.parameters()}.isdisjoint(id(p) for p in other.parameters())
@@ -84,7 +84,7 @@ def test_copies_wait_for_their_own_first_call(name: str, duplicate: Callable[[An
 def test_what_has_no_elements_says_so() -> None:
     layer = nn.LazyLinear(2)
     assert repr(layer.weight) == "<UninitializedParameter>"
-    assert str(layer.weight.dtype) == "float32"
+    assert layer.weight.dtype == "float32"
     assert layer.weight.requires_grad
     optimizer = xpnn.optim.SGD(layer.parameters(), lr=0.1)
     for use in (
@@ -152,12 +152,12 @@ def test_materialize() -> None:
     parameter.materialize((2, 3))
     assert type(parameter) is nn.Parameter
     assert parameter.shape == (2, 3)
-    assert str(parameter.dtype) == "float64"
+    assert parameter.dtype == "float64"
     assert parameter.requires_grad
     buffer = nn.UninitializedBuffer(persistent=False)
     buffer.materialize((2,), dtype="float16")
     assert type(buffer) is nn.Buffer
-    assert str(buffer.dtype) == "float16"
+    assert buffer.dtype == "float16"
     assert not buffer.persistent
 
 

@@ -103,7 +103,7 @@ def test_types_are_kept(dtype: str) -> None:
     optimizer = optim.LBFGS(params, line_search_fn="strong_wolfe")
     losses = train(optimizer, params, 3)
     assert losses[-1] < 0.05 * losses[0]
-    assert {param.dtype for param in params} == {np.dtype(dtype)}
+    assert {param.dtype.name for param in params} == {dtype}
     assert optimizer.state["0"]["d"].dtype == np.float32
 
 

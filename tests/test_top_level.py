@@ -245,7 +245,7 @@ def test_special_functions_of_several_arguments(backend: Target) -> None:
         np.testing.assert_allclose(
             xpnn.to_numpy(xpnn.special.multigammaln(a[3:] + 1, p)), expected, rtol=1e-12
         )
-    with pytest.raises(ArgumentError, match="1 or more"):
+    with pytest.raises(ArgumentError, match="a p from 1 to"):
         xpnn.special.multigammaln(a, 0)
 
 

@@ -800,7 +800,7 @@ class Compiled(Net):
 def test_true_precision(precision, dtype):
     module = make()
     history = Trainer(max_epochs=2, precision=precision, **QUIET).fit(module, loader(11), loader())
-    assert {str(parameter.dtype) for parameter in module.parameters()} == {dtype}
+    assert {parameter.dtype.name for parameter in module.parameters()} == {dtype}
     assert history["loss"][1] < history["loss"][0]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from xpnn.autograd.casting import casting, entered
 from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor
 from xpnn.autograd.mode import enable_grad, switches
-from xpnn.backend import AnomalyError, GradientError, is_array, namespace, to_numpy
+from xpnn.backend import AnomalyError, GradientError, dtype_name, is_array, namespace, to_numpy
 
 _order = itertools.count()
 
@@ -427,7 +427,7 @@ def _call_hooks(hooks: dict[int, Callable], gradient: Any, create_graph: bool) -
             return replaced
         if getattr(replaced, "shape", None) != seen.shape or replaced.dtype != seen.dtype:
             raise GradientError(
-                f"expects a gradient of shape {seen.shape} and {seen.dtype} from a hook, got "
+                f"expects a gradient of shape {seen.shape} and {dtype_name(seen.dtype)} from a hook, got "
                 f"{replaced!r:.80}",
                 hint="A hook that only looks returns None",
             )

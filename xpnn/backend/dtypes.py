@@ -39,8 +39,8 @@ def dtype_name(dtype: Any) -> str:
             return name
     try:
         return np.dtype(dtype).name
-    except TypeError:
-        raise DTypeError(f"expected a dtype, got {dtype!r}", hint="For example 'float32'") from None
+    except (TypeError, ValueError):
+        raise DTypeError(f"expected a dtype, got {dtype!r:.60}", hint="For example 'float32'") from None
 
 
 class DType(str):

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from xpnn.backend import ArgumentError
+from xpnn.backend import ArgumentError, XpnnError
 from xpnn.distributions import constraints, transforms
 from xpnn.distributions.constraints import Constraint
 from xpnn.distributions.transforms import Transform
 
 __all__ = ["ConstraintRegistry", "biject_to", "transform_to"]
+
+
+class NoTransformError(XpnnError, NotImplementedError):
+    """A region that no transform into is registered for."""
 
 
 class ConstraintRegistry:
@@ -35,10 +39,14 @@ class ConstraintRegistry:
         return factory
 
     def __call__(self, constraint: Constraint) -> Transform:
-        """The transform into the region. Raises: NotImplementedError where none is registered."""
+        """The transform into the region. Raises: NoTransformError where none is registered."""
         maker = self._makers.get(type(constraint))
         if maker is None:
-            raise NotImplementedError(f"no transform into {constraint} is registered")
+            raise NoTransformError(
+                f"knows no transform into {constraint!r:.60}",
+                subject="The registry of constraints",
+                hint="register(constraint, maker) adds one",
+            )
         return maker(constraint)
 
 

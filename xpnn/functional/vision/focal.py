@@ -18,6 +18,7 @@ from xpnn.functional.arguments import (
     shape_of,
 )
 from xpnn.functional.loss.binary import binary_cross_entropy_with_logits
+from xpnn.functional.loss.elementwise import as_floating
 from xpnn.functional.loss.reduction import reduced
 
 __all__ = ["sigmoid_focal_loss"]
@@ -54,9 +55,10 @@ def sigmoid_focal_loss(
     """
     subject = "sigmoid_focal_loss"
     check_floating(inputs, subject, "inputs")
-    check_same_dtype(subject, inputs, targets=targets)
     check_reduction(reduction, subject)
     check_shape(targets, shape_of(inputs), subject, "targets")
+    targets = as_floating(targets, inputs)
+    check_same_dtype(subject, inputs, targets=targets)
     alpha, gamma = number(alpha, "alpha", subject), number(gamma, "gamma", subject)
     if not 0 <= alpha <= 1 and alpha != -1:
         raise ArgumentError(f"expects alpha in [0, 1], or -1, got {alpha}", subject=subject)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn.autograd import Tensor, recomputing, sum_over_processes
-from xpnn.backend import ArgumentError, Group, is_half, processes, size_of
+from xpnn.backend import ArgumentError, DTypeError, Group, is_half, processes, size_of
 from xpnn.functional.norm.batch import batch_norm, running_statistics
 from xpnn.nn.lazy import LazyModule
 from xpnn.nn.module import Module
@@ -50,6 +50,11 @@ class SyncBatchNorm(_BatchNorm):
         bias: bool = True,
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        if process_group is not None and not isinstance(process_group, Group):
+            raise DTypeError(
+                f"expects process_group as one of xpnn.distributed, or None, got {process_group!r:.60}",
+                subject="SyncBatchNorm",
+            )
         self.process_group = process_group
 
     def forward(self, input: Any, *, residual: Any = None, relu: bool = False) -> Tensor:
