@@ -3,6 +3,7 @@
 The encoder gives a normal distribution of codes for each image; the bound on the likelihood holds them near
 the unit one. So a code drawn from the unit normal distribution is read as a digit, and what lies between the
 codes of two digits, too. An autoencoder without that bound copies images better, but draws nothing new.
+Beside them stands a mixture of normal distributions of the pixels, fitted by expectation maximisation.
 
     python vae.py
 """
@@ -13,8 +14,9 @@ from common import parse, save
 
 import xpnn
 from xpnn import functional as F
-from xpnn import optim, viz
+from xpnn import linalg, optim, viz
 from xpnn.data import DataLoader, Digits
+from xpnn.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 from xpnn.models import VAE, Autoencoder
 
 LATENT = 6
@@ -38,6 +40,23 @@ def train(model, loss_of, images, epochs: int) -> None:
 
 def copying_loss(model, images):
     return F.binary_cross_entropy_with_logits(model(images), images, reduction="sum") / len(images)
+
+
+def gaussian_mixture(images, parts: int, rounds: int):
+    """Normal distributions of the pixels, fitted by expectation maximisation: `parts` of them, mixed."""
+    x = images.flatten(1)
+    ridge = 0.01 * xpnn.eye(x.shape[1])  # some pixels never change
+    means, weights = x[xpnn.randperm(len(x))[:parts]], xpnn.full((parts,), 1 / parts)
+    scale = linalg.cholesky(xpnn.cov(x.T) + ridge).expand(parts, *ridge.shape)
+    for _ in range(rounds):
+        mixture = MixtureSameFamily(Categorical(weights), MultivariateNormal(means, scale_tril=scale))
+        log_p = mixture.component_distribution.log_prob(x[:, None]) + weights.log()
+        share = F.softmax(log_p, 1)  # of each part in each image
+        weights = share.mean(0)
+        means = share.T @ x / share.sum(0)[:, None]
+        apart = (x[:, None] - means).transpose(0, 1) * share.T[:, :, None].sqrt()
+        scale = linalg.cholesky(apart.mT @ apart / share.sum(0)[:, None, None] + ridge)
+    return mixture
 
 
 def walk(model, start, end, steps: int = 16):
@@ -77,10 +96,12 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
         walks = xpnn.cat([walk(model, codes[first[a]], codes[first[b]]) for a, b in WALKS])
         samples = model.sample(40)
         noise = xpnn.randn(40, LATENT)
+        mixture = gaussian_mixture(xpnn.as_tensor(digits.data), parts=10, rounds=2 if options.fast else 10)
         save(
             options.out / "vae.png",
             sheet(samples, 8, "VAE: drawn from noise"),
             sheet(F.sigmoid(plain.decode(noise)), 8, "Autoencoder: from noise"),
+            sheet(mixture.sample((40,)).reshape(40, 1, 8, 8), 8, "Mixture of Gaussians"),
             sheet(walks, 16, "VAE: walks from digit to digit"),
             columns=2,
             width=1000,

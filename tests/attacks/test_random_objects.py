@@ -143,7 +143,7 @@ def schedule(name: str, rng: random.Random) -> None:
     call_of(getattr(optim.lr_scheduler, name), an_optimizer(rng), rng, an_argument)
 
 
-def packaged(name: str, rng: random.Random) -> None:
+def package(name: str, rng: random.Random) -> None:
     """A function of a package; or a class of one, and what its objects are for."""
     package, _, name = name.partition(".")
     made = call_of(getattr(PACKAGES[package], name), [], rng, rng.choice([a_size, an_argument]))
@@ -163,7 +163,7 @@ KINDS: list[tuple[Callable[[str, random.Random], None], list[str]]] = [
     (module, MODULES),
     (optimizer, OPTIMIZERS),
     (schedule, SCHEDULES),
-    (packaged, PUBLIC),
+    (package, PUBLIC),
 ]
 
 
