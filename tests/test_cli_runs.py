@@ -99,7 +99,7 @@ def test_board(runs: Path, tmp_path: Path) -> None:
     paths = os.pathsep.join([str(tmp_path / "site"), str(ROOT)])
     done = subprocess.run(
         [sys.executable, "-m", "xpnn", "board", "run, with: signs", "--port", "7007"],
-        env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 3, done.stderr
     assert "http://localhost:7007" in done.stdout

@@ -24,14 +24,14 @@ pytestmark = pytest.mark.skipif(
 
 
 def run(size: int, *arguments: str, runner: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a script in so many processes, each with one thread."""
+    """Run a script in so many processes, each with one thread. What hangs fails after five minutes."""
     through = ["-m", "mpi4py"] if runner else []
     return subprocess.run(
         [str(MPIEXEC), "-n", str(size), sys.executable, *through, *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -137,7 +137,7 @@ def test_cores_are_shared() -> None:
         k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     }
     command = [str(MPIEXEC), "-n", "2", sys.executable, RANKS, "threads"]
-    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     each = max(len(os.sched_getaffinity(0)) // 2, 1)
     assert f"threads {each} {each}" in found.stdout, found.stderr
 
