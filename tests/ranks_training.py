@@ -1,6 +1,6 @@
 """A run of a Trainer for tests/test_distributed.py, in one or several processes.
 
-`ranks_training.py FOLDER EPOCHS [resume] [kill|term RANK BATCH]` prints the history and sums over the model.
+`ranks_training.py FOLDER EPOCHS [twice] [resume] [kill|term RANK BATCH]` prints the history and some sums.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ trainer = Trainer(
 loader = DataLoader(TensorDataset(x, y), batch_size=16, shuffle=True)
 validation = DataLoader(TensorDataset(x[:33], y[:33]), batch_size=16)
 try:
+    if "twice" in words:
+        trainer.fit(loader, validation, epochs=1)
     history = trainer.fit(loader, validation, epochs=int(epochs), resume="resume" in words)
 except (Interrupted, Terminated) as ending:
     sys.exit(ending.code)

@@ -82,7 +82,7 @@ class GentleInterrupt:
         return self._noted
 
     def note(self, number: int) -> None:
-        """Take note of a signal that has come to another process of the team; 0 for none yet in any."""
+        """Take note of a signal that has come to another process of the team."""
         self._noted = number
 
     def check(self) -> None:

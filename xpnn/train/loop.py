@@ -134,7 +134,8 @@ class Loop(Evaluation):
         wishes = (self._interrupt.noted, int(self._is_late()))
         self._total, (signal, late) = self._team.begin_step(size, wishes, shares)
         if self._team.size > 1:
-            self._interrupt.note(signal)
+            if signal:  # else one that has just come to this process is told of at the next batch
+                self._interrupt.note(signal)
             self._ends_together, self._late = signal > 0, late > 0
 
     def _is_late(self) -> bool:

@@ -41,14 +41,24 @@ class Team:
         self.rank = 0 if self._group is None else self._group.rank
         self.size = 1 if self._group is None else self._group.size
         self._sharing: GradientSharing | None = None
+        self._parts: list[tuple[DataLoader, DataLoader]] = []  # loaders to train on, whole and in part
 
     def part_of(self, loader: Any, trains: bool = False) -> Any:
         """This process's part of the batches of a loader."""
         if self._group is None or loader is None or isinstance(loader, _Parts):
             return loader
         if isinstance(loader, DataLoader) and loader.batch_sampler is not None:
-            return loader.sharded(self.rank, self.size, every_rank=trains)
+            part = loader.sharded(self.rank, self.size, every_rank=trains)
+            if trains:
+                self._parts.append((loader, part))
+            return part
         return _Parts(loader, self.rank, self.size)
+
+    def hand_back(self) -> None:
+        """Let the loaders that were trained on go on where their parts are, as if they had been used."""
+        for whole, part in self._parts:
+            whole.load_state_dict(part.state_dict())
+        self._parts = []
 
     @contextmanager
     def sharing(self, modules: Iterable[Module]) -> Iterator[None]:

@@ -628,6 +628,7 @@ class Trainer(Position):
         self._resumable = True
         if hasattr(self._loader, "state_dict") and hasattr(self._loader, "load_state_dict"):
             self._loader.load_state_dict(self._loader.state_dict())
+        self._team.hand_back()
 
     def _compile(self) -> None:
         """Have the steps run through `xpnn.compile`."""
