@@ -225,7 +225,7 @@ class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike,
         hooks, key = self._hook_table(), next(_keys)
         hooks[key] = hook
         for kept, last in [*hooks.items()]:
-            if isinstance(last, _Keep):  # what is kept is what all hooks have made of it
+            if getattr(last, "runs_last", False):  # what is kept or sent is what all hooks have made of it
                 hooks[kept] = hooks.pop(kept)
         return RemovableHandle(hooks, key)
 
@@ -580,6 +580,8 @@ def _of_numbers(data: Any) -> Array:
 
 class _Keep:
     """The hook of `retain_grad`; the node that holds it must not keep the Tensor alive, nor be kept by it."""
+
+    runs_last = True
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = weakref.ref(tensor)

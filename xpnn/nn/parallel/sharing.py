@@ -167,6 +167,8 @@ class GradientSharing:
 class _Send:
     """The hook of a parameter."""
 
+    runs_last = True  # what is sent is what the user's hooks have made of it
+
     def __init__(self, sharing: GradientSharing, index: int) -> None:
         self.sharing = sharing
         self.index = index
