@@ -86,6 +86,7 @@ TARGETS = (
     Target("jax", "jax"),
     Target("cupy_like", "cupy_like"),
     Target("cupy", "cupy"),
+    Target("dpnp", "dpnp"),
 )
 
 CHOSEN = pytest.StashKey[list[Target]]()  # in pytest's configuration: the targets of this run

@@ -71,7 +71,7 @@ OWN_DOORS = {
 }
 
 NUMPY_USERS = {"backend", "kernels", "data", "io", "viz", "cli", "sklearn"}
-LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict", "array_api_compat"}
+LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict", "array_api_compat", "dpnp", "mlx"}
 BACKEND_NAMES = LIBRARIES - {"array_api_compat"}
 OPTIONAL = {
     *("matplotlib", "mpi4py", "numba", "onnx", "optuna", "PIL", "pooch", "scipy", "sklearn"),

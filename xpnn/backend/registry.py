@@ -86,8 +86,8 @@ class Backend:
     that xpnn does not know takes a call:
 
         register_backend(Backend(
-            "dpnp", packages=("dpnp",), load=lambda: importlib.import_module("dpnp"),
-            install="pip install dpnp", to_numpy=lambda array: array.asnumpy(), several_devices=True,
+            "mine", packages=("mine",), load=lambda: importlib.import_module("mine"),
+            install="pip install mine", to_numpy=lambda array: array.to_host(), several_devices=True,
         ))
 
     Args:
@@ -246,7 +246,7 @@ def set_backend(name: str, device: Any = None) -> None:
     """Make new arrays with the library `name` (on `device`) from now on, in the whole process.
 
     Args:
-        name: `"numpy"`, `"cupy"`, `"torch"`, `"jax"`, `"array_api_strict"`, or a registered one.
+        name: `"numpy"`, `"cupy"`, `"torch"`, `"jax"`, `"array_api_strict"`, `"dpnp"`, or a registered one.
         device: the library's word for a device (`"cuda:1"`, `1`, a device object); None is its default.
 
     Raises: BackendError if the library is unknown, not installed, or finds no device.

@@ -31,6 +31,8 @@ def _in_torch(torch, x, **options):
 def _padded(x, pad, mode="constant", value=None):
     """NumPy's own padding; then what is to be cut off."""
     widths = [(0, 0)] * (x.ndim - len(pad) // 2) + [*zip(pad[::2], pad[1::2])][::-1]
+    if any(n + min(before, 0) + min(after, 0) < 0 for n, (before, after) in zip(x.shape, widths)):
+        raise ValueError("more is cut off than there is")
     cut = tuple(slice(max(-before, 0), n - max(-after, 0)) for n, (before, after) in zip(x.shape, widths))
     grown = [(max(before, 0), max(after, 0)) for before, after in widths]
     if mode in ("constant", "circular"):

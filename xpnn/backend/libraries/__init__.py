@@ -1,8 +1,8 @@
-"""The five array libraries that xpnn knows by itself, a file each, with all that is special about it.
+"""The array libraries that xpnn knows by itself, a file each, with all that is special about it.
 
 Nothing here imports a library before the user asks for it: each backend holds a function that does.
 """
 
-from xpnn.backend.libraries import numpy, cupy, torch, jax, strict  # noqa: I001 - as users see them listed
+from xpnn.backend.libraries import numpy, cupy, torch, jax, strict, dpnp  # noqa: I001 - as users see them listed
 
-__all__ = ["cupy", "jax", "numpy", "strict", "torch"]
+__all__ = ["cupy", "dpnp", "jax", "numpy", "strict", "torch"]
