@@ -41,7 +41,7 @@ class Augmented(Dataset):
             if self.trouble == "exit":
                 os._exit(3)
             if self.trouble == "sleep":
-                time.sleep(60)
+                time.sleep(300)
         return {
             "image": self.transform(IMAGES[index]), "pair": Pair(xpnn.tensor([index]), f"n{index}"),
             "noise": xpnn.randn(2), "pid": os.getpid(),

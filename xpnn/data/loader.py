@@ -14,7 +14,7 @@ from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError, expect_state, get_backend, get_device, is_count
 from xpnn.data.collate import default_collate, default_convert
 from xpnn.data.dataset import IterableDataset, TensorDataset, TransformDataset, is_batched
-from xpnn.data.processes import Processes, settled
+from xpnn.data.processes import GRACE, Processes, settled
 from xpnn.data.recipe import Recipe
 from xpnn.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 from xpnn.data.seeding import SeedSource, stream_at
@@ -326,7 +326,8 @@ class DataLoader(Generic[Batch]):
                 batch = processes.load(get_worker_info().id, seed, epoch, item)  # type: ignore[union-attr]
                 return settled(batch, recipe, recipe.finish(target))
 
-            yield from in_order(ask, numbered, workers, *self._waiting, None, processes.interrupt)
+            ending = processes.interrupt, GRACE * self.persistent_workers
+            yield from in_order(ask, numbered, workers, *self._waiting, None, *ending)
 
     def _read_through(self, epoch: int, start: int, target: tuple[Any, Any]) -> Iterator[Any]:
         """The batches of an IterableDataset; those before `start` are read, too."""
@@ -345,7 +346,8 @@ class DataLoader(Generic[Batch]):
                 for batch in processes.read(worker.id):
                     yield settled(batch, recipe, recipe.finish(target))
 
-            batches = in_turns(ask, workers, *self._waiting, None, processes.interrupt)
+            ending = processes.interrupt, GRACE * self.persistent_workers
+            batches = in_turns(ask, workers, *self._waiting, None, *ending)
             yield from itertools.islice(batches, start, None)
 
     @contextlib.contextmanager

@@ -37,7 +37,7 @@ from xpnn.data.seeding import stream_at
 from xpnn.data.workers import WorkerInfo, enter_worker
 
 _LOOK = 0.25  # seconds between looks whether the program goes on
-_GRACE = 2.0  # seconds that a process gets to end by itself
+GRACE = 2.0  # seconds that a process gets to end, or a persistent one to end a batch, by itself
 _SEEDS = 2**32  # of Python's and NumPy's own generators
 
 
@@ -86,7 +86,9 @@ class Processes:
     @property
     def alive(self) -> bool:
         """Whether all of them can be asked."""
-        return bool(self._workers) and all(worker.process.is_alive() for worker in self._workers)
+        return bool(self._workers) and all(
+            worker.process.is_alive() and not worker.interrupted for worker in self._workers
+        )
 
     def load(self, number: int, seed: int, epoch: int, numbered: tuple[int, Any]) -> Any:
         """The batch that the process of that number makes of a numbered list of indices."""
@@ -103,6 +105,7 @@ class Processes:
         """End those that are at work, so that nobody waits for them."""
         for worker in self._workers:
             if worker.busy:
+                worker.interrupted = True  # it may have answered before, and be alive for a moment yet
                 worker.process.terminate()
 
     def close(self) -> None:
@@ -110,12 +113,12 @@ class Processes:
         workers, self._workers = self._workers, []
         for worker in workers:
             worker.connection.close()
-        end = time.monotonic() + _GRACE
+        end = time.monotonic() + GRACE
         for worker in workers:
             worker.process.join(max(0.0, end - time.monotonic()))
             if worker.process.is_alive():
                 worker.process.terminate()
-                worker.process.join(_GRACE)
+                worker.process.join(GRACE)
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
@@ -131,6 +134,7 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         self.number = info.id
         self.busy = False
+        self.interrupted = False
         self._lock = threading.Lock()
         self.process = context.Process(
             target=_serve,
@@ -174,7 +178,7 @@ class _Worker:
         return answer
 
     def _death(self, request: tuple[Any, ...]) -> DataError:
-        self.process.join(_GRACE)
+        self.process.join(GRACE)
         code = self.process.exitcode
         if code is not None and code < 0:
             how = f"was killed by {signal.Signals(-code).name}"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor, TimeoutError
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor, TimeoutError, wait
 from dataclasses import dataclass
 from typing import Any
 
 from xpnn.backend import DataError
+
+_LOOK = 0.25  # seconds between looks whether calls that were interrupted have ended
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def in_order(
     timeout: float,
     begin: Callable[[int], Any] | None,
     interrupt: Callable[[], None] | None = None,
+    grace: float = 0.0,
 ) -> Iterator[Any]:
     """`map(function, items)`, computed by threads up to `ahead` items each in advance.
 
@@ -68,7 +71,8 @@ def in_order(
         infos: of the workers; none computes in the loop itself.
         timeout: seconds to wait for a result; 0 waits as long as it takes.
         begin: is called with its number in each thread at first.
-        interrupt: is called before the threads are waited for, to end what they wait for themselves.
+        interrupt: is called while the threads are waited for, to end what they wait for themselves.
+        grace: seconds that they get to end by themselves.
     """
     if not infos:
         yield from map(function, items)
@@ -85,13 +89,12 @@ def in_order(
         for item in itertools.islice(items, len(infos) * ahead):
             results.append(pool.submit(function, item))
         while results:
-            result = _result(results.popleft(), timeout, failures)
+            result = _result(results[0], timeout, failures)
+            results.popleft()
             results.extend(pool.submit(function, item) for item in itertools.islice(items, 1))
             yield result
     finally:
-        if interrupt is not None:
-            interrupt()
-        pool.shutdown(wait=not timeout or interrupt is not None, cancel_futures=True)
+        _end([pool], results, timeout, interrupt, grace)
 
 
 def in_turns(
@@ -101,29 +104,49 @@ def in_turns(
     timeout: float,
     begin: Callable[[int], Any] | None,
     interrupt: Callable[[], None] | None = None,
+    grace: float = 0.0,
 ) -> Iterator[Any]:
     """What the iterators `function(info)` give, each run by a thread of its own, one from each in turn."""
     failures: list[Exception] = []
     pools = [ThreadPoolExecutor(1, "xpnn-loader", _enter, (info, begin, failures)) for info in infos]
     end = object()
+    turns: deque[tuple[Any, Iterator[Any], deque[Future[Any]]]] = deque()
     try:
-        turns: deque[tuple[Any, Iterator[Any], deque[Future[Any]]]] = deque()
         for pool, info in zip(pools, infos):
             items = _when_asked(function, info)
             turns.append((pool, items, deque(pool.submit(next, items, end) for _ in range(ahead))))
         while turns:
-            pool, items, results = turns.popleft()
-            result = _result(results.popleft(), timeout, failures)
+            pool, items, results = turns[0]
+            result = _result(results[0], timeout, failures)
+            turns.popleft()
+            results.popleft()
             if result is end:
                 continue
             results.append(pool.submit(next, items, end))
             turns.append((pool, items, results))
             yield result
     finally:
-        if interrupt is not None:
+        running = itertools.chain.from_iterable(results for _, _, results in turns)
+        _end(pools, running, timeout, interrupt, grace)
+
+
+def _end(
+    pools: list[ThreadPoolExecutor],
+    running: Iterable[Future[Any]],
+    timeout: float,
+    interrupt: Callable[[], None] | None,
+    grace: float,
+) -> None:
+    """Begin no more calls, and wait for those that run, unless they could take for ever."""
+    for pool in pools:
+        pool.shutdown(wait=False, cancel_futures=True)
+    if interrupt is not None:
+        _, unfinished = wait([call for call in running if not call.done()], grace)
+        while unfinished:  # a call that has just begun may not have been there to be interrupted
             interrupt()
-        for pool in pools:
-            pool.shutdown(wait=not timeout or interrupt is not None, cancel_futures=True)
+            _, unfinished = wait(unfinished, _LOOK)
+    for pool in pools:
+        pool.shutdown(wait=not timeout or interrupt is not None)
 
 
 def _when_asked(function: Callable[[WorkerInfo], Iterator[Any]], info: WorkerInfo) -> Iterator[Any]:
