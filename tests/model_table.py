@@ -34,12 +34,38 @@ def _resnet(count: int, published: str) -> Row:
     return Row(count, published, "He et al. (2016), table 6")
 
 
-def _by_hand(count: int) -> Row:
-    return Row(count, "none", "counted by hand")
+def _by_hand(count: int, make: Callable[[], Any] | None = None) -> Row:
+    return Row(count, "none", "counted by hand", make)
+
+
+def _conv(inputs: int, outputs: int, side: int, bias: bool = True) -> int:
+    return inputs * outputs * side**2 + bias * outputs
+
+
+def _linear(inputs: int, outputs: int) -> int:
+    return _conv(inputs, outputs, 1)
+
+
+def _block(inputs: int, outputs: int) -> int:
+    """A residual block of two convolutions, with a third one beside them, each with its norm."""
+    sides = ((inputs, 3), (outputs, 3), (inputs, 1))
+    return sum(_conv(count, outputs, side, bias=False) + 2 * outputs for count, side in sides)
+
+
+def _recurrent(inputs: int, hidden: int, gates: int) -> int:
+    return gates * hidden * (inputs + hidden + 2)
+
+
+def _transformer(width: int, layers: int) -> int:
+    """Layers of attention and a part four times as wide, each with its norm, and a norm at the end."""
+    each = 4 * _linear(width, width) + _linear(width, 4 * width) + _linear(4 * width, width) + 4 * width
+    return layers * each + 2 * width
 
 
 # VGG-16's convolutions with biases, of which FCN and SegNet are made, and SegNet's weights of norms.
 _VGG, _NORMS = 14_714_688, 2 * (4224 + 3712)
+# The two layers of 1 x 1 at the end of PixelCNN and PixelRNN.
+_PIXEL_LEVELS = _linear(64, 32) + _linear(32, 2)
 
 ROWS = {
     "lenet": Row(61_706, "60,000", "LeCun et al. (1998), section II B, whose maps are joined in part only"),
@@ -99,7 +125,74 @@ ROWS = {
         "Long et al. (2015), table 1, for the stride of 32",
         models.FCN,
     ),
+    "Detector": _by_hand(
+        sum(
+            (
+                *(_conv(3, 16, 3, bias=False) + 2 * 16, _block(16, 32), _block(32, 64)),
+                *(_linear(32, 32), _linear(64, 32), 5 * _conv(32, 32, 3), _conv(32, 3, 3), _conv(32, 4, 3)),
+                *(_conv(32, 32, 2), _linear(32, 1)),
+            )
+        ),
+        lambda: models.Detector(3),
+    ),
     "GPT": Row(124_439_808, "124 million", "OpenAI's release of the smallest GPT-2", models.GPT),
+    "MaskedAutoencoder": _by_hand(
+        sum(
+            (
+                *(_linear(48, 128), 64 * 128, _transformer(128, 6)),
+                *(_linear(128, 64), 64, 64 * 64, _transformer(64, 2), _linear(64, 48)),
+            )
+        ),
+        models.MaskedAutoencoder,
+    ),
+    "Seq2Seq": _by_hand(
+        sum(
+            (
+                *(30 * 64, 2 * _recurrent(64, 32, 3), _linear(64, 64), _recurrent(128, 64, 3)),
+                *(64 * 64 + _linear(64, 64) + 64, _linear(128, 30)),
+            )
+        ),
+        lambda: models.Seq2Seq(30),
+    ),
+    "SequenceClassifier": _by_hand(
+        100 * 64 + _recurrent(64, 64, 4) + _linear(64, 8),
+        lambda: models.SequenceClassifier(100, 8, 64, "lstm"),
+    ),
+    "Tagger": _by_hand(
+        100 * 64 + _recurrent(64, 64, 3) + _linear(64, 8), lambda: models.Tagger(100, 8, 64, "gru")
+    ),
+    "StripRecogniser": _by_hand(
+        _conv(1, 16, 3, bias=False)
+        + 32
+        + _conv(16, 32, 3, bias=False)
+        + 64
+        + 2 * _recurrent(32 * 5, 64, 4)
+        + _linear(128, 11),
+        lambda: models.StripRecogniser(20, 11),
+    ),
+    "VAE": _by_hand(
+        _linear(784, 400) + _linear(400, 32) + _linear(16, 400) + _linear(400, 784),
+        lambda: models.VAE((1, 28, 28), 16, 400),
+    ),
+    "Generator": _by_hand(
+        (100 * 128 + 128 * 64 + 64 * 32 + 32) * 16 + 2 * (128 + 64 + 32) + 1, models.Generator
+    ),
+    "Discriminator": _by_hand(
+        (32 + 32 * 64 + 64 * 128 + 128) * 16 + 32 + 2 * (64 + 128) + 1, models.Discriminator
+    ),
+    "MADE": _by_hand(_linear(784, 500) + _linear(500, 784), lambda: models.MADE(784)),
+    "NADE": _by_hand(2 * 784 * 500 + 784 + 500, lambda: models.NADE(784)),
+    "PixelCNN": _by_hand(
+        _conv(1, 64, 7) + 5 * (_linear(64, 32) + _conv(32, 32, 3) + _linear(32, 64)) + _PIXEL_LEVELS,
+        models.PixelCNN,
+    ),
+    "PixelRNN": _by_hand(
+        _conv(1, 64, 7) + 2 * (64 * 128 * 3 + 128 + 32 * 128 * 3 + _linear(32, 64)) + _PIXEL_LEVELS,
+        models.PixelRNN,
+    ),
+    "RBM": _by_hand(784 * 500 + 784 + 500, lambda: models.RBM(784, 500)),
+    "GSN": _by_hand(_linear(784, 500) + _linear(500, 784), lambda: models.GSN(784)),
+    "SkipGram": _by_hand(2 * 1000 * 100, lambda: models.SkipGram([1.0] * 1000)),
 }
 TORCHVISION = tuple(name for name, row in ROWS.items() if "torchvision" in row.source)
 

@@ -118,7 +118,7 @@ def test_kernels_are_the_same_in_both_libraries(name: str) -> None:
 # One of each kind that is quick; the last one's twin is torchvision's.
 TWINS = (
     *("lenet", "non_local", "autoencoder", "gan", "made", "pixelcnn", "tagger_lstm", "seq2seq_dot"),
-    *("ctc", "gpt", "shufflenet_v2"),
+    *("ctc", "gpt", "detector", "nade", "shufflenet_v2"),
 )
 
 

@@ -153,6 +153,16 @@ def likelihood(file: Any, F: Any, model: Any, x: Any) -> Any:
     return model.bits_per_pixel(x)
 
 
+def own_loss(file: Any, F: Any, model: Any, *inputs: Any) -> Any:
+    return model.loss(*inputs)
+
+
+def maps_and_heads(file: Any, F: Any, model: Any, x: Any, labels: Any, codes: Any) -> Any:
+    """Simple losses of the detector's outputs, as its own need torchvision's compiled operators."""
+    out = model(x)
+    return F.binary_cross_entropy_with_logits(out.scores, labels) + F.smooth_l1_loss(out.codes, codes)
+
+
 def reader(name: str, kind: str, **options: Any) -> Net:
     """A network for sequences of 24 tokens of 100, some of them shorter."""
 
@@ -181,7 +191,7 @@ def translator(attention: str) -> Net:
         "seq2seq",
         lambda file: file.Seq2Seq(30, 64, attention),
         lambda rng: (rng.integers(3, 30, (32, 10)), rng.integers(3, 30, (32, 11))),
-        lambda file, F, model, *tokens: model.loss(*tokens),
+        own_loss,
     )
 
 
@@ -231,6 +241,14 @@ NETS = {
         "SegNet, three stages", "segnet", lambda file: file.SegNet(5, 3, (32, 64, 128), (2, 2, 2))
     ),
     "unet": segmenter("U-Net, 16 channels", "unet", lambda file: file.UNet(3, 5, 16)),
+    "detector": Net(
+        "detector without masks, 8 x 3x64x64", "detector", lambda file: file.Detector(3, masks=False),
+        lambda rng: (
+            *(normal(rng, 8, 3, 64, 64), rng.integers(0, 2, (8, 320, 3)).astype("float32")),
+            normal(rng, 8, 320, 4),
+        ),
+        maps_and_heads,
+    ),
     "autoencoder": coder("autoencoder, linear", "Autoencoder", False),
     "vae": coder("VAE, linear", "VAE", False),
     "vae_conv": coder("VAE, convolutional", "VAE", True),
@@ -251,6 +269,26 @@ NETS = {
         "MADE, 64 x 784", "made", lambda file: file.MADE(784),
         lambda rng: (rng.integers(0, 2, (64, 784)).astype("float32"),), likelihood,
     ),
+    "nade": Net(
+        "NADE, 32 x 64", "nade", lambda file: file.NADE(64),
+        lambda rng: (rng.integers(0, 2, (32, 64)).astype("float32"),), likelihood,
+    ),
+    "pixelrnn": Net(
+        "PixelRNN, 16 x 1x16x16", "pixelrnn", lambda file: file.PixelRNN(),
+        lambda rng: (rng.integers(0, 2, (16, 1, 16, 16)),), likelihood,
+    ),
+    "rbm": Net(
+        "Boltzmann machine, 64 x 784", "rbm", lambda file: file.RBM(784, 500),
+        lambda rng: (rng.integers(0, 2, (64, 784)).astype("float32"),), own_loss, draws=True,
+    ),
+    "gsn": Net(
+        "generative stochastic network, 64 x 784", "gsn", lambda file: file.GSN(784),
+        lambda rng: (rng.integers(0, 2, (64, 784)).astype("float32"),), own_loss, draws=True,
+    ),
+    "skip_gram": Net(
+        "skip-grams, 512 pairs of 1000 words", "word2vec", lambda file: file.SkipGram([1.0] * 1000),
+        lambda rng: (rng.integers(0, 1000, 512), rng.integers(0, 1000, 512)), own_loss, draws=True,
+    ),
     "mae": Net(
         "masked autoencoder, 16 x 3x32x32", "mae", lambda file: file.MaskedAutoencoder(),
         lambda rng: (normal(rng, 16, 3, 32, 32),), lambda file, F, model, x: model(x).loss, draws=True,
@@ -267,6 +305,6 @@ NETS = {
     "gpt": Net(
         "GPT, 4 layers of 128, 8 x 64", "gpt", lambda file: file.GPT(100, 64, 4, 4, 128),
         lambda rng: (rng.integers(0, 100, (8, 64)), rng.integers(0, 100, (8, 64))),
-        lambda file, F, model, *tokens: model.loss(*tokens),
+        own_loss,
     ),
 }  # fmt: skip
