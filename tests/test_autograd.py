@@ -6,11 +6,13 @@ import copy
 import gc
 import pickle
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
 
 import xpnn
+import xpnn.functional as F
 from xpnn.autograd import Tensor, primitive, tensor
 from xpnn.backend import AnomalyError, GradientError, ShapeError, namespace
 
@@ -456,3 +458,49 @@ def test_a_saved_scalar_output_is_known_as_the_output():
     assert y.grad_fn.inputs is None
     (first,) = xpnn.grad(y * y, x, create_graph=True)
     assert xpnn.grad(first.sum(), x)[0].tolist() == [0.0, 2.0, 0.0]
+
+
+PIECES = {
+    "relu": F.relu,
+    "Tensor.relu": lambda x: x.relu(),
+    "leaky_relu": F.leaky_relu,
+    "prelu": lambda x: F.prelu(x, xpnn.tensor([0.25], dtype=xpnn.float64)),
+    "hardtanh": F.hardtanh,
+    "softshrink": F.softshrink,
+    "max_pool2d": lambda x: F.max_pool2d(x, 2),
+    "avg_pool2d": lambda x: F.avg_pool2d(x, 2),
+    "l1_loss": lambda x: F.l1_loss(x, x.detach() / 2),
+}
+
+
+@pytest.mark.parametrize("piece", PIECES.values(), ids=PIECES)
+def test_what_a_penalty_reaches_by_flat_pieces_alone_has_a_gradient_of_zero(piece: Any) -> None:
+    """PyTorch gives zeros, not None: Adam moves a parameter by its momentum, weight decay shrinks it."""
+    seen = []
+    x = xpnn.linspace(-2, 3, 16, dtype=xpnn.float64).reshape(1, 1, 4, 4).requires_grad_(True)
+    bias = xpnn.zeros(1, requires_grad=True, dtype=xpnn.float64)
+    bias.register_hook(lambda g: seen.append(g.tolist()))
+    (g,) = xpnn.autograd.grad(piece(x * x + bias).sum(), x, create_graph=True)
+    penalty = (g**2).sum()
+    assert xpnn.autograd.grad(penalty, bias, retain_graph=True)[0].tolist() == [0.0]
+    penalty.backward()
+    assert bias.grad.tolist() == [0.0]
+    assert seen == [[0.0]] * 2
+    assert x.grad.abs().sum().item() > 0
+
+
+def test_zeros_of_flat_pieces_do_not_take_the_place_of_a_gradient() -> None:
+    x = xpnn.tensor([1.0, -2.0], requires_grad=True)
+    bias = xpnn.tensor([0.5, 0.5], requires_grad=True)
+    y = F.relu(x * x + bias)
+    (g,) = xpnn.autograd.grad(y.sum(), x, create_graph=True)
+    (inner,) = xpnn.autograd.grad((g * bias).sum(), bias)
+    assert inner.tolist() == [2.0, -4.0]
+
+
+def test_what_no_piece_connects_is_still_refused() -> None:
+    x, bias = (xpnn.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    (g,) = xpnn.autograd.grad((x * x + bias).sum(), x, create_graph=True)
+    with pytest.raises(GradientError, match="no path"):
+        xpnn.autograd.grad(g.sum(), bias)
+    assert xpnn.autograd.grad((g * g).sum(), bias, allow_unused=True, materialize_grads=False) == (None,)

@@ -79,7 +79,7 @@ class Primitive:
         forward: the reference forward, `forward(*arrays, **options) -> (output or tuple, saved)`.
         backward_function: `backward(gy, saved, needs, **options) -> gradients`, or None where there is
             no rule.
-        half, statistics, complex_rule: as for `primitive`.
+        half, statistics, flat, complex_rule: as for `primitive`.
         complex_backward: the backward where complex arrays take part, if it is another one.
         complex_forms: the forms of it that the tape has met (see `over_complex.py`).
     """
@@ -91,12 +91,13 @@ class Primitive:
         *,
         half: bool = False,
         statistics: bool = False,
+        flat: bool = False,
         complex_rule: str | None = None,
     ) -> None:
         """Wrap a forward. Who gives a `name` registers no kernels for it: it may be that of another."""
         functools.update_wrapper(self, forward)
         self.forward = forward
-        self.half, self.statistics = half, statistics
+        self.half, self.statistics, self.flat = half, statistics, flat
         self.name = name or _unique_name(forward)
         self.backward_function: Callable | None = None
         self.complex_rule = complex_rule or rule_of(self.name)
@@ -300,10 +301,15 @@ def view_primitive(forward: Callable) -> ViewPrimitive:
 def primitive(forward: Callable) -> Primitive: ...
 @overload
 def primitive(
-    *, half: bool = ..., statistics: bool = ..., complex_rule: str | None = ...
+    *, half: bool = ..., statistics: bool = ..., flat: bool = ..., complex_rule: str | None = ...
 ) -> Callable[[Callable], Primitive]: ...
 def primitive(
-    forward: Any = None, *, half: bool = False, statistics: bool = False, complex_rule: str | None = None
+    forward: Any = None,
+    *,
+    half: bool = False,
+    statistics: bool = False,
+    flat: bool = False,
+    complex_rule: str | None = None,
 ) -> Any:
     """Make a differentiable operation of a forward on raw arrays.
 
@@ -314,6 +320,8 @@ def primitive(
         half: whether float16 and bfloat16 are taken as they are, because elements are only moved or rounded
             once; otherwise forward and backward see float32 in their place.
         statistics: whether outputs after the first, of inputs in half precision, stay in float32.
+        flat: whether the gradient stays the same near each input, as relu's does, and a second sweep gives
+            the inputs zeros; otherwise what the backward does not use has no second gradient at all.
         complex_rule: what the backward is to complex arrays: "linear", "analytic" or "general", as
             `over_complex.py` explains. Left out, a gradient over complex numbers is an error.
 
@@ -333,7 +341,9 @@ def primitive(
     [12.0]
     """
     if forward is None:
-        return functools.partial(Primitive, half=half, statistics=statistics, complex_rule=complex_rule)
+        return functools.partial(
+            Primitive, half=half, statistics=statistics, flat=flat, complex_rule=complex_rule
+        )
     return Primitive(forward)
 
 

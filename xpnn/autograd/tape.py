@@ -15,7 +15,15 @@ from typing import Any
 from xpnn.autograd.casting import casting, entered
 from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor
 from xpnn.autograd.mode import enable_grad, switches
-from xpnn.backend import AnomalyError, GradientError, dtype_name, is_array, namespace, to_numpy
+from xpnn.backend import (
+    AnomalyError,
+    GradientError,
+    device_of,
+    dtype_name,
+    is_array,
+    namespace,
+    to_numpy,
+)
 
 _order = itertools.count()
 
@@ -161,6 +169,7 @@ def sweep(
     leaves = {} if leaves is None else leaves
     found: dict[Any, Any] = {}
     hooked: _Hooked | None = None  # made when a leaf with hooks is reached
+    ties: list[Any] = []  # edges to what has a gradient of zero (see `_tied`)
     # What has arrived so far at nodes that were not walked yet, by their order: a gradient, or a list of one
     # for each output. The heap has the same nodes, the last recorded first.
     gradients: dict[int, Any] = {}
@@ -172,9 +181,11 @@ def sweep(
             if edge is None:
                 continue
             if gradient is None:
-                if getattr(node.primitive, "may_omit", False):
-                    continue
-                raise _no_gradient(edges, results, node)
+                if node.primitive is _tie:
+                    ties.append(edge)
+                elif not getattr(node.primitive, "may_omit", False):
+                    raise _no_gradient(edges, results, node)
+                continue
             if type(edge) is not tuple:
                 key = id(edge)
                 if needed is None or key in wanted:
@@ -215,6 +226,16 @@ def sweep(
         results = _pull_back(node, gy, edges, create_graph)
         if not retain_graph:
             node.free()
+    if ties:
+        seed = seeds[0]
+        zeros = _zeros_through(ties, targets, found, seed.array if isinstance(seed, TensorBase) else seed)
+        for edge, zero in zeros:
+            key = edge_key(edge)
+            found[key] = new_tensor(zero) if create_graph else zero
+            if isinstance(edge, TensorBase):
+                leaves[key] = edge
+                if edge.hooks and hooked is None:
+                    hooked = _Hooked(leaves, found, create_graph)
     if hooked is not None:
         hooked.finish()
     return found
@@ -336,12 +357,67 @@ def _pull_back(node: Node, gy: Any, edges: Sequence[Any], create_graph: bool) ->
         with enable_grad():
             saved = _saved_as_tensors(node)
             results = primitive.backward_function(gy, saved, needs, **node.options)
+            if getattr(primitive, "flat", False):
+                results = [_tied(g, node.edges) for g in results]
     else:
         function = node.own_backward or primitive.backward_function
         results = function(gy, node.saved, needs, **node.options)
     if switches.anomaly:
         check_finite(results, f"the backward of {primitive.name}", "gradient", node.scope)
     return results
+
+
+class _Tie:
+    """What ties the gradient of a flat primitive to that primitive's inputs (see `_tied`)."""
+
+    name = "tie"
+
+    def backward_function(self, gy: Any, saved: tuple, needs: tuple) -> tuple[Any, ...]:
+        """The gradient of the gradient, and None for what it does not change with."""
+        return gy, *[None] * (len(needs) - 1)
+
+
+_tie = _Tie()
+
+
+def _tied(gradient: Any, edges: Sequence[Any]) -> Any:
+    """The gradient of a flat primitive, such as relu, as a function of the primitive's inputs.
+
+    It does not change with them. But a bias that a gradient penalty reaches through relu alone has a
+    gradient of zero to PyTorch, not none: optimizers treat the two in other ways.
+    """
+    if not isinstance(gradient, TensorBase):
+        return gradient
+    source = edge_of(gradient) if gradient._requires_grad else None
+    node = Node(_tie, {}, (source, *edges), (), 0)
+    node.outlines = ((gradient.array.shape, gradient.array.dtype),)
+    return new_tensor(gradient.array, (node, 0))
+
+
+def _zeros_through(
+    ties: Sequence[Any], targets: Sequence[Any] | None, found: dict[Any, Any], like: Any
+) -> list[tuple[Any, Any]]:
+    """Zeros for the targets, or all leaves, that ties lead to and that no gradient has reached."""
+    xp = namespace(like)
+    wanted = None if targets is None else set(map(edge_key, targets))
+    zeros: dict[Any, tuple[Any, Any]] = {}
+    stack, seen = [*ties], set()
+    while stack:
+        edge = stack.pop()
+        if edge is None or edge_key(edge) in seen:
+            continue
+        key = edge_key(edge)
+        seen.add(key)
+        is_leaf = isinstance(edge, TensorBase)
+        if key not in found and (is_leaf if wanted is None else key in wanted):
+            if is_leaf:
+                zeros[key] = edge, namespace(edge.array).zeros_like(edge.array)
+            else:
+                shape, dtype = edge[0].outlines[edge[1]]
+                zeros[key] = edge, xp.zeros(shape, dtype=dtype, device=device_of(like))
+        if not is_leaf:
+            stack.extend(edge[0].edges)
+    return [*zeros.values()]
 
 
 def _make_ready(node: Node) -> None:

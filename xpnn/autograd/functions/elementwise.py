@@ -826,8 +826,15 @@ def relu(input: ArrayT) -> ArrayT:
     """max(x, 0); the gradient at 0 is 0."""
     if dtype_name(input.dtype) == "bool":
         raise DTypeError("expects numbers, got bool", subject="relu")
-    x: Any = input
-    return ops.where(x <= 0, 0, x)
+    return _rectified(input)
+
+
+_rectified = unary(
+    "rectified",
+    lambda g, y: ops.where(y == 0, namespace(g).zeros_like(g), g),
+    forward=lambda x: namespace(x).maximum(x, namespace(x).zeros_like(x)),
+    make=primitive(half=True, flat=True),
+)
 
 
 @front

@@ -62,6 +62,7 @@ _hardtanh, _relu6 = (
         name,
         value=lambda xp, x, *, low, high: _between(xp, x, low, high),
         gradient=lambda xp, gy, x, *, low, high: select(~((x <= low) | (x >= high)), gy),
+        flat=True,
     )
     for name in ("hardtanh", "relu6")
 )
@@ -85,6 +86,7 @@ _hardsigmoid = Pointwise(
     "hardsigmoid",
     value=lambda xp, x: _between(xp, x / 6 + 0.5, 0.0, 1.0),
     gradient=lambda xp, gy, x: select((x > -3) & (x < 3), gy / 6),
+    flat=True,
 )
 
 
@@ -130,6 +132,7 @@ _hardshrink = Pointwise(
     value=lambda xp, x, *, lambd: select(~_is_small(x, lambd), x),
     gradient=lambda xp, gy, x, *, lambd: select(~_is_small(x, lambd), gy),
     half=True,
+    flat=True,
 )
 
 
@@ -156,6 +159,7 @@ _softshrink = Pointwise(
     "softshrink",
     value=lambda xp, x, *, lambd: x - _between(xp, x, -lambd, lambd),
     gradient=lambda xp, gy, x, *, lambd: select(~_is_small(x, lambd), gy),
+    flat=True,
 )
 
 

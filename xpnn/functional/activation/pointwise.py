@@ -28,7 +28,7 @@ class Pointwise(Primitive):
         gradient: `gradient(xp, gy, x, **options)` is the gradient of the input. It may take the output `y`
             in place of the input `x`, or after it; what it takes is what the tape keeps.
         subject: the public function, as errors name it, where that is not `name`.
-        half: as for `primitive`.
+        half, flat: as for `primitive`.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Pointwise(Primitive):
         gradient: Callable[..., Any],
         subject: str = "",
         half: bool = False,
+        flat: bool = False,
     ) -> None:
         code = gradient.__code__
         uses = [("x", "y").index(parameter) for parameter in code.co_varnames[2 : code.co_argcount]]
@@ -50,7 +51,7 @@ class Pointwise(Primitive):
             return (gradient(namespace(gy), gy, *saved, **options),)
 
         forward.__name__ = forward.__qualname__ = name
-        super().__init__(forward, half=half)
+        super().__init__(forward, half=half, flat=flat)
         self.backward(pull_back)
         self.subject = subject or name
 

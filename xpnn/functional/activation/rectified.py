@@ -57,6 +57,7 @@ _relu = Pointwise(
     value=lambda xp, x: xp.maximum(x, xp.zeros_like(x)),  # NumPy is slower with the number 0
     gradient=lambda xp, gy, y: through_relu(gy, y),
     half=True,
+    flat=True,
 )
 
 
@@ -97,6 +98,7 @@ _leaky_relu = Pointwise(
     "leaky_relu",
     value=_leaky,
     gradient=lambda xp, gy, x, *, slope: _leaky_gradient(gy, x, slope),
+    flat=True,
 )
 
 
@@ -172,6 +174,7 @@ _threshold = Pointwise(
     value=lambda xp, x, *, least, value: xp.where(x <= least, xp.full_like(x, value), x),
     gradient=lambda xp, gy, x, *, least, value: select(~(x <= least), gy),
     half=True,
+    flat=True,
 )
 
 
@@ -212,7 +215,7 @@ def prelu(input: ArrayT, weight: Array | Tensor) -> ArrayT:
     return _prelu(input, weight)
 
 
-@primitive
+@primitive(flat=True)
 def _prelu(x, w):
     return _bent(x > 0, x, w), (x, w)
 

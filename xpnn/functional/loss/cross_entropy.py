@@ -242,7 +242,7 @@ def nll_loss(
     return _nll_loss(input, target, weight, kept, axis=axis, reduction=reduction)
 
 
-@primitive
+@primitive(flat=True)
 def _nll_loss(x, target, weight, kept, *, axis, reduction):
     losses = _losses_of_labels(x, target, weight, kept, axis)
     return reduced(losses, reduction, _count(x, target, weight, kept, axis)), (x, target, weight, kept)

@@ -39,6 +39,7 @@ class ElementwiseLoss(Primitive):
         reductions: what the public function allows.
         others: the names of the other arrays, for errors.
         broadcasts: whether input and target of two shapes are broadcast, with a warning, or refused.
+        flat: as for `primitive`.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class ElementwiseLoss(Primitive):
         reductions: tuple[str, ...] = REDUCTIONS,
         others: tuple[str, ...] = (),
         broadcasts: bool = True,
+        flat: bool = False,
     ) -> None:
         def forward(
             x: Any, t: Any, weight: Any, *others: Any, reduction: str, count: int, **options: Any
@@ -76,7 +78,7 @@ class ElementwiseLoss(Primitive):
             return tuple(gradients)
 
         forward.__name__ = forward.__qualname__ = name
-        super().__init__(forward)
+        super().__init__(forward, flat=flat)
         self.backward(pull_back)
         self.reductions, self.others, self.broadcasts = reductions, others, broadcasts
 

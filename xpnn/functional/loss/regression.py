@@ -117,6 +117,7 @@ _l1_loss = ElementwiseLoss(
     "l1_loss",
     value=lambda xp, x, t: xp.abs(x - t),
     gx=lambda xp, gl, x, t: gl * (xp.astype(x > t, x.dtype) - xp.astype(x < t, x.dtype)),
+    flat=True,
 )
 
 

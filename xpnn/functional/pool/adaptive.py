@@ -246,7 +246,7 @@ def _adaptive_maximum(
     return y, xp.reshape(flat, tuple(indices.shape))
 
 
-@primitive
+@primitive(flat=True)
 def _adaptive_means(x: Array, *, windows: Sizes) -> tuple[Array, tuple]:
     """The mean of each adaptive window, along one of the last axes after the other.
 

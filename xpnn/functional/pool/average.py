@@ -123,7 +123,7 @@ def avg_pool3d(
 # ---- sum ----
 
 
-@primitive
+@primitive(flat=True)
 def _sum_pool(x: Array, *, kernel_size: Sizes, stride: Sizes, padding: Pairs) -> tuple[Array, tuple]:
     """The sum of each window."""
     dense = (1,) * len(kernel_size)

@@ -261,7 +261,7 @@ def max_pool3d_with_indices(
 # ---- maximum ----
 
 
-@primitive
+@primitive(flat=True)
 def _max_pool(
     x: Array, *, kernel_size: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
 ) -> tuple[Array, tuple]:
