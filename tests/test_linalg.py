@@ -198,3 +198,56 @@ def test_phases_of_eigenvectors_have_no_gradient(backend: Target) -> None:
     t = xpnn.Tensor(backend.array(SQUARE[0] - 2 * SQUARE[0].T), requires_grad=True)
     with pytest.raises(XpnnError, match="no gradient"):
         xpnn.linalg.eig(t).eigenvectors.imag.sum().backward()
+
+
+MIXED = np.stack([np.asarray([[2.0, 1.0, 0.0], [1.0, -3.0, 0.5], [0.0, 0.5, 0.0]]), np.eye(3) * 4])
+SINGULAR = np.stack([np.asarray([[1.0, 2.0], [2.0, 4.0]]), np.eye(2) * 2])
+
+
+def test_attempts_say_which_matrices_failed(backend: Target) -> None:
+    x = xpnn.tensor(backend.array(MIXED), requires_grad=True)
+    factor, info = xpnn.linalg.cholesky_ex(x)
+    assert info.tolist() == torch.linalg.cholesky_ex(torch.tensor(MIXED)).info.tolist() == [2, 0]
+    assert factor[1].tolist() == (np.eye(3) * 2).tolist()
+    assert bool(factor[0].isnan().any())
+    factor[1].sum().backward()
+    assert x.grad is not None
+    expected = torch.tensor(MIXED[1], requires_grad=True)
+    torch.linalg.cholesky(expected).sum().backward()
+    np.testing.assert_allclose(xpnn.to_numpy(x.grad[1]), expected.grad)
+    assert not bool(x.grad[0].any())
+
+    y = xpnn.tensor(backend.array(SINGULAR))
+    inverse, info = xpnn.linalg.inv_ex(y)
+    assert info.tolist() == torch.linalg.inv_ex(torch.tensor(SINGULAR)).info.tolist() == [2, 0]
+    assert inverse[1].tolist() == [[0.5, 0.0], [0.0, 0.5]]
+    solution, info = xpnn.linalg.solve_ex(y, xpnn.ones(2, 2, dtype=xpnn.float64, device=y.device))
+    assert info.tolist() == [2, 0]
+    assert solution[1].tolist() == [0.5, 0.5]
+    assert xpnn.linalg.inv_ex(y[1]).info.tolist() == 0
+    for call in (xpnn.linalg.inv_ex, xpnn.linalg.cholesky_ex):
+        with pytest.raises(xpnn.linalg.LinAlgError, match="got info"):
+            call(y, check_errors=True)
+
+
+def test_a_singular_matrix_raises_what_pytorch_raises() -> None:
+    for error in (xpnn.linalg.LinAlgError, RuntimeError, ValueError):
+        with pytest.raises(error, match="Singular"):
+            xpnn.linalg.inv(xpnn.zeros(2, 2))
+
+
+def test_householder_product(backend: Target) -> None:
+    h, tau = torch.geqrf(torch.tensor(np.stack([TALL, TALL[::-1].copy()])))
+    ours = [xpnn.tensor(backend.array(part.numpy()), requires_grad=True) for part in (h, tau)]
+    theirs = [part.requires_grad_() for part in (h, tau)]
+    weights = np.arange(24.0).reshape(2, 4, 3)
+    for size in (2, 3):
+        y = xpnn.linalg.householder_product(ours[0], ours[1][..., :size])
+        z = torch.linalg.householder_product(theirs[0], theirs[1][..., :size])
+        np.testing.assert_allclose(xpnn.to_numpy(y.detach()), z.detach(), atol=1e-12)
+    (y * xpnn.tensor(backend.array(weights))).sum().backward()
+    (z * torch.tensor(weights)).sum().backward()
+    for our, their in zip(ours, theirs):
+        np.testing.assert_allclose(xpnn.to_numpy(our.grad), their.grad, atol=1e-9)
+    with pytest.raises(XpnnError, match="n <= m"):
+        xpnn.linalg.householder_product(ours[0].mT, ours[1])

@@ -127,6 +127,10 @@ class ArgumentError(XpnnError, ValueError):
     """An argument outside of its domain: a negative stride, an unknown reduction, a label out of range."""
 
 
+class LinAlgError(ArgumentError, RuntimeError):
+    """A matrix that is singular or not positive definite, where it must not be."""
+
+
 class IndexOutOfRangeError(XpnnError, IndexError):
     """A label or an index outside of the range that it points into."""
 

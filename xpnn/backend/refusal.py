@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from xpnn.backend.arrays import dtype_name
-from xpnn.backend.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError, XpnnError
+from xpnn.backend.errors import (
+    ArgumentError,
+    DTypeError,
+    IndexOutOfRangeError,
+    LinAlgError,
+    ShapeError,
+    XpnnError,
+)
 from xpnn.backend.namespace import is_array, is_tensor
 
 REFUSALS = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RuntimeError)
@@ -35,10 +42,13 @@ def explain_refusal(
     kind = type(error)
     if isinstance(error, XpnnError | NotImplementedError | RecursionError):
         return
-    if kind.__module__ != "builtins" and not kind.__module__.startswith("numpy."):
+    singular = kind.__name__.endswith("LinAlgError")  # NumPy's, CuPy's and PyTorch's
+    if kind.__module__ != "builtins" and not kind.__module__.startswith("numpy.") and not singular:
         return
     if isinstance(error, IndexError):
         ours: type[XpnnError] = IndexOutOfRangeError
+    elif singular:
+        ours = LinAlgError
     elif isinstance(error, AttributeError):
         ours = DTypeError
     elif "shape" in str(error) or "broadcast" in str(error):

@@ -232,6 +232,39 @@ def polygamma(n: int, x: Array) -> Array:
     return xp.astype(xp.where(mirrored, reflected, value), x.dtype)
 
 
+def zeta(s: Array, q: Array) -> Array:
+    """Hurwitz's zeta function: the sum of (q + k)^-s over k >= 0; NaN for s < 1, inf for s = 1.
+
+    The sum is taken by the Euler-Maclaurin formula, from where q + k is 10 on.
+
+    >>> zeta(np.asarray([2.0]), np.asarray([1.0])).round(6).tolist()
+    [1.644934]
+    """
+    xp = namespace(s, q)
+    wide, start = _double(s), _double(q)
+    pole = (start <= 0) & (start == xp.floor(start))
+    outside = ~(wide > 1) | ~(start < math.inf) | ((start < 0) & (wide != xp.floor(wide)))
+    exponent = xp.where(outside, xp.full_like(wide, 2.0), wide)
+    z = xp.where(pole | outside, xp.ones_like(start), start)
+    total = xp.zeros_like(z * exponent)
+    below = z < _SHIFTS
+    while bool(xp.any(below)):
+        total = total + xp.where(
+            below, xp.where(below, z, xp.ones_like(z)) ** -exponent, xp.zeros_like(total)
+        )
+        z = xp.where(below, z + 1, z)
+        below = z < _SHIFTS
+    power = z**-exponent
+    total = total + power * z / (exponent - 1) + 0.5 * power
+    rising = exponent / z  # s (s + 1) ... (s + 2j - 2) / z^(2j - 1)
+    for j, bernoulli in enumerate(_BERNOULLI, start=1):
+        total = total + bernoulli / math.factorial(2 * j) * rising * power
+        rising = rising * (exponent + 2 * j - 1) * (exponent + 2 * j) / (z * z)
+    total = xp.where(pole, xp.full_like(total, math.inf), total)
+    total = xp.where(outside, xp.full_like(total, math.nan), total)
+    return xp.astype(xp.where(wide == 1, xp.full_like(total, math.inf), total), s.dtype)
+
+
 def _double(x: Array) -> Array:
     """In float64, where the library has it: the series are made for it."""
     if is_complex(x):

@@ -167,11 +167,11 @@ def _factored(x: Any, pivot: bool, subject: str) -> tuple[Any, Array, Array, Any
         )
     n, m = x.shape[-2:]
     k = min(n, m)
-    eliminated, pivots = _eliminated(x.array, pivot)
+    packed_rows, pivots = eliminated(x.array, pivot)
     order = _order(pivots, n)
     x = _rows(x, order)
     inside = (..., slice(0, k), slice(0, k))
-    lower, upper = _square_lu(ops.getitem(x, inside), eliminated[inside])
+    lower, upper = _square_lu(ops.getitem(x, inside), packed_rows[inside])
     packed = ops.tril(lower, k=-1) + upper
     if n > m:
         below = adjoint_of(
@@ -206,7 +206,7 @@ def _square_lu_backward(gs: tuple, saved: tuple, needs: tuple) -> tuple[Array, N
     return adjoint_of(ops.solve(upper, adjoint_of(left))), None
 
 
-def _eliminated(x: Array, pivot: bool) -> tuple[Array, Array]:
+def eliminated(x: Array, pivot: bool = True) -> tuple[Array, Array]:
     """U with the factors of the elimination below its diagonal, and the exchanges of rows, from 1 on."""
     xp = namespace(x)
     n, m = x.shape[-2:]

@@ -7,10 +7,12 @@ from typing import Any
 
 from xpnn.autograd import ops
 from xpnn.autograd.functions.calling import front
-from xpnn.autograd.functions.promotion import fractional
+from xpnn.autograd.functions.elementwise import operand
+from xpnn.autograd.functions.promotion import fractional, promoted
+from xpnn.autograd.mode import is_grad_enabled
 from xpnn.autograd.ops.rules import unary
 from xpnn.autograd.primitive import primitive
-from xpnn.backend import ArgumentError, Array, ArrayT, special
+from xpnn.backend import ArgumentError, Array, ArrayT, GradientError, special
 
 __all__ = ["digamma", "erf", "erfc", "erfinv", "lgamma", "polygamma"]
 
@@ -103,3 +105,39 @@ def polygamma(n: int, input: Any) -> Any:
     if not 0 <= n <= 160:
         raise ArgumentError(f"expects 0 <= n <= 160, got {n!r:.40}", subject="polygamma")
     return _polygamma(fractional(input), n=n) if n else digamma(input)
+
+
+@primitive
+def _zeta(s: Array, q: Array) -> tuple[Array, tuple]:
+    return special.zeta(s, q), (s, q)
+
+
+@_zeta.backward
+def _zeta_backward(g: Array, saved: tuple, needs: tuple) -> tuple[None, Array]:
+    s, q = saved
+    return None, -g * s * _zeta(s + 1, q)
+
+
+@front
+def zeta(input: Any, other: Any) -> Any:
+    """Hurwitz's zeta function of s = input and q = other: the sum of (q + k)^-s over k >= 0.
+
+    Riemann's has q = 1. NaN for s < 1, inf for s = 1 and for q = 0, -1, ... Either may be a number.
+
+    Backward: gq = -g s zeta(s + 1, q); there is no gradient of s.
+
+    Raises: GradientError if a gradient of s is to pass.
+
+    See: NIST Digital Library of Mathematical Functions, section 25.11.
+
+    >>> from xpnn.autograd import tensor
+    >>> zeta(tensor([2.0]), 1)
+    tensor([1.6449])
+    """
+    s, q = promoted(input, other, fractions=True)
+    s, q = operand(s, q), operand(q, s)
+    if s.requires_grad and is_grad_enabled():
+        raise GradientError(
+            "has no gradient of its first argument", subject="zeta", hint="Call detach() on it"
+        )
+    return _zeta(*ops.broadcast_arrays(s.detach(), q))
