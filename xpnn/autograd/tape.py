@@ -230,10 +230,9 @@ def sweep(
         seed = seeds[0]
         zeros = _zeros_through(ties, targets, found, seed.array if isinstance(seed, TensorBase) else seed)
         for edge, zero in zeros:
-            key = edge_key(edge)
-            found[key] = new_tensor(zero) if create_graph else zero
+            found[edge_key(edge)] = new_tensor(zero) if create_graph else zero
             if isinstance(edge, TensorBase):
-                leaves[key] = edge
+                leaves[id(edge)] = edge
                 if edge.hooks and hooked is None:
                     hooked = _Hooked(leaves, found, create_graph)
     if hooked is not None:

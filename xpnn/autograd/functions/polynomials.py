@@ -45,7 +45,7 @@ def _polynomial(input: Any, n: Any, first: Callable[[Any], Any], step: _Step, su
     if is_complex(x):
         raise DTypeError("expects real numbers, got complex ones", subject=subject, hint="Use x.real")
     several = isinstance(degrees, TensorBase)
-    highest = _highest(degrees.detach().array) if isinstance(degrees, TensorBase) else int(degrees)
+    highest = _highest(degrees.array) if isinstance(degrees, TensorBase) else int(degrees)
     if highest > _HIGHEST:
         raise ArgumentError(f"expects degrees of at most {_HIGHEST}, got {highest}", subject=subject)
     if several:
@@ -217,22 +217,26 @@ def legendre_polynomial_p(input: ArrayT, n: Any) -> ArrayT:
 @front
 def shifted_chebyshev_polynomial_t(input: ArrayT, n: Any) -> ArrayT:
     """`chebyshev_polynomial_t` of 2 x - 1: orthogonal between 0 and 1."""
-    return chebyshev_polynomial_t(2 * input - 1, n)  # type: ignore[operator]
+    x: Any = input
+    return chebyshev_polynomial_t(2 * x - 1, n)
 
 
 @front
 def shifted_chebyshev_polynomial_u(input: ArrayT, n: Any) -> ArrayT:
     """`chebyshev_polynomial_u` of 2 x - 1: orthogonal between 0 and 1."""
-    return chebyshev_polynomial_u(2 * input - 1, n)  # type: ignore[operator]
+    x: Any = input
+    return chebyshev_polynomial_u(2 * x - 1, n)
 
 
 @front
 def shifted_chebyshev_polynomial_v(input: ArrayT, n: Any) -> ArrayT:
     """`chebyshev_polynomial_v` of 2 x - 1: orthogonal between 0 and 1."""
-    return chebyshev_polynomial_v(2 * input - 1, n)  # type: ignore[operator]
+    x: Any = input
+    return chebyshev_polynomial_v(2 * x - 1, n)
 
 
 @front
 def shifted_chebyshev_polynomial_w(input: ArrayT, n: Any) -> ArrayT:
     """`chebyshev_polynomial_w` of 2 x - 1: orthogonal between 0 and 1."""
-    return chebyshev_polynomial_w(2 * input - 1, n)  # type: ignore[operator]
+    x: Any = input
+    return chebyshev_polynomial_w(2 * x - 1, n)
