@@ -1,6 +1,9 @@
 """Linear algebra with gradients, under the names and with the arguments of PyTorch's `torch.linalg`."""
 
 from xpnn.autograd.functions.attempts import (
+    LinAlgError as LinAlgError,
+)
+from xpnn.autograd.functions.attempts import (
     cholesky_ex as cholesky_ex,
 )
 from xpnn.autograd.functions.attempts import (
@@ -25,4 +28,3 @@ from xpnn.autograd.functions.lu import (
     lu_solve as lu_solve,
 )
 from xpnn.autograd.functions.matrices import *
-from xpnn.backend import LinAlgError as LinAlgError
