@@ -49,6 +49,7 @@ LAYERS = {
     "missing": {"backend", "autograd", "functional", "nn", "optim"},
     "io": {"backend", "autograd", "functional", "nn", "optim"},
     "onnx": {"io"},
+    "einops": {"backend", "autograd", "nn"},
     "testing": {"backend", "autograd"},
     "amp": {"backend", "autograd", "optim"},
     "train": {"amp", "backend", "autograd", "functional", "nn", "optim", "data", "metrics", "io"},
@@ -74,7 +75,7 @@ NUMPY_USERS = {"backend", "kernels", "data", "io", "viz", "cli", "sklearn"}
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict", "array_api_compat", "dpnp", "mlx"}
 BACKEND_NAMES = LIBRARIES - {"array_api_compat"}
 OPTIONAL = {
-    *("matplotlib", "mpi4py", "numba", "onnx", "optuna", "PIL", "pooch", "scipy", "sklearn"),
+    *("einops", "matplotlib", "mpi4py", "numba", "onnx", "optuna", "PIL", "pooch", "scipy", "sklearn"),
     *("tensorboardX", "tqdm"),
 }
 TOP_LEVEL = {

@@ -127,6 +127,7 @@ from xpnn.version import __version__ as __version__
 if _TYPE_CHECKING:  # imported when they are first asked for: see `missing`
     from xpnn import (
         distributions as distributions,
+        einops as einops,
         models as models,
         onnx as onnx,
         search as search,

@@ -39,7 +39,14 @@ _ADVICE: tuple[tuple[str, str], ...] = (
 
 
 # The packages of the top level that `import xpnn` leaves out, to be quick, and what they cannot do without.
-_LATER = {"distributions": "", "models": "", "onnx": "onnx", "search": "", "sklearn": "sklearn"}
+_LATER = {
+    "distributions": "",
+    "einops": "einops",
+    "models": "",
+    "onnx": "onnx",
+    "search": "",
+    "sklearn": "sklearn",
+}
 
 
 class MissingNameError(XpnnError, AttributeError):

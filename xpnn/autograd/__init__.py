@@ -1,5 +1,6 @@
 """L1: the Tensor, the tape, primitives, and the differentiable Array API namespace."""
 
+from xpnn.autograd import einops_backend as einops_backend
 from xpnn.autograd import functional, ops
 from xpnn.autograd.checkpoint import checkpoint
 from xpnn.autograd.function import Function, FunctionCtx, once_differentiable
