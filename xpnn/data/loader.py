@@ -14,6 +14,7 @@ from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError, expect_state, get_backend, get_device, is_count
 from xpnn.data.collate import default_collate, default_convert
 from xpnn.data.dataset import IterableDataset, TensorDataset, TransformDataset, is_batched
+from xpnn.data.pace import Pace
 from xpnn.data.processes import GRACE, Processes, settled
 from xpnn.data.recipe import Recipe
 from xpnn.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
@@ -46,10 +47,11 @@ class DataLoader(Generic[Batch]):
         worker_init_fn: is called with its number in each worker at first.
         generator: an `xpnn.Generator` or NumPy generator that each epoch draws its seed from.
         prefetch_factor: batches that each worker may be ahead, 2 if None.
-        multiprocessing_context: None makes threads of the workers: NumPy and Pillow let them run side by
-            side, and nothing is copied. "spawn", "forkserver", "fork" or a context of `multiprocessing` makes
-            processes, for datasets that compute in Python. They hold a copy of the dataset, compute on the
-            host with one thread each, and seed Python's and NumPy's own generators for each batch.
+        multiprocessing_context: None makes threads of the workers, and nothing is copied. As many of them
+            load at a time as make the batches come fastest, which is measured: files and Pillow let them run
+            side by side, Python lets one run. "spawn", "forkserver", "fork" or a context of `multiprocessing`
+            makes processes, for datasets that compute in Python. They hold a copy of the dataset, compute on
+            the host with one thread each, and seed Python's and NumPy's own generators for each batch.
         persistent_workers: keep processes from pass to pass, as their start costs about a second.
         pin_memory, pin_memory_device, in_order: accepted as PyTorch writes them; without effect, as batches
             come in order and arrive on the device anyway, on CuPy through its pool of pinned buffers.
@@ -173,6 +175,7 @@ class DataLoader(Generic[Batch]):
         self.position = 0  # batches of that epoch which were given out
         self._running = False
         self._processes: Processes | None = None
+        self._pace: Pace | None = None
         self._shard: tuple[int, int] | None = None  # rank and number of the processes that share each batch
 
     def sharded(self, rank: int, size: int, every_rank: bool = False) -> DataLoader[Batch]:
@@ -230,7 +233,7 @@ class DataLoader(Generic[Batch]):
         return self._batches(self.epoch, self.position, (get_backend(), get_device()))
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_processes": None}  # which belong to this loader alone
+        return vars(self) | {"_processes": None, "_pace": None}  # which belong to this loader alone
 
     def __repr__(self) -> str:
         how = [f"batch_size={self.batch_size}"]
@@ -318,7 +321,7 @@ class DataLoader(Generic[Batch]):
         recipe, seed, workers = self._recipe(), self.seed, self._workers(epoch)
         if not workers or self.multiprocessing_context is None:
             load = partial(recipe.load, seed, epoch, target)
-            yield from in_order(load, numbered, workers, *self._waiting, self.worker_init_fn)
+            yield from in_order(load, numbered, workers, *self._waiting, self.worker_init_fn, self._paced())
             return
         with self._processes_of(recipe, workers) as processes:
 
@@ -327,7 +330,8 @@ class DataLoader(Generic[Batch]):
                 return settled(batch, recipe, recipe.finish(target))
 
             ending = processes.interrupt, GRACE * self.persistent_workers
-            yield from in_order(ask, numbered, workers, *self._waiting, None, *ending)
+            pace = Pace(self.num_workers, measured=False)
+            yield from in_order(ask, numbered, workers, *self._waiting, None, pace, *ending)
 
     def _read_through(self, epoch: int, start: int, target: tuple[Any, Any]) -> Iterator[Any]:
         """The batches of an IterableDataset; those before `start` are read, too."""
@@ -367,6 +371,12 @@ class DataLoader(Generic[Batch]):
         finally:
             if self._processes is not processes:
                 processes.close()
+
+    def _paced(self) -> Pace:
+        """What the threads of all passes have measured."""
+        if self._pace is None:
+            self._pace = Pace(self.num_workers)
+        return self._pace
 
     @property
     def _waiting(self) -> tuple[int, float]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor, TimeoutError, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError, wait
 from dataclasses import dataclass
 from typing import Any
 
 from xpnn.backend import DataError
+from xpnn.data.pace import Pace
 
 _LOOK = 0.25  # seconds between looks whether calls that were interrupted have ended
 
@@ -60,6 +62,7 @@ def in_order(
     ahead: int,
     timeout: float,
     begin: Callable[[int], Any] | None,
+    pace: Pace,
     interrupt: Callable[[], None] | None = None,
     grace: float = 0.0,
 ) -> Iterator[Any]:
@@ -71,30 +74,95 @@ def in_order(
         infos: of the workers; none computes in the loop itself.
         timeout: seconds to wait for a result; 0 waits as long as it takes.
         begin: is called with its number in each thread at first.
+        pace: how many of them compute at a time.
         interrupt: is called while the threads are waited for, to end what they wait for themselves.
         grace: seconds that they get to end by themselves.
     """
     if not infos:
         yield from map(function, items)
         return
-    waiting = iter(infos)
-    failures: list[Exception] = []
-    pool = ThreadPoolExecutor(
-        len(infos),
-        thread_name_prefix="xpnn-loader",
-        initializer=lambda: _enter(next(waiting), begin, failures),
-    )
+    crew = _Crew(function, infos, begin, pace)
     results: deque[Future[Any]] = deque()
     try:
         for item in itertools.islice(items, len(infos) * ahead):
-            results.append(pool.submit(function, item))
+            results.append(crew.submit(item))
         while results:
-            result = _result(results[0], timeout, failures)
+            result = _result(results[0], timeout)
             results.popleft()
-            results.extend(pool.submit(function, item) for item in itertools.islice(items, 1))
+            results.extend(crew.submit(item) for item in itertools.islice(items, 1))
             yield result
     finally:
-        _end([pool], results, timeout, interrupt, grace)
+        _end([crew], results, timeout, interrupt, grace)
+
+
+class _Crew:
+    """Threads that compute a function of items in their order, so many at a time as a pace says.
+
+    A thread goes on with the next item as long as there are any: to hand over to another one costs more.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        infos: list[WorkerInfo],
+        begin: Callable[[int], Any] | None,
+        pace: Pace,
+    ) -> None:
+        self._function = function
+        self._infos = iter(infos)
+        self._begin = begin
+        self._pace = pace
+        self._pool = ThreadPoolExecutor(len(infos), thread_name_prefix="xpnn-loader")
+        self._lock = threading.Lock()
+        self._active = 0
+        self._items: deque[tuple[Future[Any], Any]] = deque()  # that no thread has taken yet
+
+    def submit(self, item: Any) -> Future[Any]:
+        """What will be the result."""
+        future: Future[Any] = Future()
+        with self._lock:
+            self._items.append((future, item))
+            self._employ()
+        return future
+
+    def shutdown(self, wait: bool = True, cancel_futures: bool = False) -> None:
+        """End the threads; as that of an executor."""
+        if cancel_futures:
+            with self._lock:
+                while self._items:
+                    self._items.popleft()[0].cancel()
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+    def _employ(self) -> None:
+        for _ in range(min(self._pace.at_once - self._active, len(self._items))):
+            self._pool.submit(self._work)
+            self._active += 1
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._items or self._active > self._pace.at_once:
+                    self._active -= 1
+                    return
+                future, item = self._items.popleft()
+                side_by_side = self._active
+            start = time.perf_counter()
+            self._fulfil(future, item)
+            del future, item  # a batch is the loop's alone
+            self._pace.loaded(time.perf_counter() - start, side_by_side)
+            with self._lock:
+                self._employ()
+
+    def _fulfil(self, future: Future[Any], item: Any) -> None:
+        try:
+            if get_worker_info() is None:
+                with self._lock:
+                    info = next(self._infos)
+                _enter(info, self._begin)
+            future.set_result(self._function(item))
+        except BaseException as error:
+            future.set_exception(error)
+            del future  # which the error's traceback would keep, and the other way round
 
 
 def in_turns(
@@ -107,17 +175,16 @@ def in_turns(
     grace: float = 0.0,
 ) -> Iterator[Any]:
     """What the iterators `function(info)` give, each run by a thread of its own, one from each in turn."""
-    failures: list[Exception] = []
-    pools = [ThreadPoolExecutor(1, "xpnn-loader", _enter, (info, begin, failures)) for info in infos]
+    pools = [ThreadPoolExecutor(1, "xpnn-loader") for _ in infos]
     end = object()
     turns: deque[tuple[Any, Iterator[Any], deque[Future[Any]]]] = deque()
     try:
         for pool, info in zip(pools, infos):
-            items = _when_asked(function, info)
+            items = _when_asked(function, info, begin)
             turns.append((pool, items, deque(pool.submit(next, items, end) for _ in range(ahead))))
         while turns:
             pool, items, results = turns[0]
-            result = _result(results[0], timeout, failures)
+            result = _result(results[0], timeout)
             turns.popleft()
             results.popleft()
             if result is end:
@@ -131,7 +198,7 @@ def in_turns(
 
 
 def _end(
-    pools: list[ThreadPoolExecutor],
+    pools: Sequence[ThreadPoolExecutor | _Crew],
     running: Iterable[Future[Any]],
     timeout: float,
     interrupt: Callable[[], None] | None,
@@ -149,12 +216,15 @@ def _end(
         pool.shutdown(wait=not timeout or interrupt is not None)
 
 
-def _when_asked(function: Callable[[WorkerInfo], Iterator[Any]], info: WorkerInfo) -> Iterator[Any]:
+def _when_asked(
+    function: Callable[[WorkerInfo], Iterator[Any]], info: WorkerInfo, begin: Callable[[int], Any] | None
+) -> Iterator[Any]:
     """`function(info)`, called at the first item, so by the thread that takes it."""
+    _enter(info, begin)
     yield from function(info)
 
 
-def _enter(info: WorkerInfo, begin: Callable[[int], Any] | None, failures: list[Exception]) -> None:
+def _enter(info: WorkerInfo, begin: Callable[[int], Any] | None) -> None:
     """Make this thread that worker."""
     enter_worker(info)
     if begin is not None:
@@ -162,17 +232,12 @@ def _enter(info: WorkerInfo, begin: Callable[[int], Any] | None, failures: list[
             begin(info.id)
         except Exception as error:
             error.add_note(f"(in worker_init_fn of worker {info.id})")
-            failures.append(error)
             raise
 
 
-def _result(future: Future[Any], timeout: float, failures: list[Exception]) -> Any:
+def _result(future: Future[Any], timeout: float) -> Any:
     try:
         return future.result(timeout or None)
-    except BrokenExecutor:
-        if failures:
-            raise failures[0] from None
-        raise
     except TimeoutError:
         if future.done():  # it is the dataset's
             raise
