@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 import traceback
@@ -50,6 +51,7 @@ from xpnn.data import (
     get_worker_info,
     random_split,
 )
+from xpnn.data.pace import Pace
 
 AUGMENT = Compose([RandomCrop(4, padding=1), RandomHorizontalFlip()])
 
@@ -777,6 +779,50 @@ def test_threads_end_however_the_loop_ends() -> None:
     assert not loader_threads()
     iter(loader)  # never started
     assert not loader_threads()
+
+
+@pytest.mark.parametrize(
+    ("threads", "seconds", "at_once"),
+    [
+        (8, {1: 0.01, 2: 0.03}, 1),  # Python: two at a time take more than twice as long
+        (2, {1: 0.01, 2: 0.019}, 1),
+        (2, {1: 0.01, 2: 0.012}, 2),
+        (8, {1: 0.01, 2: 0.01, 4: 0.012, 8: 0.05}, 4),
+        (3, {1: 0.01, 2: 0.01, 3: 0.011}, 3),
+        (1, {1: 0.01}, 1),
+    ],
+)
+def test_so_many_threads_load_as_gain(threads: int, seconds: dict[int, float], at_once: int) -> None:
+    pace = Pace(threads)
+    pace.loaded(0.9, 1)  # the first one tells nothing
+    for _ in range(100):
+        for loading in range(1, pace.at_once + 1):  # not all of them count
+            pace.loaded(seconds.get(loading, 0.001), loading)
+    assert (pace.at_once, pace.settled) == (at_once, True)
+
+
+def test_long_loads_are_not_measured_for_long() -> None:
+    pace = Pace(4)
+    pace.loaded(2.0, 1)
+    assert pace.at_once == 2
+    pace.loaded(2.0, 2)
+    assert pace.at_once == 2
+    pace.loaded(2.0, 2)
+    assert (pace.at_once, pace.settled) == (4, False)
+    assert Pace(4, measured=False).at_once == 4
+
+
+def test_threads_come_and_go_with_the_pace() -> None:
+    loader = DataLoader(PerItem(images()), batch_size=1, num_workers=3, prefetch_factor=4)
+    expected = [y.item() for _, y in loader]
+    pace = loader._paced()
+    running = []
+    for number, (_, y) in enumerate(loader):
+        pace.at_once, pace.settled = (1, 3, 2)[number % 3], True
+        running.append(y.item())
+    assert running == expected == list(range(23))
+    assert not loader_threads()
+    assert copy.deepcopy(loader)._pace is None
 
 
 def test_the_threads_stay_within_the_prefetch() -> None:

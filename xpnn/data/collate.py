@@ -155,6 +155,12 @@ def map_arrays(function: Callable[[Any], Any], batch: Any) -> Any:
 
 def _stacked(samples: Sequence[Any]) -> Array:
     """Arrays or numbers along a new first axis."""
+    first = samples[0]
+    if type(first) is np.ndarray and all(
+        type(sample) is np.ndarray and sample.dtype == first.dtype and sample.shape == first.shape
+        for sample in samples
+    ):
+        return admit(np.stack(samples), "default_collate")
     arrays = [
         admit(sample, "default_collate") if is_array(sample) else np.asarray(sample) for sample in samples
     ]

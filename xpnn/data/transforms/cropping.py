@@ -167,7 +167,8 @@ class RandomCrop(Transform):
             raise _no_room(height, width, self.size, "RandomCrop")
         tops, lefts = _places(rng, height - h + 1, n), _places(rng, width - w + 1, n)
         if type(x) is np.ndarray and self.padding_mode == "constant" and np.ndim(self.fill) == 0:
-            return windows(x, tops - top, lefts - left, h, w, self.fill)  # without the padded images
+            rows, columns = [place - top for place in tops], [place - left for place in lefts]
+            return windows(x, rows, columns, h, w, self.fill)  # without the padded images
         return windows(padded(x, sides, self.fill, self.padding_mode, self), tops, lefts, h, w)
 
     def _sides(self, height: int, width: int) -> tuple[int, ...]:
@@ -287,12 +288,14 @@ def padded(x: Array, sides: Sequence[int], fill: Any, mode: str, transform: Any)
     return pixels_at(x, rows[None, :, None], columns[None, None], filling(fill, x, transform))
 
 
-def windows(x: Array, tops: np.ndarray, lefts: np.ndarray, h: int, w: int, fill: float | None = None) -> Any:
+def windows(
+    x: Array, tops: Sequence[int], lefts: Sequence[int], h: int, w: int, fill: float | None = None
+) -> Any:
     """A part (h, w) of each image; of NumPy's arrays it may reach beyond the edges, where `fill` stands."""
     if type(x) is np.ndarray:
         n, channels, height, width = x.shape
         cut = np.empty((n, channels, h, w), x.dtype)
-        for image, target, top, left in zip(x, cut, tops.tolist(), lefts.tolist()):
+        for image, target, top, left in zip(x, cut, tops, lefts):
             if top >= 0 and left >= 0 and top + h <= height and left + w <= width:
                 target[...] = image[:, top : top + h, left : left + w]
                 continue
@@ -301,7 +304,8 @@ def windows(x: Array, tops: np.ndarray, lefts: np.ndarray, h: int, w: int, fill:
             i, j = max(-top, 0), max(-left, 0)
             target[:, i : i + part.shape[1], j : j + part.shape[2]] = part
         return cut
-    rows, columns = tops[:, None, None] + np.arange(h)[:, None], lefts[:, None, None] + np.arange(w)
+    first_rows, first_columns = (np.asarray(places)[:, None, None] for places in (tops, lefts))
+    rows, columns = first_rows + np.arange(h)[:, None], first_columns + np.arange(w)
     return pixels_at(x, rows, columns)
 
 
@@ -329,9 +333,9 @@ def pixels_at(x: Array, rows: np.ndarray, columns: np.ndarray, fill: Any = None)
     return xp.where(on_device(inside[:, None], x), found, xp.astype(fill, x.dtype))
 
 
-def _places(rng: np.random.Generator, room: int, count: int) -> np.ndarray:
+def _places(rng: np.random.Generator, room: int, count: int) -> list[int]:
     """Whole numbers below `room`; a single one is drawn faster by itself."""
-    return np.array([rng.integers(room)]) if count == 1 else rng.integers(room, size=count)
+    return [int(rng.integers(room))] if count == 1 else rng.integers(room, size=count).tolist()
 
 
 def _continued(places: np.ndarray, size: int, mode: str) -> np.ndarray:

@@ -39,10 +39,11 @@ class _RandomFlip(Transform):
 
     def batch(self, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Transform images (N, C, H, W)."""
-        chosen = drawn_from(rng).random(images(x, self).shape[0]) < self.p
+        rng, count = drawn_from(rng), images(x, self).shape[0]
+        if type(x) is np.ndarray and count == 1:
+            return (np.flip(x, self.axis) if rng.random() < self.p else x).copy()
+        chosen = rng.random(count) < self.p
         if type(x) is np.ndarray:
-            if len(x) == 1:
-                return (np.flip(x, self.axis) if chosen[0] else x).copy()
             flipped = x.copy()
             flipped[chosen] = np.flip(x[chosen], self.axis)
             return flipped
