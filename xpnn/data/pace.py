@@ -27,8 +27,7 @@ class Pace:
         settled: whether that has been measured.
 
     >>> pace = Pace(2)
-    >>> for at_once, seconds in [(1, 1.0), (1, 1.0), (2, 1.5)]:
-    ...     pace.loaded(seconds, at_once)
+    >>> pace.loaded(2.0, at_once=1)
     >>> pace.at_once
     2
     """
