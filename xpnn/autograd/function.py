@@ -10,7 +10,7 @@ from xpnn.autograd.core import TensorBase, carries_gradient, new_tensor
 from xpnn.autograd.mode import enable_grad, no_grad, switches
 from xpnn.autograd.ops.broadcasting import broadcast_shapes, unbroadcast
 from xpnn.autograd.ops.lifting import lift
-from xpnn.autograd.tape import Node, check_finite
+from xpnn.autograd.tape import Node, examine
 from xpnn.autograd.tensor import Tensor
 from xpnn.backend import DTypeError, GradientError, ShapeError, device_of, is_array, namespace
 
@@ -221,7 +221,7 @@ class Function:
     @classmethod
     def _record(cls, ctx: Any, args: tuple, edges: tuple, outputs: tuple, several: bool) -> Node:
         if switches.anomaly:
-            check_finite(outputs, cls.__name__, "output")
+            examine(outputs, cls.__name__, "output", switches.scopes)
         saved = tuple([None if value is None else value.array for value in ctx._to_save])
         options = {"ctx": ctx, "blanks": [_blank_of(y) for y in outputs]}
         node = Node(cls._operation, options, edges, saved, len(outputs) if several else 0)

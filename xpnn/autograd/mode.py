@@ -21,9 +21,10 @@ class _Switches(threading.local):
     def __init__(self) -> None:
         self.scopes: list[Any] = []
         self.casts: dict[str, str | None] = {}  # the low type of `autocast` by kind of device, see casting.py
-        self.anomaly: list[None] = []  # one for each `detect_anomaly` block
-        # One for each block in which nodes note the module they are of: None for those of `detect_anomaly`,
-        # and True for those of `graph`, where they keep their values too.
+        # What is shown all results, see `tape.examine`: None for each `detect_anomaly` block.
+        self.anomaly: list[Callable[..., None] | None] = []
+        # One for each block in which nodes note the module they are of: None for those of `detect_anomaly`
+        # and `watching`, and True for those of `graph`, where they keep their values too.
         self.noting: list[bool | None] = []
         self.blocks: list[_Block] = []  # of _GradMode, the innermost last
         self.called: tuple[Any, bool] | None = None  # the last `set_grad_enabled`, and what it changed
@@ -216,9 +217,26 @@ class set_detect_anomaly:  # noqa: N801 - PyTorch's name
         hold_precision(precision)
 
 
-def _set_anomaly(blocks: list[None]) -> None:
+def _set_anomaly(blocks: list[Callable[..., None] | None]) -> None:
     switches.anomaly[:] = blocks
-    switches.noting[:] = [*blocks, *filter(None, switches.noting)]
+    switches.noting[:] = [*[None] * len(blocks), *filter(None, switches.noting)]
+
+
+@contextmanager
+def watching(watch: Callable[..., None]) -> Iterator[None]:
+    """Show `watch(arrays, name, what, scope)` all results and gradients that are made inside of the block.
+
+    `name` is the primitive's, `what` is "output" or "gradient", `scope` the modules around it, and `arrays`
+    are raw arrays, Tensors or None.
+    """
+    blocks, noting = switches.anomaly, switches.noting
+    blocks.append(watch)
+    noting.append(None)
+    try:
+        yield
+    finally:
+        blocks.remove(watch)
+        noting.remove(None)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from xpnn.autograd.core import COMPLEX, TensorBase, carries_gradient, met, new_t
 from xpnn.autograd.half import in_float32
 from xpnn.autograd.mode import switches
 from xpnn.autograd.over_complex import OverComplex, over_complex, rule_of
-from xpnn.autograd.tape import Node, check_finite, classify
+from xpnn.autograd.tape import Node, classify, examine
 from xpnn.backend import (
     REFUSALS,
     Backend,
@@ -157,7 +157,7 @@ class Primitive:
         if type(output) is not route.kind and route.as_array is not None:
             outputs = tuple([y if type(y) is route.kind else route.as_array(y) for y in originals])
         if switches.anomaly:
-            check_finite(outputs, self.name, "output")
+            examine(outputs, self.name, "output", switches.scopes)
         node = None
         if track and switches.grad:
             own_backward = None if kernel is None else kernel.backward_function

@@ -321,8 +321,15 @@ def edge_key(edge: Any) -> int | tuple[int, int]:
     return id(edge) if isinstance(edge, TensorBase) else (edge[0].order, edge[1])
 
 
-def check_finite(arrays: Sequence[Any], name: str, what: str, scope: tuple = ()) -> None:
+def examine(arrays: Sequence[Any], name: str, what: str, scope: Sequence[Any]) -> None:
+    """Show results to `detect_anomaly` and to what `watching` has named."""
+    for watch in switches.anomaly:
+        (watch or _check_finite)(arrays, name, what, scope)
+
+
+def _check_finite(arrays: Sequence[Any], name: str, what: str, scope: Sequence[Any]) -> None:
     """Raise an AnomalyError that names the primitive if one of the arrays holds a NaN or infinity."""
+    backward = what == "gradient"
     for array in arrays:
         if array is None or not is_array(array) or not carries_gradient(array):
             continue
@@ -332,10 +339,10 @@ def check_finite(arrays: Sequence[Any], name: str, what: str, scope: tuple = ())
             continue
         values = to_numpy(raw)
         index = next(tuple(map(int, i)) for i in zip(*(~_isfinite(values)).nonzero()))
-        where = f", recorded in {' / '.join(map(str, scope))}" if scope else ""
+        where = f", recorded in {' / '.join(map(str, scope))}" if scope and backward else ""
         raise AnomalyError(
             f"made {values[index]} at index {index} of an {what} of shape {tuple(values.shape)}{where}",
-            subject=name,
+            subject=f"the backward of {name}" if backward else name,
             hint="Look at what went in; detect_anomaly() stops at the first one",
         )
 
@@ -362,7 +369,7 @@ def _pull_back(node: Node, gy: Any, edges: Sequence[Any], create_graph: bool) ->
         function = node.own_backward or primitive.backward_function
         results = function(gy, node.saved, needs, **node.options)
     if switches.anomaly:
-        check_finite(results, f"the backward of {primitive.name}", "gradient", node.scope)
+        examine(results, primitive.name, "gradient", node.scope)
     return results
 
 
