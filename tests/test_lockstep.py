@@ -136,7 +136,7 @@ def test_kinds_of_results(values: list, same: bool) -> None:
 
 def test_refusals() -> None:
     with pytest.raises(DTypeError, match="lockstep expects a function of no arguments, got 3"):
-        lockstep(3)
+        lockstep(3, "numpy", "numpy")
     with pytest.raises(ArgumentError, match="roundings above 0"):
         lockstep(lambda: None, "numpy", "numpy", roundings=0)
     with pytest.raises(BackendError, match="unknown"):

@@ -95,8 +95,8 @@ class Lockstep:
 
 def lockstep(
     step: Callable[[], Any],
-    backend: str | tuple[str, Any] = "numpy",
-    other: str | tuple[str, Any] = "torch",
+    backend: str | tuple[str, Any],
+    other: str | tuple[str, Any],
     *,
     seed: int = 0,
     roundings: float = _ROUNDINGS,
