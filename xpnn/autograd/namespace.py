@@ -166,6 +166,8 @@ class TensorNamespace:
         value: Any
         if name in _FLOATING or name in _BY_VALUE or name in _LIKE:
             value = _creator(self.raw_namespace, name, getattr(self.raw_namespace, name))
+        elif name in _added:
+            value = _added[name]
         elif name in _EXTENSIONS:
             value = Extension(self.raw_namespace, getattr(self.raw_namespace, name), _EXTENSIONS[name])
         else:
@@ -216,7 +218,7 @@ class TensorNamespace:
 
     def __dir__(self) -> list[str]:
         created = (_FLOATING - {"fftfreq", "rfftfreq"}) | _BY_VALUE | _LIKE
-        return sorted(_MAIN | created | _WITHOUT_RULE | set(_EXTENSIONS))
+        return sorted(_MAIN | created | _WITHOUT_RULE | set(_EXTENSIONS) | set(_added))
 
     def __repr__(self) -> str:
         return f"<{self.__name__}>"
@@ -265,6 +267,16 @@ class NamespaceInfo:
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, Any]:
         """The element types that there are, by name."""
         return {name: DType(dtype) for name, dtype in self._info.dtypes(device=device, kind=kind).items()}
+
+
+def add_extension(name: str, functions: Any) -> None:
+    """Make an object with functions that take Tensors of any library a part of all their namespaces.
+
+    Args:
+        name: what it is called there.
+        functions: a module, or any other object.
+    """
+    _added[name] = functions
 
 
 def _resolve(raw_namespace: Any, name: str, with_rule: frozenset[str]) -> Any:
@@ -336,5 +348,6 @@ def _backend_with(raw_namespace: Any) -> Backend:
 
 
 _namespaces: dict[Any, TensorNamespace] = {}
+_added: dict[str, Any] = {}
 
 xp = CurrentNamespace()

@@ -65,6 +65,7 @@ from xpnn.autograd.functions.special import (
     polygamma,
     zeta,
 )
+from xpnn.special import extension as extension
 
 __all__ = [
     "airy_ai",
