@@ -52,7 +52,7 @@ LAYERS = {
     "einops": {"backend", "autograd", "nn"},
     "testing": {"backend", "autograd"},
     "amp": {"backend", "autograd", "optim"},
-    "train": {"amp", "backend", "autograd", "functional", "nn", "optim", "data", "metrics", "io"},
+    "train": {"amp", "backend", "autograd", "functional", "nn", "optim", "data", "metrics", "io", "viz"},
     "distributed": {"backend", "autograd", "nn", "optim"},
     "search": {"startup", "backend", "io", "train"},
     "sklearn": {"backend", "autograd", "functional", "nn", "optim", "data", "train"},

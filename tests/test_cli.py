@@ -18,7 +18,9 @@ import pytest
 
 import xpnn
 from xpnn.cli import main
-from xpnn.data import load_digits
+from xpnn.cli.images import Mixed, mixes_of
+from xpnn.cli.settings import Settings
+from xpnn.data import DataLoader, TensorDataset, load_digits
 from xpnn.io import lock_folder, read_checkpoint, read_safetensors, save_checkpoint, save_file
 from xpnn.train import History, ProgressBar
 from xpnn.viz import save_image
@@ -189,6 +191,7 @@ def interrupt_in_batch(
         ["--optimizer", "sgd", "--lr", "0.05", "--schedule", "cosine", "--augment", "none"],
         ["--optimizer", "adam", "--schedule", "step", "--augment", "rotate+colour+erase", "--model", "mlp"],
         ["--schedule", "constant", "--augment", "flip", "--size", "16", "--channels", "3"],
+        ["--augment", "crop+mixup+cutmix", "--lr", "0.02"],
     ],
     ids=lambda options: options[1],
 )
@@ -196,6 +199,20 @@ def test_options(options: list[str]) -> None:
     assert main(["train", "digits", *QUICK, *options, "--out", "run"]) == 0
     losses = History.read("run/history.jsonl")["loss"]
     assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_mixed_batches_depend_on_their_number_alone(batched: bool) -> None:
+    base: Any = TensorDataset(np.random.default_rng(0).random((12, 1, 4, 4), np.float32), np.arange(12) % 3)
+    mixes = mixes_of(Settings.from_options({"data": "digits", "augment": "crop+mixup+cutmix"}), 3)
+    assert [type(mix).__name__ for mix in mixes] == ["MixUp", "CutMix"]
+    mixed = Mixed(base if batched else [base[i] for i in range(12)], mixes)
+    found = [list(DataLoader(mixed, 4, seed=1, num_workers=workers)) for workers in (0, 2)]
+    for (x, y), (again, labels) in zip(*found, strict=True):
+        assert x.shape == (4, 1, 4, 4) and y.shape == (4, 3)
+        np.testing.assert_allclose(y.sum(1).numpy(), 1, rtol=1e-6)
+        assert (x == again).all() and (y == labels).all()
+    assert any(((y > 0) & (y < 1)).any() for _, y in found[0])
 
 
 def test_original_mnist_files(capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,7 +274,9 @@ def test_results_and_folders_without_images_are_no_classes(capsys: pytest.Captur
     Path(".ipynb_checkpoints").mkdir()
     for out in ([], ["--overwrite"], ["--out", "results"]):
         assert main(["train", ".", *options, *out]) == 0
-        assert "16 training and 4 test images of 1 x 8 x 8, 2 classes" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "16 training and 4 test images of 1 x 8 x 8, 2 classes" in said
+        assert "\nempty holds no images and is no class\n" in said
     assert main(["eval", "runs/model.safetensors", "--out", "tested"]) == 0
     assert main(["eval", "runs/model.safetensors"]) == 0
 
@@ -483,6 +502,7 @@ MISTAKES = {
         ["train", "digits", "--model", "lenet", "--hidden", "32"],
         "--hidden is no option of the model 'lenet'. Leave it out, or take one that has it: .*mlp",
     ),
+    "search of a folder": (["search", "."], "'.' expects a TOML file, got a folder"),
     "augmentation": (["train", "digits", "--augment", "rotat+crop"], "Did you mean 'rotate\\+crop'?"),
     "near model": (["train", "digits", "--model", "resnet21"], "Did you mean 'resnet20'"),
     "near data": (["train", "mnst"], "no data set, folder or table 'mnst'. Did you mean mnist"),

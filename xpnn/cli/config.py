@@ -24,6 +24,8 @@ _LARGEST = 1_000_000  # bytes
 def read_toml(path: str | Path) -> dict[str, Any]:
     """The tables of a TOML file. Raises: DataError, naming the line, if it is none; OSError."""
     path = Path(path)
+    if path.is_dir():
+        raise DataError("expects a TOML file, got a folder", subject=f"'{path}'")
     content = path.read_bytes()
     try:
         if len(content) > _LARGEST:

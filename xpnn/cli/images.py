@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from xpnn.cli.split import stratified
 from xpnn.data import (
     MNIST,
     Compose,
+    CutMix,
+    Dataset,
     Digits,
     FashionMNIST,
     ImageFolder,
+    MixUp,
     Rescale,
     Resize,
     Standardize,
@@ -28,7 +32,9 @@ from xpnn.data import (
     read_image,
     transforms,
 )
+from xpnn.data.dataset import gather
 from xpnn.data.folder import find_images
+from xpnn.data.seeding import transform_generator
 
 _DOWNLOADS = Path("data")
 # Of `xpnn train` and `xpnn eval`.
@@ -63,11 +69,10 @@ class Images:
 
     def datasets(self, preprocessing: Preprocessing, settings: Settings) -> tuple[Any, Any]:
         """The training set, with its augmentation, and the test set, as the network takes them."""
-        augmented = preprocessing.transform(*augmentation_of(settings))
-        return (
-            TransformDataset(self.train, augmented),
-            TransformDataset(self.test, preprocessing.transform()),
-        )
+        train: Any = TransformDataset(self.train, preprocessing.transform(*augmentation_of(settings)))
+        if mixes := mixes_of(settings, len(self.classes)):
+            train = Mixed(train, mixes)
+        return train, TransformDataset(self.test, preprocessing.transform())
 
     def held_out(self, seed: int) -> Images:
         """The training images alone, divided again: a search leaves the test images unseen."""
@@ -194,7 +199,7 @@ def _load(settings: Settings, download: bool) -> Images:
 
 
 def augmentation_of(settings: Settings) -> list[Any]:
-    """The transforms of `--augment`, in the order of their names there.
+    """The transforms of images of `--augment`, in the order of their names there.
 
     Crops move the image by a sixteenth of its size at most, on a ground of zeros; the others are as usual for
     photographs, and mild.
@@ -218,7 +223,40 @@ def augmentation_of(settings: Settings) -> list[Any]:
         "randaugment": lambda: transforms.RandAugment(2, 6),
         "trivialaugment": transforms.TrivialAugmentWide,
     }
-    return [] if settings.augment == "none" else [kinds[name]() for name in settings.augment.split("+")]
+    return [kinds[name]() for name in settings.augment.split("+") if name in kinds]
+
+
+def mixes_of(settings: Settings, classes: int) -> list[Any]:
+    """The transforms of whole batches of `--augment`, which mix images and labels."""
+    kinds: dict[str, Callable[..., Any]] = {
+        "mixup": partial(MixUp, alpha=0.2),
+        "cutmix": partial(CutMix, alpha=1.0),
+    }
+    return [kinds[name](num_classes=classes) for name in settings.augment.split("+") if name in kinds]
+
+
+class Mixed(Dataset):
+    """Batches whose images and labels are mixed, by one of some ways drawn for each batch.
+
+    Args:
+        dataset: of images and labels.
+        mixes: the ways; they make rows (N, classes) of the labels.
+    """
+
+    batched = True
+
+    def __init__(self, dataset: Any, mixes: Sequence[Any]) -> None:
+        self.dataset = dataset
+        self.mixes = mixes
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def gather(self, indices: Sequence[int]) -> Any:
+        """The mixed batch of the samples at `indices`."""
+        rng = transform_generator()
+        mix = self.mixes[int(rng.integers(len(self.mixes)))]
+        return mix(*gather(self.dataset, indices), rng=rng)
 
 
 def labels_of(dataset: Any) -> np.ndarray:
@@ -273,12 +311,15 @@ class _Pictures(ImageFolder):
 
     def find_classes(self, root: Path) -> tuple[list[str], dict[str, int]]:
         """The names of the classes, and the label of each."""
-        classes = [
-            name
-            for name in super().find_classes(root)[0]
-            if not all(_has_results(folder) for folder in {path.parent for path in find_images(root / name)})
-        ]
+        names = super().find_classes(root)[0]
+        folders = {name: {path.parent for path in find_images(root / name)} for name in names}
+        self.without_images = [name for name in names if not folders[name]]
+        classes = [name for name in names if not all(map(_has_results, folders[name]))]
         return classes, {name: label for label, name in enumerate(classes)}
+
+    def notes(self) -> tuple[str, ...]:
+        """What a user may have meant to be a class."""
+        return tuple(f"{self.root / name} holds no images and is no class" for name in self.without_images)
 
 
 def is_folder(data: str) -> bool:
@@ -309,14 +350,21 @@ def _from_folder(root: Path, size: int, channels: int, seed: int) -> Images:
             raise DataError(f"has {len(whole)} images, too few to test on some of them", subject=f"'{root}'")
         tested = {whole.targets[index] for index in test}
         untested = [name for label, name in enumerate(whole.classes) if label not in tested]
-        return Images(Subset(whole, train), Subset(whole, test), tuple(whole.classes), tuple(untested))
+        return Images(
+            Subset(whole, train),
+            Subset(whole, test),
+            tuple(whole.classes),
+            tuple(untested),
+            notes=whole.notes(),
+        )
     pictures, tests = _Pictures(root / "train", **options), _Pictures(test_folder, **options)
     if pictures.classes != tests.classes:
         raise DataError(
             f"has the classes {', '.join(tests.classes)}, the training set {', '.join(pictures.classes)}",
             subject=str(test_folder),
+            hint="Give both the same folders, each with images",
         )
-    return Images(pictures, tests, tuple(pictures.classes))
+    return Images(pictures, tests, tuple(pictures.classes), notes=pictures.notes() + tests.notes())
 
 
 def _has_results(folder: Path) -> bool:

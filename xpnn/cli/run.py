@@ -21,10 +21,12 @@ from xpnn.backend import (
 )
 from xpnn.cli.console import Console
 from xpnn.cli.dataset import Data
+from xpnn.cli.images import Mixed
 from xpnn.cli.settings import Settings
 from xpnn.cli.tables import Table
 from xpnn.cli.trained import Description
 from xpnn.data import DataLoader
+from xpnn.data.dataset import is_batched
 from xpnn.functional import cross_entropy, mse_loss
 from xpnn.metrics import Accuracy
 from xpnn.nn import Module
@@ -81,7 +83,10 @@ class Run:
         description = Description(settings, preprocessing, data.classes)
         model = description.build_model()
         train, test = data.datasets(preprocessing, settings)  # type: ignore[arg-type]
-        train_loader = DataLoader(train, settings.batch_size, shuffle=True, seed=settings.seed)
+        alone = isinstance(train, Mixed) and not is_batched(train.dataset)  # a file for each image
+        train_loader = DataLoader(
+            train, settings.batch_size, shuffle=True, seed=settings.seed, num_workers=1 if alone else None
+        )
         test_loader = DataLoader(test, _TEST_BATCH_SIZE)
         optimizer = _optimizer(settings, model)
         bar = [ProgressBar(unit=data.unit)] if progress else []

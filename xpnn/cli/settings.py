@@ -16,7 +16,7 @@ SCHEDULES = ("onecycle", "cosine", "step", "constant")
 # Random changes of the training images, which can be joined by "+" (see `augmentation_of`).
 AUGMENTATIONS = (
     *("crop", "resized-crop", "flip", "vertical-flip", "rotate", "affine", "colour", "grey"),
-    *("blur", "sharpness", "erase", "cutout", "randaugment", "trivialaugment"),
+    *("blur", "sharpness", "erase", "cutout", "randaugment", "trivialaugment", "mixup", "cutmix"),
 )
 CHANNELS = (1, 3)
 TASKS = ("classification", "regression")

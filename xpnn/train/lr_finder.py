@@ -15,6 +15,7 @@ from xpnn.train.loop import Group
 from xpnn.train.module import TrainingModule
 from xpnn.train.tasks import ByModule
 from xpnn.train.trainer import Trainer, sorted_data
+from xpnn.viz import plot_lr_finder
 
 _SMOOTHING = 0.9  # of the running average, which hides the noise of batches and not the fall
 
@@ -46,23 +47,14 @@ class LRFinder:
         return rates[min(points, key=lambda i: slopes[i])]
 
     def plot(self, suggest: bool = False, show: bool = False, ax: Any = None) -> Any:
-        """The curve of the loss over the rates as a figure of matplotlib, with the suggestion as a dot."""
+        """The curve of the loss over the rates as a figure of matplotlib, with the suggestion marked."""
         pyplot = optional_import("matplotlib.pyplot", extra="train")
-        figure, axes = pyplot.subplots() if ax is None else (ax.figure, ax)
-        axes.plot(self.results["lr"], self.results["loss"])
-        axes.set(xlabel="learning rate", ylabel="loss", title="Learning-rate range test")
-        if self.mode == "exponential":
-            axes.set_xscale("log")
-        finite = [loss for loss in self.results["loss"] if math.isfinite(loss)]
-        if finite:  # the explosion at the end would flatten all before it
-            least, first = min(finite), finite[0]
-            margin = 0.2 * max(first - least, 0.05 * abs(first), 1e-12)
-            axes.set_ylim(least - margin, first + 2 * margin)
-        best = self.suggestion() if suggest else None
-        if best is not None:
-            index = self.results["lr"].index(best)
-            axes.plot(best, self.results["loss"][index], "o", color="tab:red", label=f"suggestion {best:.3g}")
-            axes.legend()
+        figure = plot_lr_finder(
+            *(self.results["lr"], self.results["loss"]),
+            suggestion=self.suggestion() if suggest else None,
+            log=self.mode == "exponential",
+            axes=pyplot.subplots()[1] if ax is None else ax,
+        )
         if show:
             pyplot.show()
         return figure

@@ -165,6 +165,8 @@ def plot_lr_finder(
     path: str | Path | None = None,
     suggestion: float | None = None,
     title: str = "Learning-rate range test",
+    log: bool = True,
+    axes: Any = None,
 ) -> Figure:
     """Draw the loss against a growing learning rate; a loss that explodes does not press the curve flat.
 
@@ -172,6 +174,8 @@ def plot_lr_finder(
         rates: (N,) learning rates. losses: (N,) the loss at each.
         suggestion: a rate to mark.
         path, title: as for `plot_curves`.
+        log: whether the axis of rates is logarithmic.
+        axes: to draw into, instead of those of a new figure.
 
     Raises: ShapeError for other than as many rates as losses.
 
@@ -184,10 +188,10 @@ def plot_lr_finder(
             f"expects as many losses as rates, got shapes {losses.shape} and {rates.shape}",
             subject="plot_lr_finder",
         )
-    figure = new_figure(6, 3.6)
-    axes = figure.subplots()
+    axes = new_figure(6, 3.6).subplots() if axes is None else axes
     axes.plot(rates, losses, linewidth=1.8, color=colour(0))
-    log_scale(axes, "x")
+    if log:
+        log_scale(axes, "x")
     axes.set(xlabel="learning rate", ylabel="loss")
     finite = losses[np.isfinite(losses)]
     if len(finite):
@@ -202,7 +206,7 @@ def plot_lr_finder(
             textcoords="offset points", va="top", color=colour(1), fontweight="bold",
         )  # fmt: skip
     axes.grid(True)
-    return finished(figure, path, title)
+    return finished(axes.figure, path, title)
 
 
 def robust_limits(curves: Sequence[np.ndarray]) -> tuple[float, float] | None:
