@@ -209,9 +209,11 @@ def test_mixed_batches_depend_on_their_number_alone(batched: bool) -> None:
     mixed = Mixed(base if batched else [base[i] for i in range(12)], mixes)
     found = [list(DataLoader(mixed, 4, seed=1, num_workers=workers)) for workers in (0, 2)]
     for (x, y), (again, labels) in zip(*found, strict=True):
-        assert x.shape == (4, 1, 4, 4) and y.shape == (4, 3)
+        assert x.shape == (4, 1, 4, 4)
+        assert y.shape == (4, 3)
         np.testing.assert_allclose(y.sum(1).numpy(), 1, rtol=1e-6)
-        assert (x == again).all() and (y == labels).all()
+        assert (x == again).all()
+        assert (y == labels).all()
     assert any(((y > 0) & (y < 1)).any() for _, y in found[0])
 
 
