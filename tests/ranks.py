@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -276,6 +277,58 @@ def refusals() -> None:
     dist.destroy_process_group()
     with pytest.raises(dist.ProcessError, match="init"):
         dist.get_rank()
+
+
+def zero_redundancy() -> None:
+    """The same bits as without, the state of a part in each process, and one state dict of all."""
+    sharing = dist.optim.ZeroRedundancyOptimizer
+    size, rank = dist.get_world_size(), dist.get_rank()
+    for kind, options in (
+        (optim.Adam, {"lr": 0.1}),
+        (optim.SGD, {"lr": 0.1, "momentum": 0.9}),
+        (optim.LAMB, {}),
+    ):
+        pairs = []
+        for make in (kind, partial(sharing, optimizer_class=kind)):
+            xpnn.manual_seed(0)
+            model = nn.Sequential(nn.Linear(4, 7), nn.PReLU(), nn.Linear(7, 3), nn.Linear(3, 2))
+            model[3].bfloat16() if xpnn.get_backend().name == "torch" else model[3].half()
+            optimizer = make(model.parameters(), **options)
+            pairs.append((model, optimizer, optim.lr_scheduler.ExponentialLR(optimizer, 0.9)))
+        for step in range(6):
+            for model, optimizer, schedule in pairs:
+                optimizer.zero_grad()
+                x = xpnn.tensor(np.random.default_rng(step).standard_normal((5, 4)), dtype=xpnn.float32)
+                loss = model[:3](x).square().mean() + model[3].weight.float().square().sum()
+                loss.backward()  # the same in all processes; the last bias has none
+                optimizer.step()
+                schedule.step()
+                if step == 2 and optimizer is pairs[1][1]:  # goes on from a state of both
+                    optimizer.consolidate_state_dict(to=size - 1)
+                    if rank == size - 1:
+                        pairs[0][1].check_state_dict(optimizer.state_dict())
+                    state = [optimizer.state_dict() if rank == size - 1 else None]
+                    dist.broadcast_object_list(state, size - 1)
+                    assert state[0]["state"].keys() == pairs[0][1].state_dict()["state"].keys()
+                    optimizer.load_state_dict(state[0])
+        (plain, whole, _), (shared, mine, _) = pairs
+        for name, parameter in plain.named_parameters():
+            assert np.array_equal(
+                parameter.float().numpy(force=True), shared.get_parameter(name).float().numpy(force=True)
+            ), name
+        counts = [0] * size
+        dist.all_gather_object(counts, len(mine.state))
+        assert sum(counts) == len(whole.state)
+        assert max(counts) < len(whole.state) or size == 1
+        assert mine.param_groups[0]["lr"] == whole.param_groups[0]["lr"]
+        with pytest.raises(dist.ProcessError, match="consolidate_state_dict"):
+            mine.state_dict()
+        mine.add_param_group({"params": [xpnn.ones(3, requires_grad=True)], "lr": 1.0})
+        assert len(mine.owners()) == len(list(mine.named_parameters()))
+    with pytest.raises(ArgumentError, match="cannot share LBFGS out"):
+        sharing([xpnn.ones(2, requires_grad=True)], optim.LBFGS)
+    with pytest.raises(ArgumentError, match="lr >= 0"):
+        sharing([xpnn.ones(2, requires_grad=True)], optim.Adam, lr=-1)
 
 
 def straggler() -> None:

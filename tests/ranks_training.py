@@ -1,6 +1,7 @@
 """A run of a Trainer for tests/test_distributed.py, in one or several processes.
 
-`ranks_training.py FOLDER EPOCHS [twice] [resume] [kill|term RANK BATCH]` prints the history and some sums.
+`ranks_training.py FOLDER EPOCHS [twice] [resume] [zero] [often] [always] [kill|term RANK BATCH]`
+prints the history and some sums.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any
 import numpy as np
 
 import xpnn
+from xpnn import distributed as dist
 from xpnn import nn, optim
 from xpnn.data import DataLoader, TensorDataset
 from xpnn.metrics import Accuracy
-from xpnn.train import Callback, Interrupted, Terminated, Trainer
+from xpnn.train import Callback, Interrupted, ModelCheckpoint, Terminated, Trainer
 
 folder, epochs, *words = sys.argv[1:]
 rng = np.random.default_rng(0)
@@ -51,9 +53,14 @@ class Signal(Callback):
 
 xpnn.manual_seed(0)
 model = Net().double()
+if "zero" in words:
+    dist.init()
+    optimizer = dist.optim.ZeroRedundancyOptimizer(model.parameters(), optim.Adam, lr=0.01)
+else:
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
 trainer = Trainer(
     model,
-    optim.Adam(model.parameters(), lr=0.01),
+    optimizer,
     "cross_entropy",
     metrics={
         "accuracy": Accuracy(),
@@ -63,7 +70,11 @@ trainer = Trainer(
     progress=False,
     accumulate_grad_batches=2,
     gradient_clip_val=1.0,
-    callbacks=[Signal()] if "kill" in words or "term" in words else [],
+    callbacks=[
+        *([Signal()] if "kill" in words or "term" in words else []),
+        *([ModelCheckpoint(every_batches=1)] if "often" in words else []),
+        *([ModelCheckpoint(train_time_interval={"seconds": 0})] if "always" in words else []),
+    ],
 )
 loader = DataLoader(TensorDataset(x, y), batch_size=16, shuffle=True)
 validation = DataLoader(TensorDataset(x[:33], y[:33]), batch_size=16)

@@ -69,6 +69,8 @@ OWN_DOORS = {
     PACKAGE / "nn/attention/bias.py",
     PACKAGE / "nn/recurrent/packed.py",  # nn.utils.rnn exports it
     PACKAGE / "optim/swa_utils.py",
+    PACKAGE / "optim/zero_redundancy.py",  # distributed.optim exports it
+    PACKAGE / "distributed/optim.py",
 }
 
 NUMPY_USERS = {"backend", "kernels", "data", "io", "viz", "cli", "sklearn"}

@@ -89,6 +89,10 @@ class Group:
         """Every process's value, which is pickled on the way."""
         return self._communicator.allgather(value)
 
+    def gather_object(self, value: Any, destination: int = 0) -> list[Any] | None:
+        """Every process's value in one of them, None in the others; it is pickled on the way."""
+        return self._communicator.gather(value, self._root(destination, "gather"))
+
     def broadcast_object(self, value: Any, source: int = 0) -> Any:
         """The value of one process, in all of them; it is pickled on the way."""
         return self._communicator.bcast(value, self._root(source))
@@ -105,10 +109,10 @@ class Group:
             raise DTypeError(f"has no {name} of arrays of {dtype}", subject="all_reduce")
         return getattr(self._mpi, _OPERATIONS[name])
 
-    def _root(self, source: int) -> int:
-        if not 0 <= source < self.size:
-            raise ArgumentError(f"expects a rank in [0, {self.size}), got {source}", subject="broadcast")
-        return source
+    def _root(self, rank: int, subject: str = "broadcast") -> int:
+        if not 0 <= rank < self.size:
+            raise ArgumentError(f"expects a rank in [0, {self.size}), got {rank}", subject=subject)
+        return rank
 
 
 _world: Group | None = None

@@ -7,6 +7,7 @@ Names and arguments are those of `torch.distributed`.
 """
 
 from xpnn.backend.processes import ProcessError as ProcessError
+from xpnn.distributed import optim as optim
 from xpnn.distributed.collectives import *
 from xpnn.distributed.job import *
 from xpnn.nn.parallel import DistributedDataParallel as DistributedDataParallel

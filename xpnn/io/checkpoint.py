@@ -90,7 +90,8 @@ class Checkpoint:
             if hasattr(target, "check_state_dict"):
                 with self._fitting(name):
                     target.check_state_dict(self.states[name])
-        before = [(target, target.state_dict()) for target in objects.values()]
+        # of what several processes share, each puts its own part back
+        before = [(t, getattr(t, "own_state_dict", t.state_dict)()) for t in objects.values()]
         try:
             for name, target in objects.items():
                 with self._fitting(name):

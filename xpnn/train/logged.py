@@ -135,14 +135,14 @@ class Logged:
             if isinstance(value, Metric):
                 value.reset()
 
-    def state_dict(self, metrics: Mapping[str, Metric]) -> dict[str, Any]:
-        """The sums so far; Metrics go by their names in `metrics`, where the Trainer keeps their sums."""
+    def state_dict(self, metrics: Mapping[str, Metric], team: Team) -> dict[str, Any]:
+        """The sums of a team so far; Metrics go by their names in `metrics`: the Trainer keeps theirs."""
         names = {id(metric): name for name, metric in metrics.items()}
         return {
             full: {
                 "options": vars(options),
                 "value": names.get(id(self.values[full]), _kept(self.values[full])),
-                "sums": [_kept(part) for part in self._sums[full]] if full in self._sums else None,
+                "sums": [_kept(part) for part in self._sum_over(team, full)] if full in self._sums else None,
             }
             for full, options in self.options.items()
             if not isinstance(self.values[full], Metric) or id(self.values[full]) in names
@@ -163,6 +163,13 @@ class Logged:
             self.values[name] = metrics[value] if isinstance(value, str) else beside(value)
             if entry["sums"] is not None:
                 self._sums[name] = [beside(part) for part in entry["sums"]]
+
+    def clear_sums(self) -> None:
+        """Count what was logged as nothing, where another process goes on with it."""
+        for name, (total, weight) in self._sums.items():
+            if self.options[name].reduce_fx in ("mean", "sum"):
+                total = total * 0
+            self._sums[name] = [total, weight * 0]
 
     def check_state_dict(self, state: dict[str, Any]) -> None:
         """Raise CheckpointError if `load_state_dict` would."""

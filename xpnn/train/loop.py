@@ -162,7 +162,7 @@ class Loop(Evaluation):
 
     def _measures(self) -> dict[str, Any]:
         """The measures of the running epoch: the loss, the metrics, and what was logged."""
-        found = self._meters.read(self._team) if self._meters.has_batches else {}
+        found = self._meters.read(self._team) if self._team.any(self._meters.has_batches) else {}
         logged = self._training.logged.epoch_measures(self._team)
         self.callback_metrics.update({**logged, **found})
         self.progress_bar_metrics.update(self._training.logged.shown(logged))

@@ -69,9 +69,14 @@ class Meters:
             measures = {name: team.merged(metric) for name, metric in measures.items()}
         return {name: to_numpy(metric.compute()).tolist() for name, metric in measures.items()}
 
-    def state_dict(self) -> dict[str, Any]:
-        """The sums so far."""
-        return {name: sums_of(metric) for name, metric in {"loss": self.loss, **self.metrics}.items()}
+    def all(self) -> list[Metric]:
+        """The mean loss and the metrics."""
+        return [self.loss, *self.metrics.values()]
+
+    def state_dict(self, team: Team) -> dict[str, Any]:
+        """The sums so far, over the batches of a team."""
+        measures: dict[str, Metric] = {"loss": self.loss, **self.metrics}
+        return {name: sums_of(team.merged(metric)) for name, metric in measures.items()}
 
     def check_state_dict(self, state: dict[str, Any]) -> None:
         """Raise CheckpointError for sums that are none of these measures."""

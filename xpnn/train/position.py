@@ -172,6 +172,10 @@ class Position(Resumable):
 
     num_devices = world_size
 
+    def any_process(self, flag: bool) -> bool:
+        """Whether it is so in any of the processes, which all must call this alike."""
+        return self._team.any(flag)
+
     @property
     def global_rank(self) -> int:
         """Which of them this one is."""

@@ -26,6 +26,7 @@ from xpnn.data import DataLoader
 from xpnn.io import Checkpoint, load_checkpoint, read_checkpoint, save_checkpoint
 from xpnn.metrics import Metric
 from xpnn.nn import Module
+from xpnn.optim.zero_redundancy import ZeroRedundancyOptimizer
 from xpnn.train.history import History, is_history
 from xpnn.train.hyperparameters import storable
 from xpnn.train.limits import knows_its_position
@@ -45,17 +46,19 @@ class Resumable(Loop):
     def save(self, path: str | Path, weights_only: bool = False) -> None:
         """Write all that the run consists of to one file (see `xpnn.io.save_checkpoint`).
 
+        In a job of several processes all of them must call this alike; the first one writes.
+
         Args:
             path: the file.
             weights_only: leave all but the model out.
         """
-        if self._team.rank:
-            return  # the first process of a team writes for all
-        if self._team.size > 1 and self.batch and not weights_only:
-            raise _error("saves a run of several processes at the ends of epochs only", "Save its weights")
         parts = self._parts()
         if weights_only:
             parts = {"model": parts["model"]}
+        elif self._team.size > 1:
+            self._gather(parts)
+        if self._team.rank:
+            return
         for logger in self.loggers:
             logger.save()  # before, so that a resumed run finds all that was logged by then
         save_checkpoint(path, config=self._config(), extra=self._extra(), random=not weights_only, **parts)
@@ -67,12 +70,14 @@ class Resumable(Loop):
     def save_last(self, folder: Path) -> None:
         """Save the run as the last of a folder, and keep the one before as `previous.safetensors`."""
         last = folder / LAST
-        if last.exists():
+        if last.exists() and not self._team.rank:
             _link(last, folder / PREVIOUS)
         self.save(last)
 
     def load(self, path: str | Path, train_loader: Any = None) -> Checkpoint:
         """Take over a run that `save` wrote, on whatever backend the model is now.
+
+        In a job of several processes all of them must call this alike.
 
         Args:
             path: the file.
@@ -88,7 +93,10 @@ class Resumable(Loop):
     # -- the Trainer's own state
 
     def state_dict(self) -> dict[str, Any]:
-        """The Trainer's own part: counts, sums of the running epoch, history, callbacks."""
+        """The Trainer's own part: counts, sums of the running epoch, history, callbacks.
+
+        In a job of several processes all of them must call this alike: the sums are those of all.
+        """
         return {
             "epoch": self.epoch,
             "batch": self.batch,
@@ -99,9 +107,11 @@ class Resumable(Loop):
             "due": self._due,
             "stopped": self._stopped,
             "between": self._between,
-            "sums": self._meters.state_dict(),
-            "logged": self._training.logged.state_dict(dict(metrics_of(self._task.module))),
-            "metrics": {name: sums_of(metric) for name, metric in metrics_of(self._task.module)},
+            "sums": self._meters.state_dict(self._team),
+            "logged": self._training.logged.state_dict(dict(metrics_of(self._task.module)), self._team),
+            "metrics": {
+                name: sums_of(self._team.merged(metric)) for name, metric in metrics_of(self._task.module)
+            },
             "group": self._group_state(),
             "measures": {n: v for n, v in self.callback_metrics.items() if isinstance(v, int | float)},
             "history": self.history.rows(),
@@ -120,11 +130,17 @@ class Resumable(Loop):
         self.global_step = state["batches"] if state["steps"] is None else state["steps"]
         self._trained, self._stopped, self._loaded = state["trained"], state["stopped"], True
         self._due, self._between = state["due"], dict(state["between"])
-        self._meters.load_state_dict(state["sums"], like)
         self._training = self._stage = self._new_stage("train")
-        self._training.logged.load_state_dict(state["logged"], dict(metrics_of(self._task.module)), like)
-        for name, metric in metrics_of(self._task.module):
-            load_sums(metric, state["metrics"].get(name, {}), like)
+        metrics = dict(metrics_of(self._task.module))
+        self._training.logged.load_state_dict(state["logged"], metrics, like)
+        if self._team.rank:  # the sums are those of all processes, and the first one goes on with them
+            self._training.logged.clear_sums()
+            for metric in [*self._meters.all(), *metrics.values()]:
+                metric.reset()
+        else:
+            self._meters.load_state_dict(state["sums"], like)
+            for name, metric in metrics.items():
+                load_sums(metric, state["metrics"].get(name, {}), like)
         self._load_group(state["group"])
         self.callback_metrics = dict(state["measures"])
         self._positions = tuple(state["loggers"])
@@ -168,17 +184,13 @@ class Resumable(Loop):
                 callback.check_state_dict(state["callbacks"][name])
 
     def _group_state(self) -> dict[str, Any] | None:
-        """The gradients that are being accumulated."""
+        """The gradients that are being accumulated; in a team their means, with which each goes on."""
         if not self._group.count:
             return None
-        return {
-            **vars(self._group),
-            "gradients": {
-                name: parameter.grad.array
-                for name, parameter in self._task.module.named_parameters()
-                if parameter.grad is not None
-            },
-        }
+        parameters = dict(self._task.module.named_parameters())
+        gradients = {name: p.grad.array for name, p in parameters.items() if p.grad is not None}
+        like = {name: p.array for name, p in parameters.items()}
+        return {**vars(self._group), "gradients": self._team.means(gradients, like)}
 
     def _load_group(self, state: dict[str, Any] | None) -> None:
         self._group.clear()
@@ -199,6 +211,13 @@ class Resumable(Loop):
                 raise CheckpointError(f"cannot take a gradient of '{name}' of its shape", subject="Trainer")
 
     # -- what is in a file
+
+    def _gather(self, parts: dict[str, Any]) -> None:
+        """Put what each process of a team has a share of together in the first one."""
+        parts["trainer"] = _Taken(self.state_dict())
+        for optimizer in self._task.optimizers:
+            if isinstance(optimizer, ZeroRedundancyOptimizer):
+                optimizer.consolidate_state_dict()
 
     def _parts(self) -> dict[str, Any]:
         """What is saved, by the names that it goes by in the file."""
@@ -300,16 +319,31 @@ class Resumable(Loop):
     _positions: tuple[int | None, ...] = ()  # of the loggers, when the run was saved that was loaded
     _speaks: bool = True
 
-    def _save_cut_run(self) -> Path | None:
-        """Save the run as it was between two batches; else it goes on from what was saved before."""
+    def _save_cut_run(self, together: bool = True) -> Path | None:
+        """Save the run as it was between two batches; else it goes on from what was saved before.
+
+        Args:
+            together: whether all processes of a team do so, as they have agreed on the end.
+        """
         self._interrupt.wait_for_all()
         folders = self._folders()
         if not folders:
             return None
-        if self._resumable and not (self._team.size > 1 and self.batch):  # each has sums of its own then
+        if self._resumable and (together or self._team.size == 1):
             self.save_last(folders[0])
         last = folders[0] / LAST
         return last if last.exists() else None
+
+
+class _Taken:
+    """A state that was taken before it is written."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self._state = state
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state."""
+        return self._state
 
 
 def newest_first(folders: Iterable[Path]) -> Iterator[Path]:

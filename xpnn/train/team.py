@@ -123,6 +123,24 @@ class Team:
         assert whole is not None
         return whole
 
+    def means(self, arrays: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
+        """The means of every process's arrays, by name; one that a process has not counts as zeros.
+
+        Args:
+            like: arrays of their shapes and types, of all names that there may be.
+        """
+        if self._group is None:
+            return arrays
+        found = {}
+        for name in sorted(set().union(*self._group.all_gather_object(set(arrays)))):
+            own = arrays[name] if name in arrays else namespace(like[name]).zeros_like(like[name])
+            found[name] = self._group.all_reduce(own) / self.size
+        return found
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is so in any of the processes."""
+        return any(self.gathered(flag))
+
     def gathered(self, value: Any) -> list[Any]:
         """Every process's value; alone, this one's."""
         return [value] if self._group is None else self._group.all_gather_object(value)

@@ -547,11 +547,12 @@ class Trainer(Position):
             except KeyboardInterrupt as error:
                 status = "interrupted"
                 self._tell_of(error)
-                raise Interrupted(self._save_cut_run(), self.epoch, self.batch) from None
+                raise Interrupted(self._save_cut_run(self._ends_together), self.epoch, self.batch) from None
             except SystemExit as ending:
                 status = "interrupted"
                 self._tell_of(ending)
-                raise Terminated(ending.code, self._save_cut_run(), self.epoch, self.batch) from None
+                saved = self._save_cut_run(self._ends_together)
+                raise Terminated(ending.code, saved, self.epoch, self.batch) from None
             except AnomalyError as error:
                 status = "failed"
                 self._tell_of(error)
@@ -559,7 +560,7 @@ class Trainer(Position):
             except Exception as error:
                 status = "failed"
                 self._tell_of(error)
-                self._save_cut_run()
+                self._save_cut_run(together=False)
                 raise
             finally:
                 self._rewind()

@@ -49,7 +49,6 @@ class ModelCheckpoint(Callback):
     """
 
     order = 1  # after all callbacks whose state it saves
-    writes = True
 
     def __init__(
         self,
@@ -126,10 +125,6 @@ class ModelCheckpoint(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """See that there is a folder, and that it can be saved when it is to be."""
-        if trainer.world_size > 1 and (self.every_batches or self.every_n_train_steps or self.seconds):
-            raise _error(
-                "saves runs of several processes at the ends of epochs only; leave its other times out"
-            )
         self._saved_at, self._step = time.monotonic(), trainer.global_step
         if self.folder is None and trainer.out is None:
             raise ArgumentError(
@@ -144,8 +139,8 @@ class ModelCheckpoint(Callback):
         if self.every_n_train_steps and trainer.global_step != self._step:
             due |= trainer.global_step % self.every_n_train_steps == 0
         self._step = trainer.global_step
-        if self.seconds is not None and time.monotonic() - self._saved_at >= self.seconds:
-            due = True
+        if self.seconds is not None:
+            due |= trainer.any_process(time.monotonic() - self._saved_at >= self.seconds)
         if due:
             self._save_last(trainer)
 
@@ -231,7 +226,8 @@ class ModelCheckpoint(Callback):
         self._write(trainer, path)
         if full and worst is not None:
             del kept[worst]
-            Path(worst).unlink(missing_ok=True)
+            if trainer.is_global_zero:
+                Path(worst).unlink(missing_ok=True)
 
     def _named(self, trainer: Trainer, logs: dict[str, Any]) -> str:
         return self.format_checkpoint_name({**logs, "epoch": trainer.epoch, "step": trainer.global_step})
