@@ -47,10 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
     optional_import("mpi4py", extra="mpi")
     if not arguments.module and not Path(arguments.script).is_file():
         raise DataError(f"there is no file '{arguments.script}'", hint="xpnn launch -m NAME runs a module")
-    places = ["-hosts", arguments.hosts] if arguments.hosts else []
+    mpiexec = _mpiexec()
+    places = _places(mpiexec, arguments.hosts)
     program = ["-m", arguments.script] if arguments.module else [arguments.script]
     # mpi4py's runner ends all processes when one leaves by an exception or with an exit code.
-    command = [_mpiexec(), *places, "-n", str(arguments.processes), sys.executable, "-m", "mpi4py", *program]
+    command = [mpiexec, *places, "-n", str(arguments.processes), sys.executable, "-m", "mpi4py", *program]
     for attempt in range(arguments.restarts + 1):
         environment = {**os.environ, "XPNN_RESTARTS": str(attempt)}
         code = subprocess.call([*command, *arguments.arguments], env=environment)
@@ -58,6 +59,14 @@ def run(arguments: argparse.Namespace) -> int:
             break
         arguments.console.say(f"the processes failed with exit code {code}; restart {attempt + 1}")
     return code
+
+
+def _places(mpiexec: str, hosts: str | None) -> list[str]:
+    """The launcher's own words for the machines to run on; as many processes as one likes, as with MPICH."""
+    version = subprocess.run([mpiexec, "--version"], capture_output=True, text=True).stdout
+    if "Open MPI" in version:
+        return ["--oversubscribe", *(["--host", hosts] if hosts else [])]
+    return ["-hosts", hosts] if hosts else []
 
 
 def _mpiexec() -> str:
