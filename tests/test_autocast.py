@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from collections.abc import Callable
@@ -117,6 +118,71 @@ def test_element_types_and_values_are_pytorchs(name: str) -> None:
         torch.testing.assert_close(found.float(), expected.float(), rtol=2**-6, atol=2**-6)
 
 
+TYPED: dict[str, list[Any]] = {
+    "avg_pool3d": [(1, 2, 4, 4, 4), 2],
+    "max_pool2d": [(1, 2, 4, 4), 2],
+    "max_pool3d": [(1, 2, 4, 4, 4), 2],
+    "adaptive_avg_pool2d": [(1, 2, 4, 4), 2],
+    "adaptive_avg_pool3d": [(1, 2, 4, 4, 4), 2],
+    "adaptive_max_pool3d": [(1, 2, 4, 4, 4), 2],
+    "fractional_max_pool2d": [(1, 2, 4, 4), 2, 2],
+    "fractional_max_pool3d": [(1, 2, 4, 4, 4), 2, 2],
+    "lp_pool3d": [(1, 2, 4, 4, 4), 2.0, 2],
+    "local_response_norm": [(1, 4, 3, 3), 2],
+    "cosine_embedding_loss": [(2, 3), (2, 3), (2,)],
+    "triplet_margin_loss": [(2, 3), (2, 3), (2, 3)],
+    "l1_loss": [(2, 3), (2, 3)],
+    "softmax": [(2, 3), 1],
+    "mv": [(2, 3), (3,)],
+    "dot": [(3,), (3,)],
+    "vdot": [(3,), (3,)],
+    "addmv": [(2,), (2, 3), (3,)],
+    "addr": [(2, 3), (2,), (3,)],
+    "outer": [(2,), (3,)],
+    "trace": [(3, 3)],
+    "cdist": [(2, 3), (2, 3)],
+    "linalg.matrix_exp": [(3, 3)],
+    "linalg.inv": [(3, 3)],
+    "linalg.svdvals": [(3, 3)],
+}
+
+
+@pytest.mark.parametrize("low", [False, True])
+def test_the_lists_are_pytorchs(low: bool) -> None:
+    torch = pytest.importorskip("torch")
+    numbers = torch.Generator().manual_seed(0)
+    for name, described in TYPED.items():
+        given = [torch.rand(*a, generator=numbers) + 0.5 if isinstance(a, tuple) else a for a in described]
+        given = [a.bfloat16() if low and isinstance(a, torch.Tensor) else a for a in given]
+        found = []
+        for library, scope in ((torch, torch.autocast), (xpnn, autocast)):
+            where = library.nn.functional if hasattr(library.nn.functional, name) else library
+            args = [Tensor(a) if library is xpnn and isinstance(a, torch.Tensor) else a for a in given]
+            with scope("cpu", dtype=library.bfloat16):
+                found.append(name_of(functools.reduce(getattr, name.split("."), where)(*args)))
+        assert found[0] == found[1], name
+
+
+@pytest.mark.parametrize("low", [False, True])
+def test_cells_have_the_types_of_pytorchs(low: bool) -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.rand(2, 3, generator=torch.Generator().manual_seed(0))
+    x = x.bfloat16() if low else x
+    for kind in ("RNNCell", "LSTMCell", "GRUCell"):
+        theirs = getattr(torch.nn, kind)(3, 4)
+        with xpnn.use_backend("torch"):
+            mine = getattr(nn, kind)(3, 4)
+        mine.load_state_dict({name: Tensor(value) for name, value in theirs.state_dict().items()})
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            expected = theirs(x)
+        with autocast("cpu", dtype="bfloat16"):
+            found = mine(Tensor(x))
+        pairs = zip(expected, found) if kind == "LSTMCell" else [(expected, found)]
+        for a, b in pairs:
+            assert name_of(a) == name_of(b), kind
+            torch.testing.assert_close(b.array.float(), a.float(), rtol=2**-5, atol=2**-5)
+
+
 def test_float64_and_integers_are_left_alone() -> None:
     x, w = np.ones((2, 3)), np.ones((4, 3))
     with autocast("cpu", dtype="float16"):
@@ -150,8 +216,8 @@ def test_recurrent_layers(kind: type) -> None:
     exact, _ = layer(x)
     with autocast("cpu", dtype="float16"):
         y, state = layer(x)
-        again, _ = layer(x, state)  # whose type is the low one
-    assert y.dtype == again.dtype == "float16"
+        again, _ = layer(x, state)
+    assert y.dtype == again.dtype == ("float32" if kind is nn.GRU else "float16")  # as PyTorch has it
     np.testing.assert_allclose(y.detach().numpy(), exact.detach().numpy(), atol=2**-8)
     y.sum().backward()
     assert {name_of(p.grad) for p in layer.parameters()} == {"float32"}

@@ -13,12 +13,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 from xpnn.autograd.core import TensorBase
 from xpnn.autograd.mode import switches
 from xpnn.backend import backend_of, concrete, dtype_name, get_default_device, is_array, namespace
 from xpnn.backend.devices import device_named
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # One entry for each `autocast` block that some thread is in: empty, nothing else is asked.
 entered: list[None] = []
@@ -74,7 +77,13 @@ _LOSSES = {
     "triplet_margin_with_distance_loss",
 }
 _FLOAT32 = {
-    "cpu": _LOSSES | {"avg_pool3d", "cdist", "grid_sample", "nanquantile", "prod", "quantile"},
+    "cpu": _LOSSES
+    | {
+        *("adaptive_avg_pool3d", "adaptive_max_pool3d", "avg_pool3d", "fractional_max_pool2d"),
+        *("fractional_max_pool3d", "local_response_norm", "lp_pool3d", "max_pool3d"),
+        *("cdist", "grid_sample", "nanquantile", "prod", "quantile"),
+        *("inv", "solve", "svd", "svdvals", "trace"),
+    },
     "cuda": _LOSSES
     | {
         *("acos", "asin", "cosh", "erfinv", "exp", "expm1", "log", "log10", "log1p", "log2", "pow"),
@@ -88,10 +97,33 @@ _FLOAT32 = {
 }
 
 
+# Their states have the type of the input, and so the result; the products inside of them are those of it.
+_LIKE_INPUT = {"cpu": {"gru", "lstm_cell"}}
+# What PyTorch's lists leave out, though it is made of products.
+_AS_GIVEN = {"cpu": {"addmv", "addr", "bilinear", "dot", "matrix_exp", "mv", "vdot"}}
+_AT_ALL = _LOW.union(*_FLOAT32.values(), *_LIKE_INPUT.values(), *_AS_GIVEN.values())
+
+
+def listed(function: _Function) -> _Function:
+    """Decorate a function that the lists name as a whole."""
+
+    @wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        if entered and switches.casts:
+            dtype = way_of(function.__name__, args, options)
+            if dtype is not None:
+                return in_type(function, dtype, args, options)
+        return function(*args, **options)
+
+    return call  # type: ignore[return-value]
+
+
 def way_of(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> str | None:
-    """The name of the element type that an operation's arguments are cast to; None leaves them alone."""
-    low, wide = name in _LOW, any(name in names for names in _FLOAT32.values())
-    if not low and not wide:
+    """The name of the element type that an operation's arguments are cast to.
+
+    "" leaves them alone, and what is called inside; None leaves that to what is called inside.
+    """
+    if name not in _AT_ALL:
         return None
     for x in (*args, *options.values()):
         if is_array(x):
@@ -100,7 +132,14 @@ def way_of(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> str | N
         return None
     kind = _kind_of_device(x)
     dtype = switches.casts.get(kind)
-    if dtype is None or not (low or name in _FLOAT32.get(kind, _LOSSES)):
+    if dtype is None:
+        return None
+    if name in _AS_GIVEN.get(kind, ()):
+        return ""
+    low = name in _LOW
+    if name in _LIKE_INPUT.get(kind, ()):
+        low = dtype_name(x.dtype) != "float32"
+    elif not low and name not in _FLOAT32.get(kind, _LOSSES):
         return None
     if not low:
         return "float32"
@@ -115,10 +154,10 @@ def way_of(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> str | N
 
 
 def in_type(function: Callable, dtype: str | None, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """Call a function with arguments cast to `dtype`, and without casts inside of it."""
+    """Call a function with arguments cast to `dtype`, if that is one, and without casts inside of it."""
     before, switches.casts = switches.casts, {}
     try:
-        if dtype is not None:
+        if dtype:
             args = tuple([cast(x, dtype) for x in args])
             options = {name: cast(x, dtype) for name, x in options.items()}
         return function(*args, **options)

@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
+from xpnn.autograd.casting import listed
 from xpnn.autograd.half import half_in_float32
 from xpnn.backend import Array, ArrayT, ShapeError, device_of, namespace
 from xpnn.functional.arguments import (
@@ -48,6 +49,7 @@ def linear(input: ArrayT, weight: Array | Tensor, bias: Array | Tensor | None = 
     return _linear(input, weight, bias)
 
 
+@listed
 def bilinear(
     input1: ArrayT, input2: Array | Tensor, weight: Array | Tensor, bias: Array | Tensor | None = None
 ) -> ArrayT:

@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from xpnn.autograd import ops
-from xpnn.autograd.casting import is_mixed
+from xpnn.autograd.casting import is_mixed, listed
 from xpnn.autograd.core import TensorBase
 from xpnn.autograd.functions.axes import axes_of, axis_of, integer
 from xpnn.autograd.functions.calling import front
@@ -107,12 +107,14 @@ def bmm(input: ArrayT, mat2: Any) -> ArrayT:
 
 
 @front
+@listed
 def mv(input: ArrayT, vec: Any) -> ArrayT:
     """The product of a matrix and a vector."""
     return _product(input, vec, (2, 1), "mv")
 
 
 @front
+@listed
 def dot(input: ArrayT, tensor: Any) -> ArrayT:
     """The sum of the products of two vectors.
 
@@ -124,6 +126,7 @@ def dot(input: ArrayT, tensor: Any) -> ArrayT:
 
 
 @front
+@listed
 def vdot(input: ArrayT, other: Any) -> ArrayT:
     """`dot`, with complex numbers of the first vector conjugated."""
     conjugated = ops.conj(input) if is_complex(input) else input
@@ -202,12 +205,14 @@ def addmm(input: ArrayT, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float 
 
 
 @front
+@listed
 def addmv(input: ArrayT, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) -> ArrayT:
     """beta input + alpha mat vec."""
     return _added(input, _product(mat, vec, (2, 1), "addmv"), beta, alpha, "addmv")
 
 
 @front
+@listed
 def addr(input: ArrayT, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1) -> ArrayT:
     """beta input + alpha times the outer product of two vectors."""
     return _added(input, outer(vec1, vec2), beta, alpha, "addr")
@@ -395,6 +400,7 @@ def product_of(matrices: list[Any]) -> Any:
 
 
 @front
+@listed
 def trace(input: ArrayT) -> ArrayT:
     """The sum of the diagonal of a matrix."""
     if input.ndim != 2:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnn.autograd import Tensor, ops
+from xpnn.autograd.casting import listed
 from xpnn.autograd.half import half_in_float32
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, namespace
 from xpnn.functional.activation.pointwise import select
@@ -32,6 +33,7 @@ _SMALLEST_SQUARE = 1e-12  # is added to the squared lengths, so that a zero vect
 
 
 @loss
+@listed
 def cosine_embedding_loss(
     input1: ArrayT,
     input2: Array | Tensor,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 from xpnn.autograd import primitive
+from xpnn.autograd.casting import listed
 from xpnn.autograd.half import half_in_float32
 from xpnn.backend import Array, ArrayT, device_of, namespace
 from xpnn.backend.idioms import add_at_slices, index_add, zeros_like_shape
@@ -151,6 +152,7 @@ def adaptive_max_pool3d(
 @overload
 def adaptive_max_pool3d(input: ArrayT, output_size: OutputSize, return_indices: bool) -> Any: ...
 @batch_of_one(3)
+@listed
 def adaptive_max_pool3d(input: Any, output_size: OutputSize, return_indices: bool = False) -> Any:
     """The largest value of each of `output_size` windows of a volume; see `adaptive_max_pool2d`.
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
+from xpnn.autograd.casting import listed
 from xpnn.autograd.half import half_in_float32
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, device_of, namespace, random
 from xpnn.functional.arguments import check_flags, check_same_dtype, number, raw_array, shape_of, tuple_of
@@ -41,6 +42,7 @@ def fractional_max_pool2d(
     return_indices: bool = ...,
     _random_samples: Array | None = ...,
 ) -> Any: ...
+@listed
 def fractional_max_pool2d(
     input: Any,
     kernel_size: Size,
@@ -118,6 +120,7 @@ def fractional_max_pool3d(
     return_indices: bool = ...,
     _random_samples: Array | None = ...,
 ) -> Any: ...
+@listed
 def fractional_max_pool3d(
     input: Any,
     kernel_size: Size,

@@ -18,6 +18,7 @@ import math
 from typing import Any, Literal, overload
 
 from xpnn.autograd import primitive
+from xpnn.autograd.casting import listed
 from xpnn.backend import Array, ArrayT, device_of, namespace
 from xpnn.backend.idioms import zeros_like_shape
 from xpnn.functional.activation.pointwise import select
@@ -174,6 +175,7 @@ def max_pool3d(
     return_indices: bool = ...,
 ) -> Any: ...
 @batch_of_one(3)
+@listed
 def max_pool3d(
     input: Any,
     kernel_size: Size,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xpnn.autograd import Tensor
+from xpnn.autograd.casting import listed
 from xpnn.backend import Array, ArrayT
 from xpnn.functional.recurrent.layers import elman, state_and_cell
 from xpnn.functional.recurrent.recurrence import Arrays, gru_sequence, lstm_sequence
@@ -47,6 +48,7 @@ def rnn_relu_cell(
     return h
 
 
+@listed
 def lstm_cell(
     input: ArrayT,
     hx: Arrays | None,
