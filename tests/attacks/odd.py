@@ -64,11 +64,11 @@ def infinite(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def large(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return x * np.asarray(1e3, dtype=x.dtype) if x.dtype.kind == "f" else x
+    return np.asarray(x * np.asarray(1e3, dtype=x.dtype)) if x.dtype.kind == "f" else x
 
 
 def tiny(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return x * np.asarray(1e-4, dtype=x.dtype) if x.dtype.kind == "f" else x
+    return np.asarray(x * np.asarray(1e-4, dtype=x.dtype)) if x.dtype.kind == "f" else x
 
 
 def zeros(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -76,7 +76,7 @@ def zeros(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def out_of_range(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return x + np.asarray(10**6, dtype=x.dtype) if x.dtype.kind == "i" else x
+    return np.asarray(x + np.asarray(10**6, dtype=x.dtype)) if x.dtype.kind == "i" else x
 
 
 def put(x: np.ndarray, rng: np.random.Generator, value: float) -> np.ndarray:

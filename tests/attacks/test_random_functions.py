@@ -213,6 +213,8 @@ def wrong_in_pytorch(call: Call) -> bool:
         return len(np.unique(x)) < x.size  # the first of equal numbers takes what they share
     if call.case.name.startswith("pdist"):
         return options.get("order") == np.inf  # the gradient is there several times where numbers are equal
+    if call.case.name == "ctc_loss of targets that are too long":
+        return not np.isfinite(x).all()  # it adds up what no path goes over
     if options.get("mode") == "max" and call.case.name.startswith("embedding_bag"):
         return any(np.isnan(z).any() for z in call.arrays[:2])  # NaN wins or loses by its place in the bag
     return False
@@ -226,7 +228,8 @@ def depends_on_rounding(call: Call) -> bool:
     if name.startswith(("lstm", "gru")):
         return not finite and far  # a gate that is all but shut, and behind it an infinity
     if "attention" in name:  # a hidden key; a score that is NaN behind a mask; scores that all are -inf
-        return not finite or far or call.options.get("scale") == 1e300  # or two that are all but equal
+        scale = call.options.get("scale") or 1.0
+        return not finite or far or abs(scale) > 1e9  # or two that are all but equal
     if name.startswith("normalize") and call.kind != "float64":
         return call.options.get("order") == 1e300 or any(way.startswith("tiny") for way in call.done)
     if name.startswith("max_unpool"):

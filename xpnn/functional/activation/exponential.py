@@ -71,7 +71,8 @@ def celu(input: ArrayT, alpha: float = 1.0, inplace: bool = False) -> ArrayT:
 
 
 def _decaying(xp: Any, x: Any, *, alpha: float, scale: float, rate: float) -> Any:
-    return xp.where(x > 0, scale * x, (scale * alpha) * xp.expm1(rate * xp.minimum(x, xp.zeros_like(x))))
+    decay = (scale * alpha) * xp.expm1(rate * xp.minimum(x, xp.zeros_like(x)))
+    return xp.where(x >= 0, scale * x, decay)  # 0 at 0, even of an infinite alpha
 
 
 def _decaying_gradient(xp: Any, gy: Any, x: Any, *, alpha: float, scale: float, rate: float) -> Any:

@@ -250,10 +250,11 @@ def multi_margin_loss(
     own = ops.take_along_axis(input, column, axis=axis)
     behind = _positive(margin - own + input)
     others = select(numbers != column, behind)
-    losses = ops.sum(others if p == 1 else ops.square(others), axis=axis) / classes
-    if weight is not None:
-        of_own = ops.take(weight, xp.reshape(column, (-1,)), axis=0)
-        losses = losses * ops.reshape(of_own, labels.shape)
+    losses = others if p == 1 else ops.square(others)
+    if weight is not None:  # an infinite one is not asked for what costs nothing
+        of_own = ops.reshape(ops.take(weight, xp.reshape(column, (-1,)), axis=0), column.shape)
+        losses = losses * select(others > 0, of_own)
+    losses = ops.sum(losses, axis=axis) / classes
     return reduced(unknown_as_nan(losses, labels, classes, subject), reduction)
 
 
