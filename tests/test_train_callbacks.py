@@ -336,7 +336,7 @@ def test_bad_arguments_of_callbacks():
         ("save_top_k as an integer >= -1", lambda: ModelCheckpoint(save_top_k=-2)),
         ("every_n_epochs as an integer", lambda: ModelCheckpoint(every_n_epochs=0.5)),
         ("swa_epoch_start as an integer >= 1", lambda: StochasticWeightAveraging(0.1, 0)),
-        ("numbers of batches >= 1", lambda: GradientAccumulationScheduler({0: 0})),
+        ("a number of batches as an integer >= 1", lambda: GradientAccumulationScheduler({0: 0})),
         ("knows no event 'on_batch'", lambda: LambdaCallback(on_batch=print)),
     ):
         with pytest.raises(ArgumentError, match=message):

@@ -44,7 +44,7 @@ def twice(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def one_axis_less(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return np.take(x, 0, axis=axis_of(x, rng)) if x.ndim and x.size else x
+    return np.asarray(np.take(x, 0, axis=axis_of(x, rng))) if x.ndim and x.size else x
 
 
 def one_axis_more(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

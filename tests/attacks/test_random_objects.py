@@ -1,6 +1,7 @@
 """Random calls of Tensor's methods and operators, of the namespace, of classes, and of packages of functions.
 
-Whatever they are given, they work, or they raise an error that says what was wrong.
+Whatever they are given, they work, or they raise an error that says what was wrong. Parts of training runs
+are put into one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ import pytest
 from attacks.odd import HUGE, ODD, is_clear
 
 import xpnn
-from xpnn import distributions, func, metrics, nn, optim
+from xpnn import amp, data, distributions, func, io, metrics, nn, ops, optim, search, train
 from xpnn.autograd import Tensor
 from xpnn.data import transforms
 
@@ -58,11 +60,20 @@ PACKAGES = {
     "metrics": metrics,
     "distributions": distributions,
     "transforms": transforms,
+    "data": data,
+    "io": io,
+    "ops": ops,
+    "amp": amp,
+    "parallel": nn.parallel,
+    "search": search,
+    "averages": optim.swa_utils,
 }
-# What is abstract, an Enum, without a rule for other classes, and what only other functions call.
+# What is abstract, an Enum or error, without a rule for other classes, what only other functions call, and
+# what may fetch data from elsewhere.
 NOT_CALLED = (
     *(metrics.Metric, distributions.Distribution, transforms.Transform, transforms.InterpolationMode),
     *(distributions.kl_divergence, transforms.transform_batch, nn.functional.running_statistics),
+    *(search.Pruned, data.MNIST, data.FashionMNIST, data.CIFAR10, data.CIFAR100),
 )
 PUBLIC = [
     f"{package}.{name}"
@@ -73,6 +84,12 @@ PUBLIC = [
     and getattr(value, "__module__", "").startswith("xpnn.")
     and not value.__module__.startswith(("xpnn.backend", "xpnn.autograd.tape"))  # which helps
     and value not in NOT_CALLED
+]
+
+PARTS = [
+    name
+    for name, value in vars(train).items()
+    if inspect.isclass(value) and value.__module__.startswith("xpnn.") and value is not train.HyperParameters
 ]
 
 SHAPES = ((), (1,), (3,), (0,), (2, 3), (3, 0), (2, 1, 3), (2, 3, 4, 4), (3, 3))
@@ -157,6 +174,38 @@ def package(name: str, rng: random.Random) -> None:
             made.entropy()
 
 
+def a_loader() -> data.DataLoader:
+    return data.DataLoader(data.TensorDataset(np.ones((4, 2), "f4"), np.array([0, 1, 0, 1])), batch_size=2)
+
+
+def a_part(rng: random.Random) -> Any:
+    parts = ["loss", nn.BatchNorm1d(2), a_loader(), ["a"], {"a": 1}, {"a": [2.0]}]
+    return rng.choice([an_argument(rng), *parts])
+
+
+def training(name: str, rng: random.Random) -> None:
+    """A class of xpnn.train, and what its objects are for; they write into the folder of the test."""
+    made = call_of(getattr(train, name), [], rng, a_part)
+    if isinstance(made, train.Callback):
+        model = nn.Linear(2, 2)
+        options = {"callbacks": [made], "logger": rng.random() < 0.3, "out": rng.choice([None, "run"])}
+        trainer = train.Trainer(model, optim.SGD(model.parameters(), lr=0.1), progress=False, **options)
+        trainer.fit(a_loader(), rng.choice([None, a_loader()]), epochs=2)
+        made.check_state_dict(a_part(rng))
+    elif isinstance(made, train.Logger):
+        made.log_metrics(rng.choice([{"a": 1}, a_part(rng)]), rng.choice([1, a_part(rng)]))
+        made.log_hyperparams(rng.choice([{"a": 1}, a_part(rng)]))
+        made.save()
+        made.resume(rng.choice([1, a_part(rng)]))
+        made.finalize("success")
+    elif isinstance(made, train.History):
+        made.add(rng.choice([{"a": 1}, a_part(rng)]))
+        made.write(rng.choice(["history.jsonl", a_part(rng)]))
+        train.History.read(rng.choice(["history.jsonl", a_part(rng)]))
+    elif isinstance(made, train.Trainer):
+        made.fit(a_part(rng))
+
+
 KINDS: list[tuple[Callable[[str, random.Random], None], list[str]]] = [
     (method, METHODS + OPERATORS),
     (function, NAMESPACE),
@@ -164,6 +213,7 @@ KINDS: list[tuple[Callable[[str, random.Random], None], list[str]]] = [
     (optimizer, OPTIMIZERS),
     (schedule, SCHEDULES),
     (package, PUBLIC),
+    (training, PARTS),
 ]
 
 
@@ -177,7 +227,10 @@ def test_random_calls(
     name: str,
     calls: int,
     tally: Callable[[str, int, int], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     faults = []
     for seed in range(calls):
         try:

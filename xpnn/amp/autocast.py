@@ -102,7 +102,7 @@ def is_autocast_enabled(device_type: str = "cuda") -> bool:
     ...     is_autocast_enabled("cpu")
     True
     """
-    return switches.casts.get(device_type) is not None
+    return is_autocast_available(device_type) and switches.casts.get(device_type) is not None
 
 
 def get_autocast_dtype(device_type: str) -> DType:
@@ -111,7 +111,7 @@ def get_autocast_dtype(device_type: str) -> DType:
     >>> get_autocast_dtype("cpu").name
     'bfloat16'
     """
-    if device_type not in _DEFAULTS:
+    if not is_autocast_available(device_type):
         raise ArgumentError(
             f"expects device_type 'cpu' or 'cuda', got {device_type!r:.60}", subject="get_autocast_dtype"
         )
@@ -124,7 +124,7 @@ def is_autocast_available(device_type: str) -> bool:
     >>> is_autocast_available("cpu"), is_autocast_available("tpu")
     (True, False)
     """
-    return device_type in _DEFAULTS
+    return isinstance(device_type, str) and device_type in _DEFAULTS
 
 
 def _has_gpu() -> bool:

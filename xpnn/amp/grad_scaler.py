@@ -17,6 +17,7 @@ from xpnn.backend import (
     namespace,
 )
 from xpnn.backend.states import is_number
+from xpnn.functional.arguments import check_flags, number
 from xpnn.optim import Optimizer
 
 __all__ = ["GradScaler"]
@@ -66,8 +67,9 @@ class GradScaler:
         growth_interval: int = 2000,
         enabled: bool = True,
     ) -> None:
-        self._enabled = bool(enabled)
-        self._scale = float(init_scale)
+        check_flags(type(self).__name__, enabled=enabled)
+        self._enabled = enabled
+        self._scale = number(init_scale, "init_scale", type(self).__name__)
         self._growth_factor = growth_factor
         self._backoff_factor = backoff_factor
         self._growth_interval = growth_interval

@@ -60,6 +60,7 @@ from xpnn.backend.errors import (
     printable,
 )
 from xpnn.backend.exchange import Exchange
+from xpnn.backend.folders import path_of
 from xpnn.backend.kernel_switch import kernel_files, switched_off
 from xpnn.backend.kernels import (
     COMPILED,
@@ -209,6 +210,7 @@ __all__ = [
     "no_array",
     "numba_switch",
     "optional_import",
+    "path_of",
     "printable",
     "processes",
     "promote_types",

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from xpnn.backend import DataError
+from xpnn.backend import DataError, path_of
 from xpnn.data.dataset import TensorDataset, Transform
 from xpnn.data.download import download_file
 
@@ -69,7 +69,7 @@ class CIFAR10(TensorDataset):
         target_transform: Transform | None = None,
         download: bool = False,
     ) -> None:
-        self.root = Path(root)
+        self.root = path_of(root, "root", type(self).__name__)
         self.train = train
         files = _Files(self, download)
         name, key, digest = self.meta

@@ -107,6 +107,8 @@ def stack_samples(batch: Sequence[Any], finish: Callable[[Array], Any] = lambda 
     >>> stack_samples([(1, "a"), (2, "b")])
     [array([1, 2]), ('a', 'b')]
     """
+    if not isinstance(batch, Sequence) or not batch:
+        raise DTypeError(f"expects a list of samples, got {batch!r:.60}", subject="default_collate")
     first = batch[0]
     if isinstance(first, str | bytes):
         return batch

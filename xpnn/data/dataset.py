@@ -19,12 +19,14 @@ from xpnn.backend import (
     Array,
     DTypeError,
     IndexOutOfRangeError,
+    RefusingConstructor,
     ShapeError,
     admit,
     dtype_name,
     is_array,
     is_tensor,
     random,
+    refusing,
     to_numpy,
 )
 from xpnn.data.collate import default_convert, stack_samples
@@ -40,7 +42,7 @@ Transform = Callable[[Any], Any]
 Sample = TypeVar("Sample", covariant=True)
 
 
-class Dataset(Generic[Sample]):
+class Dataset(RefusingConstructor, Generic[Sample]):
     """The base of map-style datasets: subclasses define `__getitem__` and `__len__`.
 
     `batched` says whether the DataLoader may ask for `gather(indices)`, the collated batch. A subclass that
@@ -341,6 +343,7 @@ class StackDataset(Dataset[Any]):
         return tuple(dataset[index] for dataset in self.datasets)
 
 
+@refusing
 def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) -> list[Subset]:
     """Split a dataset at random into subsets that do not overlap.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend import DataError, optional_import
+from xpnn.backend import DataError, optional_import, path_of
 from xpnn.data.dataset import Dataset, Transform
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -49,7 +49,7 @@ class ImageFolder(Dataset):
         mode: str = "RGB",
         as_dict: bool = False,
     ) -> None:
-        self.root = Path(root)
+        self.root = path_of(root, "root", "ImageFolder")
         self.classes, self.class_to_idx = self.find_classes(self.root)
         if not self.classes:
             raise DataError(
@@ -105,6 +105,7 @@ def read_image(path: str | Path, mode: str = "RGB") -> np.ndarray:
         ...
     xpnn.backend.errors.DataError: no/such/file.png cannot be read as an image: it does not exist
     """
+    path = path_of(path, "path", "read_image")
     pillow = optional_import("PIL.Image", extra="train")
     if not os.path.isfile(path):
         problem = "it is no file" if os.path.exists(path) else "it does not exist"

@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from xpnn.backend import DataError
+from xpnn.backend import DataError, path_of
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _MOST_AXES = 64  # NumPy's limit
@@ -36,7 +36,7 @@ def read_idx(path: str | Path) -> np.ndarray:
     ...     read_idx(path).tolist()
     [7, 8, 9]
     """
-    path = Path(path)
+    path = path_of(path, "path", "read_idx")
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise DataError("cannot be read: it is a folder, a device or a pipe", subject=str(path))

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, expect_state, get_backend, get_device, is_count
+from xpnn.backend import ArgumentError, RefusingConstructor, expect_state, get_backend, get_device, is_count
 from xpnn.data.collate import default_collate, default_convert
 from xpnn.data.dataset import IterableDataset, TensorDataset, TransformDataset, is_batched
 from xpnn.data.pace import Pace
@@ -24,7 +24,7 @@ from xpnn.data.workers import WorkerInfo, get_worker_info, in_order, in_turns
 Batch = TypeVar("Batch", covariant=True)
 
 
-class DataLoader(Generic[Batch]):
+class DataLoader(RefusingConstructor, Generic[Batch]):
     """An iterable over the batches of a dataset; each pass over it is one epoch, with an order of its own.
 
     Batches hold Tensors of the backend and device that are current when the pass begins.

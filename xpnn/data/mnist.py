@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from xpnn.backend import DataError
+from xpnn.backend import DataError, path_of
 from xpnn.data.dataset import TensorDataset, Transform
 from xpnn.data.download import download_file, has_checksum
 from xpnn.data.idx import read_idx
@@ -58,7 +58,7 @@ class MNIST(TensorDataset):
         target_transform: Transform | None = None,
         download: bool = False,
     ) -> None:
-        self.root = Path(root)
+        self.root = path_of(root, "root", type(self).__name__)
         self.train = train
         part = "train" if train else "t10k"
         image_file, label_file = (

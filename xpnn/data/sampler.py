@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from xpnn.backend import ArgumentError, is_array, processes, to_numpy
+from xpnn.backend import ArgumentError, RefusingConstructor, is_array, processes, to_numpy
 from xpnn.data.seeding import SeedSource
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
 Index = TypeVar("Index", covariant=True)
 
 
-class Sampler(Generic[Index]):
+class Sampler(RefusingConstructor, Generic[Index]):
     """The base of samplers: an iterable of indices.
 
     A sampler that overrides `set_epoch` gives a new order for each epoch, and one whose order depends on

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend import ArgumentError, DataError, ShapeError, to_numpy
+from xpnn.backend import ArgumentError, DataError, ShapeError, path_of, to_numpy
 from xpnn.data.collate import default_convert
 from xpnn.data.csv_file import is_missing, read_csv
 from xpnn.data.dataset import Subset, TensorDataset
@@ -209,7 +209,7 @@ def _columns_of(source: Any) -> dict[str, list[Any]]:
         table = {str(name): _listed(values, str(name)) for name, values in source.items()}
     else:
         read: Callable[[Any], dict[str, list[Any]]]
-        read = _read_npz if Path(source).suffix.lower() == ".npz" else read_csv
+        read = _read_npz if path_of(source, "source", "TabularDataset").suffix.lower() == ".npz" else read_csv
         table = read(source)
     lengths = {name: len(values) for name, values in table.items()}
     if len(set(lengths.values())) > 1:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, to_numpy
+from xpnn.backend import ArgumentError, RefusingConstructor, refusing, to_numpy
 from xpnn.data.collate import default_convert
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*|[^\w\s]|_")  # or one sign that is neither letter nor space
 
 
+@refusing
 def words(text: str, lower: bool = True) -> list[str]:
     """The words, numbers and signs of a text; hyphens and apostrophes within a word belong to it.
 
@@ -28,7 +29,7 @@ def words(text: str, lower: bool = True) -> list[str]:
     return _WORD.findall(text.lower() if lower else text)
 
 
-class Vocabulary:
+class Vocabulary(RefusingConstructor):
     """Tokens and their numbers: the special ones first, then from the most frequent on.
 
     Args:
@@ -117,6 +118,7 @@ class Vocabulary:
         return [self.tokens[number] for number in flat]
 
 
+@refusing
 def skip_grams(numbers: Any, window: int = 5, left_out: Iterable[int] = ()) -> tuple[Tensor, Tensor]:
     """All pairs of a token and one that stands near it.
 

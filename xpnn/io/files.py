@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from xpnn.backend import ArgumentError, errors_naming
+from xpnn.backend import ArgumentError, errors_naming, path_of
 from xpnn.io.locks import HAS_LOCKS, has_name, lock
 
 _PREFIX, _SUFFIX = ".xpnn-", ".tmp"  # of a file that is being written
@@ -35,7 +35,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     >>> path.read_bytes(), [file.name for file in path.parent.iterdir()]
     (b'123', ['numbers.bin'])
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(path_of(path, "path", "writing a file")))
     unfinished = target.parent / (_PREFIX + secrets.token_hex(8) + _SUFFIX)
     try:
         with errors_naming(path, target, unfinished):

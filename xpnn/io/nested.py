@@ -103,6 +103,8 @@ def load(
             _refuse_pickle(start, name)
         contents = read_file(f)
     else:
+        if not hasattr(f, "read"):
+            raise DTypeError(f"expects a path or an open file, got {f!r:.60}", subject="load()")
         name, data = getattr(f, "name", "the file"), f.read()
         if data[:4] == MAGIC:
             return read_torch_file(BytesIO(data), name, place)

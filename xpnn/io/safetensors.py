@@ -29,6 +29,7 @@ from xpnn.backend import (
     DTypeError,
     asarray,
     dtype_name,
+    path_of,
     to_numpy,
 )
 from xpnn.io.files import atomic_write
@@ -202,6 +203,7 @@ def read_safetensors(
 
 def read_file(filename: str | os.PathLike[str]) -> Contents:
     """All that a file holds; see `read_safetensors`."""
+    filename = path_of(filename, "filename", "the reader of safetensors")
     if not os.path.isfile(filename):
         what = "is no file" if os.path.exists(filename) else "does not exist"
         raise CheckpointError(what + _neighbours(filename), subject=f"'{os.fspath(filename)}'")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xpnn.backend import errors_naming, optional_import, printable
+from xpnn.backend import RefusingConstructor, errors_naming, optional_import, printable
 from xpnn.io import atomic_write
 
 DONE, PRUNED, FAILED, RUNNING, WAITING = "done", "pruned", "failed", "running", "waiting"
@@ -39,7 +39,7 @@ class TrialResult:
     error: str = ""
 
 
-class Results(Sequence[TrialResult]):
+class Results(RefusingConstructor, Sequence[TrialResult]):
     """The trials of a search by their number.
 
     Args:

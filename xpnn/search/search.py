@@ -11,7 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from xpnn.backend import ArgumentError, XpnnError, nearest, optional_import, printable
+from xpnn.backend import (
+    ArgumentError,
+    RefusingConstructor,
+    XpnnError,
+    nearest,
+    optional_import,
+    path_of,
+    printable,
+)
 from xpnn.io import atomic_write
 from xpnn.search import workers
 from xpnn.search.results import DONE, FAILED, PRUNED, RUNNING, WAITING, Results, TrialResult
@@ -27,7 +35,7 @@ _ATTEMPTS = 3  # at a trial whose process is killed each time
 Objective = Callable[[Trial], float]
 
 
-class Search:
+class Search(RefusingConstructor):
     """A search for the values of hyper-parameters that make a function best.
 
     Args:
@@ -76,7 +84,7 @@ class Search:
                     f"expects ranges such as Uniform(0, 1), got {range_!r:.60} as '{name}'", subject="Search"
                 )
         self.space = dict(space)
-        self.folder = Path(folder)
+        self.folder = path_of(folder, "folder", "Search")
         self.method, self.pruner, self.maximize = method, pruner, maximize
         self.seed, self.metric = seed, metric
         self._optuna = optional_import("optuna", extra="search")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from xpnn.backend import ArgumentError, is_number, nearest
+from xpnn.backend import ArgumentError, is_array, is_number, nearest
 
 POINTS = 5  # of a range in a grid
 
@@ -103,7 +103,8 @@ class Choice:
     def __post_init__(self) -> None:
         if isinstance(self.values, str) or not hasattr(self.values, "__iter__"):
             raise ArgumentError(f"expects a list of values, got {self.values!r:.80}", subject="Choice")
-        object.__setattr__(self, "values", tuple(self.values))
+        values = self.values.tolist() if is_array(self.values) else self.values
+        object.__setattr__(self, "values", tuple(values) if isinstance(values, Iterable) else (values,))
         if not self.values:
             raise ArgumentError("expects at least one value, got none", subject="Choice")
         for value in self.values:

@@ -7,8 +7,21 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from xpnn.autograd import Tensor, no_grad
-from xpnn.backend import ArgumentError, asarray, backend_of, device_of, is_array, is_tensor, move, namespace
-from xpnn.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module
+from xpnn.backend import (
+    ArgumentError,
+    DTypeError,
+    asarray,
+    backend_of,
+    device_of,
+    is_array,
+    is_tensor,
+    move,
+    namespace,
+    no_array,
+)
+from xpnn.functional.arguments import check_flags
+from xpnn.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module, SyncBatchNorm
+from xpnn.train.arguments import check_function, check_number
 
 __all__ = [
     "AveragedModel",
@@ -22,7 +35,7 @@ __all__ = [
 Average = Callable[[Tensor, Tensor, Any], Any]
 Averages = Callable[[list[Tensor], list[Tensor], Any], None]
 
-_BATCH_NORMS = (BatchNorm1d, BatchNorm2d, BatchNorm3d)
+_BATCH_NORMS = (BatchNorm1d, BatchNorm2d, BatchNorm3d, SyncBatchNorm)
 
 
 class AveragedModel(Module):
@@ -71,6 +84,10 @@ class AveragedModel(Module):
             raise ArgumentError(
                 "expects at most one of avg_fn and multi_avg_fn, got both", subject="AveragedModel"
             )
+        _expect_model(model, "AveragedModel")
+        check_function(avg_fn, "avg_fn", "AveragedModel", or_none=True)
+        check_function(multi_avg_fn, "multi_avg_fn", "AveragedModel", or_none=True)
+        check_flags("AveragedModel", use_buffers=use_buffers)
         self.module = copy.deepcopy(model)
         if device is not None:
             self.module = self.module.to(device=device)
@@ -85,6 +102,7 @@ class AveragedModel(Module):
 
     def update_parameters(self, model: Module) -> None:
         """Take the weights of `model` into the average."""
+        _expect_model(model, "AveragedModel")
         averaged, current = _tensors(self.module, self.use_buffers), _tensors(model, self.use_buffers)
         if [tuple(t.shape) for t in averaged] != [tuple(t.shape) for t in current]:
             raise ArgumentError(
@@ -118,7 +136,7 @@ def get_ema_avg_fn(decay: float = 0.999) -> Average:
     >>> get_ema_avg_fn(0.75)(1.0, 5.0, 1)
     2.0
     """
-    if not 0 <= decay <= 1:
+    if not 0 <= check_number(decay, "decay", "get_ema_avg_fn") <= 1:
         raise ArgumentError(f"expects decay in [0, 1], got {decay}", subject="get_ema_avg_fn")
     return lambda averaged, current, num_averaged: decay * averaged + (1 - decay) * current
 
@@ -149,8 +167,10 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
 
     Args:
         loader: batches, or tuples and lists whose first element is what the model takes.
-        model: the model; in training or evaluation, as it was before.
+        model: the model; each of its modules is in training or evaluation as it was before.
         device: where batches are moved first.
+
+    Raises: DTypeError for a loader that has no batches of arrays, or a model that is no module.
 
     >>> from xpnn import nn
     >>> model = nn.BatchNorm1d(1)
@@ -158,10 +178,13 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
     >>> model.running_mean.tolist()
     [2.0]
     """
+    _expect_model(model, "update_bn")
+    if not isinstance(loader, Iterable):
+        raise DTypeError(f"expects a loader of batches, got {loader!r:.60}", subject="update_bn")
     norms = [module for module in model.modules() if isinstance(module, _BATCH_NORMS)]
     if not norms:
         return
-    momenta, was_training = [norm.momentum for norm in norms], model.training
+    momenta, modes = [norm.momentum for norm in norms], [(part, part.training) for part in model.modules()]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
@@ -169,13 +192,16 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
     try:
         with no_grad():
             for batch in loader:
-                batch = batch[0] if isinstance(batch, list | tuple) else batch
+                batch = batch[0] if isinstance(batch, list | tuple) and batch else batch
+                if device is not None and not is_array(batch):
+                    raise no_array(batch, "update_bn", "batches")
                 tensor = batch if not is_array(batch) or is_tensor(batch) else Tensor(asarray(batch))
                 model(tensor if device is None else tensor.to(device=device))
     finally:
         for norm, momentum in zip(norms, momenta):
             norm.momentum = momentum
-        model.train(was_training)
+        for part, training in modes:
+            part.training = training
 
 
 def _for_lists(average: Average) -> Averages:
@@ -184,6 +210,11 @@ def _for_lists(average: Average) -> Averages:
             _put(mean, average(_real(mean), _real(tensor), num_averaged))
 
     return update
+
+
+def _expect_model(model: Any, subject: str) -> None:
+    if not isinstance(model, Module):
+        raise DTypeError(f"expects model as a Module, got {model!r:.60}", subject=subject)
 
 
 def _real(tensor: Tensor) -> Tensor:

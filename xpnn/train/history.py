@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from xpnn.backend import is_count
+from xpnn.backend import ArgumentError, DTypeError, is_count, path_of
 from xpnn.io import atomic_write
 
 
@@ -32,11 +32,15 @@ class History(dict[str, list[Any]]):
 
     def __init__(self, rows: Iterable[dict[str, Any]] = ()) -> None:
         super().__init__()
+        if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
+            raise DTypeError(f"expects a row of measures for each epoch, got {rows!r:.60}", subject="History")
         for row in rows:
             self.add(row)
 
     def add(self, row: dict[str, Any]) -> None:
         """Append the measures of one epoch."""
+        if not isinstance(row, Mapping) or not all(isinstance(name, str) for name in row):
+            raise DTypeError(f"expects measures by name, got {row!r:.60}", subject="History")
         length = max((len(values) for values in self.values()), default=0)
         for name in row:
             self.setdefault(name, [None] * length)
@@ -69,14 +73,35 @@ class History(dict[str, list[Any]]):
 
     def write(self, path: str | Path) -> None:
         """Write a JSONL file: a JSON object per line, one for each epoch."""
+        path = path_of(path, "path", "History.write")
+        try:
+            lines = [json.dumps(row).encode() + b"\n" for row in self.rows()]
+        except (TypeError, ValueError) as error:
+            raise DTypeError(f"has measures that are no numbers: {error}", subject="History.write") from error
         with atomic_write(path) as file:
-            for row in self.rows():
-                file.write(json.dumps(row).encode() + b"\n")
+            file.writelines(lines)
 
     @staticmethod
     def read(path: str | Path) -> History:
         """The history that `write` wrote."""
-        return History(json.loads(line) for line in Path(path).read_text().splitlines())
+        return History(rows_of(path_of(path, "path", "History.read")))
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSONL file.
+
+    Raises: ArgumentError for a line that is no JSON object.
+    """
+    rows = []
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise ArgumentError(f"has no measures in line {number}: {line!r:.60}", subject=f"'{path}'")
+        rows.append(row)
+    return rows
 
 
 def _shown(value: Any) -> str:

@@ -103,6 +103,10 @@ class _MeanOf(Mean):
 
 
 def _named(metrics: Metrics) -> dict[str, Metric]:
+    if not isinstance(metrics, Iterable) or isinstance(metrics, str | bytes) or is_array(metrics):
+        raise DTypeError(
+            f"expects metrics or functions, by name or in a list, got {metrics!r:.60}", subject="metrics"
+        )
     if not isinstance(metrics, Mapping):
         metrics = {_name_of(metric): metric for metric in metrics}
     for name, metric in metrics.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from xpnn.backend import DTypeError
+from xpnn.backend import DTypeError, refusing
 from xpnn.nn.module import Module
 
 __all__ = ["DataParallel", "data_parallel"]
@@ -42,6 +42,7 @@ class DataParallel(Module):
         return self.module(*inputs, **kwargs)
 
 
+@refusing
 def data_parallel(
     module: Module,
     inputs: Any,

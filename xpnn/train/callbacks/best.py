@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from xpnn.backend import ArgumentError
+from xpnn.train.arguments import check_number, check_text
 
 if TYPE_CHECKING:
     from xpnn.train.trainer import Trainer
@@ -23,9 +24,10 @@ class Best:
     def __init__(self, monitor: str | None, mode: str = "auto", min_delta: float = 0.0) -> None:
         if mode not in ("min", "max", "auto"):
             raise ArgumentError(f"expects mode='min', 'max' or 'auto', got {mode!r}", subject="A callback")
+        check_text(monitor, "monitor", "A callback", or_none=True)
         self.monitor = monitor
         self.mode = mode
-        self.min_delta = min_delta
+        self.min_delta = check_number(min_delta, "min_delta", "A callback")
         self.value: float | None = None
 
     def is_small(self, name: str) -> bool:
@@ -42,6 +44,8 @@ class Best:
                 hint=f"There are: {', '.join(logs)}",
             )
         value = logs[name]
+        if not isinstance(value, int | float):
+            raise ArgumentError(f"watches '{name}', which is no number: {value!r:.60}", subject="A callback")
         if math.isnan(value):
             return False
         small = self.is_small(name)

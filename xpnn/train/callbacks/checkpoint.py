@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xpnn.backend import ArgumentError, expect_state
+from xpnn.backend import ArgumentError, expect_state, path_of
+from xpnn.functional.arguments import check_flags
+from xpnn.train.arguments import check_text, optional
 from xpnn.train.callbacks.base import Callback
 from xpnn.train.callbacks.best import Best, is_best
 from xpnn.train.limits import seconds_of
@@ -80,7 +82,14 @@ class ModelCheckpoint(Callback):
         if not isinstance(save_top_k, int) or save_top_k < -1:
             raise _error(f"expects save_top_k as an integer >= -1, got {save_top_k!r:.60}")
         folder = dirpath if folder is None else folder
-        self.folder = None if folder is None else Path(folder)
+        self.folder = optional(path_of, folder, "folder", "ModelCheckpoint")
+        check_text(filename, "filename", "ModelCheckpoint", or_none=True)
+        check_flags(
+            "ModelCheckpoint",
+            save_weights_only=save_weights_only,
+            auto_insert_metric_name=auto_insert_metric_name,
+            verbose=verbose,
+        )
         self.best = Best(monitor, mode)
         self.every_batches = every_batches
         self.filename = filename
@@ -162,7 +171,12 @@ class ModelCheckpoint(Callback):
             value = metrics.get(name, 0)
             if form.endswith("d"):
                 value = int(value)
-            text = format(value, form)
+            try:
+                text = format(value, form)
+            except ValueError:
+                raise _error(
+                    f"expects filename with formats of numbers, got {form!r:.60} for {name}"
+                ) from None
             return f"{name.replace('/', '-')}={text}" if self.auto_insert_metric_name else text
 
         return re.sub(r"\{([^{}]+)\}", insert, pattern) + _SUFFIX

@@ -6,6 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from xpnn.backend import expect_state, is_array, is_count
+from xpnn.functional.arguments import check_flags
+from xpnn.train.arguments import check_count, check_number, optional
 from xpnn.train.callbacks.base import Callback
 from xpnn.train.callbacks.best import Best, is_best
 
@@ -46,14 +48,20 @@ class EarlyStopping(Callback):
         check_on_train_epoch_end: bool | None = None,
         log_rank_zero_only: bool = False,
     ) -> None:
-        self.best = Best(monitor, mode, abs(min_delta))
-        self.patience = patience
+        subject = "EarlyStopping"
+        check_flags(
+            subject, restore_best=restore_best, verbose=verbose, strict=strict, check_finite=check_finite
+        )
+        self.best = Best(monitor, mode, abs(check_number(min_delta, "min_delta", subject)))
+        self.patience = check_count(patience, "patience", subject, 0)
         self.restore_best = restore_best
         self.verbose = verbose
         self.strict = strict
         self.check_finite = check_finite
-        self.stopping_threshold = stopping_threshold
-        self.divergence_threshold = divergence_threshold
+        self.stopping_threshold = optional(check_number, stopping_threshold, "stopping_threshold", subject)
+        self.divergence_threshold = optional(
+            check_number, divergence_threshold, "divergence_threshold", subject
+        )
         self.reset()
 
     def reset(self) -> None:

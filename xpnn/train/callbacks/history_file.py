@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xpnn.backend import path_of
+from xpnn.train.arguments import optional
 from xpnn.train.callbacks.base import Callback
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ class HistoryFile(Callback):
     writes = True
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self.path = path
+        self.path = optional(path_of, path, "path", "HistoryFile")
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, Any]) -> None:
         """Write it anew, so that it never has epochs that a resumed run takes again."""

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from xpnn.nn.summary import summary
+from xpnn.train.arguments import check_count
 from xpnn.train.callbacks.base import Callback
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class ModelSummary(Callback):
     writes = True
 
     def __init__(self, max_depth: int = 1) -> None:
-        self.max_depth = max_depth
+        self.max_depth = check_count(max_depth, "max_depth", "ModelSummary", -1)
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Print it."""

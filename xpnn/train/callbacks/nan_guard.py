@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xpnn.backend import AnomalyError, is_array, namespace
+from xpnn.functional.arguments import check_flags
+from xpnn.train.arguments import check_count
 from xpnn.train.callbacks.base import Callback
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ class NaNGuard(Callback):
     order = -1  # before what would write such a number down
 
     def __init__(self, every_n_steps: int = 1, check_gradients: bool = True) -> None:
-        self.every_n_steps = every_n_steps
+        self.every_n_steps = check_count(every_n_steps, "every_n_steps", "NaNGuard")
+        check_flags("NaNGuard", check_gradients=check_gradients)
         self.check_gradients = check_gradients
         self._batch: Any = None
         self._loss: Any = None

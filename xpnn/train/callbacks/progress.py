@@ -7,7 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
-from xpnn.backend import MissingDependencyError, optional_import
+from xpnn.backend import DTypeError, MissingDependencyError, optional_import
+from xpnn.train.arguments import check_number, check_text
 from xpnn.train.callbacks.base import Callback
 
 if TYPE_CHECKING:
@@ -42,10 +43,14 @@ class ProgressBar(Callback):
         process_position: int = 0,
         leave: bool = False,
     ) -> None:
+        subject = "ProgressBar"
+        if file is not None and not hasattr(file, "write"):
+            raise DTypeError(f"expects file as one that is open for text, got {file!r:.60}", subject=subject)
+        check_text(unit, "unit", subject)
         self.file = file
-        self.interval = interval
+        self.interval = check_number(interval, "interval", subject, 0.0)
         self.unit = unit
-        self.log_interval = log_interval
+        self.log_interval = check_number(log_interval, "log_interval", subject, 0.0)
         self._bar: Any = None
         self._display: Any = None  # of the notebook
         self._started = self._read = 0.0
@@ -164,7 +169,7 @@ def _notebook_display() -> Any:
 
 def _tqdm_of(stream: TextIO) -> Any:
     """tqdm, if there is a terminal to draw on and it is installed."""
-    if not stream.isatty():
+    if not hasattr(stream, "isatty") or not stream.isatty():
         return None
     try:
         return optional_import("tqdm", extra="train")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from xpnn.backend import ArgumentError
+from xpnn.train.arguments import check_count, check_function
 from xpnn.train.callbacks.base import Callback
 
 if TYPE_CHECKING:
@@ -21,12 +22,15 @@ class GradientAccumulationScheduler(Callback):
     """
 
     def __init__(self, scheduling: Mapping[int, int]) -> None:
-        if not scheduling or any(epoch < 0 or count < 1 for epoch, count in scheduling.items()):
+        subject = "GradientAccumulationScheduler"
+        if not isinstance(scheduling, Mapping) or not scheduling:
             raise ArgumentError(
-                f"expects numbers of batches >= 1 by epochs >= 0, got {scheduling!r:.60}",
-                subject=type(self).__name__,
+                f"expects numbers of batches >= 1 by epochs >= 0, got {scheduling!r:.60}", subject=subject
             )
-        self.scheduling = dict(scheduling)
+        self.scheduling = {
+            check_count(epoch, "an epoch", subject, 0): check_count(count, "a number of batches", subject)
+            for epoch, count in scheduling.items()
+        }
 
     def on_epoch_start(self, trainer: Trainer) -> None:
         """Set the number of the epoch."""
@@ -50,4 +54,5 @@ class LambdaCallback(Callback):
                     subject=type(self).__name__,
                     hint=f"There are: {', '.join(sorted(events))}",
                 )
+            check_function(function, name, type(self).__name__)
             setattr(self, name, function)

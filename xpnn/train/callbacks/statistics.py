@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from xpnn.backend import is_array, namespace, to_numpy
+from xpnn.backend import DTypeError, is_array, namespace, to_numpy
+from xpnn.functional.arguments import check_flags
 from xpnn.nn import Module
+from xpnn.train.arguments import check_count
 from xpnn.train.callbacks.base import Callback
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ class GradientStatistics(Callback):
     """
 
     def __init__(self, every_n_steps: int = 50, histograms: bool = False) -> None:
-        self.every_n_steps = every_n_steps
+        self.every_n_steps = check_count(every_n_steps, "every_n_steps", "GradientStatistics")
+        check_flags("GradientStatistics", histograms=histograms)
         self.histograms = histograms
         self.reset()
 
@@ -85,7 +88,12 @@ class ActivationStatistics(Callback):
     def __init__(
         self, every_n_batches: int = 50, histograms: bool = False, kinds: tuple[type[Module], ...] = (Module,)
     ) -> None:
-        self.every_n_batches = every_n_batches
+        subject = "ActivationStatistics"
+        kinds = (kinds,) if isinstance(kinds, type) else kinds
+        if not isinstance(kinds, tuple | list) or not all(isinstance(kind, type) for kind in kinds):
+            raise DTypeError(f"expects kinds as classes of layers, got {kinds!r:.60}", subject=subject)
+        check_flags(subject, histograms=histograms)
+        self.every_n_batches = check_count(every_n_batches, "every_n_batches", subject)
         self.histograms = histograms
         self.kinds = tuple(kinds)
         self._handles: list[Any] = []

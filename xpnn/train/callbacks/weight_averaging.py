@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from xpnn.backend import ArgumentError, CheckpointError, expect_state
+from xpnn.functional.arguments import check_flags
 from xpnn.optim import SWALR
+from xpnn.train.arguments import check_count, check_function, check_number, optional
 from xpnn.train.averaging import AveragedModel, get_ema_multi_avg_fn, update_bn
 from xpnn.train.callbacks.base import Callback
 
@@ -35,6 +37,12 @@ class WeightAveraging(Callback):
         avg_fn: Callable[..., Any] | None = None,
         multi_avg_fn: Callable[..., Any] | None = None,
     ) -> None:
+        subject = type(self).__name__
+        check_flags(subject, use_buffers=use_buffers)
+        check_function(avg_fn, "avg_fn", subject, or_none=True)
+        check_function(multi_avg_fn, "multi_avg_fn", subject, or_none=True)
+        if avg_fn is not None and multi_avg_fn is not None:
+            raise ArgumentError("expects at most one of avg_fn and multi_avg_fn, got both", subject=subject)
         self.use_buffers = use_buffers
         self.avg_fn = avg_fn
         self.multi_avg_fn = multi_avg_fn
@@ -141,9 +149,14 @@ class EMAWeightAveraging(WeightAveraging):
     ) -> None:
         super().__init__(use_buffers, multi_avg_fn=get_ema_multi_avg_fn(decay))
         self.decay = decay
-        self.update_every_n_steps = update_every_n_steps
-        self.update_starting_at_step = update_starting_at_step
-        self.update_starting_at_epoch = update_starting_at_epoch
+        subject = "EMAWeightAveraging"
+        self.update_every_n_steps = check_count(update_every_n_steps, "update_every_n_steps", subject)
+        self.update_starting_at_step = optional(
+            check_count, update_starting_at_step, "update_starting_at_step", subject, 0
+        )
+        self.update_starting_at_epoch = optional(
+            check_count, update_starting_at_epoch, "update_starting_at_epoch", subject, 0
+        )
         self._epoch = 0
 
     def on_epoch_start(self, trainer: Trainer) -> None:
@@ -192,9 +205,17 @@ class StochasticWeightAveraging(WeightAveraging):
                 subject=type(self).__name__,
             )
         super().__init__(use_buffers, avg_fn)
+        subject = "StochasticWeightAveraging"
+        for rate in swa_lrs if isinstance(swa_lrs, list | tuple) else [swa_lrs]:
+            check_number(rate, "swa_lrs", subject, 0.0)
+        if annealing_strategy not in ("cos", "linear"):
+            raise ArgumentError(
+                f"expects annealing_strategy as 'cos' or 'linear', got {annealing_strategy!r:.60}",
+                subject=subject,
+            )
         self.swa_lrs = swa_lrs
         self.swa_epoch_start = swa_epoch_start
-        self.annealing_epochs = annealing_epochs
+        self.annealing_epochs = check_count(annealing_epochs, "annealing_epochs", subject, 0)
         self.annealing_strategy = annealing_strategy
 
     def reset(self) -> None:

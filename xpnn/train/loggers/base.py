@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from xpnn.backend import DTypeError, is_array, path_of, to_numpy
+from xpnn.functional.arguments import whole
+from xpnn.train.arguments import check_text
+
 
 class Logger:
     """The base of loggers: override `log_metrics`.
@@ -25,7 +29,12 @@ class Logger:
         version: int | str | None = None,
         prefix: str = "",
     ) -> None:
-        self.save_dir = Path(save_dir)
+        subject = type(self).__name__
+        self.save_dir = path_of(save_dir, "save_dir", subject)
+        check_text(name, "name", subject, or_none=True)
+        check_text(prefix, "prefix", subject)
+        if version is not None and not isinstance(version, str):
+            version = whole(version, "version", subject)
         self.name = name or ""
         self._version = version
         self.prefix = prefix
@@ -75,7 +84,12 @@ class Logger:
         self.save()
 
     def _named(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
-        return {f"{self.prefix}-{name}" if self.prefix else name: value for name, value in metrics.items()}
+        if not isinstance(metrics, Mapping) or not all(isinstance(name, str) for name in metrics):
+            raise DTypeError(
+                f"expects measures as numbers by name, got {metrics!r:.60}", subject=type(self).__name__
+            )
+        numbers = {name: to_numpy(v).tolist() if is_array(v) else v for name, v in metrics.items()}
+        return {f"{self.prefix}-{name}" if self.prefix else name: value for name, value in numbers.items()}
 
 
 def plain(params: Any) -> dict[str, Any]:
@@ -83,6 +97,10 @@ def plain(params: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if isinstance(params, argparse.Namespace):
         params = vars(params)
+    if params is not None and not isinstance(params, Mapping):
+        raise DTypeError(
+            f"expects hyper-parameters as a dict or Namespace, got {params!r:.60}", subject="log_hyperparams"
+        )
     for name, value in (params or {}).items():
         if isinstance(value, Mapping):
             found |= {f"{name}/{key}": part for key, part in plain(value).items()}

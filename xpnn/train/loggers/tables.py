@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from xpnn.backend import DTypeError
 from xpnn.io import atomic_write
+from xpnn.train.arguments import check_count
+from xpnn.train.history import rows_of
 from xpnn.train.hyperparameters import storable
 from xpnn.train.loggers.base import Logger, plain
 
@@ -28,7 +31,9 @@ class _Table(Logger):
         flush_logs_every_n_steps: int = 100,
     ) -> None:
         super().__init__(save_dir, name, version, prefix)
-        self.flush_logs_every_n_steps = flush_logs_every_n_steps
+        self.flush_logs_every_n_steps = check_count(
+            flush_logs_every_n_steps, "flush_logs_every_n_steps", type(self).__name__
+        )
         self.rows: list[dict[str, Any]] = []
         self.hparams: dict[str, Any] = {}
 
@@ -39,8 +44,14 @@ class _Table(Logger):
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Add a row."""
-        step = len(self.rows) if step is None else step
-        self.rows.append({"step": step, **self._named(metrics)})
+        step = len(self.rows) if step is None else check_count(step, "step", type(self).__name__, 0)
+        row = self._named(metrics)
+        if lost := row.keys() - storable(row).keys():
+            raise DTypeError(
+                f"expects measures as numbers, got {row[min(lost)]!r:.60} as '{min(lost):.60}'",
+                subject=type(self).__name__,
+            )
+        self.rows.append({"step": step, **row})
         if len(self.rows) % self.flush_logs_every_n_steps == 0:
             self.save()
 
@@ -56,6 +67,7 @@ class _Table(Logger):
 
     def resume(self, step: int, position: int | None = None) -> None:
         """Go on with the rows that the file had when the run was saved."""
+        check_count(step, "step", type(self).__name__, -1)
         if not self.rows and self.path.exists():
             self.rows = self._read()
         self.rows = [row for row in self.rows if row["step"] <= step][:position]
@@ -87,7 +99,7 @@ class JSONLLogger(_Table):
         return "".join(json.dumps(row) + "\n" for row in self.rows)
 
     def _read(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.path.read_text().splitlines()]
+        return rows_of(self.path)
 
 
 class CSVLogger(_Table):

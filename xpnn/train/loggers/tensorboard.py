@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xpnn.backend import is_array, optional_import, to_numpy
+from xpnn.backend import DTypeError, is_array, optional_import, path_of, to_numpy
+from xpnn.functional.arguments import check_flags
+from xpnn.train.arguments import check_count, optional
 from xpnn.train.loggers.base import Logger, plain
 
 
@@ -37,9 +39,10 @@ class TensorBoardLogger(Logger):
         **options: Any,
     ) -> None:
         super().__init__(save_dir, name, version, prefix)
+        check_flags("TensorBoardLogger", log_graph=log_graph, default_hp_metric=default_hp_metric)
         self.logs_graph = log_graph
         self.default_hp_metric = default_hp_metric
-        self.sub_dir = sub_dir
+        self.sub_dir = optional(path_of, sub_dir, "sub_dir", "TensorBoardLogger")
         self.options = options
         self._writer: Any = None
         self._purge: int | None = None
@@ -62,6 +65,11 @@ class TensorBoardLogger(Logger):
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Add a point to the curve of each measure."""
         for name, value in self._named(metrics).items():
+            if not isinstance(value, int | float):
+                raise DTypeError(
+                    f"expects measures as numbers, got {value!r:.60} as '{name:.60}'",
+                    subject=type(self).__name__,
+                )
             self.experiment.add_scalar(name, value, step)
 
     def log_image(self, key: str, image: Any, step: int | None = None, dataformats: str = "CHW") -> None:
@@ -99,7 +107,7 @@ class TensorBoardLogger(Logger):
 
     def resume(self, step: int, position: int | None = None) -> None:
         """Let TensorBoard drop what was written after a step."""
-        self._purge = step + 1
+        self._purge = check_count(step, "step", type(self).__name__, -1) + 1
 
     def save(self) -> None:
         """Put on the disk what was written so far."""
