@@ -10,7 +10,7 @@ import pytest
 import xpnn
 from xpnn import nn, optim
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError
+from xpnn.backend import ArgumentError, DTypeError
 from xpnn.optim import swa_utils
 
 
@@ -129,6 +129,14 @@ def test_update_bn_mends_the_model_when_the_data_fail() -> None:
     assert not model.training
 
 
+def test_update_bn_finds_all_kinds_and_leaves_each_mode() -> None:
+    model = nn.Sequential(nn.SyncBatchNorm(1), nn.BatchNorm1d(1), nn.Dropout())
+    model[1].eval()
+    swa_utils.update_bn([Tensor([[1.0], [3.0]]), Tensor([[3.0], [5.0]])], model)
+    assert model[0].running_mean.tolist() == [3.0]
+    assert [part.training for part in model.modules()] == [True, True, False, True]
+
+
 @pytest.mark.parametrize(
     "options", [{}, {"anneal_epochs": 3, "anneal_strategy": "linear"}, {"anneal_epochs": 0}]
 )
@@ -158,6 +166,12 @@ def test_bad_arguments() -> None:
         swa_utils.AveragedModel(model).update_parameters(nn.Linear(2, 1))
     with pytest.raises(ArgumentError, match=r"decay in \[0, 1\]"):
         swa_utils.get_ema_multi_avg_fn(2)
+    with pytest.raises(DTypeError, match="update_bn expects model as a Module, got 3"):
+        swa_utils.update_bn([], 3)
+    with pytest.raises(DTypeError, match="update_bn expects a loader of batches, got 3"):
+        swa_utils.update_bn(3, nn.BatchNorm1d(1))
+    with pytest.raises(DTypeError, match="avg_fn as a function, got 'mean'"):
+        swa_utils.AveragedModel(model, avg_fn="mean")
     optimizer = optim.SGD(model.parameters())
     for wrong in ({"swa_lr": [1.0, 2.0]}, {"anneal_epochs": -1}, {"anneal_strategy": "x"}):
         with pytest.raises(ArgumentError):

@@ -552,3 +552,36 @@ def test_divergences_can_be_registered() -> None:
         return -q.log_prob(0.0)
 
     assert abs(ours.kl_divergence(Point(), ours.Normal(0.0, 1.0)).item() - 0.9189385) < 1e-6
+
+
+HALVES: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "the square is beyond the range": (lambda like: ours.Normal(like(0.0), 1.0).log_prob(like(300.0)), 1e-3),
+    "large logarithms cancel": (lambda like: ours.Beta(like(100.0), like(100.0)).entropy(), 1e-3),
+    "a product is beyond the range": (lambda like: ours.Beta(like(100.0), like(100.0)).variance, 1e-3),
+    "a sum of many": (
+        lambda like: ours.Independent(ours.Normal(like([0.1] * 5000), 1.0), 1).log_prob(like([0.0] * 5000)),
+        1e-3,
+    ),
+    "a divergence": (
+        lambda like: ours.kl_divergence(ours.Normal(like(300.0), 1.0), ours.Normal(like(0.0), 1.0)),
+        1e-3,
+    ),
+    "a transform": (lambda like: ours.LogNormal(like(0.0), like(1.0)).log_prob(like(1e-3)), 1e-2),
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_half_precision_is_computed_in_float32(name: str) -> None:
+    function, tolerance = HALVES[name]
+    leaves = []
+
+    def half(values: Any) -> xpnn.Tensor:
+        leaves.append(xpnn.tensor(values, dtype="float16", requires_grad=True))
+        return leaves[-1]
+
+    found = function(half)
+    assert found.dtype == "float16"
+    exact = function(lambda values: xpnn.tensor(values, dtype="float16").double())
+    np.testing.assert_allclose(found.item(), exact.item(), rtol=tolerance)
+    found.sum().backward()
+    assert all(leaf.grad is not None and leaf.grad.dtype == "float16" for leaf in leaves)

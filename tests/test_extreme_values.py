@@ -245,6 +245,13 @@ SINGULAR: dict[str, tuple[Callable[[Any], Any], list[float], list[float]]] = {
         [-INF, -1e30],
         [-1.0, -1.0],
     ),
+    "power 0 of NaN": (lambda x: x ** x.new_zeros(2), [NAN, 2.0], [0.0, 0.0]),
+    "sinc beside 0": (lambda x: x.sinc(), [0.0, 1e-9], [0.0, -3.2898681336964524e-9]),
+    "multi margin of an infinite weight": (
+        lambda x: F.multi_margin_loss(x, x.new_tensor(0).long(), p=2, weight=x.new_tensor([INF, 1.0])),
+        [5.0, 0.0],
+        [0.0, 0.0],
+    ),
     "infinite maximum": (lambda x: INF * ops.maximum(x, 1.0), [0.0, 0.5], [0.0, 0.0]),
 }
 

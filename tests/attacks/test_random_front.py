@@ -102,6 +102,9 @@ def fault_of(call: Call) -> str:
 # What PyTorch computes and xpnn refuses, as their messages say it.
 NOT_OURS = (
     "expects weights of shape",  # which PyTorch does not read where there is nothing to count
+    "polar expects float32 or float64",
+    "gradient expects",  # coordinates, of which PyTorch takes too few
+    "histogram expects a weight for each",  # which PyTorch takes in any shape
     "cholesky expects square matrices",  # which PyTorch asks for only where they have elements
     "relu expects a floating-point input",  # the activation, of which integers are a mistake
     "expects shapes that broadcast",  # which PyTorch does not ask of an index without elements
@@ -119,6 +122,8 @@ def is_wrong_in_pytorch(call: Call) -> bool:
     numbers = [x for x in given if isinstance(x, int | float)]
     if call.odd_option and any(not abs(x) < 1e300 for x in numbers):
         return True
+    if name == "trapezoid":  # bytes, whose sums wrap around
+        return any(isinstance(x, np.ndarray) and x.dtype.kind == "u" for x in given)
     if name.startswith(("var", "std")):
         return any(x == () for x in given if isinstance(x, tuple)) or "repeated" in call.done
     if name.startswith(("scatter", "index_", "put")):  # several sources for one place, or more than places

@@ -121,7 +121,7 @@ def call_of(function: Callable[..., Any], first: list[Any], rng: random.Random, 
         value = argument(rng)
         if parameter.name.startswith("num_") and any(value is huge for huge in HUGE):
             value = 2  # so many layers would be made, one by one
-        if parameter.kind is parameter.VAR_KEYWORD:
+        if parameter.kind is parameter.VAR_KEYWORD or parameter.name.startswith("_"):
             continue
         if parameter.kind is parameter.POSITIONAL_ONLY or parameter.default is parameter.empty:
             args.append(value)

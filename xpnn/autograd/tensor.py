@@ -121,8 +121,8 @@ class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike,
         self._requires_grad = False
         if isinstance(data, TensorBase):
             share(data, self)
-        if requires_grad:
-            self.requires_grad = True
+        if requires_grad is not False:
+            self.requires_grad = requires_grad
 
     @property
     def data(self) -> Tensor:
@@ -462,6 +462,8 @@ class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike,
 
         Raises: GradientError while on the tape, unless forced.
         """
+        if not isinstance(force, bool):
+            raise DTypeError(f"expects force as True or False, got {force!r:.60}", subject="numpy()")
         return to_numpy(self.array if force else self.off_tape("numpy()"))
 
     def tolist(self) -> Any:

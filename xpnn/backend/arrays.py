@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,9 @@ from xpnn.backend.dtypes import dtype_name, get_default_dtype
 from xpnn.backend.errors import DTypeError, XpnnError
 from xpnn.backend.namespace import backend_of, is_array, is_tensor, namespace
 from xpnn.backend.registry import Array, Backend, get_backend, get_device
+
+# Names of element types; other names of a library are functions and modules.
+_OF_A_DTYPE = re.compile(r"bool_?|b?(u?int|float|complex)\d\w*")
 
 
 def asarray(obj: Any, dtype: Any = None, device: Any = None, *, copy: bool | None = None) -> Array:
@@ -124,7 +128,8 @@ def dtype_named(name: Any, xp: Any) -> Any:
 
     Raises: DTypeError if the library has none of that name.
     """
-    dtype = getattr(getattr(xp, "raw_namespace", xp), dtype_name(name), None)
+    word = dtype_name(name)
+    dtype = getattr(getattr(xp, "raw_namespace", xp), word, None) if _OF_A_DTYPE.fullmatch(word) else None
     if dtype is None:
         raise DTypeError(f"expected the name of a dtype, got {name!r:.60}", hint="For example 'float32'")
     return dtype

@@ -11,6 +11,7 @@ from xpnn.autograd.functions import broadcast_tensors
 from xpnn.autograd.functions.random import rand_like
 from xpnn.backend import ArgumentError, DType, DTypeError, RefusingConstructor, ShapeError, concrete, is_array
 from xpnn.distributions.constraints import Constraint, is_dependent
+from xpnn.distributions.half import answering_in_float32
 
 __all__ = ["Distribution"]
 
@@ -30,6 +31,10 @@ class Distribution(RefusingConstructor):
     arg_constraints: ClassVar[dict[str, Constraint]] = {}
     support: Any = None
     _validate_args = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        answering_in_float32(cls)
 
     def __init__(
         self, batch_shape: Any = (), event_shape: Any = (), validate_args: bool | None = None

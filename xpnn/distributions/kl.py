@@ -14,6 +14,7 @@ from xpnn.distributions.counts import Binomial, Geometric, Poisson
 from xpnn.distributions.discrete import Bernoulli, Categorical, OneHotCategorical
 from xpnn.distributions.distribution import Distribution
 from xpnn.distributions.gamma import Beta, Dirichlet, Gamma
+from xpnn.distributions.half import half_of, holds_half, rounded, widened
 from xpnn.distributions.independent import Independent
 from xpnn.distributions.location import Cauchy, Gumbel, Laplace
 from xpnn.distributions.low_rank import LowRankMultivariateNormal
@@ -51,7 +52,8 @@ def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
     for kind in type(p).__mro__:
         for other in type(q).__mro__:
             if (kind, other) in _RULES:
-                return _RULES[kind, other](p, q)
+                found = _RULES[kind, other](widened(p), widened(q))
+                return rounded(found, half_of(p)) if holds_half(p) and holds_half(q) else found
     raise NotImplementedError(f"no divergence of {type(p).__name__} and {type(q).__name__}; see register_kl")
 
 

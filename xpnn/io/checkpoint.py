@@ -149,7 +149,7 @@ def save_checkpoint(
     >>> load_checkpoint(path, model=model, optimizer=optimizer).extra
     {'epoch': 3}
     """
-    config, extra = config or {}, extra or {}
+    config, extra = ({} if given is None else given for given in (config, extra))
     for name, given in (("config", config), ("extra", extra)):
         if not isinstance(given, dict):
             raise DTypeError(f"expects a dict as {name}, got {type(given).__name__}", subject="A checkpoint")

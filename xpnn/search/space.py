@@ -103,7 +103,8 @@ class Choice:
     def __post_init__(self) -> None:
         if isinstance(self.values, str) or not hasattr(self.values, "__iter__"):
             raise ArgumentError(f"expects a list of values, got {self.values!r:.80}", subject="Choice")
-        values = self.values.tolist() if is_array(self.values) else self.values
+        values: Any = self.values
+        values = values.tolist() if is_array(values) else values
         object.__setattr__(self, "values", tuple(values) if isinstance(values, Iterable) else (values,))
         if not self.values:
             raise ArgumentError("expects at least one value, got none", subject="Choice")

@@ -699,11 +699,16 @@ def hypot(input: ArrayT, other: Any) -> ArrayT:
 @front
 @half_in_float32
 def sinc(input: ArrayT) -> ArrayT:
-    """sin(pi x) / (pi x), and 1 at 0."""
+    """sin(pi x) / (pi x), and 1 at 0.
+
+    Beside 0 it is the first terms of its series: the quotient's derivative is a difference of large numbers.
+    """
     x: Any = fractional(input)
-    at_zero = x == 0
-    angle = ops.where(at_zero, 1.0, x) * _PI
-    return ops.where(at_zero, 1.0, ops.sin(angle) / angle)
+    is_small = ops.abs(x) < 1 / 64
+    angle = ops.where(is_small, 1.0, x) * _PI
+    square = ops.square(ops.where(is_small, x, 0.0) * _PI)
+    series = 1 - square / 6 * (1 - square / 20 * (1 - square / 42))
+    return ops.where(is_small, series, ops.sin(angle) / angle)
 
 
 @front

@@ -529,6 +529,8 @@ def _flat_places(x: Any, dim: Any, index: Any, subject: str) -> Array:
 def _source(x: Any, dim: Any, index: Any, src: Any, subject: str) -> Any:
     """The part of the source that the index has places for."""
     src = _same_type(x, src, subject)
+    if not size_of(index.shape):  # of which the source may have any shape
+        return ops.reshape(src, (-1,))[:0]
     values, rows = _as_vectors(src, index, subject)
     _check_within(rows, values, axis_of(dim, x.ndim, subject), subject, "source", every=True)
     return ops.getitem(values, tuple([slice(0, n) for n in rows.shape]))

@@ -64,6 +64,8 @@ matrix_power = linalg.matrix_power
 tensordot = linalg.tensordot
 outer = linalg.outer
 
+_MOST_POWERS = 2**24  # of a Vandermonde matrix
+
 
 class LeastSquares(NamedTuple):
     """What `lstsq` finds."""
@@ -468,6 +470,8 @@ def powers_of(x: Any, given: int | None, subject: str, least: int) -> int:
     count = x.shape[-1] if given is None else given
     if count < (least if given is not None else 0):
         raise ArgumentError(f"expects N of at least {least}, got {count}", subject=subject)
+    if count > _MOST_POWERS:  # one by one, until the memory is full
+        raise ArgumentError(f"expects N that fits memory, got {count}", subject=subject)
     return count
 
 

@@ -832,7 +832,7 @@ def _trapezoids(y: Any, x: Any, dx: Any, dim: int, name: str) -> Any:
     y = fractional(y)  # whose sums wrap around
     axis = (slice(None),) * dim
     means = (y[(*axis, slice(1, None), ...)] + y[(*axis, slice(None, -1), ...)]) / 2
-    if x is None:
+    if x is None or not y.shape[dim]:
         return means * (1 if dx is None else dx)
     x = fractional(x)
     if x.ndim == 1 and y.ndim > 1:

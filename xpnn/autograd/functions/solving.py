@@ -61,7 +61,8 @@ def triangular_solve(
     """
     matrix = ops.matrix_transpose(A) if transpose else A
     found = solve_triangular(matrix, b, upper=upper != transpose, unitriangular=unitriangular)
-    return TriangularSolution(found, ops.astype(A, A.dtype, copy=True))
+    shown = ops.broadcast_to(A, (*found.shape[:-2], *A.shape[-2:]))
+    return TriangularSolution(found, ops.astype(shown, A.dtype, copy=True))
 
 
 @front

@@ -182,10 +182,12 @@ def _squared_radius(x1: Array, x2: Array) -> Array:
 
 
 def _base_rule(g: Array, x1: Array, x2: Any) -> Array:
-    """g x2 x1^(x2 - 1), which at x2 = 0 is 0, also where x1^(-1) is infinite."""
+    """g x2 x1^(x2 - 1), which at x2 = 0 is 0, also where x1^(-1) is infinite or NaN."""
     if type(x2) in NUMBERS:
         return g * (x2 * x1 ** (x2 - 1)) if x2 else _zero(g)
-    return g * (x2 * x1 ** where((x1 == 0) & (x2 == 0), 1, x2 - 1))
+    least = namespace(x1).finfo(x1.dtype).smallest_normal
+    lost = (x2 == 0) & ((abs(x1) < least) | (x1 != x1))
+    return g * (x2 * where(lost, 0, x1) ** where(lost, 1, x2 - 1))
 
 
 def _exponent_rule(g: Array, x1: Any, x2: Array, y: Array) -> Array:
