@@ -20,9 +20,11 @@ ODD = (
 
 
 def is_clear(error: Exception, names: Any) -> bool:
-    """Whether an error says what is wrong: it is one of xpnn's, or names an argument, or memory is short."""
+    """Whether an error says what is wrong: it is xpnn's, or names an argument or file, or memory is short."""
     if isinstance(error, XpnnError | MemoryError):
         return True
+    if isinstance(error, OSError):
+        return error.filename is not None
     words = ("argument", "operand", *names)
     return isinstance(error, TypeError | ValueError) and any(word in str(error) for word in words)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from xpnn.backend import ArgumentError, DTypeError, is_count, path_of
+from xpnn.backend import ArgumentError, DTypeError, is_array, is_count, path_of
 from xpnn.io import atomic_write
 
 
@@ -32,7 +32,7 @@ class History(dict[str, list[Any]]):
 
     def __init__(self, rows: Iterable[dict[str, Any]] = ()) -> None:
         super().__init__()
-        if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
+        if isinstance(rows, str | bytes | Mapping) or is_array(rows) or not isinstance(rows, Iterable):
             raise DTypeError(f"expects a row of measures for each epoch, got {rows!r:.60}", subject="History")
         for row in rows:
             self.add(row)

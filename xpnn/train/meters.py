@@ -35,7 +35,7 @@ class Meters:
     """
 
     def __init__(self, metrics: Metrics | None = None) -> None:
-        self.metrics = _named(metrics or {})
+        self.metrics = _named({} if metrics is None else metrics)
         if "loss" in self.metrics:
             raise ArgumentError("cannot be called 'loss', which is there already", subject="A metric")
         self.loss = Mean()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from xpnn.backend import ArgumentError
 from xpnn.optim.state import as_python
+from xpnn.train.arguments import check_text
 from xpnn.train.callbacks.base import Callback
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class LearningRateMonitor(Callback):
         log_momentum: bool = False,
         log_weight_decay: bool = False,
     ) -> None:
+        check_text(logging_interval, "logging_interval", type(self).__name__, or_none=True)
         if logging_interval not in (None, "step", "epoch"):
             raise ArgumentError(
                 f"expects logging_interval as 'step', 'epoch' or None, got {logging_interval!r:.60}",
