@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from xpnn.backend import ArgumentError
+from xpnn.functional.arguments import check_flags
 from xpnn.optim.state import as_python
 from xpnn.train.arguments import check_text
 from xpnn.train.callbacks.base import Callback
@@ -32,6 +33,7 @@ class LearningRateMonitor(Callback):
         log_weight_decay: bool = False,
     ) -> None:
         check_text(logging_interval, "logging_interval", type(self).__name__, or_none=True)
+        check_flags(type(self).__name__, log_momentum=log_momentum, log_weight_decay=log_weight_decay)
         if logging_interval not in (None, "step", "epoch"):
             raise ArgumentError(
                 f"expects logging_interval as 'step', 'epoch' or None, got {logging_interval!r:.60}",
