@@ -119,6 +119,19 @@ def test_an_exponential_average_of_the_weights():
         np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-7)
 
 
+def test_after_an_error_the_rates_are_left_to_their_schedules() -> None:
+    def fail(trainer: Trainer, logs: dict) -> None:
+        raise KeyError("a callback")
+
+    net = nn.Linear(3, 2)
+    optimizer = optim.SGD(net.parameters(), lr=0.1)
+    callbacks = [StochasticWeightAveraging(0.05, 1), LambdaCallback(on_epoch_end=fail)]
+    trainer = Trainer(net, optimizer, progress=False, callbacks=callbacks)
+    with pytest.raises(KeyError):
+        trainer.fit(loader())
+    assert not trainer.pauses_schedules
+
+
 def test_stochastic_weight_averaging():
     module = make()
     monitor = LearningRateMonitor("step")

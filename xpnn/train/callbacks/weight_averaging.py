@@ -254,6 +254,9 @@ class StochasticWeightAveraging(WeightAveraging):
         super().on_fit_end(trainer)
         if self._has_average() and not trainer.is_cut:
             update_bn(trainer.train_dataloader, trainer.lightning_module_or_model)
+
+    def close(self, trainer: Trainer) -> None:
+        """Leave the rates to the run's own schedules again, also after an error."""
         trainer.pauses_schedules = False
 
     def state_dict(self) -> dict[str, Any]:
