@@ -16,8 +16,7 @@ from xpnn.backend import (
     item,
     namespace,
 )
-from xpnn.backend.states import is_number
-from xpnn.functional.arguments import check_flags, number
+from xpnn.backend.states import is_flag, is_number
 from xpnn.optim import Optimizer
 
 __all__ = ["GradScaler"]
@@ -67,9 +66,12 @@ class GradScaler:
         growth_interval: int = 2000,
         enabled: bool = True,
     ) -> None:
-        check_flags(type(self).__name__, enabled=enabled)
+        if not is_flag(enabled):
+            raise self._error(f"expects enabled as True or False, got {enabled!r:.60}")
+        if not is_number(init_scale):
+            raise self._error(f"expects init_scale as a number, got {init_scale!r:.60}")
         self._enabled = enabled
-        self._scale = number(init_scale, "init_scale", type(self).__name__)
+        self._scale = float(init_scale)
         self._growth_factor = growth_factor
         self._backoff_factor = backoff_factor
         self._growth_interval = growth_interval
