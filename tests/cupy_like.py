@@ -2,7 +2,8 @@
 
 CuPy's arrays don't turn into NumPy's by themselves, don't mix with them, and every look at a value makes the
 host wait for the device. Code that passes here has none of the three by accident; `syncs` counts the
-looks, so that a test can hold that a training step takes none.
+looks, so that a test can hold that a training step takes none, and `launches` what CuPy would launch on the
+device. `RawModule` runs kernels in CUDA C++ on the CPU (see `cuda_on_cpu`).
 """
 
 from __future__ import annotations
@@ -10,14 +11,20 @@ from __future__ import annotations
 import functools
 import operator
 import sys
+from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import array_api_compat.numpy as _xp
+import cuda_on_cpu as _cuda
 import numpy as _np
 
 __array_api_version__ = "2024.12"
 
 syncs = 0  # how often a value was read on the host so far
+launches: Counter[str] = Counter()  # how often the device was given work so far, by what
+
+_WITHOUT_WORK = ("empty", "empty_like")
 
 
 def _look() -> None:
@@ -47,12 +54,28 @@ class ndarray:  # noqa: N801 - CuPy's name
     ndim = property(lambda self: self._values.ndim)
     size = property(lambda self: self._values.size)
     device = property(lambda self: "gpu:0")
+    flags = property(lambda self: self._values.flags)
+    strides = property(lambda self: self._values.strides)
+    itemsize = property(lambda self: self._values.itemsize)
+    data = property(lambda self: SimpleNamespace(ptr=self._values.ctypes.data))
     T = property(lambda self: ndarray(self._values.T))
     mT = property(lambda self: ndarray(self._values.mT))  # noqa: N815 - the standard's name
 
     def get(self) -> Any:
         _look()
         return self._values.copy()
+
+    def reshape(self, shape: tuple[int, ...]) -> ndarray:
+        return _counted("reshape", self._values.reshape(shape), (self._values,))
+
+    def astype(self, dtype: Any) -> ndarray:
+        return _counted("astype", self._values.astype(dtype), ())
+
+    def swapaxes(self, axis: int, other: int) -> ndarray:
+        return ndarray(self._values.swapaxes(axis, other))
+
+    def transpose(self, axes: tuple[int, ...]) -> ndarray:
+        return ndarray(self._values.transpose(axes))
 
     def __len__(self) -> int:
         return len(self._values)
@@ -63,9 +86,13 @@ class ndarray:  # noqa: N801 - CuPy's name
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index: Any) -> ndarray:
-        return ndarray(self._values[_index(index)])
+        values = self._values[_index(index)]
+        if isinstance(values, _np.generic):  # a number: CuPy gives a view without axes
+            values = self._values[(*(index if isinstance(index, tuple) else (index,)), ...)]
+        return _counted("getitem", values, (self._values,))
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        launches["setitem"] += 1
         self._values[_index(index)] = _unwrap(value)
 
     def __repr__(self) -> str:
@@ -101,19 +128,37 @@ def _wrap(value: Any) -> Any:
     return value
 
 
+def _counted(name: str, result: Any, args: tuple[Any, ...]) -> Any:
+    """A result on the device; what shows the memory of an argument was no work, and neither are numbers."""
+    first = result[0] if isinstance(result, tuple | list) and result else result
+    if isinstance(first, _np.ndarray | _np.generic) and name not in _WITHOUT_WORK:
+        shown = [arg for arg in args if isinstance(arg, _np.ndarray) and _np.may_share_memory(first, arg)]
+        if not shown:
+            launches[name] += 1
+    return _wrap(result)
+
+
 def _on_device(function: Any) -> Any:
     @functools.wraps(function, updated=())
     def wrapper(*args: Any, **options: Any) -> Any:
         options = {name: _unwrap(value) for name, value in options.items() if name != "device"}
-        return _wrap(function(*map(_unwrap, args), **options))
+        given = tuple(map(_unwrap, args))
+        return _counted(function.__name__, function(*given, **options), given)
 
     return wrapper
 
 
 def _operator(name: str) -> Any:
+    in_place = name.startswith("__i") and name not in ("__invert__",)
+
     def method(self: ndarray, *others: Any) -> Any:
         result = getattr(self._values, name)(*map(_unwrap, others))
-        return result if result is NotImplemented else _wrap(result)
+        if result is NotImplemented:
+            return result
+        if in_place:  # which CuPy, too, does in the memory of this array
+            launches[name] += 1
+            return _wrap(result)
+        return _counted(name, result, (self._values,))
 
     return method
 
@@ -159,6 +204,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     """From the host or the device; CuPy copies what comes from the host."""
     if isinstance(obj, ndarray):
         return ndarray(_xp.asarray(obj._values, dtype=dtype, copy=copy))
+    launches["upload"] += 1
     return ndarray(_np.array(obj, dtype=dtype))
 
 
@@ -171,6 +217,19 @@ def __getattr__(name: str) -> Any:
         value = _on_device(value)
     globals()[name] = value
     return value
+
+
+class RawModule(_cuda.RawModule):
+    """Kernels in CUDA C++, run by the CPU."""
+
+    def get_function(self, name: str) -> Any:
+        run = super().get_function(name)
+
+        def counted(grid: tuple, block: tuple, args: tuple, **options: Any) -> None:
+            launches[f"kernel {name}"] += 1
+            run(grid, block, args, **options)
+
+        return counted
 
 
 class _Linalg:

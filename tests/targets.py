@@ -67,7 +67,8 @@ class Target:
         return self.name
 
 
-# A library that a third party might bring: xpnn has no word for it but this registration.
+# A library that a third party might bring: xpnn has no word for it but this registration, and lends it CuPy's
+# kernels.
 register_backend(
     Backend(
         "cupy_like",
@@ -75,6 +76,7 @@ register_backend(
         load=lambda: importlib.import_module("cupy_like"),
         install="it lies beside the tests",
         to_numpy=lambda array: array.get(),
+        kernels="cupy_like_kernels",
     )
 )
 

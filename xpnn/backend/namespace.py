@@ -130,6 +130,11 @@ def _find_backend(array: Any) -> Backend | None:
     kind = type(array)
     if kind in _TENSOR_TYPES:
         return backend_of(array.array)
+    own = getattr(kind, "_xpnn_backend", None)  # of what kernels trace formulas with, which is no library
+    if own is not None:
+        _BACKEND_OF_TYPE[kind] = own
+        _NAMESPACES[kind] = own.xp
+        return own
     for base in kind.__mro__:
         package = base.__module__.partition(".")[0]
         for backend in registered_backends():

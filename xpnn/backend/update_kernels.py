@@ -25,7 +25,8 @@ So a backend may register two things:
   the group's, as Python numbers. What a portion is (on NumPy a piece of memory, on PyTorch a list of arrays),
   and whether it is written in place, the updater says.
 
-Whether memory may be written in place is the updater's to find out; optimizers know nothing of it.
+Whether memory may be written in place is the updater's to find out; optimizers know nothing of it. An updater
+with `takes_arrays = True` is given options that are arrays as they are: a learning rate on a GPU is not read.
 """
 
 from __future__ import annotations
@@ -108,6 +109,12 @@ def updater(backend: str) -> Callable[[type], type]:
         return cls
 
     return register
+
+
+def share_updater(backend: str, other: str) -> None:
+    """Let the backend `other`, whose arrays are of the same make, have the updater of `backend` as well."""
+    if backend in _updaters:
+        _updaters[other] = _updaters[backend]
 
 
 def fused_update(

@@ -451,8 +451,9 @@ class Optimizer(RefusingConstructor):
             states[i] = self._slots[names[i]] = self._state_beside(names[i], tensors[i].array, group)
             return states[i]
 
+        as_they_are = getattr(kind, "takes_arrays", False)
         options = {
-            name: value if type(value) in _PLAIN else as_python(value)
+            name: value if type(value) in _PLAIN or as_they_are else as_python(value)
             for name, value in group.items()
             if name not in STRUCTURE
         }

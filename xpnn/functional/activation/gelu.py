@@ -7,6 +7,7 @@ from typing import Any
 
 from xpnn.autograd import primitive
 from xpnn.backend import ArgumentError, ArrayT, namespace, special
+from xpnn.backend.formulas import Formula, register_formula
 from xpnn.functional.activation.pointwise import Pointwise
 from xpnn.functional.arguments import check_floating
 
@@ -56,6 +57,17 @@ _normal_cdf = Pointwise(
     "normal_cdf",
     value=lambda xp, x: special.normal_cdf(x),
     gradient=lambda xp, gy, x: gy * _normal_density(x),
+)
+
+
+register_formula(
+    Formula(
+        "gelu",
+        value=lambda xp, x: x * _normal_cdf(x),
+        gradient=lambda xp, gy, x: gy * (_normal_cdf(x) + x * _normal_density(x)),
+        saved=(0,),
+        kept_alike=False,
+    )
 )
 
 

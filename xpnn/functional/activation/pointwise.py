@@ -16,6 +16,7 @@ from typing import Any
 
 from xpnn.autograd import Primitive, primitive
 from xpnn.backend import ArrayT, namespace
+from xpnn.backend.formulas import Formula, register_formula
 from xpnn.functional.arguments import check_floating
 
 
@@ -54,6 +55,7 @@ class Pointwise(Primitive):
         super().__init__(forward, half=half, flat=flat)
         self.backward(pull_back)
         self.subject = subject or name
+        register_formula(Formula(self.name, value, gradient, tuple(uses)))
 
     def __call__(self, x: Any, **options: Any) -> Any:
         """The value of each element; raises a DTypeError for elements that are not floating-point."""

@@ -322,8 +322,13 @@ def _kept(x: Any, labels: Array, axis: int, ignore_index: int, subject: str) -> 
         return None
     hint = f"The input of shape {shape_of(x)} has {classes} classes on axis {axis}"
     check_indices(labels, classes, subject, "labels", hint, ignored=ignore_index)
+    return _kept_labels(raw_array(labels), raw_array(x), classes=classes, ignore_index=ignore_index)
+
+
+@primitive(half=True)
+def _kept_labels(labels, like, *, classes, ignore_index):
     xp = namespace(labels)
     counts = xp.asarray(labels != ignore_index)  # a 0-d comparison is a scalar in NumPy
-    kept = xp.astype(counts, raw_array(x).dtype)
+    kept = xp.astype(counts, like.dtype)
     wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
-    return xp.where(wrong, xp.full_like(kept, nan), kept)
+    return xp.where(wrong, xp.full_like(kept, nan), kept), ()

@@ -180,12 +180,20 @@ def running_statistics(
     statistics = [raw_array(s) for s in (running_mean, running_var, mean, variance)]
     if count == 0:
         return statistics[0], statistics[1]
-    xp, dtype, var_dtype = namespace(statistics[0]), statistics[0].dtype, statistics[1].dtype
-    old_mean, old_var, mean, variance = [xp.astype(s, xp.float32) if is_half(s) else s for s in statistics]
+    return _moved_statistics(*statistics, count=count, momentum=momentum)
+
+
+@primitive(half=True)
+def _moved_statistics(old_mean, old_var, mean, variance, *, count, momentum):
+    xp, dtype, var_dtype = namespace(old_mean), old_mean.dtype, old_var.dtype
+    old_mean, old_var, mean, variance = [
+        xp.astype(s, xp.float32) if is_half(s) else s for s in (old_mean, old_var, mean, variance)
+    ]
     unbiased = variance * (count / max(count - 1, 1))
     new_mean = (1 - momentum) * old_mean + momentum * mean
     new_var = (1 - momentum) * old_var + momentum * unbiased
-    return xp.astype(new_mean, dtype, copy=False), xp.astype(new_var, var_dtype, copy=False)
+    moved = xp.astype(new_mean, dtype, copy=False), xp.astype(new_var, var_dtype, copy=False)
+    return moved, ()
 
 
 def check_running(running_mean: Any, running_var: Any, momentum: Any, subject: str) -> None:

@@ -1,5 +1,27 @@
-"""Kernels for CuPy: none yet, so that the references run as they are.
+"""Kernels for CuPy: CUDA C++, compiled at first use (see `launching.py`)."""
 
-The reference convolution is im2col and one large product, which cuBLAS computes; fused kernels and cuDNN
-belong here once they are measured on a GPU.
-"""
+from xpnn.kernels.cupy import (
+    activation,
+    conv,
+    dropout,
+    embedding,
+    linear,
+    loss,
+    norm,
+    optim,
+    pool,
+    recurrent,
+)
+
+__all__ = [
+    "activation",
+    "conv",
+    "dropout",
+    "embedding",
+    "linear",
+    "loss",
+    "norm",
+    "optim",
+    "pool",
+    "recurrent",
+]

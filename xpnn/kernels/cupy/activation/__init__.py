@@ -1,0 +1,5 @@
+"""Activations for CuPy."""
+
+from xpnn.kernels.cupy.activation import pointwise, softmax
+
+__all__ = ["pointwise", "softmax"]

@@ -1,0 +1,5 @@
+"""Norms for CuPy."""
+
+from xpnn.kernels.cupy.norm import batch, rows
+
+__all__ = ["batch", "rows"]

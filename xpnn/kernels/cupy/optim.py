@@ -1,0 +1,247 @@
+"""The updater of CuPy: one launch for all parameters of a group, whatever the optimizer's formula.
+
+The formula is written in C by calling it once with expressions (see `expressions.py`). The kernel is given
+a table of addresses, which is sent to the device when they change; CuPy's memory pool hands out the same
+ones step after step, so that after the first steps nothing is sent. Learning rate and step count may lie on
+the device: no number is read by the host. New parameters and slots are pieces of new arrays, as nobody's
+array is written to.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpnn.backend import Array, is_array
+from xpnn.backend.update_kernels import GroupStep, updater
+from xpnn.kernels.cupy.expressions import UNTRACEABLE, Expression, Trace
+from xpnn.kernels.cupy.launching import (
+    MOST_THREADS,
+    computed_in,
+    filled,
+    in_rows,
+    launch,
+    library_of,
+    read_source,
+    takes,
+)
+
+CHUNK = 4096  # elements that a block takes
+_ALIGNED = 64  # elements: pieces of an array begin at multiples of it, where loads are whole
+_TABLES = 8  # that are kept on the device
+
+
+class Option(NamedTuple):
+    """A number of the group: where it stands among the options, and whether it lies on the device."""
+
+    name: str
+    place: int | None  # in a tuple of numbers
+    on_device: bool
+
+    @property
+    def spelt(self) -> str:
+        """Its name in the kernel."""
+        return f"option_{self.name}" + ("" if self.place is None else str(self.place))
+
+
+@updater("cupy")
+class OneLaunch:
+    """Remembers the tables of addresses that lie on the device, by their contents."""
+
+    takes_arrays = True  # among the options
+
+    def __init__(self) -> None:
+        self._tables: OrderedDict[tuple, Array] = OrderedDict()
+
+    def update(self, step: GroupStep) -> list[int]:
+        """Update the parameters of floating-point numbers, those of one type and device together."""
+        alike: dict[Any, list[int]] = {}
+        for i, grad in enumerate(step.grads):
+            if grad is not None and step.slots and not step.states[i]:
+                step.prepare(i)  # now, so that states stand in the order of their parameters
+            if grad is not None and takes(step.tensors[i].array, grad):
+                array = step.tensors[i].array
+                alike.setdefault((array.dtype.char, array.device), []).append(i)
+        done: list[int] = []
+        for (char, _), members in alike.items():
+            numbers, fixed = _options(step.options)
+            source = _source(step.formula, char, tuple(numbers), fixed, tuple(step.slots), step.scalars)
+            if source is not None:
+                self._launch(source, step, members, [_value(step.options, option) for option in numbers])
+                done += members
+        return done
+
+    def _launch(self, source: str, step: GroupStep, members: list[int], options: list[Any]) -> None:
+        """Update some parameters of one type, and put the results where the old arrays were."""
+        params = [in_rows(step.tensors[i].array) for i in members]
+        kept = [in_rows(step.grads[i]) for i in members]  # alive until the kernel is launched
+        library, char = library_of(params[0]), params[0].dtype.char
+        inside = computed_in(char)
+        states = [_complete(step, i, params[k], inside) for k, i in enumerate(members)]
+
+        rows, chunks, offset, offsets = [], 0, 0, []
+        for param, grad, state in zip(params, kept, states):
+            chunks += -(-param.size // CHUNK)
+            arrays = [param, grad, *(in_rows(state[slot]) for slot in step.slots)]
+            kept += arrays
+            rows.append([chunks, param.size, offset, *(array.data.ptr for array in arrays)])
+            offsets.append(offset)
+            offset += -(-param.size // _ALIGNED) * _ALIGNED
+        table = self._on_device(library, rows, params[0].device)
+
+        new = library.empty((offset,), dtype=params[0].dtype)
+        slots = {slot: library.empty((offset,), dtype=inside) for slot in step.arrays}
+        numbers = {slot: library.empty((len(rows),), dtype=inside) for slot in step.numbers}
+        given = [_number(option, inside) for option in options]
+        args = (table, np.int32(len(rows)), new, *slots.values(), *numbers.values(), *given)
+        launch(source, "update", new, chunks, MOST_THREADS, args, size=offset + CHUNK)
+        for k, i in enumerate(members):
+            start, shape = offsets[k], params[k].shape
+            end = start + params[k].size
+            step.tensors[i].store(new[start:end].reshape(shape))
+            for slot, array in slots.items():
+                step.states[i][slot] = array[start:end].reshape(shape)
+            for slot, array in numbers.items():
+                step.states[i][slot] = array[k]
+
+    def _on_device(self, library: Any, rows: list[list[int]], device: Any) -> Array:
+        contents = np.asarray(rows, dtype=np.int64)
+        key = (contents.tobytes(), str(device))
+        table = self._tables.pop(key, None)
+        if table is None:
+            table = library.asarray(contents)
+        self._tables[key] = table
+        while len(self._tables) > _TABLES:
+            self._tables.popitem(last=False)
+        return table
+
+
+def _complete(step: GroupStep, i: int, param: Array, inside: Any) -> dict[str, Array]:
+    """The state of a parameter, all slots of the type that is computed in and beside the parameter."""
+    state = step.states[i]
+    for slot in step.slots:
+        array: Any = state.get(slot)
+        if type(array) is not type(param) or array.dtype != inside or array.device != param.device:
+            return step.prepare(i)
+    return state
+
+
+def _options(options: dict[str, Any]) -> tuple[list[Option], tuple[tuple[str, Any], ...]]:
+    """The numbers of a group, which may change from step to step, and what is written into the source.
+
+    A zero is written there: of a formula it leaves out a part.
+    """
+    numbers, fixed = [], []
+    for name, value in options.items():
+        parts = value if type(value) is tuple else (value,)
+        if all(is_array(part) or (type(part) is float and part != 0) for part in parts):
+            for place, part in enumerate(parts):
+                numbers.append(Option(name, place if parts is value else None, is_array(part)))
+        else:
+            fixed.append((name, value))
+    return numbers, tuple(fixed)
+
+
+def _value(options: dict[str, Any], option: Option) -> Any:
+    value = options[option.name]
+    return value if option.place is None else value[option.place]
+
+
+def _number(value: Any, inside: Any) -> Any:
+    """A number as the kernel takes it; one on the device in the type that is computed in."""
+    if not is_array(value):
+        return np.float64(value)
+    value = getattr(value, "array", value)  # of a Tensor
+    return value if value.dtype == inside else value.astype(inside)
+
+
+def _source(
+    formula: Callable[..., Any],
+    char: str,
+    numbers: tuple[Option, ...],
+    fixed: tuple[tuple[str, Any], ...],
+    slots: tuple[str, ...],
+    scalars: Any,
+) -> str | None:
+    function = getattr(formula, "__func__", formula)  # the same for all optimizers of a class
+    owner: Any = getattr(formula, "__self__", None)
+    try:
+        kind: Any = type(owner)
+        known = _traced(function, kind, char, numbers, fixed, slots, tuple(sorted(scalars)))
+    except TypeError:  # an option that has no hash, such as a list
+        return None
+    return known
+
+
+@functools.lru_cache(maxsize=256)
+def _traced(
+    function: Callable[..., Any],
+    kind: Any,
+    char: str,
+    numbers: tuple[Option, ...],
+    fixed: tuple[tuple[str, Any], ...],
+    slots: tuple[str, ...],
+    scalars: tuple[str, ...],
+) -> str | None:
+    """The kernel of an optimizer's formula, or None where it cannot be written in C."""
+    trace = Trace(computed_in(char))
+    options: dict[str, Any] = dict(fixed)
+    for option in numbers:
+        number = trace.given(option.spelt, uniform=True)
+        options[option.name] = number if option.place is None else (*options.get(option.name, ()), number)
+    state: dict[str, Any] = {slot: trace.given(f"old_{slot}", uniform=slot in scalars) for slot in slots}
+    if "step" in state:
+        state["step"] = state["step"] + 1
+    param, grad = trace.given("param"), trace.given("grad")
+    call = functools.partial(function, kind.__new__(kind)) if kind is not type(None) else function
+    try:
+        param, state = call(param, grad, state, options)
+        return _written(trace, param, state, numbers, slots, scalars)
+    except UNTRACEABLE:
+        return None
+
+
+def _written(
+    trace: Trace,
+    param: Any,
+    state: dict[str, Any],
+    numbers: tuple[Option, ...],
+    slots: tuple[str, ...],
+    scalars: tuple[str, ...],
+) -> str:
+    arrays = [slot for slot in slots if slot not in scalars]
+    counts = [slot for slot in slots if slot in scalars]
+    parameters = ["T* __restrict__ new_param"]
+    parameters += [f"A* __restrict__ new_{slot}" for slot in (*arrays, *counts)]
+    parameters += [f"const A* {o.spelt}_" if o.on_device else f"double {o.spelt}" for o in numbers]
+    addresses = ["const T* params = (const T*)row[3];", "const T* grads = (const T*)row[4];"]
+    for place, slot in enumerate(slots, start=5):
+        addresses.append(f"const A* slot_{slot} = (const A*)row[{place}];")
+
+    body = ["const A param = read(params, i), grad = read(grads, i);"]
+    body += [f"const A old_{slot} = slot_{slot}[i];" for slot in arrays]
+    results = [f"write(new_param, offset + i, {trace.element(param)});"]
+    results += [f"new_{slot}[offset + i] = {trace.element(state[slot])};" for slot in arrays]
+    body += [*trace.body, *results]
+
+    once = [f"const double {o.spelt} = *{o.spelt}_;" for o in numbers if o.on_device]
+    once += [f"const double old_{slot} = *slot_{slot};" for slot in counts]
+    once += [*trace.once, *(f"uniform[{place}] = (A){name};" for name, place in trace.shared.items())]
+    for slot in counts:
+        if not (isinstance(state[slot], Expression) and state[slot].uniform):
+            raise TypeError(f"the slot {slot} is not a number")
+    places = {
+        "<PARAMETERS>": ", ".join(parameters),
+        "<WIDTH>": str(5 + len(slots)),
+        "<CHUNK>": str(CHUNK),
+        "<UNIFORMS>": str(max(len(trace.shared), 1)),
+        "<ADDRESSES>": "\n    ".join(addresses),
+        "<ONCE>": "\n        ".join(once),
+        "<NUMBERS>": "\n            ".join(f"new_{slot}[low] = (A){state[slot].name};" for slot in counts),
+        "<BODY>": "\n        ".join(body),
+    }
+    return filled(read_source("multi_tensor.cu"), places)
