@@ -128,8 +128,8 @@ def main() -> None:
     """Run all of them."""
     with xpnn.use_backend("cupy_like"):
         for name in EXERCISES:
-            for dtype in ("float32", "float16"):
-                results_of(name, dtype)
+            results_of(name, "float32")
+        results_of("gelu", "float16")  # the conversions of half precision
     print(f"{len(cuda_on_cpu.launched)} kernels, {sum(cuda_on_cpu.launched.values())} launches")
 
 
