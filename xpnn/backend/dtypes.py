@@ -6,6 +6,7 @@ given wherever a name can, and `t.dtype == xpnn.float32` holds whatever library 
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -31,16 +32,22 @@ def dtype_name(dtype: Any) -> str:
         return dtype.name
     if isinstance(dtype, str):
         return dtype
-    if isinstance(dtype, np.dtype):
-        return dtype.name
-    text = str(dtype)
-    for name in _NAMES:
-        if text.rpartition(".")[2].strip("'> ") == name:
-            return name
     try:
-        return np.dtype(dtype).name
-    except (TypeError, ValueError):
-        raise DTypeError(f"expected a dtype, got {dtype!r:.60}", hint="For example 'float32'") from None
+        return _names_of[type(dtype)][dtype]
+    except (KeyError, TypeError):  # one that is new here, or cannot be hashed
+        return _find_name(dtype)
+
+
+def _find_name(dtype: Any) -> str:
+    found = dtype.name if isinstance(dtype, np.dtype) else str(dtype).rpartition(".")[2].strip("'> ")
+    if found not in _NAMES:
+        try:
+            found = np.dtype(dtype).name
+        except (TypeError, ValueError):
+            raise DTypeError(f"expected a dtype, got {dtype!r:.60}", hint="For example 'float32'") from None
+    if isinstance(dtype, Hashable):
+        _names_of.setdefault(type(dtype), {})[dtype] = found
+    return found
 
 
 class DType(str):
@@ -49,6 +56,12 @@ class DType(str):
     There is one object of each name. Its hash is that of its name, so that NumPy takes it, too. What NumPy's
     element type has beside this (`kind`, `type`, `char` ...) is found here, too.
 
+    Attributes:
+        name: its name, as a plain string.
+        itemsize: the bytes of an element.
+        is_floating_point: whether it is of real floating-point numbers.
+        is_complex: whether it is of complex numbers.
+
     >>> float32 = DType("float32")
     >>> float32 == np.dtype("float32"), float32 == "float32", float32 == np.int32
     (True, True, False)
@@ -56,7 +69,12 @@ class DType(str):
     (xpnn.float32, 'f')
     """
 
-    __slots__ = ()
+    __slots__ = ("is_complex", "is_floating_point", "itemsize", "name")
+
+    name: str
+    itemsize: int
+    is_floating_point: bool
+    is_complex: bool
 
     def __new__(cls, dtype: Any) -> DType:
         """The element type of that name, or of a library."""
@@ -65,32 +83,16 @@ class DType(str):
             return _made[cls, name]
         if name not in _NAMES:
             raise DTypeError(f"expects one of {', '.join(_NAMES)}, got {name!r:.60}", subject="DType")
-        return _made.setdefault((cls, name), super().__new__(cls, name))
+        made = super().__new__(cls, name)
+        made.name, made.is_floating_point = str.__str__(name), "float" in name
+        made.is_complex = name.startswith("complex")
+        made.itemsize = 1 if name == "bool" else int(name.lstrip(_LETTERS)) // 8
+        return _made.setdefault((cls, name), made)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or self.name == "bfloat16":
             raise AttributeError(f"{self} has no attribute {name!r}")
         return getattr(np.dtype(self.name), name)
-
-    @property
-    def name(self) -> str:
-        """Its name, as a plain string."""
-        return str.__str__(self)
-
-    @property
-    def itemsize(self) -> int:
-        """The bytes of an element."""
-        return 1 if self.name == "bool" else int(self.name.lstrip(_LETTERS)) // 8
-
-    @property
-    def is_floating_point(self) -> bool:
-        """Whether it is of real floating-point numbers."""
-        return "float" in self.name
-
-    @property
-    def is_complex(self) -> bool:
-        """Whether it is of complex numbers."""
-        return self.name.startswith("complex")
 
     @property
     def is_signed(self) -> bool:
@@ -261,5 +263,6 @@ def _rank(dtype: DType) -> int:
 
 # By class and element type, as those of two libraries do not like to be compared.
 shown_dtypes: dict[type, dict[Any, Any]] = {}
+_names_of: dict[type, dict[Any, str]] = {}
 _made: dict[tuple[type, str], DType] = {}
 _default = [DType("float32")]

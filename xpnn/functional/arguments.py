@@ -12,7 +12,7 @@ from functools import cache, wraps
 from typing import Any
 
 from xpnn.autograd.casting import entered, is_mixed
-from xpnn.autograd.core import TensorBase, new_tensor
+from xpnn.autograd.core import COMPLEX, REAL, TensorBase, carries_gradient, new_tensor
 from xpnn.autograd.ops.broadcasting import broadcast_shapes
 from xpnn.backend import (
     ArgumentError,
@@ -23,8 +23,6 @@ from xpnn.backend import (
     cheap_to_read,
     concrete,
     dtype_name,
-    is_complex,
-    is_floating,
     is_half,
     is_integer,
     is_tensor,
@@ -88,8 +86,12 @@ def tuple_of(value: Any, count: int, name: str, subject: str, minimum: int = 0) 
     """
     if type(value) is int and value >= minimum:
         return (value,) * count
-    if type(value) is tuple and len(value) == count and all(type(v) is int and v >= minimum for v in value):
-        return value
+    if type(value) is tuple and len(value) == count:
+        for v in value:
+            if type(v) is not int or v < minimum:
+                break
+        else:
+            return value
     several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
     values = tuple(value) if several else (value,) * count
     if len(values) == 1:
@@ -138,9 +140,11 @@ def axis_of(dim: int, ndim: int, subject: str, name: str = "dim") -> int:
 
 def check_floating(x: Any, subject: str, name: str = "input", *, or_complex: bool = False) -> None:
     """Raise a DTypeError unless `x` is an array of real floating-point numbers, or complex if allowed."""
-    if not hasattr(x, "dtype"):
-        raise no_array(x, subject, name)
-    if not is_floating(x) and not (or_complex and is_complex(x)):
+    try:
+        kind = carries_gradient(x.array if isinstance(x, TensorBase) else x)
+    except AttributeError:
+        raise no_array(x, subject, name) from None
+    if kind != REAL and not (or_complex and kind == COMPLEX):
         raise DTypeError(
             f"expects a floating-point {name}, got {type_name(x)} in an array of shape {shape_of(x)}",
             subject=subject,

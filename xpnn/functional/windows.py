@@ -233,21 +233,6 @@ def padding_pairs(
     return tuple((p, p) for p in tuple_of(padding, len(size), "padding", subject))
 
 
-@functools.lru_cache(maxsize=1000)
-def fitting_pairs(
-    padding: str | tuple[int, ...],
-    size: tuple[int, ...],
-    kernel_size: tuple[int, ...],
-    stride: tuple[int, ...],
-    dilation: tuple[int, ...],
-    subject: str,
-) -> Pairs:
-    """`padding_pairs`, for which there is room for a window; all else has been checked."""
-    pairs = padding_pairs(padding, size, kernel_size, stride, dilation, subject)
-    check_kernel_fits(size, kernel_size, pairs, dilation, subject)
-    return pairs
-
-
 def strides_within(stride: Sequence[int], size: Sequence[int], padding: Pairs) -> tuple[int, ...]:
     """Strides that lead no further than just out of the padded input: longer ones may not fit a machine's."""
     return tuple(min(s, cells + before + after) for s, cells, (before, after) in zip(stride, size, padding))

@@ -11,9 +11,17 @@ import functools
 from typing import Any
 
 from xpnn.autograd import ops
-from xpnn.autograd.core import TensorBase
+from xpnn.autograd.core import REAL, TensorBase, carries_gradient
 from xpnn.autograd.ops.broadcasting import NUMBERS
-from xpnn.backend import Array, default_dtype, dtype_name, dtype_named, namespace, promote_types
+from xpnn.backend import (
+    Array,
+    default_dtype,
+    dtype_name,
+    dtype_named,
+    get_default_dtype,
+    namespace,
+    promote_types,
+)
 
 _KINDS = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}  # by the first letter, where bfloat16 counts as float
 _NUMBER_TYPES = {bool: "bool", int: "int64"}
@@ -70,10 +78,29 @@ def promoted(*operands: Any, fractions: bool = False) -> list[Any]:
         operands: arrays or Tensors, whose conversion is recorded, and numbers, not only numbers.
         fractions: whether integers become the default floating-point numbers.
     """
+    if _are_alike(operands):
+        return list(operands)
     dtype = result_type(*operands)
     if fractions and kind_of_type(dtype) < 2:
         dtype = default_dtype(namespace(raw_of(next(x for x in operands if type(x) not in NUMBERS))))
     return [x if type(x) in NUMBERS else cast(x, dtype) for x in operands]
+
+
+def _are_alike(operands: tuple[Any, ...]) -> bool:
+    """Whether all are arrays of real floating-point numbers of one element type, as most are."""
+    known = None
+    for x in operands:
+        if type(x) in NUMBERS:
+            return False
+        raw = x.array if isinstance(x, TensorBase) else x
+        dtype = raw.dtype
+        if known is None:
+            if carries_gradient(raw) != REAL:
+                return False
+            known = dtype
+        elif dtype is not known:
+            return False
+    return True
 
 
 def promote_raw(x1: Any, x2: Any) -> tuple[Any, Any]:
@@ -130,7 +157,7 @@ def _complex_of(name: str) -> str:
 
 
 def _default_of(number: type) -> str:
-    name = dtype_name(default_dtype())
+    name = get_default_dtype().name
     return name if number is float else _complex_of(name)
 
 

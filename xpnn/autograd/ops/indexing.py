@@ -55,6 +55,9 @@ def getitem(x: Array, index: Any) -> Array:
     >>> getitem(np.asarray([1.0, 2.0, 3.0]), slice(1, None)).tolist()
     [2.0, 3.0]
     """
+    window = _plain_window(index, unwrap(x).shape)
+    if window is not None:
+        return _getitem(x, index=window)
     plain, arrays, backwards = _read(index, x)
     y = x if arrays and all(part in (slice(None), Ellipsis) for part in plain) else _getitem(x, index=plain)
     if backwards:
@@ -353,6 +356,35 @@ def _add_along_axis_backward(g: Array, saved: tuple, needs: tuple, *, axis: int,
 
 
 # -- reading an index
+
+
+def _plain_window(index: Any, shape: tuple[int, ...]) -> tuple | None:
+    """What `_read` makes of an index of plain parts within their axes, as most are; None of any other."""
+    parts = index if type(index) is tuple else (index,)
+    named = len(parts) - sum([1 for part in parts if part is None or part is Ellipsis])
+    axis, dots = 0, False
+    for part in parts:
+        kind = type(part)
+        if part is None:
+            continue
+        if part is Ellipsis and not dots:
+            axis, dots = axis + len(shape) - named, True
+            continue
+        if axis >= len(shape):
+            return None
+        size = shape[axis]
+        axis += 1
+        if kind is slice:
+            for end in (part.start, part.stop):
+                if end is not None and not (type(end) is int and -size <= end <= size):
+                    return None
+            if part.step is not None and not (type(part.step) is int and part.step > 0):
+                return None
+        elif kind is not int or not -size <= part < size:
+            return None
+    if named > len(shape):
+        return None
+    return parts if dots or axis == len(shape) else (*parts, Ellipsis)
 
 
 def _read(index: Any, x: Array) -> tuple[tuple, dict[int, Array], tuple[int, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from xpnn.autograd.half import half_in_float32
@@ -13,6 +14,7 @@ from xpnn.functional.arguments import (
     check_same_dtype,
     check_shape,
     once_per_signature,
+    raw_array,
     shape_of,
     tuple_of,
 )
@@ -20,10 +22,11 @@ from xpnn.functional.conv.arguments import check_arrays, check_groups, check_inp
 from xpnn.functional.conv.primitives import conv
 from xpnn.functional.windows import (
     Padding,
+    Pairs,
     Size,
     batch_of_one,
     check_kernel_fits,
-    fitting_pairs,
+    padding_pairs,
     strides_within,
 )
 
@@ -196,14 +199,36 @@ def _conv_nd(
     groups: int,
 ) -> Array:
     _check_convolution(input, weight, bias, subject=subject, axes=axes, groups=groups)
-    size, kernel_size = tuple(input.shape[2:]), tuple(weight.shape[2:])
     stride = tuple_of(stride, axes, "stride", subject, minimum=1)
     dilation = tuple_of(dilation, axes, "dilation", subject, minimum=1)
     if not isinstance(padding, str):
         padding = tuple_of(padding, axes, "padding", subject)
-    pairs = fitting_pairs(padding, size, kernel_size, stride, dilation, subject)
-    stride = strides_within(stride, size, pairs)
+    pairs, stride = _padding_and_strides(
+        padding, raw_array(input).shape, raw_array(weight).shape, stride, dilation, subject
+    )
     return conv(input, weight, bias, stride=stride, padding=pairs, dilation=dilation, groups=groups)
+
+
+@functools.lru_cache(maxsize=1000)
+def _padding_and_strides(
+    padding: str | tuple[int, ...],
+    input: tuple[int, ...],
+    weight: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    subject: str,
+) -> tuple[Pairs, tuple[int, ...]]:
+    """The padding before and after each axis, and strides that lead no further than just out of the input.
+
+    Args:
+        input, weight: the shapes of what has passed all other checks.
+
+    Raises: ShapeError if there is no room for a window.
+    """
+    size, kernel_size = tuple(input[2:]), tuple(weight[2:])
+    pairs = padding_pairs(padding, size, kernel_size, stride, dilation, subject)
+    check_kernel_fits(size, kernel_size, pairs, dilation, subject)
+    return pairs, strides_within(stride, size, pairs)
 
 
 @once_per_signature

@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from xpnn.backend import ArgumentError, Array, ShapeError
-from xpnn.functional.arguments import check_flags, check_floating, tuple_of
+from xpnn.functional.arguments import check_flags, check_floating, raw_array, tuple_of
 from xpnn.functional.windows import (
     Pairs,
     Size,
@@ -35,7 +35,7 @@ def spelt_window(
     strides = kernel if stride is None else tuple_of(stride, axes, "stride", subject, minimum=1)
     border = tuple_of(padding, axes, "padding", subject)
     dilations = tuple_of(dilation, axes, "dilation", subject, minimum=1)
-    size = tuple(input.shape[2:])
+    size = tuple(raw_array(input).shape[2:])
     pairs, strides = _padding_and_strides(subject, size, kernel, strides, border, dilations, ceil_mode)
     return {"kernel_size": kernel, "stride": strides, "padding": pairs, "dilation": dilations}
 
@@ -75,7 +75,7 @@ def check_input(subject: str, axes: int, input: Array) -> None:
     """Raise unless the input is a floating array (N, C, ...) with `axes` axes of space, none empty."""
     check_axes(input, axes, subject)
     check_floating(input, subject)
-    if 0 in input.shape[2:]:
+    if 0 in raw_array(input).shape[2:]:
         raise ShapeError(
             f"expects an input of at least one cell along each axis, got shape {tuple(input.shape)}",
             subject=subject,
