@@ -18,6 +18,13 @@ from xpnn.kernels.numpy.parallel import WORTHWHILE, parallel
 # Python's lock.
 CHUNK_BYTES = 512 * 1024
 
+# Bytes of a line of the cache. Elements that one call copies across memory at least; where two threads do it,
+# shorter calls would wait for each other's turn. And what it counts for in the unit of `parallel`.
+_LINE = 64
+_FEW = 8 * 1024
+_FEW_FOR_THREADS = 32 * 1024
+_WORK_OF_A_COPY = 1 / 2
+
 # Elements that the parts of the threads start at multiples of, so that they share no line of the cache.
 _ALIGN = 64
 
@@ -26,6 +33,41 @@ def as_rows(x: np.ndarray, features: int = 1) -> np.ndarray:
     """x as a matrix whose rows are the last `features` axes, contiguous; a view where it can be."""
     first = x.ndim - features
     return np.ascontiguousarray(x).reshape(math.prod(x.shape[:first]), math.prod(x.shape[first:]))
+
+
+def contiguous(x: np.ndarray) -> np.ndarray:
+    """`np.ascontiguousarray(x)`, some times faster where x has the batch last and memory has it first, or the
+    other way round.
+
+    Then the copy is a matrix transposed, with rows that may be a power of two apart: lines of the cache that
+    are so far apart push each other out of it, half read or half written. So what is written at a time is
+    some lines of each row.
+    """
+    if x.flags.c_contiguous or x.size < _FEW:
+        return np.ascontiguousarray(x)
+    axes = range(x.ndim)
+    for order, count in (((*axes[1:], 0), len(x)), ((axes[-1], *axes[:-1]), x.size // x.shape[-1])):
+        lies = x.transpose(order)
+        if lies.flags.c_contiguous:
+            return _transposed(lies.reshape(-1, count)).reshape(x.shape)
+    return np.ascontiguousarray(x)
+
+
+def _transposed(matrix: np.ndarray) -> np.ndarray:
+    """A copy."""
+    rows, columns = matrix.shape
+    y = np.empty((columns, rows), dtype=matrix.dtype)
+    work = matrix.size * _WORK_OF_A_COPY
+    least = _FEW if work < WORTHWHILE else _FEW_FOR_THREADS
+    step = max(_LINE // matrix.itemsize, least // columns)
+
+    def copy(part: slice) -> None:
+        for first in range(part.start, part.stop, step):
+            some = slice(first, min(first + step, part.stop))
+            np.copyto(y[:, some], matrix[some].T)
+
+    parallel(copy, rows, work, align=_LINE)
+    return y
 
 
 def row_chunks(part: slice, rows: np.ndarray) -> Iterator[slice]:
@@ -58,6 +100,9 @@ def lying_as(x: np.ndarray, like: np.ndarray) -> np.ndarray:
     """x broadcast to the shape of `like`, in its order of memory without gaps; x itself where it is so."""
     if x.shape == like.shape and x.strides == like.strides and _is_dense(like):
         return x
+    if x.shape == like.shape and x.size >= _FEW and _is_dense(like):
+        order = sorted(range(x.ndim), key=lambda axis: -like.strides[axis])
+        return contiguous(x.transpose(order)).transpose(np.argsort(order))
     copy = np.empty_like(like, dtype=x.dtype)
     copy[...] = x
     return copy

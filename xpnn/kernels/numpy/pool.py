@@ -16,6 +16,7 @@ import numpy as np
 
 from xpnn.backend import kernel
 from xpnn.kernels.numpy.bands import Block, blocks_of_band, is_finite, multiply_along, multiply_back
+from xpnn.kernels.numpy.chunks import contiguous
 from xpnn.kernels.numpy.parallel import parallel
 
 # Bytes of the input that are worked on at a time: with less, calls take longer than arithmetic, and two
@@ -418,7 +419,7 @@ class _Order:
 
     def cells(self, array: np.ndarray) -> np.ndarray:
         """An array of the same order as (images, *space, lanes)."""
-        lies, (height, *space) = np.ascontiguousarray(array.transpose(self._axes)), array.shape[2:]
+        lies, (height, *space) = contiguous(array.transpose(self._axes)), array.shape[2:]
         if self._channels_last:
             return lies
         if not self._batch_innermost:

@@ -228,6 +228,8 @@ def matmul(x1: np.ndarray, x2: np.ndarray) -> tuple[np.ndarray, tuple]:
     if x2.ndim == 2:
         rows = x1.reshape(math.prod(x1.shape[:-1]), x1.shape[-1])
         return product(rows, x2).reshape(*x1.shape[:-1], x2.shape[1]), saved
+    if x1.shape[-1] == x2.shape[-2] == 1:  # columns by rows, for which `np.matmul` has a slow loop
+        return np.multiply(x1, x2), saved
     if x1.ndim != x2.ndim or x1.shape[0] != x2.shape[0]:
         return single_threaded_blas(np.matmul, x1, x2), saved
     batch = np.broadcast_shapes(x1.shape[:-2], x2.shape[:-2])

@@ -23,6 +23,7 @@ import numpy as np
 
 from xpnn.backend import kernel
 from xpnn.backend.kernels import COMPILED
+from xpnn.kernels.numpy.chunks import contiguous
 from xpnn.kernels.numpy.conv.layout import Pairs, chunks, total_of
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
@@ -99,7 +100,7 @@ def _conv_backward(
     gy: np.ndarray, saved: tuple, needs: tuple[bool, ...], *, padding: Pairs, **options: Any
 ) -> tuple:
     shape, w, canvas = saved
-    above = np.ascontiguousarray(gy.transpose(2, 3, 1, 0))
+    above = contiguous(gy.transpose(2, 3, 1, 0))
     tiles = [
         (at, width, np.ascontiguousarray(_kernels_of_a_tile(w, width).T))
         for at, width in _tiles(above.shape[1], len(w))

@@ -18,6 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from xpnn.backend import get_num_threads, get_precision, kernel, numba_switch
 from xpnn.backend.threads import single_threaded_blas
+from xpnn.kernels.numpy.chunks import contiguous
 from xpnn.kernels.numpy.conv import (
     cells,
     columns,
@@ -86,7 +87,7 @@ def convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, **options: Any)
     windows = _windows(x.shape, w.shape, x.dtype, **options)
     method = convolutions.choose(windows)
     y = method.empty((windows.images, windows.outputs, *windows.out_size), x.dtype)
-    images, outputs = channels_last(as_images(x)), channels_last(y)
+    images, outputs = _as_read(x), channels_last(y)
     single_threaded_blas(method.run, images, as_images(w), b, outputs, windows)
     return _as_given(y, x), (x, w)
 
@@ -96,11 +97,12 @@ def convolve_backward(gy: np.ndarray, saved: tuple, needs: tuple[bool, ...], **o
     """All gradients; those of x and w in one pass where that can be."""
     x, w = saved
     gx = gw = None
+    gy = _as_given(_as_read(gy).transpose(0, 3, 1, 2), gy)
     if needs[0] and needs[1]:
         windows = _windows(x.shape, w.shape, x.dtype, **options)
         method = joint_gradients.choose(windows)
         gx = method.empty((windows.images, windows.channels, *windows.size), x.dtype)
-        images, upstream = channels_last(as_images(x)), channels_last(as_images(gy))
+        images, upstream = _as_read(x), channels_last(as_images(gy))
         gw = single_threaded_blas(method.run, images, as_images(w), upstream, channels_last(gx), windows)
         gx, gw = _as_given(gx, x), _in_order(gw).reshape(w.shape)
     elif needs[0]:
@@ -118,7 +120,7 @@ def input_gradient(
     windows = _windows((len(gy), w.shape[1] * options["groups"], *size), w.shape, gy.dtype, **options)
     method = input_gradients.choose(windows)
     gx = method.empty((windows.images, windows.channels, *windows.size), gy.dtype)
-    upstream, images = channels_last(as_images(gy)), channels_last(gx)
+    upstream, images = _as_read(gy), channels_last(gx)
     single_threaded_blas(method.run, upstream, as_images(w), images, windows)
     return _as_given(gx, gy), (gy, w)
 
@@ -131,9 +133,20 @@ def weight_gradient(
     shape = (gy.shape[1], x.shape[1] // options["groups"], *kernel_size)
     windows = _windows(x.shape, shape, x.dtype, **options)
     method = weight_gradients.choose(windows)
-    images, upstream = channels_last(as_images(x)), channels_last(as_images(gy))
+    images, upstream = _as_read(x), _as_read(gy)
     gw = single_threaded_blas(method.run, images, upstream, windows)
     return _in_order(gw).reshape(shape), (x, gy)
+
+
+def _as_read(x: np.ndarray) -> np.ndarray:
+    """Images (N, H, W, C) as the methods read them, piece by piece of the batch.
+
+    With the batch innermost in memory all pieces lie in the same lines of it: the images are copied.
+    """
+    images = channels_last(as_images(x))
+    if images.strides[0] == images.itemsize and len(images) > 1:
+        return contiguous(images)
+    return images
 
 
 def _as_given(images: np.ndarray, like: np.ndarray) -> np.ndarray:
