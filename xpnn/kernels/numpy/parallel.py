@@ -22,6 +22,10 @@ _Result = TypeVar("_Result")
 # Elements that NumPy passes over, in all operations together, below which one thread is faster.
 WORTHWHILE = 1_000_000
 
+# So many times as much it is for what is done piece by piece, in many calls of some ten microseconds: threads
+# wait for each other's turn between them, and what follows finds half of the result in another core's cache.
+IN_PIECES = 2
+
 # What the calling thread does, in the same unit, until another one has started.
 _HEAD_START = 300_000
 
@@ -30,7 +34,12 @@ MULTIPLICATION = 1 / 10
 
 
 def parallel(
-    function: Callable[[slice], _Result], count: int, work: float, *, align: int = 1
+    function: Callable[[slice], _Result],
+    count: int,
+    work: float,
+    *,
+    align: int = 1,
+    times: float = 1,
 ) -> list[_Result]:
     """Call `function` with slices that cover `range(count)`, one for each thread, at the same time.
 
@@ -40,16 +49,24 @@ def parallel(
     worked off one after the other, to the same bits.
 
     Args:
-        work: how much there is to do, in the unit of `WORTHWHILE`; below that there is one slice.
+        work: how much there is to do, in the unit of `WORTHWHILE`.
         align: slices start at multiples of this.
+        times: with less than so many times `WORTHWHILE` there is one slice.
 
     Returns: the results, in the order of the slices. Raises: what `function` raises.
     """
-    threads = min(get_num_threads(), -(-count // align)) if work >= WORTHWHILE else 1
+    threads = min(get_num_threads(), -(-count // align)) if work >= times * WORTHWHILE else 1
     if threads <= 1:
         return [single_threaded_blas(function, slice(0, count))]
     parts = _parts(count, work, threads, align)
     return single_threaded_blas(_share_out, function, parts)
+
+
+def in_pieces(
+    function: Callable[[slice], _Result], count: int, work: float, *, align: int = 1
+) -> list[_Result]:
+    """`parallel` for functions that make many calls of NumPy's, each on a piece, and so pay later."""
+    return parallel(function, count, work, align=align, times=IN_PIECES)
 
 
 def caller_has_left() -> bool:

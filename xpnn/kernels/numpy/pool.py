@@ -17,7 +17,7 @@ import numpy as np
 from xpnn.backend import kernel
 from xpnn.kernels.numpy.bands import Block, blocks_of_band, is_finite, multiply_along, multiply_back
 from xpnn.kernels.numpy.chunks import contiguous
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import in_pieces
 
 # Bytes of the input that are worked on at a time: with less, calls take longer than arithmetic, and two
 # threads wait for each other between them.
@@ -396,7 +396,7 @@ def _by_images(function: Callable[[slice], None], cells: np.ndarray, passes: flo
         for first in range(part.start, part.stop, count):
             function(slice(first, min(first + count, part.stop)))
 
-    parallel(work, cells.shape[0], passes * cells.size)
+    in_pieces(work, cells.shape[0], passes * cells.size)
 
 
 class _Order:

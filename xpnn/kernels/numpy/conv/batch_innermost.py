@@ -26,7 +26,7 @@ from xpnn.backend.kernels import COMPILED
 from xpnn.kernels.numpy.chunks import contiguous
 from xpnn.kernels.numpy.conv.layout import Pairs, chunks, total_of
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
+from xpnn.kernels.numpy.parallel import MULTIPLICATION, in_pieces
 
 # Few channels, enough images to be a long run in memory, and little for each image.
 _CHANNELS = 6
@@ -91,7 +91,7 @@ def conv(
             if b is not None:
                 target += b[:, None]
 
-    parallel(work, rows, _work(y, w))
+    in_pieces(work, rows, _work(y, w))
     return y.transpose(3, 2, 0, 1), (x.shape, w, canvas)
 
 
@@ -125,7 +125,7 @@ def _conv_backward(
                     )  # fmt: skip
         return gw, gb, total
 
-    parts = parallel(work, len(above), 2 * _work(above, w))
+    parts = in_pieces(work, len(above), 2 * _work(above, w))
     gws, gbs, totals = map(list, zip(*parts))
     gx = _overlapping(totals, w.shape[2] - 1, shape, padding) if needs[0] else None
     return gx, total_of(gws) if needs[1] else None, total_of(gbs) if needs[2] else None
@@ -230,7 +230,7 @@ def _canvas(x: np.ndarray, padding: Pairs) -> np.ndarray:
         for some in chunks(images, _IMAGES_OF_A_LINE):
             inside[..., some] = lies[..., some]
 
-    parallel(copy, n, x.size, align=_IMAGES_OF_A_LINE)
+    in_pieces(copy, n, x.size, align=_IMAGES_OF_A_LINE)
     return canvas
 
 

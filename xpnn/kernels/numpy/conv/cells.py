@@ -21,7 +21,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from xpnn.kernels.numpy.conv.layout import Windows
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import in_pieces
 
 # Where the sums of the products cost as much as is spared: the part of all multiplications that lies inside
 # the images, and how many there are for an element of a product.
@@ -42,7 +42,7 @@ def cells_convolve(
         for u, v, some, seen in _seen(windows):
             target[some] += (_matrix(x[seen]) @ kernel[:, u, v].T).reshape(target[some].shape)
 
-    parallel(make_outputs, len(w), windows.work)
+    in_pieces(make_outputs, len(w), windows.work)
 
 
 def cells_fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> None:
@@ -51,7 +51,7 @@ def cells_fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) 
     def make_channels(channels: slice) -> None:
         _fold(gy, w[:, channels], gx[..., channels], windows)
 
-    parallel(make_channels, w.shape[1], windows.work)
+    in_pieces(make_channels, w.shape[1], windows.work)
 
 
 def cells_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
@@ -61,7 +61,7 @@ def cells_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarr
     def make_outputs(outputs: slice) -> None:
         _correlate_outputs(x, gy[..., outputs], gw[outputs], windows)
 
-    parallel(make_outputs, len(gw), windows.work)
+    in_pieces(make_outputs, len(gw), windows.work)
     return gw.transpose(0, 3, 1, 2)
 
 
@@ -79,7 +79,7 @@ def cells_gradients(
         _fold(gy, w[:, first:last], gx[..., first:last], windows)
         _correlate_outputs(x, gy[..., outputs], gw[outputs], windows)
 
-    parallel(work, len(w), 2 * windows.work)
+    in_pieces(work, len(w), 2 * windows.work)
     return gw.transpose(0, 3, 1, 2)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from xpnn.backend import get_num_threads
 from xpnn.kernels.numpy.conv.layout import Windows, add_bias, chunks, padded, strided, total_of
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import in_pieces
 from xpnn.kernels.numpy.small_products import add_correlation, kernel_matrix, multiply
 
 # Bytes that are gathered at a time, so that the product finds them in the L2 cache.
@@ -37,7 +37,7 @@ def columns_convolve(
         def make_outputs(outputs: slice) -> None:
             _multiply(columns, kernel_matrix(w[outputs]), _part(b, outputs), y[..., outputs])
 
-        parallel(make_outputs, len(w), windows.work)
+        in_pieces(make_outputs, len(w), windows.work)
         return
     kernel = kernel_matrix(w)
 
@@ -45,7 +45,7 @@ def columns_convolve(
         for chunk in chunks(images, _images_in_chunk(x, windows)):
             _multiply(_gather(x[chunk], windows), kernel, b, y[chunk])
 
-    parallel(work, len(x), windows.work)
+    in_pieces(work, len(x), windows.work)
 
 
 def few_columns_convolve(
@@ -74,7 +74,7 @@ def columns_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.nda
             add_correlation(total, _flat(gy[chunk]), _gather(x[chunk], windows))
         return total
 
-    return _kernel(total_of(parallel(work, len(x), windows.work)), windows)
+    return _kernel(total_of(in_pieces(work, len(x), windows.work)), windows)
 
 
 def columns_fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> None:
@@ -96,9 +96,9 @@ def columns_fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows
 
     every, work = slice(0, gx.shape[3]), windows.work
     if len(gy) >= get_num_threads():
-        parallel(lambda images: fold_part(images, every), len(gy), work)
+        in_pieces(lambda images: fold_part(images, every), len(gy), work)
     else:
-        parallel(lambda channels: fold_part(slice(0, len(gy)), channels), gx.shape[3], work)
+        in_pieces(lambda channels: fold_part(slice(0, len(gy)), channels), gx.shape[3], work)
 
 
 def _add_cells(cells: np.ndarray, gx: np.ndarray, windows: Windows) -> None:
@@ -147,7 +147,7 @@ def _correlate_outputs(columns: np.ndarray, gy: np.ndarray, windows: Windows) ->
     def make_outputs(outputs: slice) -> None:
         gw[outputs] = _kernel(upstream[outputs] @ columns, windows)
 
-    parallel(make_outputs, len(gw), windows.work)
+    in_pieces(make_outputs, len(gw), windows.work)
     return gw
 
 

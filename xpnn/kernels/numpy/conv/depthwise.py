@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from xpnn.kernels.numpy.conv.layout import Pair, Windows, chunks, padded, total_of
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import in_pieces
 
 # Bytes of the padded images of a chunk.
 _CHUNK_BYTES = 512 * 1024
@@ -43,7 +43,7 @@ def depthwise_convolve(
             else:
                 np.add(result, b, out=y[chunk])
 
-    parallel(work, len(x), _work(y, windows))
+    in_pieces(work, len(x), _work(y, windows))
 
 
 def depthwise_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
@@ -59,7 +59,7 @@ def depthwise_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.n
                 total[:, at] += np.einsum("uvnhq,nhq->uvq", seen, upstream, out=part[:, at])
         return total.reshape(*windows.kernel_size, columns, channels).sum(axis=2)
 
-    total = total_of(parallel(work, len(x), _work(gy, windows)))
+    total = total_of(in_pieces(work, len(x), _work(gy, windows)))
     return total.transpose(2, 0, 1)[:, None]
 
 

@@ -39,7 +39,7 @@ from xpnn.kernels.numpy.conv.layout import (
     windows_of,
 )
 from xpnn.kernels.numpy.conv.table import convolutions, input_gradients, joint_gradients, weight_gradients
-from xpnn.kernels.numpy.parallel import WORTHWHILE, parallel
+from xpnn.kernels.numpy.parallel import IN_PIECES, WORTHWHILE, in_pieces
 
 # Groups of fewer channels are left to the reference, which multiplies all of them at once.
 LEAST_CHANNELS_IN_GROUP = 8
@@ -179,7 +179,7 @@ def sum_over_windows(gy: np.ndarray) -> np.ndarray:
     def work(part: slice) -> np.ndarray:
         return np.ones(part.stop - part.start, dtype=gy.dtype) @ rows[part]
 
-    total = np.sum(parallel(work, len(rows), gy.size), axis=0)
+    total = np.sum(in_pieces(work, len(rows), gy.size), axis=0)
     return total.reshape(joined, outputs).sum(axis=0)
 
 
@@ -267,7 +267,7 @@ def _number_of_bands(windows: Windows) -> int:
 def deserves_bands(windows: Windows) -> bool:
     """Whether threads had better share the rows of each image."""
     few = windows.images < windows.threads and not windows.part
-    return few and windows.work >= WORTHWHILE and _number_of_bands(windows) > 1
+    return few and windows.work >= IN_PIECES * WORTHWHILE and _number_of_bands(windows) > 1
 
 
 def fold_by_remainders(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from xpnn.kernels.numpy.conv.layout import Windows, channels_last, chunks, total_of
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import in_pieces
 from xpnn.kernels.numpy.small_products import multiply
 
 # Bytes that are gathered at a time, so that the product finds them in the L2 cache.
@@ -45,7 +45,7 @@ def planes_convolve(
             if b is not None:
                 flat[chunk] += b if last else b[:, None]
 
-    parallel(work, len(x), windows.work)
+    in_pieces(work, len(x), windows.work)
 
 
 def planes_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
@@ -63,7 +63,7 @@ def planes_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndar
             total += np.matmul(columns, upstream[chunk], out=products).sum(axis=0)
         return total
 
-    parts = parallel(work, len(x), windows.work)
+    parts = in_pieces(work, len(x), windows.work)
     return total_of(parts).T.reshape(outputs, channels, *windows.kernel_size)
 
 
@@ -94,7 +94,7 @@ def planes_fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows)
                 canvas[:, _cells(windows, 0, u), _cells(windows, 1, v)] += cells[:, u, v]
             gx[chunk] = canvas[(slice(None), *inside)].transpose(3, 0, 1, 2)
 
-    parallel(work, len(gy), windows.work)
+    in_pieces(work, len(gy), windows.work)
 
 
 def _cells(windows: Windows, axis: int, t: int) -> slice:

@@ -19,7 +19,7 @@ from xpnn.kernels.numpy.conv.layout import (
     total_of,
 )
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import in_pieces
 from xpnn.kernels.numpy.small_products import kernel_matrix, multiply
 
 # Bytes that are gathered at a time, so that the products find them in the L2 cache.
@@ -36,7 +36,7 @@ def rows_convolve(
         for chunk in chunks(images, _images_in_chunk(x, windows)):
             _multiply(_gather(x[chunk], windows), kernels, b, y[chunk])
 
-    parallel(work, len(x), windows.work)
+    in_pieces(work, len(x), windows.work)
 
 
 def rows_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
@@ -48,7 +48,7 @@ def rows_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarra
             _add_correlation(total, gy[chunk], _gather(x[chunk], windows))
         return total
 
-    return _kernel(total_of(parallel(work, len(x), windows.work)), windows)
+    return _kernel(total_of(in_pieces(work, len(x), windows.work)), windows)
 
 
 def rows_gradients(
@@ -70,7 +70,7 @@ def rows_gradients(
             _add_correlation(total, x[chunk], rows)
         return total
 
-    total = total_of(parallel(work, len(x), 2 * windows.work))
+    total = total_of(in_pieces(work, len(x), 2 * windows.work))
     return reversed_kernel(_kernel(total, windows))
 
 

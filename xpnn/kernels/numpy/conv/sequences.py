@@ -16,7 +16,7 @@ import numpy as np
 
 from xpnn.kernels.numpy.conv.layout import Windows, add_bias, chunks, reversed_kernel, total_of
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import in_pieces
 from xpnn.kernels.numpy.small_products import correlation, equal_pieces, kernel_matrix, multiply
 
 # Bytes of the sequences and results of a chunk.
@@ -38,7 +38,7 @@ def sequences_convolve(
         for chunk in chunks(images, _sequences_in_chunk(windows)):
             _Phases(x[chunk], windows).convolve(kernel, b, y[chunk])
 
-    parallel(work, len(x), windows.work)
+    in_pieces(work, len(x), windows.work)
 
 
 def sequences_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
@@ -50,7 +50,7 @@ def sequences_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.n
             total += _Phases(x[chunk], windows).correlate(gy[chunk])
         return total
 
-    return _kernel(total_of(parallel(work, len(x), windows.work)), windows)
+    return _kernel(total_of(in_pieces(work, len(x), windows.work)), windows)
 
 
 def sequences_gradients(
@@ -72,7 +72,7 @@ def sequences_gradients(
             total += phases.correlate(x[chunk])
         return total
 
-    total = total_of(parallel(work, len(x), 2 * windows.work))
+    total = total_of(in_pieces(work, len(x), 2 * windows.work))
     return reversed_kernel(_kernel(total, windows))
 
 

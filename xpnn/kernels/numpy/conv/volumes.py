@@ -16,7 +16,7 @@ import numpy as np
 from xpnn.backend import kernel
 from xpnn.kernels.numpy.conv import methods
 from xpnn.kernels.numpy.conv.layout import Pair, copy_cells
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import in_pieces
 
 Sizes = tuple[int, ...]
 
@@ -128,7 +128,7 @@ class _Depth:
                 seen[:, : some.start, rows, :, :, u] = 0
                 seen[:, some.stop :, rows, :, :, u] = 0
 
-        parallel(work, height, seen.size)
+        in_pieces(work, height, seen.size)
         return seen.reshape(n * self.out, height, width, c * self.kernel_size).transpose(0, 3, 1, 2)
 
     def fold(self, images: np.ndarray, n: int) -> np.ndarray:
@@ -146,7 +146,7 @@ class _Depth:
             for u, some, slices in self._along():
                 total[:, slices, rows] += sent[:, some, rows, :, :, u]
 
-        parallel(work, height, images.size)
+        in_pieces(work, height, images.size)
         return total.reshape(*total.shape[:4], channels // self.kernel_size).transpose(0, 4, 1, 2, 3)
 
     def _along(self) -> Iterator[tuple[int, slice, slice]]:

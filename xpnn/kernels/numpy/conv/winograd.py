@@ -37,7 +37,7 @@ from xpnn.kernels.numpy.conv.layout import (
 )
 from xpnn.kernels.numpy.conv.winograd_matrices import INPUT, KERNEL, OUTPUT, TILE, UPSTREAM
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
+from xpnn.kernels.numpy.parallel import MULTIPLICATION, in_pieces
 from xpnn.kernels.numpy.small_products import kernel_matrix, multiply, multiply_columns
 
 # Threads share the transform of a kernel in multiples of this, the piece of `multiply_columns`.
@@ -70,7 +70,7 @@ def winograd_convolve(
             _multiply(tiles, kernels, out=products)
             _write_outputs(products, b, y[chunk], rows)
 
-    parallel(work, len(x), _work(x, y))
+    in_pieces(work, len(x), _work(x, y))
 
 
 def winograd_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
@@ -83,7 +83,7 @@ def winograd_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.nd
             total = _add_product(total, _transform_upstream(gy[chunk], rows).transpose(0, 2, 1), tiles)
         return total
 
-    return _transform_back(total_of(parallel(work, len(x), _work(x, gy))))
+    return _transform_back(total_of(in_pieces(work, len(x), _work(x, gy))))
 
 
 def winograd_gradients(
@@ -107,7 +107,7 @@ def winograd_gradients(
             _write_outputs(products, None, gx[chunk], rows)
         return total
 
-    return reversed_kernel(_transform_back(total_of(parallel(work, len(x), 2 * _work(gy, gx)))))
+    return reversed_kernel(_transform_back(total_of(in_pieces(work, len(x), 2 * _work(gy, gx)))))
 
 
 def suits(windows: Windows) -> bool:
@@ -265,5 +265,5 @@ def _along_both_axes(matrix: np.ndarray, x: np.ndarray) -> np.ndarray:
         multiply_columns(matrix, x[:, :, columns].swapaxes(0, 1), out=half.swapaxes(0, 1))
         multiply_columns(matrix, half, out=result[:, :, columns])
 
-    parallel(work, x.shape[2], after * (before + after) * x.shape[2], align=_KERNEL_COLUMNS)
+    in_pieces(work, x.shape[2], after * (before + after) * x.shape[2], align=_KERNEL_COLUMNS)
     return result

@@ -19,7 +19,7 @@ import numpy as np
 from xpnn.kernels.numpy.conv.layout import Windows, add_bias, chunks, padded, reversed_kernel, total_of
 from xpnn.kernels.numpy.conv.winograd_matrices import INPUT, KERNEL, OUTPUT, TILE, UPSTREAM
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.parallel import in_pieces
 from xpnn.kernels.numpy.small_products import correlation, equal_pieces, kernel_matrix, multiply
 
 # With fewer channels, or where the last rows of tiles lie so far over the image that no third of the
@@ -41,7 +41,7 @@ def winograd_rows_convolve(
         for chunk in chunks(images, _images_in_chunk(x, y)):
             _Rows(x[chunk], y[chunk], windows).convolve(kernels, b, y[chunk])
 
-    parallel(work, len(x), _work(windows))
+    in_pieces(work, len(x), _work(windows))
 
 
 def winograd_rows_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndarray:
@@ -53,7 +53,7 @@ def winograd_rows_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> 
             total += _Rows(x[chunk], gy[chunk], windows).correlate(gy[chunk])
         return total
 
-    return _transform_back(total_of(parallel(work, len(x), _work(windows))), windows)
+    return _transform_back(total_of(in_pieces(work, len(x), _work(windows))), windows)
 
 
 def winograd_rows_gradients(
@@ -75,7 +75,7 @@ def winograd_rows_gradients(
             total += rows.correlate(x[chunk])
         return total
 
-    total = total_of(parallel(work, len(x), 2 * _work(windows)))
+    total = total_of(in_pieces(work, len(x), 2 * _work(windows)))
     return reversed_kernel(_transform_back(total, windows))
 
 
