@@ -23,7 +23,7 @@ from xpnn.backend.threads import single_threaded_blas
 from xpnn.kernels.numpy.activation.pointwise import write_selected
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, caller_has_left, parallel
-from xpnn.kernels.numpy.products import SMALL_PRODUCT, size_class
+from xpnn.kernels.numpy.products import SMALL_PRODUCT, column_sums, product, size_class
 
 Result = tuple[np.ndarray, ...]
 State = Any
@@ -346,6 +346,66 @@ def _gru_factors(gates: np.ndarray, olds: np.ndarray, before: np.ndarray) -> np.
     to_r *= to_old
     to_r *= olds
     return factors
+
+
+def _is_one_step(x: np.ndarray, h0: np.ndarray, *rest: Any, **options: Any) -> bool:
+    return len(x) == 1 and _has_elements(x, h0)
+
+
+@kernel("numpy", "gru", when=_is_one_step, priority=1)
+def gru_step(
+    x: np.ndarray,
+    h0: np.ndarray,
+    w_ih: np.ndarray,
+    w_hh: np.ndarray,
+    b_ih: np.ndarray | None,
+    b_hh: np.ndarray | None,
+    *,
+    reverse: bool,
+) -> tuple[np.ndarray, tuple]:
+    """The reference's `_gru` for one step, as decoders take them: with the weights as they lie in memory."""
+    size = h0.shape[1]
+    gates, of_h = product(x[0], w_ih.T, bias=b_ih), product(h0, w_hh.T, bias=b_hh)
+    old = of_h[:, 2 * size :]
+    sigmoids, n = gates[:, : 2 * size], gates[:, 2 * size :]
+    sigmoids += of_h[:, : 2 * size]
+    sigmoids *= 0.5
+    np.tanh(sigmoids, out=sigmoids)
+    _tanh_to_sigmoid(sigmoids)
+    r, u = sigmoids[:, :size], sigmoids[:, size:]
+    state = np.multiply(r, old)
+    n += state
+    np.tanh(n, out=n)
+    np.subtract(h0, n, out=state)
+    state *= u
+    state += n
+    return state[None], (x, h0, w_ih, w_hh, gates, old)
+
+
+@gru_step.backward
+def _gru_step_backward(ghs: np.ndarray, saved: tuple, needs: tuple[bool, ...], *, reverse: bool) -> tuple:
+    x, h0, w_ih, w_hh, gates, old = saved
+    (gh,), size = ghs, h0.shape[1]
+    r, u, n = (gates[:, k * size : (k + 1) * size] for k in range(3))
+    gz = np.empty_like(gates)  # of the gates; where they come from h, that of n is multiplied by r besides
+    to_r, to_u, to_n = (gz[:, k * size : (k + 1) * size] for k in range(3))
+    kept = gh * u
+    np.subtract(gh, kept, out=to_n)  # what the new gate gets
+    np.subtract(h0, n, out=to_u)
+    to_u *= to_n
+    to_u *= u
+    part = n * n
+    np.subtract(1, part, out=part)
+    to_n *= part
+    np.subtract(1, r, out=to_r)
+    to_r *= r
+    to_r *= old
+    to_r *= to_n
+    gx = product(gz, w_ih)[None] if needs[0] else None
+    gw_ih, gb_ih = product(gz.T, x[0]), column_sums(gz)
+    to_n *= r
+    kept += product(gz, w_hh)
+    return gx, kept, gw_ih, product(gz.T, h0), gb_ih, column_sums(gz)
 
 
 def _by_gate(w: np.ndarray, gates: int) -> np.ndarray:
