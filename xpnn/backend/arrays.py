@@ -223,11 +223,14 @@ def item(array: Array) -> Any:
 
 
 def concrete(array: Array) -> bool:
-    """Whether the values can be read: False for the placeholders that `jax.jit` traces with."""
+    """Whether the values can be read: False for the placeholders of `jax.jit` and `torch.func`."""
     if type(array) is np.ndarray:
         return True
     jax = sys.modules.get("jax")  # never imported for this question alone
-    return jax is None or not isinstance(array, jax.core.Tracer)
+    if jax is not None and isinstance(array, jax.core.Tracer):
+        return False
+    torch = sys.modules.get("torch")
+    return torch is None or not isinstance(array, torch.Tensor) or not _is_wrapped(torch, array)
 
 
 def cheap_to_read(array: Array) -> bool:
@@ -283,6 +286,13 @@ def size_of(shape: tuple[int, ...]) -> int:
 
 # Integers that Python looks through faster than NumPy.
 _FEW = 32
+
+
+# What `torch.func` and `torch.vmap` hand to a function wraps a tensor, and has no memory of its own.
+def _is_wrapped(torch: Any, array: Any) -> bool:
+    functorch = getattr(torch._C, "_functorch", None)
+    return functorch is not None and functorch.is_functorch_wrapped_tensor(array)
+
 
 _ACCELERATORS = ("cuda", "gpu", "rocm", "tpu", "mps", "xpu", "metal")
 

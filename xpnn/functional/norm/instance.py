@@ -99,7 +99,7 @@ def _normalise(x: Any, w: Any, b: Any, channels: int, eps: float) -> tuple[Any, 
 def _normalise_without_eps(x: Any, w: Any, b: Any, channels: int) -> tuple[Any, Any, Any]:
     """A channel of equal values is 0 before the bias, and has no gradient, as in PyTorch."""
     y, mean, variance = _group_norm(x, None, None, groups=channels, eps=_TINY)
-    xp, space = namespace(x), (1,) * (x.ndim - 2)
+    xp, space = namespace(x, w, b), (1,) * (x.ndim - 2)
     y = select(xp.reshape(raw_array(variance) != 0, (*variance.shape, *space)), y)
     if w is not None:
         y, w = alike(y, w)

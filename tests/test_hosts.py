@@ -1,0 +1,93 @@
+"""Every function of `functional` on raw arrays inside of PyTorch's and JAX's own transformations.
+
+Values and gradients are those of xpnn on NumPy. `test_cases.py` takes all options through `torch.autograd`
+and `jax.jit`; here the first of each case go through `torch.func.vjp`, and through `jax.vjp` inside of
+`jax.jit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from cases.case import Case, all_cases
+
+from xpnn.autograd import Tensor, grad
+from xpnn.testing import assert_close
+
+CASES = [case for case in all_cases() if case.gradient_positions(case.arrays(**case.options[0]))]
+
+# What a function has to be told where the values of its arrays cannot be read.
+TOLD: dict[str, dict[str, Any]] = {
+    "roi_align": {"sampling_ratio": 2},
+    "roi_align of lists": {"sampling_ratio": 2},
+}
+
+each_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def of_floats(
+    case: Case, convert: Callable[[Any], Any]
+) -> tuple[Callable[..., tuple[Any, ...]], list[np.ndarray]]:
+    """The case's function of the inputs that have a gradient, with the others as they are; and these."""
+    options = case.options[0] | TOLD.get(case.name, {})
+    inputs = list(case.arrays(**options))
+    places = case.gradient_positions(inputs)
+
+    def function(*floats: Any) -> tuple[Any, ...]:
+        args = [None if x is None else convert(x) for x in inputs]
+        for i, x in zip(places, floats, strict=True):
+            args[i] = x
+        y = case.function(*args, **options)
+        return tuple(one for one in (y if isinstance(y, tuple) else (y,)) if "float" in str(one.dtype))
+
+    return function, [inputs[i] for i in places]
+
+
+def seeds_of(outputs: Sequence[Any]) -> list[np.ndarray]:
+    return [np.random.default_rng(i).normal(size=tuple(y.shape)) for i, y in enumerate(outputs)]
+
+
+def expected(case: Case, floats: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The values and gradients of xpnn on NumPy."""
+    function, _ = of_floats(case, np.asarray)
+    args = [Tensor(x.copy(), requires_grad=True) for x in floats]
+    outputs = function(*args)
+    above = [Tensor(seed) for seed in seeds_of(outputs)]
+    carrying = [(y, seed) for y, seed in zip(outputs, above) if y.requires_grad]
+    found = grad([y for y, _ in carrying], args, [seed for _, seed in carrying], allow_unused=True)
+    gradients = [np.zeros_like(x) if g is None else g.numpy() for x, g in zip(floats, found)]
+    return [y.numpy(force=True) for y in outputs], gradients
+
+
+def assert_same(case: Case, found: Sequence[Any], wanted: Sequence[np.ndarray]) -> None:
+    for one, other in zip(found, wanted, strict=True):
+        assert_close(np.asarray(one), other, rtol=max(case.rtol, 1e-9), atol=1e-10, equal_nan=True)
+
+
+@each_case
+def test_torch_func(case: Case) -> None:
+    torch = pytest.importorskip("torch")
+    function, floats = of_floats(case, lambda x: torch.tensor(x))
+    outputs, pull = torch.func.vjp(function, *[torch.tensor(x) for x in floats])
+    values, gradients = expected(case, floats)
+    assert_same(case, [y.detach() for y in outputs], values)
+    assert_same(case, pull(tuple(torch.tensor(seed) for seed in seeds_of(values))), gradients)
+
+
+@each_case
+def test_jax_grad_in_jit(case: Case) -> None:
+    jax = pytest.importorskip("jax")
+    function, floats = of_floats(case, jax.numpy.asarray)
+
+    @jax.jit
+    def values_and_gradients(*floats: Any) -> tuple[Any, Any]:
+        outputs, pull = jax.vjp(function, *floats)
+        return outputs, pull(tuple(jax.numpy.asarray(seed) for seed in seeds_of(outputs)))
+
+    outputs, found = values_and_gradients(*floats)
+    values, gradients = expected(case, floats)
+    assert_same(case, outputs, values)
+    assert_same(case, found, gradients)
