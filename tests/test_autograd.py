@@ -504,3 +504,26 @@ def test_what_no_piece_connects_is_still_refused() -> None:
     with pytest.raises(GradientError, match="no path"):
         xpnn.autograd.grad(g.sum(), bias)
     assert xpnn.autograd.grad((g * g).sum(), bias, allow_unused=True, materialize_grads=False) == (None,)
+
+
+def test_hooks_after_accumulation_see_the_gradient_in_its_place() -> None:
+    x, seen = xpnn.ones(2, requires_grad=True), []
+    handle = x.register_post_accumulate_grad_hook(lambda leaf: seen.append(leaf.grad.tolist()))
+    x.register_hook(lambda g: g * 10)
+    (x * 2).sum().backward()
+    (x * 3).sum().backward(inputs=[x])
+    xpnn.autograd.grad((x * 3).sum(), x)
+    handle.remove()
+    (x * 3).sum().backward()
+    assert seen == [[20.0, 20.0], [50.0, 50.0]]
+    with pytest.raises(GradientError, match="leaf"):
+        (x * 2).register_post_accumulate_grad_hook(print)
+
+
+def test_retains_grad_is_about_results_whose_gradient_is_kept() -> None:
+    x = xpnn.ones(2, requires_grad=True)
+    y = x * 2
+    assert not y.retains_grad
+    y.retain_grad()
+    assert y.retains_grad
+    assert not x.retains_grad

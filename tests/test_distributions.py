@@ -69,6 +69,20 @@ MADE: dict[str, tuple[Callable[[Any, Any, Any], Any], Any, Any, Any]] = {
     "Exponential": (lambda D, a, b: D.Exponential(b), LOC, SCALE, POSITIVE),
     "Weibull": (lambda D, a, b: D.Weibull(b, b + 1), LOC, SCALE, POSITIVE),
     "Pareto": (lambda D, a, b: D.Pareto(b, b + 7), LOC, SCALE, SCALE + 0.2),
+    "ContinuousBernoulli": (lambda D, a, b: D.ContinuousBernoulli(b), LOC, SHARES, SHARES[::-1].copy()),
+    "ContinuousBernoulli of logits": (
+        lambda D, a, b: D.ContinuousBernoulli(logits=a / 300),
+        LOC,
+        SHARES,
+        SHARES,
+    ),
+    "Wishart": (lambda D, a, b: D.Wishart(a, b), np.asarray([6.5, 8.0]), COVARIANCE, COVARIANCE * 5),
+    "Wishart of scale_tril": (
+        lambda D, a, b: D.Wishart(a, scale_tril=b),
+        np.asarray([6.5, 8.0]),
+        FACTOR,
+        COVARIANCE * 5,
+    ),
     "Kumaraswamy": (lambda D, a, b: D.Kumaraswamy(a.exp(), b + 1), LOC, SCALE, SHARES),
     "Laplace": (lambda D, a, b: D.Laplace(a, b), LOC, SCALE, OTHER),
     "Cauchy": (lambda D, a, b: D.Cauchy(a, b), LOC, SCALE, OTHER),
@@ -123,7 +137,7 @@ BEYOND = {name for name in MADE if hasattr(ours, name)} - {
     *("Bernoulli", "Categorical", "Independent", "Beta", "Dirichlet", "StudentT", "FisherSnedecor"),
     *("Poisson", "Geometric", "Binomial", "NegativeBinomial", "Multinomial", "OneHotCategorical"),
     *("RelaxedBernoulli", "RelaxedOneHotCategorical", "VonMises", "LogisticNormal"),
-    "LowRankMultivariateNormal",
+    *("LowRankMultivariateNormal", "Wishart"),
 }
 INCOMPLETE = {"Gamma", "Chi2", "InverseGamma"}  # whose distribution function has no gradient to a parameter
 
@@ -254,6 +268,11 @@ PAIRS: dict[str, Callable[[Any, Any, Any], tuple[Any, Any]]] = {
         D.Independent(D.Normal(a, b), 1),
         D.Independent(D.Normal(b, b), 1),
     ),
+    "ContinuousBernoulli": lambda D, a, b: (D.ContinuousBernoulli(logits=a), D.ContinuousBernoulli(logits=b)),
+    "Wishart": lambda D, a, b: (
+        D.Wishart(b[0] + 5, b[0].diag_embed() + 1),
+        D.Wishart(b[1] + 4, b[1].diag_embed()),
+    ),
     "LowRankMultivariateNormal": lambda D, a, b: (
         D.LowRankMultivariateNormal(a, b[..., None], b),
         D.LowRankMultivariateNormal(b, a[..., None], 2 * b),
@@ -322,6 +341,7 @@ def test_divergences_of_all_pairs(kind: str) -> None:
 
 
 TRANSFORMS: dict[str, Callable[[Any, Any], Any]] = {
+    "correlations": lambda D, w: D.CorrCholeskyTransform(),
     "abs": lambda D, w: D.AbsTransform(),
     "affine": lambda D, w: D.AffineTransform(w, -2.0),
     "affine of events": lambda D, w: D.AffineTransform(0.5, w, event_dim=1),
@@ -585,3 +605,79 @@ def test_half_precision_is_computed_in_float32(name: str) -> None:
     np.testing.assert_allclose(found.item(), exact.item(), rtol=tolerance)
     found.sum().backward()
     assert all(leaf.grad is not None and leaf.grad.dtype == "float16" for leaf in leaves)
+
+
+def test_correlations_are_those_of_their_paper() -> None:
+    """Each has the density of a beta distribution between -1 and 1; PyTorch 2.13 draws others than that."""
+    p, q = ours.LKJCholesky(4, 1.5), theirs.LKJCholesky(4, 1.5)
+    xpnn.manual_seed(0)
+    factors = p.sample((4000,))
+    assert bool(p.support.check(factors).all())
+    same(p.log_prob(factors[:5]), q.log_prob(torch.tensor(factors[:5].numpy())))
+    correlations = (factors @ factors.mT).numpy()[:, *np.tril_indices(4, -1)]
+    np.testing.assert_allclose(correlations.var(0), 1 / 6, rtol=0.1)
+    np.testing.assert_allclose(correlations.mean(0), 0, atol=0.03)
+    wide = ours.LKJCholesky(2, xpnn.tensor([0.5, 2.0]))
+    assert wide.sample((3,)).shape == (3, 2, 2, 2)
+    assert wide.expand((4, 2)).batch_shape == (4, 2)
+    with pytest.raises(ArgumentError, match="2 or more"):
+        ours.LKJCholesky(1)
+
+
+def test_an_exponential_family_of_ones_own_gets_its_entropy() -> None:
+    class Rate(ours.ExponentialFamily):
+        def __init__(self, rate: Any) -> None:
+            self.rate = rate
+            super().__init__(rate.shape, ())
+
+        @property
+        def _natural_params(self) -> tuple[Any, ...]:
+            return (-self.rate,)
+
+        def _log_normalizer(self, x: Any) -> Any:
+            return -(-x).log()
+
+    rate = xpnn.tensor([0.5, 2.0], requires_grad=True)
+    entropy = Rate(rate).entropy()
+    np.testing.assert_allclose(entropy.detach().numpy(), ours.Exponential(rate).entropy().detach().numpy())
+    entropy.sum().backward()
+    assert rate.grad is not None
+    np.testing.assert_allclose(rate.grad.numpy(), [-2.0, -0.5])
+
+
+def test_a_wishart_distribution_needs_enough_degrees_of_freedom() -> None:
+    with pytest.raises(ArgumentError, match="df above 1"):
+        ours.Wishart(0.5, xpnn.eye(2))
+    with pytest.raises(ShapeError, match="matrix"):
+        ours.Wishart(3.0, xpnn.ones(2))
+
+
+def test_a_generalized_pareto_distribution(backend: Target) -> None:
+    """PyTorch 2.13 takes no float64, hence SciPy's."""
+    oracle = pytest.importorskip("scipy.stats").genpareto
+    k = np.asarray([0.4, 0.2, 0.0, -0.3])
+    loc, scale, x = (
+        np.asarray([0.0, 1.0, 2.0, -1.0]),
+        np.asarray([1.0, 2.0, 0.5, 3.0]),
+        np.arange(4.0) * 0.4 + 1,
+    )
+    x = loc + x
+    inputs = [xpnn.tensor(backend.array(v), requires_grad=True) for v in (loc, scale, k)]
+    p, q = ours.GeneralizedPareto(*inputs), oracle(k, loc, scale)
+    at = xpnn.tensor(backend.array(x))
+    for mine, expected in (
+        (p.log_prob(at), q.logpdf(x)),
+        (p.cdf(at), q.cdf(x)),
+        (p.icdf(p.cdf(at).detach()), x),
+        (p.mean, q.mean()),
+        (p.variance, q.var()),
+        (p.entropy(), q.entropy()),
+    ):
+        np.testing.assert_allclose(xpnn.to_numpy(mine.detach()), expected, rtol=1e-9)
+    away = [v[[0, 1, 3]].detach().requires_grad_() for v in inputs]
+    assert gradcheck(lambda *v: ours.GeneralizedPareto(*v).log_prob(at[[0, 1, 3]]), tuple(away))
+    with pytest.raises(ArgumentError, match="values in"):
+        p.log_prob(at + 20)
+    xpnn.manual_seed(3)
+    drawn = xpnn.to_numpy(p.cdf(p.sample((4000,))))
+    np.testing.assert_allclose(drawn.mean(0), 0.5, atol=0.03)

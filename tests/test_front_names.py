@@ -267,6 +267,43 @@ def test_the_standards_namespace_shows_its_own_names_only() -> None:
     assert all(hasattr(xpnn.xp, name) for name in shown - {"bitwise_invert", "isin"})
 
 
+def test_the_accelerator_is_that_of_the_current_backend(backend: Target) -> None:
+    """The first lines of PyTorch's tutorial."""
+    found = xpnn.accelerator.current_accelerator()
+    device = found.type if xpnn.accelerator.is_available() else "cpu"
+    assert device == ("cuda" if xpnn.cuda.is_available() else "cpu")
+    assert (found is None) == (device == "cpu")
+
+
+def test_functions_of_python_write_into_each_element(backend: Target) -> None:
+    x = xpnn.tensor(backend.array(np.asarray([[1, 2], [3, 4]])))
+    assert x.apply_(lambda v: v * v) is x
+    assert x.map_(xpnn.ones_like(x), lambda a, b: a - b).tolist() == [[0, 3], [8, 15]]
+    assert x[:0].apply_(abs).shape == (0, 2)
+    with pytest.raises(ValueError, match="one shape"):
+        x.map_(x[0], max)
+    with pytest.raises(TypeError, match="function"):
+        x.apply_(1)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "advice"),
+    [
+        (xpnn, "cond", r"xpnn\.linalg\.cond"),
+        (xpnn, "bessel_j0", r"xpnn\.special\.bessel_j0"),
+        (xpnn, "sparse_coo_tensor", "no sparse"),
+        (xpnn.linalg, "ldl_factor", "lu_factor"),
+        (xpnn.cuda, "Stream", "synchronize"),
+        (xpnn.special, "bessel_j3", "Did you mean"),
+        (xpnn.ones(1), "data_ptr", r"t\.array"),
+        (xpnn.ones(1), "resize", "resize_"),
+    ],
+)
+def test_names_that_are_missing_say_where_to_look(owner: object, name: str, advice: str) -> None:
+    with pytest.raises(AttributeError, match=advice):
+        getattr(owner, name)
+
+
 # -- memory formats
 
 

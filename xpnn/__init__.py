@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 import xpnn.startup as _startup  # noqa: F401 - before all others
 import xpnn.optim.swa_utils as _swa_utils  # noqa: F401
 from xpnn import (
+    accelerator as accelerator,
     amp as amp,
     autograd as autograd,
     backend as backend,

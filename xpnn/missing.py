@@ -16,13 +16,22 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from xpnn import autograd, functional, nn, optim
+from xpnn import accelerator, amp, autograd, cuda, fft, func, functional, linalg, nn, optim, signal, special
 from xpnn.autograd import Tensor
 from xpnn.backend import XpnnError, nearest
 
 # What PyTorch's names that xpnn has not are about, and what there is instead; the first that fits is shown.
 _ADVICE: tuple[tuple[str, str], ...] = (
-    (r".*(sparse|csr|csc|bsr|coo|coalesce).*|crow_indices|col_indices", "There are no sparse Tensors"),
+    (r".*(sparse|csr|csc|bsr|coo|coalesce).*|c?(row|col)_indices|indices|values|h?spmm|smm|dense_dim",
+     "There are no sparse Tensors"),
+    (r"ldl_.*|geqrf|ormqr|lobpcg", "Use linalg.lu_factor, linalg.qr or linalg.eigh"),
+    (r"solve|lstsq|matrix_rank|symeig|eig|lu|lu_solve", "See xpnn.linalg"),
+    (r"float[48]_.*|u?int[1-7]|bits?\d*.*|complex32|chalf|ComplexHalf.*", "No array library has such a type"),
+    (r"resize|resize_as", "Use reshape(...), or resize_(...), which writes in place"),
+    (r"cond|while_loop|fx|compiler", "xpnn.compile(...) compiles a training step; conditions are Python's"),
+    (r".*[sS]tream.*|Event", "The array library orders its work; xpnn.cuda.synchronize() waits for it"),
+    (r".*[dD]ata_?[pP]ipe.*|DataChunk", "Use an IterableDataset"),
+    (r".*torch_function.*|as_subclass", "Subclasses of Tensor cannot replace functions"),
     (r".*(quantiz|qint|quint|fake_quant|observer).*|ao|q_(scale|zero_point)", "There is no quantization"),
     (r".*nested.*|jagged", "There are no nested Tensors; nn.utils.rnn pads and packs sequences"),
     (r".*mkldnn.*|.*vulkan.*|.*xnnpack.*|.*mkl.*|.*onednn.*", "It belongs to a library of PyTorch's"),
@@ -31,7 +40,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"hub|hubconf|torch_version", "Models are in xpnn.models, their weights load from safetensors files"),
     (r"autocast.*|.*_autocast_.*", "See xpnn.amp"),
     (r"xpu|mtia|mps|hpu|ipu", "The devices are those of the array library; see xpnn.set_backend"),
-    (r"storage|untyped_storage|TypedStorage|UntypedStorage|data_ptr|is_shared|share_memory_?|set_|resize_",
+    (r".*[sS]torage.*|(const_)?data_ptr|is_shared|share_memory_?|set_|is_set_to",
      "Tensors have no storage of their own; the raw array is t.array"),
     (r"as_strided.*|stride|storage_offset", "The memory layout is the array library's; see t.array"),
     (r"names|rename_?|align_.*|refine_names|has_names", "Axes have no names"),
@@ -78,8 +87,8 @@ def _hint(missing: str, names: list[str]) -> str:
     return f"Did you mean '{close}'?" if close else ""
 
 
-def _answer_for(module: ModuleType, also: Any = None) -> Callable[[str], ModuleType]:
-    """The `__getattr__` of a module; `also` has names under which one may be found as well."""
+def _answer_for(module: ModuleType, others: tuple[Any, ...]) -> Callable[[str], ModuleType]:
+    """The `__getattr__` of a module; `others` have names under which one may be found as well."""
 
     def missing(name: str) -> ModuleType:
         if name in _LATER and module is _top:
@@ -87,8 +96,9 @@ def _answer_for(module: ModuleType, also: Any = None) -> Callable[[str], ModuleT
         if name.startswith("__"):
             raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
         error = MissingNameError(module.__name__, name, functools.partial(_names_in, module))
-        if also is not None and not name.startswith("_") and name in vars(also):
-            error.hint = f"It is {also.__name__}.{name}"
+        found = [other for other in others if not name.startswith("_") and name in vars(other)]
+        if found:
+            error.hint = f"It is {found[0].__name__}.{name}"
         raise error
 
     return missing
@@ -124,12 +134,26 @@ def _answer_of_tensor(self: Any, name: str) -> Any:
 
 
 _top = sys.modules[__name__.partition(".")[0]]
-_places = (
-    *((_top, nn), (nn, functional), (functional, nn), (nn.functional, nn)),
-    *((optim, optim.lr_scheduler), (autograd, None)),
-)
-for _module, _also in _places:
-    _module.__getattr__ = _answer_for(_module, _also)  # type: ignore[method-assign]
+_places: dict[ModuleType, tuple[Any, ...]] = {
+    _top: (nn, linalg, special),
+    nn: (functional,),
+    functional: (nn,),
+    nn.functional: (nn,),
+    optim: (optim.lr_scheduler,),
+    autograd: (),
+    linalg: (_top,),
+    special: (_top,),
+    fft: (_top,),
+    signal: (),
+    func: (_top,),
+    cuda: (_top,),
+    accelerator: (cuda,),
+    amp: (),
+    nn.utils: (nn,),
+    nn.init: (),
+}
+for _module, _others in _places.items():
+    _module.__getattr__ = _answer_for(_module, _others)  # type: ignore[method-assign]
 for _module in (nn, nn.modules, functional, nn.functional):
     _drop_files_of_families(_module)
 _top.__dir__ = lambda: sorted({*vars(_top), *_there()})  # type: ignore[method-assign]

@@ -370,7 +370,15 @@ def _accumulate(leaf: TensorBase, gradient: Any, taken: set[int]) -> None:
     data = leaf.array
     if leaf.grad is None and type(gradient) is type(data) and gradient.dtype == data.dtype:
         leaf.grad = new_tensor(idioms.own(gradient, taken))  # nearly always: spares what follows
-        return
+    else:
+        _add_to_grad(leaf, gradient, taken)
+    if leaf.hooks is not None:
+        for hook in [*leaf.hooks.values()]:
+            if isinstance(hook, AfterAccumulation):
+                hook.function(leaf)
+
+
+def _add_to_grad(leaf: TensorBase, gradient: Any, taken: set[int]) -> None:
     gradient = _as_tensor(gradient)
     if gradient.dtype != leaf.array.dtype:
         gradient = gradient.__array_namespace__().astype(gradient, leaf.array.dtype)
@@ -382,6 +390,16 @@ def _accumulate(leaf: TensorBase, gradient: Any, taken: set[int]) -> None:
         leaf.grad = leaf.grad + gradient
     else:
         leaf.grad = new_tensor(as_array(leaf.grad.array + gradient.array))
+
+
+class AfterAccumulation:
+    """A hook of a leaf that is called when `.grad` has got its gradient, and leaves that alone before."""
+
+    def __init__(self, function: Callable[[Any], None]) -> None:
+        self.function = function
+
+    def __call__(self, gradient: Any) -> None:
+        """As other hooks are called, with the gradient on its way: nothing yet."""
 
 
 def _as_tensor(value: Any) -> Any:

@@ -8,6 +8,8 @@ from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, new_tensor
 from xpnn.backend import (
     DType,
+    DTypeError,
+    ShapeError,
     backend_of,
     device_of,
     dtype_name,
@@ -18,6 +20,7 @@ from xpnn.backend import (
     namespace,
     refusing_methods,
     registered_backends,
+    to_numpy,
 )
 from xpnn.backend.layouts import check_memory_format, strided
 
@@ -61,6 +64,27 @@ class NamedOperators(TensorBase):
     def zero_(self) -> Self:
         """Set all elements to 0."""
         return self._rebind(ops.setitem(self, 0, index=...), "zero_")
+
+    def apply_(self, callable: Any) -> Self:
+        """Set each element to what a function of Python's makes of it: slow, and off the tape."""
+        return self._computed(callable, (), "apply_")
+
+    def map_(self, tensor: Any, callable: Any) -> Self:
+        """Set each element to `callable(element, that of the other Tensor)`, off the tape; see `apply_`."""
+        return self._computed(callable, (tensor,), "map_")
+
+    def _computed(self, function: Any, others: tuple[Any, ...], name: str) -> Self:
+        if not callable(function):
+            raise DTypeError(f"expects a function, got {function!r:.60}", subject=name)
+        self.off_tape(name)
+        shape = tuple(self.shape)
+        flat = [namespace(x.array).reshape(x.array, (-1,)) for x in (self, *others) if x.shape == self.shape]
+        if len(flat) <= len(others):
+            raise ShapeError(f"expects Tensors of one shape, {shape}", subject=name)
+        values = [function(*each) for each in zip(*(to_numpy(x).tolist() for x in flat))]
+        xp = namespace(self.array)
+        made = xp.asarray(values, dtype=self.array.dtype, device=device_of(self.array))
+        return self._rebind(new_tensor(xp.reshape(made, shape)), name)
 
     def _rebind(self, result: Tensor, operation: str) -> Any:
         """Become `result` (see `Tensor`)."""
@@ -195,6 +219,39 @@ class Conversions(TensorBase):
     def is_sparse(self) -> Any:
         """False: there are no sparse Tensors."""
         return False
+
+    @property
+    def is_quantized(self) -> Any:
+        """False: there is no quantization."""
+        return False
+
+    @property
+    def is_nested(self) -> Any:
+        """False: there are no nested Tensors."""
+        return False
+
+    @property
+    def is_meta(self) -> Any:
+        """False: all Tensors have elements."""
+        return False
+
+    @property
+    def is_mps(self) -> Any:
+        """False: no array library has Tensors on Apple's GPUs here."""
+        return False
+
+    @property
+    def is_xpu(self) -> Any:
+        """False: see `is_mps`, of Intel's GPUs."""
+        return False
+
+    def is_inference(self) -> Any:
+        """False: what is computed under `inference_mode` may be used everywhere."""
+        return False
+
+    def to_dense(self, dtype: Any = None, *, masked_grad: Any = None) -> Any:
+        """Itself, in another element type if one is named: there are no sparse Tensors."""
+        return self if dtype is None else self.to(dtype=dtype)
 
     def is_floating_point(self) -> Any:
         """Whether the elements are real floating-point numbers."""

@@ -229,6 +229,28 @@ class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike,
                 hooks[kept] = hooks.pop(kept)
         return RemovableHandle(hooks, key)
 
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """Call `hook(tensor)` when `backward` has added a gradient to the `.grad` of this leaf.
+
+        So can each parameter be updated, and its gradient dropped, without an optimizer over all of them.
+
+        Returns: a handle, whose `remove()` takes the hook away.
+        """
+        if self.edge is not None:
+            raise GradientError(
+                "expects a leaf: nothing is added to the .grad of a result",
+                subject="register_post_accumulate_grad_hook",
+                hint="Use register_hook",
+            )
+        return self.register_hook(gradients.AfterAccumulation(hook))
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether `retain_grad` was called on this intermediate result."""
+        node, index = self.edge or (None, 0)
+        found = [hooks for at, hooks in (node and node.hooks) or () if at == index]
+        return any(retained(hooks) is self for hooks in found)
+
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate result in `.grad`, as leaves do."""
         if self.edge is None:

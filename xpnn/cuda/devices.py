@@ -8,8 +8,17 @@ from xpnn.backend import Gpu, device, get_backend, get_device, manual_seed
 from xpnn.backend.errors import BackendError
 
 __all__ = [
-    *("current_device", "device_count", "empty_cache", "get_device_name", "is_available", "is_initialized"),
-    *("manual_seed", "manual_seed_all", "max_memory_allocated", "memory_allocated", "set_device"),
+    "current_device",
+    "device_count",
+    "empty_cache",
+    "get_device_name",
+    "is_available",
+    "is_initialized",
+    "manual_seed",
+    "manual_seed_all",
+    "max_memory_allocated",
+    "memory_allocated",
+    "set_device",
     "synchronize",
 ]
 

@@ -3,9 +3,11 @@
 from xpnn.distributions import constraints as constraints
 from xpnn.distributions import transforms as transforms
 from xpnn.distributions.constraint_registry import *
+from xpnn.distributions.continuous_bernoulli import *
 from xpnn.distributions.counts import *
 from xpnn.distributions.discrete import *
 from xpnn.distributions.distribution import *
+from xpnn.distributions.exponential_family import *
 from xpnn.distributions.gamma import *
 from xpnn.distributions.independent import *
 from xpnn.distributions.kl import *
@@ -20,3 +22,4 @@ from xpnn.distributions.transformed import *
 from xpnn.distributions.transforms import *
 from xpnn.distributions.uniform import *
 from xpnn.distributions.von_mises import *
+from xpnn.distributions.wishart import *

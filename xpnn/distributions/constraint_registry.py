@@ -97,6 +97,7 @@ def _register_common(registry: ConstraintRegistry) -> None:
             registry(region.base_constraint), region.reinterpreted_batch_ndims
         ),
     )
+    registry.register(constraints.corr_cholesky, lambda region: transforms.CorrCholeskyTransform())
     registry.register(
         constraints.cat, lambda region: transforms.CatTransform(of_parts(region), region.dim, region.lengths)
     )

@@ -8,8 +8,9 @@ from typing import Any
 
 from xpnn import functional as F
 from xpnn.autograd import Tensor
-from xpnn.autograd.functions import where
+from xpnn.autograd.functions import mvlgamma, where
 from xpnn.autograd.functions.special import digamma, erf, lgamma
+from xpnn.distributions.continuous_bernoulli import ContinuousBernoulli
 from xpnn.distributions.counts import Binomial, Geometric, Poisson
 from xpnn.distributions.discrete import Bernoulli, Categorical, OneHotCategorical
 from xpnn.distributions.distribution import Distribution
@@ -23,6 +24,7 @@ from xpnn.distributions.normal import HalfNormal, Normal
 from xpnn.distributions.positive import Exponential, Pareto
 from xpnn.distributions.transformed import TransformedDistribution
 from xpnn.distributions.uniform import Uniform
+from xpnn.distributions.wishart import Wishart
 
 __all__ = ["kl_divergence", "register_kl"]
 
@@ -101,6 +103,25 @@ def _binomial(p: Binomial, q: Binomial) -> Tensor:
 def _cauchy(p: Cauchy, q: Cauchy) -> Tensor:
     spread = (p.scale + q.scale) ** 2 + (p.loc - q.loc) ** 2
     return spread.log() - (4 * p.scale * q.scale).log()
+
+
+@register_kl(ContinuousBernoulli, ContinuousBernoulli)
+def _continuous_bernoulli(p: ContinuousBernoulli, q: ContinuousBernoulli) -> Tensor:
+    return p.mean * (p.logits - q.logits) + p.log_prob(0.0) - q.log_prob(0.0)
+
+
+@register_kl(Wishart, Wishart)
+def _wishart(p: Wishart, q: Wishart) -> Tensor:
+    """The mean of ln p - ln q, as ln q is linear in X and ln|X|."""
+    d = p.event_shape[-1]
+    counts = p.df.detach().new_ones(d).cumsum(dim=0) - 1
+    slope = digamma((p.df[..., None] - counts) / 2).sum(dim=-1)
+    xp = p.scale_tril.__array_namespace__()
+    ratio = xp.linalg.solve(q.scale_tril, p.scale_tril)
+    volume = 2 * ratio.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)
+    gammas = mvlgamma(q.df / 2, d) - mvlgamma(p.df / 2, d)
+    spread = p.df / 2 * ((ratio**2).sum(dim=(-2, -1)) - d)
+    return gammas + (p.df - q.df) / 2 * slope - q.df / 2 * volume + spread
 
 
 @register_kl(Dirichlet, Dirichlet)

@@ -100,7 +100,7 @@ class MixtureSameFamily(Distribution):
     def log_prob(self, value: Any) -> Tensor:
         """ln of the sum of w_i p_i(x)."""
         value = self.checked(value).unsqueeze(self._axis)
-        return logsumexp(self._parts.log_prob(value) + self._mixture.logits, dim=-1)
+        return logsumexp(self._parts.log_prob(value) + self._mixture.logits.log_softmax(dim=-1), dim=-1)
 
     def cdf(self, value: Any) -> Tensor:
         """The weighted mean of the parts'."""

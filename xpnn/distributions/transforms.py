@@ -15,7 +15,7 @@ from xpnn.distributions import constraints
 from xpnn.distributions.distribution import Distribution, summed
 
 __all__ = [
-    *("AbsTransform", "AffineTransform", "CatTransform", "ComposeTransform"),
+    *("AbsTransform", "AffineTransform", "CatTransform", "ComposeTransform", "CorrCholeskyTransform"),
     *("CumulativeDistributionTransform", "ExpTransform", "IndependentTransform"),
     *("LowerCholeskyTransform", "PositiveDefiniteTransform", "PowerTransform", "ReshapeTransform"),
     *("SigmoidTransform", "SoftmaxTransform", "SoftplusTransform", "StackTransform"),
@@ -571,6 +571,65 @@ class StickBreakingTransform(Transform):
     def inverse_shape(self, shape: Any) -> tuple[int, ...]:
         """One less."""
         return (*shape[:-1], shape[-1] - 1)
+
+
+class CorrCholeskyTransform(Transform):
+    """n (n - 1) / 2 numbers to the lower triangular factor of a correlation matrix (n, n).
+
+    Their tanh are partial correlations r: L_ij is r_ij times the root of what the row has left, which is the
+    product of 1 - r_ik^2 over k < j.
+    """
+
+    domain = constraints.real_vector
+    codomain = constraints.corr_cholesky
+    bijective = True
+
+    def _call(self, x: Tensor) -> Tensor:
+        partial = self._below(x.tanh(), self._size_of(x.shape[-1]))
+        rest = F.pad((1 - partial * partial).cumprod(dim=-1).sqrt(), (1, 0), value=1.0)[..., :-1]
+        return partial * rest + rest.diagonal(dim1=-2, dim2=-1).diag_embed()
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        used = F.pad((y * y).cumsum(dim=-1), (1, 0), value=0.0)[..., :-1]
+        rows, columns = self._places(y.shape[-1])
+        rest = (1 - used[..., rows, columns]).clamp(min=_smallest(y))
+        return (y[..., rows, columns] / rest.sqrt()).atanh()
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        """The sum of ln(1 - r_ij^2), and of half of ln(1 - r_ik^2) over k < j < i."""
+        n = self._size_of(x.shape[-1])
+        logarithms = 2 * (math.log(2) - x - F.softplus(-2 * x))
+        before = self._below(logarithms, n).cumsum(dim=-1) - self._below(logarithms, n)
+        rows, columns = self._places(n)
+        return (before[..., rows, columns] / 2 + logarithms).sum(dim=-1)
+
+    def forward_shape(self, shape: Any) -> tuple[int, ...]:
+        """(..., n (n - 1) / 2) to (..., n, n)."""
+        n = self._size_of(shape[-1])
+        return (*shape[:-1], n, n)
+
+    def inverse_shape(self, shape: Any) -> tuple[int, ...]:
+        """(..., n, n) to (..., n (n - 1) / 2)."""
+        return (*shape[:-2], shape[-1] * (shape[-1] - 1) // 2)
+
+    @staticmethod
+    def _size_of(count: int) -> int:
+        n = (1 + math.isqrt(1 + 8 * count)) // 2
+        if n * (n - 1) // 2 != count:
+            raise ShapeError(f"expects n (n - 1) / 2 numbers, got {count}", subject="CorrCholeskyTransform")
+        return n
+
+    @staticmethod
+    def _places(n: int) -> tuple[list[int], list[int]]:
+        """The rows and the columns of what is below the diagonal, row after row."""
+        rows = [i for i in range(n) for _ in range(i)]
+        return rows, [j for i in range(n) for j in range(i)]
+
+    def _below(self, x: Tensor, n: int) -> Tensor:
+        """Matrices with the numbers below their diagonal, row after row, and zeros elsewhere."""
+        at = [i * (i - 1) // 2 + j if j < i else 0 for i in range(n) for j in range(n)]
+        spread = x[..., at] if x.shape[-1] else x.new_zeros((*x.shape[:-1], n * n))
+        return spread.reshape((*x.shape[:-1], n, n)).tril(-1)
 
 
 class LowerCholeskyTransform(Transform):

@@ -154,6 +154,11 @@ class Optimizer(RefusingConstructor):
     never_negative: tuple[str, ...] = ("step",)  # slots
     domains: ClassVar[dict[str, Domain]] = {}  # of options, beside those that all optimizers share
     kept_options: tuple[str, ...] = ()  # what a state dict may not change
+    # Those of a class that wraps another optimizer, and never calls this one's `__init__`.
+    _pre_hooks: dict[int, Callable[..., Any]] = {}  # noqa: RUF012
+    _post_hooks: dict[int, Callable[..., Any]] = {}  # noqa: RUF012
+    _names: dict[int, tuple[str, Tensor]] = {}  # noqa: RUF012
+    _calls_hooks = False
     takes_complex: bool = True  # where the formula acts by elements: on both parts of each, as PyTorch's does
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -165,9 +170,9 @@ class Optimizer(RefusingConstructor):
         self.defaults = {name: _option(value) for name, value in defaults.items()}
         self.param_groups: list[Group] = []
         self._slots: dict[str, State] = {}
-        self._pre_hooks: dict[int, Callable[..., Any]] = {}
-        self._names: dict[int, tuple[str, Tensor]] = {}  # by the parameter's identity, when asked for
-        self._post_hooks: dict[int, Callable[..., Any]] = {}
+        self._pre_hooks = {}
+        self._names = {}  # by the parameter's identity, when asked for
+        self._post_hooks = {}
         self._calls_hooks = False
         self.schedules_stepped = False  # whether a learning-rate schedule has gone on from its start
         self._repeated: dict[int, list[int]] = {}  # positions of parameters that came before, of a group
