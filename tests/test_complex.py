@@ -544,3 +544,21 @@ def test_optimizers_train_complex_parameters(name: str, options: dict[str, Any],
 def test_optimizers_that_refuse_complex_parameters(name: str) -> None:
     with pytest.raises(DTypeError, match="does not train complex parameters"):
         getattr(xpnn.optim, name)([xpnn.tensor(Z, requires_grad=True)])
+
+
+CONVOLUTIONS: dict[str, tuple[Call, tuple[np.ndarray, ...]]] = {
+    "conv1d": (lambda m, x, w: m.conv1d(x, w, padding=1), (_complex(1, 2, 4), _complex(2, 2, 3))),
+    "conv_transpose2d": (
+        lambda m, x, w, b: m.conv_transpose2d(x, w, b, stride=2),
+        (_complex(1, 2, 2, 2), _complex(2, 1, 2, 2), _complex(1)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolution_of_complex_numbers(name: str) -> None:
+    call, inputs = CONVOLUTIONS[name]
+    mine = derivatives(xpnn, call, [xpnn.tensor(x, requires_grad=True) for x in inputs])
+    theirs = derivatives(torch, call, [torch.tensor(x, requires_grad=True) for x in inputs])
+    for found, wanted in zip(mine, theirs):
+        np.testing.assert_allclose(found, wanted, rtol=1e-8, atol=1e-8)

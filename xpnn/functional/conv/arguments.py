@@ -17,7 +17,7 @@ def check_arrays(subject: str, axes: int, input: Array, weight: Array, bias: Arr
                 f"expects {name} of at least one cell along each axis, got shape {tuple(array.shape)}",
                 subject=subject,
             )
-    check_floating(input, subject)
+    check_floating(input, subject, or_complex=True)
     check_same_dtype(subject, input, weight=weight, bias=bias)
 
 

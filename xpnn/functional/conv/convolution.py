@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from xpnn.autograd.half import half_in_float32
-from xpnn.backend import Array, ArrayT, ShapeError, namespace
+from xpnn.backend import Array, ArrayT, ShapeError, is_complex, namespace
 from xpnn.backend.idioms import pad as with_border
 from xpnn.functional.arguments import (
     check_floating,
@@ -19,6 +19,7 @@ from xpnn.functional.arguments import (
     tuple_of,
 )
 from xpnn.functional.conv.arguments import check_arrays, check_groups, check_input_channels
+from xpnn.functional.conv.complex_numbers import by_parts, with_bias
 from xpnn.functional.conv.primitives import conv
 from xpnn.functional.windows import (
     Padding,
@@ -78,7 +79,7 @@ def conv2d(
     gradients are at the top of `functional/conv/primitives.py`.
 
     Args:
-        input: (N, C, H, W) floats, or (C, H, W).
+        input: (N, C, H, W) floats, real or complex, or (C, H, W).
         weight: (O, C / groups, KH, KW), of the input's dtype.
         bias: (O,), or None.
         stride: cells from one window to the next; a number, or one for rows and one for columns, as are
@@ -206,7 +207,11 @@ def _conv_nd(
     pairs, stride = _padding_and_strides(
         padding, raw_array(input).shape, raw_array(weight).shape, stride, dilation, subject
     )
-    return conv(input, weight, bias, stride=stride, padding=pairs, dilation=dilation, groups=groups)
+    options = {"stride": stride, "padding": pairs, "dilation": dilation, "groups": groups}
+    if is_complex(input):
+        y = by_parts(lambda x, w: conv(x, w, None, **options), input, weight)
+        return y if bias is None else with_bias(y, bias)
+    return conv(input, weight, bias, **options)
 
 
 @functools.lru_cache(maxsize=1000)

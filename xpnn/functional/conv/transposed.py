@@ -5,6 +5,7 @@ from __future__ import annotations
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, namespace
 from xpnn.functional.arguments import check_shape, tuple_of
 from xpnn.functional.conv.arguments import check_arrays, check_groups, check_input_channels
+from xpnn.functional.conv.complex_numbers import by_parts, with_bias
 from xpnn.functional.conv.primitives import conv_input_gradient
 from xpnn.functional.windows import (
     Pairs,
@@ -159,11 +160,16 @@ def _conv_transpose_nd(
     options = {"stride": stride, "dilation": dilation, "groups": groups}
     if all(e < s for e, s in zip(extra, stride)):
         pairs: Pairs = tuple((p, p) for p in border)
-        y = conv_input_gradient(input, weight, size=size, padding=pairs, **options)
+        y = by_parts(
+            lambda x, w: conv_input_gradient(x, w, size=size, padding=pairs, **options), input, weight
+        )
     else:  # possible with a dilation only: some cells lie behind all that the kernels reach
         none = (0,) * axes
         reached = conv_transpose_output_size(input.shape[2:], kernel_size, stride, none, none, dilation)
-        y = conv_input_gradient(input, weight, size=reached, padding=((0, 0),) * axes, **options)
+        pairs = ((0, 0),) * axes
+        y = by_parts(
+            lambda x, w: conv_input_gradient(x, w, size=reached, padding=pairs, **options), input, weight
+        )
         y = pad_spatial(y, tuple((0, e) for e in extra))
         y = y[(..., *(slice(p, p + cells) for p, cells in zip(border, size)))]
     if bias is None:
@@ -171,4 +177,4 @@ def _conv_transpose_nd(
     xp = namespace(y, bias)
     if bias.dtype != y.dtype:  # under `autocast`
         bias = xp.astype(bias, y.dtype)
-    return y + xp.reshape(bias, (-1, *(1,) * axes))
+    return with_bias(y, bias)
