@@ -94,6 +94,9 @@ def test_arguments_are_those_that_the_kernel_declares() -> None:
     for args in wrong:
         with pytest.raises((TypeError, ValueError)):
             run("p[0] = n;", args)
+    with pytest.raises(TypeError, match="address that is not 0"):
+        run("p[0] = n;", (None, np.int32(4)))
+    run("if (p) p[0] = n;", (np.uint64(0), np.int32(4)))
     frozen = np.zeros(4, np.float32)
     frozen.flags.writeable = False
     array = cupy_like.asarray(x)
@@ -143,6 +146,11 @@ def test_wide_indices(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, results in expected.items():
         for y, narrow in zip(exercises.results_of(name, "float32"), results, strict=True):
             np.testing.assert_array_equal(y, narrow)
+
+
+def test_indices_of_32_bits_do_not_overflow() -> None:
+    """The last one that a thread reaches, behind all elements, is still one."""
+    assert launching.WIDE + launching.MOST_BLOCKS * launching.MOST_THREADS < 2**31
 
 
 def test_every_kernel_is_launched() -> None:

@@ -99,6 +99,8 @@ def _place(name: str, position: int, taken: str, arg: Any) -> tuple[int, Any]:
         held = np.array(arg)
         return held.ctypes.data, held
     if arg is None:
+        raise TypeError(f"{name}: argument {position} is None, of which CuPy makes an address that is not 0")
+    if type(arg) is np.uint64 and arg == 0:
         holder = ctypes.c_void_p(0)
         return ctypes.addressof(holder), holder
     char = arg.dtype.char.replace("q", "l").replace("Q", "L").replace("B", "?")

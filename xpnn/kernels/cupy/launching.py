@@ -20,12 +20,16 @@ from xpnn.backend import Array, kernel, saves_as_reference
 FOLDER = Path(__file__).parent / "cuda"
 OPTIONS = ("-std=c++17",)
 
-# Elements from which indices have 64 bits.
-WIDE = 2**31
+# Elements from which indices have 64 bits. An index of 32 bits is raised by all threads of a grid once more than
+# there are elements, by up to MOST_BLOCKS * MOST_THREADS, about a million, and must not overflow.
+WIDE = 2**31 - 2**22
 
 WARP = 32
 MOST_THREADS = 256  # of a block
 MOST_BLOCKS = 132 * 32  # of a grid whose threads go on until all is done
+
+# The address of an array that is left out: of None, CuPy makes one that is not 0.
+_NOWHERE = np.uint64(0)
 
 _TYPES = {"f": ("float", "float"), "d": ("double", "double"), "e": ("Half", "float")}
 
@@ -108,9 +112,8 @@ def launch(
     library = type(like).__module__.partition(".")[0]
     function = _function(library, source, name, like.dtype.char, wide)
     index, real = (np.int64 if wide else np.int32), computed_in(like.dtype.char).type
-    given = tuple(
-        index(arg) if type(arg) is int else real(arg) if type(arg) is float else arg for arg in args
-    )
+    numbers: dict[type, Callable[[Any], Any]] = {int: index, float: real, type(None): lambda _: _NOWHERE}
+    given = tuple(numbers[type(arg)](arg) if type(arg) in numbers else arg for arg in args)
     if library == "cupy" and like.device.id != sys.modules["cupy"].cuda.runtime.getDevice():
         with like.device:
             function((grid,), (block,), given)
