@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import xpnn
-from xpnn.autograd.mode import switches
+from xpnn.autograd.mode import switches, watching
 from xpnn.backend import (
     DTypeError,
     XpnnError,
@@ -274,3 +274,20 @@ def test_looking_for_anomalies_convolves_exactly() -> None:
     assert xpnn.get_precision() == "fast"
     with pytest.raises(DTypeError):
         xpnn.autograd.set_detect_anomaly("False")
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_who_watches_is_left_by_looking_for_anomalies(mode: bool) -> None:
+    names: list[str] = []
+    x = xpnn.tensor([1.0])
+    with watching(lambda arrays, name, what, scope: names.append(name)):
+        xpnn.autograd.set_detect_anomaly(mode)
+        x * 2
+        with xpnn.autograd.set_detect_anomaly(True), xpnn.detect_anomaly():
+            x + 2
+            xpnn.autograd.set_detect_anomaly(mode)
+        x - 2
+    xpnn.autograd.set_detect_anomaly(False)
+    assert names == ["multiply", "add", "subtract"]
+    assert not switches.anomaly
+    assert not switches.noting

@@ -184,8 +184,8 @@ def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
         with use_precision("exact"):
             yield
     finally:
-        if check_nan:
-            blocks.pop()
+        if check_nan and None in blocks:  # `set_detect_anomaly` may have ended them all
+            blocks.remove(None)
             noting.remove(None)
 
 
@@ -205,8 +205,8 @@ class set_detect_anomaly:  # noqa: N801 - PyTorch's name
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
         if not isinstance(mode, bool):
             raise DTypeError(f"expects True or False, got {mode!r:.60}", subject="set_detect_anomaly")
-        self.before = [*switches.anomaly], hold_precision("exact" if mode else None)
-        _set_anomaly([None] if mode and check_nan else [])
+        self.before = switches.anomaly.count(None), hold_precision("exact" if mode else None)
+        _set_anomaly(1 if mode and check_nan else 0)
 
     def __enter__(self) -> None:
         return None
@@ -217,9 +217,11 @@ class set_detect_anomaly:  # noqa: N801 - PyTorch's name
         hold_precision(precision)
 
 
-def _set_anomaly(blocks: list[Callable[..., None] | None]) -> None:
-    switches.anomaly[:] = blocks
-    switches.noting[:] = [*[None] * len(blocks), *filter(None, switches.noting)]
+def _set_anomaly(blocks: int) -> None:
+    """As if so many `detect_anomaly` blocks were around; those of `watching` stay."""
+    shown = [*[None] * blocks, *(watch for watch in switches.anomaly if watch is not None)]
+    switches.anomaly[:] = shown
+    switches.noting[:] = [*[None] * len(shown), *filter(None, switches.noting)]
 
 
 @contextmanager
