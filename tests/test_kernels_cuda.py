@@ -12,8 +12,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cuda_on_cpu
 import cupy_like
@@ -22,8 +23,9 @@ import pytest
 from cuda_on_cpu import exercises
 
 import xpnn
-from xpnn.backend import reference_only
-from xpnn.kernels.cupy import launching
+from xpnn.backend import device_of, reference_only
+from xpnn.kernels.cupy import expressions, launching
+from xpnn.optim.optimizer import elementwise
 
 pytestmark = pytest.mark.skipif(cuda_on_cpu.compiler() is None, reason="needs g++")
 
@@ -178,6 +180,115 @@ def test_launches_of_a_training_step() -> None:
         counted, reads = launches.launches_of_a_step(name)
         assert reads == 0
         assert 5 * counted.total() <= int(before)
+
+
+# ---- the updater ----
+
+
+def stepped(
+    kind: Any, steps: int = 3, change: Callable[[Any], None] = lambda group: None, **options: Any
+) -> list:
+    """A parameter after some steps, and how often the updater's kernel was launched for them."""
+    p = xpnn.tensor(np.linspace(-1, 1, 7, dtype=np.float32), requires_grad=True)
+    optimizer = kind([p], **options)
+    cuda_on_cpu.launched.clear()
+    for _ in range(steps):
+        change(optimizer.param_groups[0])
+        p.grad = p.detach() * 0.5
+        optimizer.step()
+    return [p.tolist(), cuda_on_cpu.launched.get("update", 0)]
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [
+        np.float64(0.1),
+        np.asarray(0.1),
+        np.asarray([0.1]),
+        cupy_like.asarray(0.1),
+        xpnn.Tensor(np.asarray(0.1)),
+        xpnn.Tensor(cupy_like.asarray(0.1)),
+    ],
+    ids=["scalar", "0-d", "1-d", "on the device", "Tensor", "Tensor on the device"],
+)
+def test_a_learning_rate_of_any_library(rate: Any) -> None:
+    """What schedulers compute by NumPy is a number; only what lies on the device is read there."""
+    assert stepped(xpnn.optim.Adam, change=lambda group: group.update(lr=rate)) == [
+        pytest.approx(stepped(xpnn.optim.Adam, lr=0.1)[0], rel=1e-6),
+        3,
+    ]
+
+
+def test_a_schedule_computed_by_numpy() -> None:
+    p = xpnn.tensor([1.0], requires_grad=True)
+    optimizer = xpnn.optim.SGD([p], lr=0.5)
+    schedule = xpnn.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5 * (1 + np.cos(epoch)))
+    for _ in range(2):
+        p.grad = xpnn.tensor([1.0])
+        optimizer.step()
+        schedule.step()
+    assert p.tolist() == pytest.approx([1 - 0.5 - 0.25 * (1 + np.cos(1))])
+
+
+class Scaled(xpnn.optim.Optimizer):
+    """A formula of somebody's: by a number that each object has."""
+
+    factor = 2.0
+
+    def __init__(self, params: Any, factor: float) -> None:
+        super().__init__(params, {"lr": 0.1})
+        self.factor = factor
+
+    @elementwise
+    def update(self, param: Any, grad: Any, state: Any, options: Any) -> Any:
+        return param - options["lr"] * self.factor * grad, state
+
+
+class Named(xpnn.optim.Optimizer):
+    """Options and slots with names that C has not, or that would be the same there."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params, {"lr-scale": 0.1, "lr_scale": 0.2, "betas": (0.5, 0.25), "betas0": 2.0})
+
+    def slots(self, group: Any) -> tuple[str, ...]:
+        return "param", "a-b", "a_b"
+
+    @elementwise
+    def update(self, param: Any, grad: Any, state: Any, options: Any) -> Any:
+        first, second = options["betas"]
+        state = {"param": state["param"] + grad, "a-b": state["a-b"] - param, "a_b": state["a_b"] + first}
+        step = options["lr-scale"] * state["param"] + options["lr_scale"] * state["a-b"]
+        return param - step - second * options["betas0"] * state["a_b"], state
+
+
+def test_devices_without_a_hash() -> None:
+    """As CuPy's: the same device is the same one of xpnn's, whatever object a library has for it."""
+    one, other = (xpnn.tensor([1.0]) for _ in range(2))
+    with pytest.raises(TypeError):
+        hash(device_of(one))
+    assert device_of(one) is not device_of(other)
+    assert one.device is other.device
+    assert one.to(other.device) is one
+
+
+def test_a_formula_that_asks_for_its_optimizer() -> None:
+    for factor in (5.0, 3.0):
+        result, launches = stepped(Scaled, factor=factor)
+        with reference_only():
+            assert stepped(Scaled, factor=factor)[0] == result
+        assert launches == 0
+
+
+def test_names_that_c_has_not() -> None:
+    result, launches = stepped(Named)
+    with reference_only():
+        assert result == pytest.approx(stepped(Named)[0], rel=1e-6)
+    assert launches == 3
+
+
+def test_a_function_of_numbers_alone_is_not_traced() -> None:
+    with pytest.raises(expressions.UntraceableError, match="numbers alone"):
+        expressions.xp.exp(1.0)
 
 
 # ---- compilers and sanitizers ----

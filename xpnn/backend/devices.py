@@ -78,12 +78,13 @@ class device(str):  # noqa: N801 - PyTorch's name
 
 def device_named(native: Any, backend: Backend) -> device:
     """A library's own device as xpnn's."""
+    key = (backend.name, native if type(native).__hash__ else backend.device_name(native))  # CuPy's has none
     try:
-        return _known[backend.name, native]
+        return _known[key]
     except KeyError:
         known = device(backend.device_name(native))
         known.native = native
-        return _known.setdefault((backend.name, native), known)
+        return _known.setdefault(key, known)
 
 
 _known: dict[tuple[str, Any], device] = {}

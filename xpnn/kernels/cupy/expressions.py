@@ -135,7 +135,10 @@ _operators()
 
 
 def _trace_of(*parts: Any) -> Trace:
-    return next(part.trace for part in parts if isinstance(part, Expression))
+    for part in parts:
+        if isinstance(part, Expression):
+            return part.trace
+    raise UntraceableError("a function of numbers alone")
 
 
 def _function(code: str, truth: bool = False) -> Callable[..., Expression]:

@@ -20,8 +20,8 @@ from xpnn.backend import Array, kernel, saves_as_reference
 FOLDER = Path(__file__).parent / "cuda"
 OPTIONS = ("-std=c++17",)
 
-# Elements from which indices have 64 bits. An index of 32 bits is raised by all threads of a grid once more than
-# there are elements, by up to MOST_BLOCKS * MOST_THREADS, about a million, and must not overflow.
+# Elements from which indices have 64 bits. Threads go on past the last element by up to the whole grid,
+# MOST_BLOCKS * MOST_THREADS, about a million: an index of 32 bits must not overflow there.
 WIDE = 2**31 - 2**22
 
 WARP = 32

@@ -10,15 +10,16 @@ array is written to.
 from __future__ import annotations
 
 import functools
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpnn.backend import Array, is_array
+from xpnn.backend import Array, is_array, is_tensor, item
 from xpnn.backend.update_kernels import GroupStep, updater
-from xpnn.kernels.cupy.expressions import UNTRACEABLE, Expression, Trace
+from xpnn.kernels.cupy.expressions import UNTRACEABLE, Expression, Trace, UntraceableError
 from xpnn.kernels.cupy.launching import (
     MOST_THREADS,
     computed_in,
@@ -38,6 +39,7 @@ _TABLES = 8  # that are kept on the device
 class Option(NamedTuple):
     """A number of the group: where it stands among the options, and whether it lies on the device."""
 
+    number: int  # which one it is of all
     name: str
     place: int | None  # in a tuple of numbers
     on_device: bool
@@ -45,7 +47,12 @@ class Option(NamedTuple):
     @property
     def spelt(self) -> str:
         """Its name in the kernel."""
-        return f"option_{self.name}" + ("" if self.place is None else str(self.place))
+        return f"option{_in_c(self.number, self.name)}"
+
+
+def _in_c(number: int, name: str) -> str:
+    """The end of a name in C; the number holds apart what differs in signs that C has not."""
+    return f"{number}_{re.sub(r'[^A-Za-z0-9_]', '_', name)}"
 
 
 @updater("cupy")
@@ -59,19 +66,20 @@ class OneLaunch:
 
     def update(self, step: GroupStep) -> list[int]:
         """Update the parameters of floating-point numbers, those of one type and device together."""
-        alike: dict[Any, list[int]] = {}
+        alike: dict[tuple[str, str], list[int]] = {}
         for i, grad in enumerate(step.grads):
             if grad is not None and step.slots and not step.states[i]:
                 step.prepare(i)  # now, so that states stand in the order of their parameters
             if grad is not None and takes(step.tensors[i].array, grad):
                 array = step.tensors[i].array
-                alike.setdefault((array.dtype.char, array.device), []).append(i)
+                alike.setdefault((array.dtype.char, str(array.device)), []).append(i)
         done: list[int] = []
         for (char, _), members in alike.items():
-            numbers, fixed = _options(step.options)
+            options = _beside(step.options, step.tensors[members[0]].array)
+            numbers, fixed = _options(options)
             source = _source(step.formula, char, tuple(numbers), fixed, tuple(step.slots), step.scalars)
             if source is not None:
-                self._launch(source, step, members, [_value(step.options, option) for option in numbers])
+                self._launch(source, step, members, [_value(options, option) for option in numbers])
                 done += members
         return done
 
@@ -130,6 +138,21 @@ def _complete(step: GroupStep, i: int, param: Array, inside: Any) -> dict[str, A
     return state
 
 
+def _beside(options: dict[str, Any], param: Array) -> dict[str, Any]:
+    """The options; numbers in arrays that do not lie beside the parameters are read."""
+
+    def part(value: Any) -> Any:
+        array = value.array if is_tensor(value) else value
+        if not is_array(array) or (type(array) is type(param) and array.device == param.device):
+            return array
+        return item(array) if array.size == 1 else array
+
+    return {
+        name: tuple(map(part, value)) if type(value) is tuple else part(value)
+        for name, value in options.items()
+    }
+
+
 def _options(options: dict[str, Any]) -> tuple[list[Option], tuple[tuple[str, Any], ...]]:
     """The numbers of a group, which may change from step to step, and what is written into the source.
 
@@ -138,9 +161,9 @@ def _options(options: dict[str, Any]) -> tuple[list[Option], tuple[tuple[str, An
     numbers, fixed = [], []
     for name, value in options.items():
         parts = value if type(value) is tuple else (value,)
-        if all(is_array(part) or (type(part) is float and part != 0) for part in parts):
+        if all(part.size == 1 if is_array(part) else type(part) is float and part != 0 for part in parts):
             for place, part in enumerate(parts):
-                numbers.append(Option(name, place if parts is value else None, is_array(part)))
+                numbers.append(Option(len(numbers), name, place if parts is value else None, is_array(part)))
         else:
             fixed.append((name, value))
     return numbers, tuple(fixed)
@@ -155,7 +178,6 @@ def _number(value: Any, inside: Any) -> Any:
     """A number as the kernel takes it; one on the device in the type that is computed in."""
     if not is_array(value):
         return np.float64(value)
-    value = getattr(value, "array", value)  # of a Tensor
     return value if value.dtype == inside else value.astype(inside)
 
 
@@ -168,19 +190,26 @@ def _source(
     scalars: Any,
 ) -> str | None:
     function = getattr(formula, "__func__", formula)  # the same for all optimizers of a class
-    owner: Any = getattr(formula, "__self__", None)
+    bound = getattr(formula, "__self__", None) is not None
     try:
-        kind: Any = type(owner)
-        known = _traced(function, kind, char, numbers, fixed, slots, tuple(sorted(scalars)))
+        return _traced(function, bound, char, numbers, fixed, slots, tuple(sorted(scalars)))
     except TypeError:  # an option that has no hash, such as a list
         return None
-    return known
+
+
+class _Nobody:
+    """The optimizer while its formula is traced: what it has of its own may be other than its class's."""
+
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> Any:
+        raise UntraceableError(f"the formula asks for `self.{name}`")
 
 
 @functools.lru_cache(maxsize=256)
 def _traced(
     function: Callable[..., Any],
-    kind: Any,
+    bound: bool,
     char: str,
     numbers: tuple[Option, ...],
     fixed: tuple[tuple[str, Any], ...],
@@ -193,11 +222,13 @@ def _traced(
     for option in numbers:
         number = trace.given(option.spelt, uniform=True)
         options[option.name] = number if option.place is None else (*options.get(option.name, ()), number)
-    state: dict[str, Any] = {slot: trace.given(f"old_{slot}", uniform=slot in scalars) for slot in slots}
+    state: dict[str, Any] = {
+        slot: trace.given(f"old{_in_c(k, slot)}", uniform=slot in scalars) for k, slot in enumerate(slots)
+    }
     if "step" in state:
         state["step"] = state["step"] + 1
     param, grad = trace.given("param"), trace.given("grad")
-    call = functools.partial(function, kind.__new__(kind)) if kind is not type(None) else function
+    call = functools.partial(function, _Nobody()) if bound else function
     try:
         param, state = call(param, grad, state, options)
         return _written(trace, param, state, numbers, slots, scalars)
@@ -213,23 +244,24 @@ def _written(
     slots: tuple[str, ...],
     scalars: tuple[str, ...],
 ) -> str:
+    spelt = {slot: _in_c(k, slot) for k, slot in enumerate(slots)}
     arrays = [slot for slot in slots if slot not in scalars]
     counts = [slot for slot in slots if slot in scalars]
     parameters = ["T* __restrict__ new_param"]
-    parameters += [f"A* __restrict__ new_{slot}" for slot in (*arrays, *counts)]
+    parameters += [f"A* __restrict__ new{spelt[slot]}" for slot in (*arrays, *counts)]
     parameters += [f"const A* {o.spelt}_" if o.on_device else f"double {o.spelt}" for o in numbers]
     addresses = ["const T* params = (const T*)row[3];", "const T* grads = (const T*)row[4];"]
     for place, slot in enumerate(slots, start=5):
-        addresses.append(f"const A* slot_{slot} = (const A*)row[{place}];")
+        addresses.append(f"const A* slot{spelt[slot]} = (const A*)row[{place}];")
 
     body = ["const A param = read(params, i), grad = read(grads, i);"]
-    body += [f"const A old_{slot} = slot_{slot}[i];" for slot in arrays]
+    body += [f"const A old{spelt[slot]} = slot{spelt[slot]}[i];" for slot in arrays]
     results = [f"write(new_param, offset + i, {trace.element(param)});"]
-    results += [f"new_{slot}[offset + i] = {trace.element(state[slot])};" for slot in arrays]
+    results += [f"new{spelt[slot]}[offset + i] = {trace.element(state[slot])};" for slot in arrays]
     body += [*trace.body, *results]
 
     once = [f"const double {o.spelt} = *{o.spelt}_;" for o in numbers if o.on_device]
-    once += [f"const double old_{slot} = *slot_{slot};" for slot in counts]
+    once += [f"const double old{spelt[slot]} = *slot{spelt[slot]};" for slot in counts]
     once += [*trace.once, *(f"uniform[{place}] = (A){name};" for name, place in trace.shared.items())]
     for slot in counts:
         if not (isinstance(state[slot], Expression) and state[slot].uniform):
@@ -241,7 +273,9 @@ def _written(
         "<UNIFORMS>": str(max(len(trace.shared), 1)),
         "<ADDRESSES>": "\n    ".join(addresses),
         "<ONCE>": "\n        ".join(once),
-        "<NUMBERS>": "\n            ".join(f"new_{slot}[low] = (A){state[slot].name};" for slot in counts),
+        "<NUMBERS>": "\n            ".join(
+            f"new{spelt[slot]}[low] = (A){state[slot].name};" for slot in counts
+        ),
         "<BODY>": "\n        ".join(body),
     }
     return filled(read_source("multi_tensor.cu"), places)

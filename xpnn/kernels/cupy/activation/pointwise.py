@@ -101,11 +101,11 @@ def _text(
     """A kernel of `function(xp, *arrays, **options)` with so many arrays."""
     trace = Trace(computed_in(char))
     arrays = [trace.given(f"x{k}") for k in range(count)]
-    result = function(xp, *arrays, **options, **{number: trace.given(number) for number in numbers})
+    result = function(xp, *arrays, **options, **{n: trace.given(f"option_{n}") for n in numbers})
     body = [f"const A x{k} = read(in{k}, i);" for k in range(count)]
     body += [*trace.body, f"write(out, i, {trace.element(result)});"]
     parameters = [f"const T* __restrict__ in{k}" for k in range(count)]
-    parameters += ["T* __restrict__ out", *(f"A {number}" for number in numbers)]
+    parameters += ["T* __restrict__ out", *(f"A option_{n}" for n in numbers)]
     places = {"<NAME>": name, "<PARAMETERS>": ", ".join(parameters), "<BODY>": "\n        ".join(body)}
     return filled(read_source("pointwise.cu"), places)
 
