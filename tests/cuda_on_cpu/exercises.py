@@ -94,6 +94,10 @@ EXERCISES: dict[str, tuple[Callable[..., Any], Shapes]] = {
     "rms_norm": (lambda x, w: F.rms_norm(x, (5,), w), ((700, 5), (5,))),
     "group_norm": (lambda x, w, b: F.group_norm(x, 2, w, b), ((3, 4, 5, 3), (4,), (4,))),
     "batch_norm": (_trained_norm, ((3, 4, 5, 7), (3,), (3,), (3, 4, 5, 7))),
+    "batch_norm of columns": (
+        lambda x, w, b, residual: _trained_norm(x, w.T[0], b.T[1], residual),
+        ((3, 4, 5), (3, 2), (3, 2), (3, 4, 5)),
+    ),
     "batch_norm of many": (_trained_norm, ((2, 5, 31, 33), (2,), (2,), (2, 5, 31, 33))),
     "cross_entropy": (_entropy, ((7, 5), (5,))),
     "cross_entropy of many": (_entropy, ((1100, 3), (3,))),

@@ -185,8 +185,7 @@ def _depthwise(x: Array, w: Array, b: Array | None, shape: Sizes, options: dict[
     images, y = images_of(x), empty_channels_first(x, shape)
     sizes = (images.image, images.plane, shape[0], shape[1], shape[1] // x.shape[1])
     windows = described(x.shape[2:], shape[2:], w.shape[2:], **options)
-    bias = None if b is None else in_rows(b)
-    args = (images.array, in_rows(w), bias, y, *sizes, *windows)
+    args = (images.array, in_rows(w), in_rows(b), y, *sizes, *windows)
     over_elements("depthwise", x, args, y.size, max(x.size, y.size))
     return y
 

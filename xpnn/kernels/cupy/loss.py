@@ -41,7 +41,7 @@ def _losses(
     arrays: tuple, plain: bool, axis: int, reduction: str, label_smoothing: float
 ) -> tuple[Array, tuple]:
     x, labels = in_rows(arrays[0]), in_rows(arrays[1])
-    weight, kept = (None if a is None else in_rows(a) for a in arrays[2:])
+    weight, kept = map(in_rows, arrays[2:])
     library = library_of(x)
     rows, sizes = _sizes(x, axis)
     blocks, threads = _grid(rows)
@@ -61,7 +61,7 @@ def _gradient(
     gy: Array, saved: tuple, plain: bool, axis: int, reduction: str, label_smoothing: float
 ) -> tuple[Array, None, None, None]:
     x, labels, sums = in_rows(saved[0]), in_rows(saved[1]), saved[4]
-    weight, kept = (None if a is None else in_rows(a) for a in saved[2:4])
+    weight, kept = map(in_rows, saved[2:4])
     gx = library_of(x).empty(x.shape, dtype=x.dtype)
     rows, sizes = _sizes(x, axis)
     threads = WARP * min(rows, MOST_THREADS // WARP)

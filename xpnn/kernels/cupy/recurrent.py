@@ -76,7 +76,7 @@ def rnn(
 ) -> tuple[Array, tuple]:
     """The reference's `_rnn`."""
     z, h, relu = _of_input(x, w_ih, b_ih), in_rows(h0), np.int32(nonlinearity == "relu")
-    b = None if b_hh is None else in_rows(b_hh)
+    b = in_rows(b_hh)
     hs = library_of(x).empty((x.shape[0], *h0.shape), dtype=x.dtype)
     for t in _times(x, reverse):
         _cell("rnn_cell", h, (z[t], h @ w_hh.T, b, hs[t]), relu)
@@ -114,7 +114,7 @@ def lstm(
 ) -> tuple[tuple[Array, Array], tuple]:
     """The reference's `_lstm`, without a projection."""
     library, z, h, c = library_of(x), _of_input(x, w_ih, b_ih), in_rows(h0), in_rows(c0)
-    b = None if b_hh is None else in_rows(b_hh)
+    b = in_rows(b_hh)
     hs, cs = (library.empty((x.shape[0], *h0.shape), dtype=x.dtype) for _ in range(2))
     gates = library.empty(z.shape, dtype=x.dtype)
     for t in _times(x, reverse):
@@ -129,7 +129,7 @@ def _lstm_backward(
 ) -> tuple[Array | None, ...]:
     x, h0, c0, w_ih, w_hh, b_ih, b_hh, hs, cs, gates = saved
     library = library_of(x)
-    ghs, gcs = (None if g is None else in_rows(g) for g in above)
+    ghs, gcs = map(in_rows, above)
     gz, gc_before = library.empty(gates.shape, dtype=x.dtype), library.empty((2, *c0.shape), dtype=x.dtype)
     gh: Any = None
     gc: Any = None
@@ -159,7 +159,7 @@ def gru(
 ) -> tuple[Array, tuple]:
     """The reference's `_gru`."""
     library, z, h = library_of(x), _of_input(x, w_ih, b_ih), in_rows(h0)
-    b = None if b_hh is None else in_rows(b_hh)
+    b = in_rows(b_hh)
     hs = library.empty((x.shape[0], *h0.shape), dtype=x.dtype)
     kept = library.empty((x.shape[0], h0.shape[0], 4 * h0.shape[1]), dtype=x.dtype)
     for t in _times(x, reverse):

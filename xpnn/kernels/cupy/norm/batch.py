@@ -54,7 +54,8 @@ def _batch_norm(
     launch(_SOURCE, "batch_statistics", z, grid, threads, (z, means, squares, *sizes, parts))
     y = library.empty_like(z)
     mean, variance = (library.empty((channels,), dtype=inside) for _ in range(2))
-    args = (z, w, b, residual, means, squares, y, mean, variance, *sizes, parts, parts, np.int32(relu), eps)
+    arrays = (z, in_rows(w), in_rows(b), residual, means, squares, y, mean, variance)
+    args = (*arrays, *sizes, parts, parts, np.int32(relu), eps)
     launch(_SOURCE, "batch_norm", z, grid, threads, args)
     return (y, mean, variance), (x, w, mean, variance, y if relu else None)
 
@@ -64,6 +65,7 @@ def _batch_norm_backward(
 ) -> tuple[Array | None, ...]:
     x, w, mean, variance, y = saved
     gy, gmean, gvariance = above
+    mean, variance = in_rows(mean), in_rows(variance)
     library, inside, channels = library_of(x), computed_in(x.dtype.char), x.shape[1]
     if gy is None:
         gy = library.zeros_like(x)
@@ -79,8 +81,9 @@ def _batch_norm_backward(
     gresidual = library.empty_like(x) if needs[3] and y is not None else None
     gw = library.empty((channels,), dtype=x.dtype) if needs[1] and w is not None else None
     gb = library.empty((channels,), dtype=x.dtype) if needs[2] else None
-    args = (gy, x, y, w, mean, variance, totals, products, gmean, gvariance, gx, gresidual, gw, gb)
-    launch(_SOURCE, "batch_norm_gradients", x, grid, threads, (*args, *sizes, parts, parts, eps))
+    vectors = (in_rows(w), mean, variance, totals, products, in_rows(gmean), in_rows(gvariance))
+    args = (gy, x, y, *vectors, gx, gresidual, gw, gb, *sizes, parts, parts, eps)
+    launch(_SOURCE, "batch_norm_gradients", x, grid, threads, args)
     return gx, gw, gb, gresidual if y is not None else gy
 
 
@@ -126,7 +129,7 @@ def batch_norm_inference(
         z, given = lying_alike(z, residual)
     sizes, parts, threads = _sizes(images)
     y = library_of(x).empty_like(z)
-    vectors = [None if v is None else in_rows(v) for v in (mean, variance, w, b)]
+    vectors = map(in_rows, (mean, variance, w, b))
     args = (z, *vectors, given, y, *sizes, parts, np.int32(relu), eps)
     launch(_SOURCE, "batch_norm_inference", z, x.shape[1] * parts, threads, args)
     return y, (x, mean, variance, w, y if relu else None)

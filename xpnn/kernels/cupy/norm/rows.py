@@ -55,8 +55,7 @@ def _normalise(
     y = library.empty(x.shape, dtype=x.dtype)
     mean = library.empty((rows.rows,), dtype=inside) if centred else None
     variance = library.empty((rows.rows,), dtype=inside)
-    weights = (None if v is None else in_rows(v) for v in (w, b))
-    args = (z, *weights, y, mean, variance, *rows, eps)
+    args = (z, in_rows(w), in_rows(b), y, mean, variance, *rows, eps)
     launch(_SOURCE, "row_norm", z, rows.blocks, threads_for(rows.length), args)
     return y, mean, variance
 
@@ -74,14 +73,11 @@ def _backward(
     library = library_of(x)
     gy = library.zeros_like(x) if gy is None else gy
     x, gy = in_rows(x), in_rows(gy)
-    mean, variance, gmean, gvariance = (
-        None if s is None else in_rows(s) for s in (mean, variance, gmean, gvariance)
-    )
+    mean, variance, gmean, gvariance = map(in_rows, (mean, variance, gmean, gvariance))
     gx = None
     if needs[0]:
         gx = library.empty(x.shape, dtype=x.dtype)
-        weights = None if w is None else in_rows(w)
-        args = (gy, x, weights, mean, variance, gmean, gvariance, gx, *rows, eps)
+        args = (gy, x, in_rows(w), mean, variance, gmean, gvariance, gx, *rows, eps)
         launch(_SOURCE, "row_norm_input", x, rows.blocks, threads_for(rows.length), args)
     if not (needs[1] or needs[2]):
         return gx, None, None
