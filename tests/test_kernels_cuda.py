@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cuda_on_cpu
@@ -153,6 +154,18 @@ def test_wide_indices(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_indices_of_32_bits_do_not_overflow() -> None:
     """The last one that a thread reaches, behind all elements, is still one."""
     assert launching.WIDE + launching.MOST_BLOCKS * launching.MOST_THREADS < 2**31
+
+
+def test_rocm_is_left_to_the_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    rocm = SimpleNamespace(runtime=SimpleNamespace(is_hip=True))
+    monkeypatch.setattr(cupy_like, "cuda", rocm, raising=False)
+    cuda_on_cpu.launched.clear()
+    for name in exercises.EXERCISES:
+        exercises.results_of(name, "float32")
+    assert not cuda_on_cpu.launched
+    rocm.runtime.is_hip = False
+    exercises.results_of("dropout", "float32")
+    assert set(cuda_on_cpu.launched) == {"threefry_mask", "dropout"}
 
 
 def test_every_kernel_is_launched() -> None:

@@ -12,6 +12,7 @@ from xpnn.backend.random import key_schedule
 from xpnn.kernels.cupy.launching import (
     MOST_THREADS,
     blocks_for,
+    compiles_cuda,
     cuda_kernel,
     launch,
     library_of,
@@ -24,7 +25,7 @@ _SOURCE = "dropout.cu"
 
 def _takes_draw(like: Array, *, shape: tuple[int, ...], counter: Any, **options: Any) -> bool:
     """Guard: a counter that is an array belongs to a step that is compiled."""
-    return type(counter) is int and math.prod(shape) > 0
+    return type(counter) is int and math.prod(shape) > 0 and compiles_cuda(like)
 
 
 @kernel("cupy", "threefry_mask", when=_takes_draw, half=_takes_draw)

@@ -62,12 +62,19 @@ def cuda_kernel(
 
 def takes(*arrays: Array | None) -> bool:
     """Guard: whether all arrays have elements of one type that the sources know, and are not empty."""
-    dtypes = {array.dtype for array in arrays if array is not None}
+    given = [array for array in arrays if array is not None]
     return (
-        len(dtypes) == 1
-        and next(iter(dtypes)).char in _TYPES
-        and all(array.size for array in arrays if array is not None)
+        len({array.dtype for array in given}) == 1
+        and given[0].dtype.char in _TYPES
+        and all(array.size for array in given)
+        and compiles_cuda(given[0])
     )
+
+
+def compiles_cuda(x: Array) -> bool:
+    """Whether the library of an array compiles CUDA C++: CuPy for ROCm has warps of 64, and no PTX."""
+    cuda = getattr(library_of(x), "cuda", None)
+    return cuda is None or not cuda.runtime.is_hip
 
 
 def computed_in(char: str) -> np.dtype:
@@ -147,9 +154,9 @@ def threads_for(row: int) -> int:
     return min(-(-max(row, 1) // WARP) * WARP, MOST_THREADS)
 
 
-def in_rows(x: Array) -> Array:
-    """The array, row by row in memory."""
-    return x if x.flags.c_contiguous else library_of(x).ascontiguousarray(x)
+def in_rows(x: Array | None) -> Any:
+    """The array, row by row in memory; None for one that is left out."""
+    return x if x is None or x.flags.c_contiguous else library_of(x).ascontiguousarray(x)
 
 
 def order_of(x: Array) -> tuple[int, ...] | None:
