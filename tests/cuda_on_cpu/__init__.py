@@ -16,7 +16,9 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,21 +39,25 @@ ERRORS = {
     3: "no memory for the threads of a block",
 }
 
-_KERNEL = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\(\w+\) )?(\w+)\(')
+_KERNEL = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\((\d+), 1\) )?(\w+)\(')
+_MOST_THREADS = 256  # of a block, for which any kernel has registers; more are declared
 
 launched: dict[str, int] = {}  # how often each kernel was launched so far
 sources: dict[str, None] = {}  # all that modules were made of, in that order
 
 
 def compiler() -> str | None:
-    """The path of g++, or None where there is none."""
-    return shutil.which("g++")
+    """The path of g++, or None where there is none, or not Linux's fibers and libraries."""
+    return shutil.which("g++") if sys.platform == "linux" else None
 
 
 def folder() -> Path:
     """Where libraries are kept: of this user alone, as what lies there is run."""
     path = Path(tempfile.gettempdir()) / f"xpnn-cuda-on-cpu-{os.getuid()}"
     path.mkdir(mode=0o700, exist_ok=True)
+    found = path.lstat()
+    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022:
+        raise RuntimeError(f"{path} is not a folder that this user alone writes to: what lies there is run")
     return path
 
 
@@ -67,16 +73,29 @@ class RawModule:
         library, signatures = _load(self.code, self.options)
         if name not in signatures:
             raise ValueError(f"no kernel {name!r} in the source, there are {', '.join(signatures)}")
-        return functools.partial(_launch, getattr(library, f"run_{name}"), name, signatures[name])
+        bounds = {kernel: int(bound or _MOST_THREADS) for bound, kernel in _KERNEL.findall(self.code)}
+        run = getattr(library, f"run_{name}")
+        return functools.partial(_launch, run, name, signatures[name], bounds[name])
 
 
 def _launch(
-    run: Any, name: str, signature: list[str], grid: tuple, block: tuple, args: tuple, shared_mem: int = 0
+    run: Any,
+    name: str,
+    signature: list[str],
+    bound: int,
+    grid: tuple,
+    block: tuple,
+    args: tuple,
+    shared_mem: int = 0,
 ) -> None:
     grid, block = ((*sizes, 1, 1)[:3] for sizes in (grid, block))
     threads = block[0] * block[1] * block[2]
     if not (0 < threads <= 1024 and 0 < grid[0] < 2**31 and 0 < grid[1] < 2**16 and 0 < grid[2] < 2**16):
         raise ValueError(f"{name}: CUDA launches no grid {grid} of blocks {block}")
+    if threads > bound:
+        raise ValueError(
+            f"{name}: {threads} threads may lack registers, declare __launch_bounds__({threads}, 1)"
+        )
     if shared_mem or len(args) != len(signature):
         raise ValueError(f"{name} takes {len(signature)} arguments, got {len(args)}, shared_mem={shared_mem}")
     places = (ctypes.c_void_p * max(len(args), 1))()
@@ -114,7 +133,7 @@ def _place(name: str, position: int, taken: str, arg: Any) -> tuple[int, Any]:
 
 @functools.cache
 def _load(code: str, options: tuple[str, ...]) -> tuple[ctypes.CDLL, dict[str, list[str]]]:
-    kernels = _KERNEL.findall(code)
+    kernels = [name for _, name in _KERNEL.findall(code)]
     library = ctypes.CDLL(str(_built(_complete(code, kernels), options)))
     signatures = {}
     for name in kernels:

@@ -17,8 +17,6 @@
 #define ON_CPU 1
 #define __global__
 #define __device__
-#define __host__
-#define __constant__ static const
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __shared__ static thread_local
@@ -194,7 +192,7 @@ template <class V> V exchanged(V value, int lane) {
     static_assert(sizeof(V) <= sizeof(unsigned long long), "shuffles move numbers");
     std::memcpy(&block->exchange[turn][t], &value, sizeof value);
     wait_at(AT_WARP);
-    if (lane < WARP) std::memcpy(&value, &block->exchange[turn][t / WARP * WARP + lane], sizeof value);
+    std::memcpy(&value, &block->exchange[turn][t / WARP * WARP + lane], sizeof value);
     return value;
 }
 
@@ -239,18 +237,8 @@ template <class... P> const char* signature(void (*)(P...)) {
 }  // namespace on_cpu
 
 inline void __syncthreads() { on_cpu::wait_at(on_cpu::AT_BLOCK); }
-inline void __syncwarp() { on_cpu::wait_at(on_cpu::AT_WARP); }
 template <class V> V __shfl_xor_sync(unsigned, V value, int mask) {
     return on_cpu::exchanged(value, (on_cpu::block->current % 32) ^ mask);
-}
-template <class V> V __shfl_sync(unsigned, V value, int lane) { return on_cpu::exchanged(value, lane % 32); }
-template <class V> V __shfl_down_sync(unsigned, V value, int by) {
-    return on_cpu::exchanged(value, on_cpu::block->current % 32 + by);
-}
-template <class V> V atomicAdd(V* place, V value) {
-    V old = *place;
-    *place = old + value;
-    return old;
 }
 
 // ---- half precision, which the sources convert by instructions of the GPU ----

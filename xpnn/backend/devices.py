@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 from xpnn.backend.errors import ArgumentError, DTypeError
@@ -78,7 +79,10 @@ class device(str):  # noqa: N801 - PyTorch's name
 
 def device_named(native: Any, backend: Backend) -> device:
     """A library's own device as xpnn's."""
-    key = (backend.name, native if type(native).__hash__ else backend.device_name(native))  # CuPy's has none
+    key = (
+        backend.name,
+        native if isinstance(native, Hashable) else backend.device_name(native),
+    )  # CuPy's has none
     try:
         return _known[key]
     except KeyError:

@@ -21,16 +21,9 @@ from xpnn.kernels.cupy.launching import (
     library_of,
     takes,
 )
-from xpnn.kernels.cupy.windows import SOURCE, described, over_elements
+from xpnn.kernels.cupy.windows import SOURCE, described, over_elements, windows_over
 
 _MATRIX_BYTES = 2**29  # of windows at a time, at most, if that leaves one sample
-
-
-def _out_size(size: Sizes, kernel_size: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes) -> Sizes:
-    return tuple(
-        (n + before + after - d * (k - 1) - 1) // s + 1
-        for n, k, s, (before, after), d in zip(size, kernel_size, stride, padding, dilation)
-    )
 
 
 def _takes(x: Array, w: Array, *others: Array | None, **options: Any) -> bool:
@@ -114,7 +107,7 @@ def conv(
     """The reference's `conv`."""
     options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
     size, kernel_size = x.shape[2:], w.shape[2:]
-    shape = (x.shape[0], w.shape[0], *_out_size(size, kernel_size, **options))
+    shape = (x.shape[0], w.shape[0], *windows_over(size, kernel_size, **options))
     if _is_depthwise(x.shape[1], groups):
         return _depthwise(x, w, b, shape, options), (x, w)
     matrix = _Matrix(size, kernel_size, shape[2:], options)

@@ -135,7 +135,7 @@ def _function(library: str, source: str, name: str, char: str, wide: bool) -> Ca
 
 @functools.cache
 def _module(library: str, source: str, char: str, wide: bool) -> Any:
-    text = read_source(source) if source.endswith((".cu", ".cuh")) else source
+    text = read_source(source) if source.endswith(".cu") else source
     return sys.modules[library].RawModule(code=complete(text, char, wide), options=OPTIONS)
 
 

@@ -24,7 +24,7 @@ _SOURCE = "cross_entropy.cu"
 _REDUCTIONS = {"none": 0, "sum": 1, "mean": 2}
 _FEW = 1024  # labels that one block takes
 _MOST_BLOCKS = 1024
-_WARPS = 32
+_WARPS = 16  # of a block: `__launch_bounds__` of the kernel
 
 
 def _takes(x: Array, target: Array, weight: Array | None, kept: Array | None, **options: Any) -> bool:

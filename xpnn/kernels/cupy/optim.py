@@ -158,7 +158,8 @@ def _options(options: dict[str, Any]) -> tuple[list[Option], tuple[tuple[str, An
 
     A zero is written there: of a formula it leaves out a part.
     """
-    numbers, fixed = [], []
+    numbers: list[Option] = []
+    fixed: list[tuple[str, Any]] = []
     for name, value in options.items():
         parts = value if type(value) is tuple else (value,)
         if all(part.size == 1 if is_array(part) else type(part) is float and part != 0 for part in parts):

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from xpnn.backend import Array, kernel
-from xpnn.kernels.cupy.images import Pairs, Sizes, empty_channels_first, images_of
+from xpnn.kernels.cupy.images import Sizes, empty_channels_first, images_of
 from xpnn.kernels.cupy.launching import MOST_BLOCKS, MOST_THREADS, WARP, launch, library_of, takes
-from xpnn.kernels.cupy.windows import SOURCE, described, over_elements
+from xpnn.kernels.cupy.windows import SOURCE, described, over_elements, windows_over
 
 
 def _takes(x: Array, *others: Any, **options: Any) -> bool:
@@ -31,17 +31,10 @@ def _meets_every_window(x: Array, *, dilation: Sizes, **options: Any) -> bool:
     return _takes(x) and all(n >= d for n, d in zip(x.shape[2:], dilation))
 
 
-def _out_size(size: Sizes, kernel_size: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes) -> Sizes:
-    return tuple(
-        (n + before + after - d * (k - 1) - 1) // s + 1
-        for n, k, s, (before, after), d in zip(size, kernel_size, stride, padding, dilation)
-    )
-
-
 def _maxima(x: Array, window: dict[str, Any], values: bool) -> tuple[Array | None, Array]:
     """The largest value of each window, if wanted, and the number of its cell."""
     images = images_of(x)
-    shape = (*x.shape[:2], *_out_size(x.shape[2:], **window))
+    shape = (*x.shape[:2], *windows_over(x.shape[2:], **window))
     y = empty_channels_first(x, shape) if values else None
     winner = library_of(x).empty((shape[1], shape[0], *shape[2:]), dtype=np.int32)
     winner = winner.transpose((1, 0, *range(2, len(shape))))
@@ -101,7 +94,7 @@ def _alone(x: Array, name: str, size: Sizes, numbers: tuple) -> Array:
 @kernel("cupy", "sum_pool", when=_takes)
 def sum_pool(x: Array, **window: Any) -> tuple[Array, tuple]:
     """The reference's `_sum_pool`."""
-    size = _out_size(x.shape[2:], **window, dilation=(1,) * (x.ndim - 2))
+    size = windows_over(x.shape[2:], **window, dilation=(1,) * (x.ndim - 2))
     return _alone(x, "sum_pool", size, described(x.shape[2:], size, **window)), (tuple(x.shape[2:]),)
 
 

@@ -13,6 +13,14 @@ from xpnn.kernels.cupy.launching import MOST_THREADS, blocks_for, launch
 SOURCE = "windows.cu"
 
 
+def windows_over(size: Sizes, kernel_size: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes) -> Sizes:
+    """How many windows there are over images of a size, along each axis of space."""
+    return tuple(
+        (n + before + after - d * (k - 1) - 1) // s + 1
+        for n, k, s, (before, after), d in zip(size, kernel_size, stride, padding, dilation)
+    )
+
+
 def described(
     in_size: Sizes,
     out_size: Sizes,

@@ -152,7 +152,7 @@ extern "C" __global__ void batch_norm_gradients(const T* __restrict__ gy, const 
 }
 
 extern "C" __global__ void moved_statistics(const T* __restrict__ old_mean, const T* __restrict__ old_variance, const T* __restrict__ mean, const T* __restrict__ variance, T* __restrict__ new_mean, T* __restrict__ new_variance, I channels, A unbiased, A momentum, A kept) {
-    for (I c = (I)blockIdx.x * blockDim.x + threadIdx.x; c < channels; c += (I)gridDim.x * blockDim.x) {
+    FOR_ALL(c, channels) {
         write(new_mean, c, kept * read(old_mean, c) + momentum * read(mean, c));
         write(new_variance, c, kept * read(old_variance, c) + momentum * (read(variance, c) * unbiased));
     }

@@ -26,6 +26,9 @@ typedef XP_T T;
 typedef XP_A A;
 typedef XP_I I;
 
+// A loop over the numbers below `count`, which all threads of the grid share.
+#define FOR_ALL(i, count) for (I i = (I)blockIdx.x * blockDim.x + threadIdx.x; i < (count); i += (I)gridDim.x * blockDim.x)
+
 __device__ __forceinline__ float read(const float* __restrict__ p, I i) { return p[i]; }
 __device__ __forceinline__ double read(const double* __restrict__ p, I i) { return p[i]; }
 __device__ __forceinline__ float read(const Half* __restrict__ p, I i) { return half_to_float(p[i].bits); }

@@ -19,8 +19,8 @@ __device__ __forceinline__ I inside(long long label, I classes) {
     return k < 0 ? k + classes : k;
 }
 
-extern "C" __global__ void cross_entropy(const T* __restrict__ x, const long long* __restrict__ labels, const T* __restrict__ w, const T* __restrict__ kept, T* __restrict__ losses, A* __restrict__ sums, T* __restrict__ out, I rows, I classes, I inner, int plain, int reduction, A smoothing) {
-    __shared__ A loss_of[32], weight_of[32];
+extern "C" __global__ void __launch_bounds__(512, 1) cross_entropy(const T* __restrict__ x, const long long* __restrict__ labels, const T* __restrict__ w, const T* __restrict__ kept, T* __restrict__ losses, A* __restrict__ sums, T* __restrict__ out, I rows, I classes, I inner, int plain, int reduction, A smoothing) {
+    __shared__ A loss_of[16], weight_of[16];
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
     A loss_sum = 0, weight_sum = 0;
     for (I row = (I)blockIdx.x * warps + warp; row < rows; row += (I)gridDim.x * warps) {
@@ -65,7 +65,8 @@ extern "C" __global__ void cross_entropy_end(A* __restrict__ sums, T* __restrict
     }
 }
 
-// gx_c = gl (p_c sum_k q_k - q_c), with q_c = kept ((1 - s) [c is the label] + s / C) w[c]; plain: gx_c = -gl q_c.
+// gx_c = gl (p_c sum_k q_k - q_c), with q_c = kept ((1 - s) [c is the label] + s / C) w[c]; plain: gx_c = -gl q_c,
+// which is 0 beside the label, also where the weights of all labels sum to 0 and gl is infinite.
 extern "C" __global__ void cross_entropy_input(const T* __restrict__ gy, const T* __restrict__ x, const long long* __restrict__ labels, const T* __restrict__ w, const T* __restrict__ kept, const A* __restrict__ sums, T* __restrict__ gx, I rows, I classes, I inner, int plain, int reduction, A smoothing) {
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
     for (I row = (I)blockIdx.x * warps + warp; row < rows; row += (I)gridDim.x * warps) {
@@ -91,15 +92,15 @@ extern "C" __global__ void cross_entropy_input(const T* __restrict__ gy, const T
             A q = even + (c == label ? 1 - smoothing : 0);
             if (w) q = q == 0 ? 0 : q * read(w, c);
             A v = plain ? -q : exp(read(x, start + c * inner) - log_total) * total - q;
-            write(gx, start + c * inner, g * v);
+            bool beside = plain && c != label && keep == keep;
+            write(gx, start + c * inner, beside ? 0 : g * v);
         }
     }
 }
 
 // 1 where a label counts, 0 where it is ignored, NaN where it is out of range.
 extern "C" __global__ void kept_labels(const long long* __restrict__ labels, T* __restrict__ kept, I size, I classes, long long ignored) {
-    I stride = (I)gridDim.x * blockDim.x;
-    for (I i = (I)blockIdx.x * blockDim.x + threadIdx.x; i < size; i += stride) {
+    FOR_ALL(i, size) {
         long long label = labels[i];
         bool wrong = label < 0 || label >= classes;
         write(kept, i, label == ignored ? 0 : wrong ? infinite() - infinite() : (A)1);

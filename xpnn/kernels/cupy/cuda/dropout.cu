@@ -9,7 +9,7 @@ extern "C" __global__ void threefry_mask(unsigned char* __restrict__ mask, I siz
     const int rotations[2][4] = {{13, 15, 26, 6}, {17, 29, 16, 24}};
     const unsigned key[3] = {key0, key1, key2};
     I blocks = (size + 1) / 2;
-    for (I i = (I)blockIdx.x * blockDim.x + threadIdx.x; i < blocks; i += (I)gridDim.x * blockDim.x) {
+    FOR_ALL(i, blocks) {
         unsigned x0 = counter + key0, x1 = (unsigned)i + key1;
 #pragma unroll
         for (int group = 0; group < 5; ++group) {
@@ -27,6 +27,5 @@ extern "C" __global__ void threefry_mask(unsigned char* __restrict__ mask, I siz
 }
 
 extern "C" __global__ void dropout(const T* __restrict__ x, const unsigned char* __restrict__ keep, T* __restrict__ y, I size, A scale) {
-    for (I i = (I)blockIdx.x * blockDim.x + threadIdx.x; i < size; i += (I)gridDim.x * blockDim.x)
-        write(y, i, read(x, i) * (keep[i] ? scale : 0));
+    FOR_ALL(i, size) write(y, i, read(x, i) * (keep[i] ? scale : 0));
 }

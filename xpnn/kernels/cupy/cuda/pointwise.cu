@@ -2,8 +2,7 @@
 // filled in from the formula (see expressions.py).
 
 extern "C" __global__ void <NAME>(<PARAMETERS>, I size) {
-    I stride = (I)gridDim.x * blockDim.x;
-    for (I i = (I)blockIdx.x * blockDim.x + threadIdx.x; i < size; i += stride) {
+    FOR_ALL(i, size) {
         <BODY>
     }
 }

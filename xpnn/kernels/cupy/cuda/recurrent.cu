@@ -2,8 +2,6 @@
 // Of x the kernels are given the part that is made of the input, biases included, (batch, gates * units); of h the
 // product of the state with its weights, of the same shape, or null for a step whose state has none.
 
-#define FOR_ALL(i, count) for (I i = (I)blockIdx.x * blockDim.x + threadIdx.x; i < (count); i += (I)gridDim.x * blockDim.x)
-
 __device__ __forceinline__ A sigmoid(A x) {
     A decay = exp(x < 0 ? x : -x);
     return (x < 0 ? decay : 1) / (1 + decay);

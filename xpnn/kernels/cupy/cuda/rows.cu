@@ -97,8 +97,7 @@ extern "C" __global__ void column_sums(const T* __restrict__ gy, const T* __rest
 
 // The sums over the parts that `column_sums` left, in the order of the parts.
 extern "C" __global__ void sum_of_parts(const A* __restrict__ parts_w, const A* __restrict__ parts_b, T* __restrict__ gw, T* __restrict__ gb, I columns, I parts) {
-    I stride = (I)gridDim.x * blockDim.x;
-    for (I column = (I)blockIdx.x * blockDim.x + threadIdx.x; column < columns; column += stride) {
+    FOR_ALL(column, columns) {
         A product = 0, total = 0;
         for (I part = 0; part < parts; ++part) {
             if (gw) product += parts_w[part * columns + column];

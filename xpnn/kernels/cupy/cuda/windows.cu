@@ -65,7 +65,6 @@ template <class F> __device__ __forceinline__ void for_windows(const Windows& v,
 
 #define WINDOWS int in_d, int in_h, int in_w, int out_d, int out_h, int out_w, int size_d, int size_h, int size_w, int step_d, int step_h, int step_w, int pad_d, int pad_h, int pad_w, int gap_d, int gap_h, int gap_w
 #define GIVEN {in_d, in_h, in_w, out_d, out_h, out_w, size_d, size_h, size_w, step_d, step_h, step_w, pad_d, pad_h, pad_w, gap_d, gap_h, gap_w}
-#define FOR_ALL(i, count) for (I i = (I)blockIdx.x * blockDim.x + threadIdx.x; i < (count); i += (I)gridDim.x * blockDim.x)
 
 // The matrix of windows, (channels * cells, batch * outputs): a thread takes a window of a channel.
 extern "C" __global__ void unfold(const T* __restrict__ x, T* __restrict__ matrix, I image, I plane, I batch, I channels, WINDOWS) {
