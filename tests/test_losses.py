@@ -93,6 +93,25 @@ def test_infinite_weights_of_ignored_classes(backend: Target) -> None:
     assert np.isfinite(to_numpy(F.nll_loss(scores, labels, weight, ignore_index=0)))
 
 
+def test_labels_of_weight_0(backend: Target) -> None:
+    """The mean is 0 / 0, and PyTorch's gradient is NaN where it depends on it; ignored labels have none."""
+    values = np.asarray([[0.5, -1.0, 2.0], [1.0, 0.0, -0.5]], np.float32)
+    weight, nan = backend.array(np.asarray([1, 0, 1], np.float32)), np.nan
+    expected = {
+        (F.nll_loss, (1, 1)): [[0, nan, 0]] * 2,
+        (F.nll_loss, (1, -1)): [[0, nan, 0], [0, 0, 0]],
+        (F.nll_loss, (-1, -1)): [[0, 0, 0]] * 2,
+        (F.cross_entropy, (1, -1)): [[nan, nan, nan], [0, 0, 0]],
+        (F.cross_entropy, (-1, -1)): [[0, 0, 0]] * 2,
+    }
+    for (loss, labels), gradient in expected.items():
+        scores = Tensor(backend.array(values), requires_grad=True)
+        y = loss(scores, backend.array(np.asarray(labels)), weight, ignore_index=-1)
+        y.backward()
+        assert np.isnan(to_numpy(y))
+        np.testing.assert_array_equal(to_numpy(scores.grad), gradient)
+
+
 # ctc_loss
 
 

@@ -255,7 +255,9 @@ def _nll_loss_backward(gy, saved, needs, *, axis, reduction):
     if reduction == "none":
         gl = namespace(gl).expand_dims(gl, axis=axis)
     q = _distribution(x, target, weight, kept, axis, label_smoothing=0.0)
-    return -q * select(q != 0, gl + namespace(q).zeros_like(q)), None, None, None
+    # Beside the label it is 0, also where all labels have the weight 0 and the mean is NaN.
+    counts = q if weight is None else _distribution(x, target, None, kept, axis, label_smoothing=0.0)
+    return -q * select(counts != 0, gl + namespace(q).zeros_like(q)), None, None, None
 
 
 def _losses_of_labels(log_p: Any, labels: Any, weight: Any, kept: Any, axis: int) -> Any:

@@ -84,20 +84,24 @@ def reduced(losses: Any, reduction: str, count: Any = None) -> Any:
 def share(gy: Any, reduction: str, count: Any) -> Any:
     """The gradient into each loss, when `gy` is the one into what `reduced` returned.
 
-    Where nothing was counted it is not divided: no loss has a part in the mean, so that the gradients are 0
-    (as in PyTorch) although the mean itself is NaN.
+    Where nothing was counted it is NaN, as the mean is: as in PyTorch, gradients of labels that all weigh 0
+    are NaN. Those of labels that are ignored are left out by the caller.
     """
     if reduction != "mean":
         return gy
     if isinstance(count, int):
         return gy / (count or 1)
-    xp = namespace(count)
-    return gy / xp.where(count == 0, xp.ones_like(count), count)
+    return gy / _divisor(count)
 
 
 def _average(total: Any, count: Any) -> Any:
     """total / count; NaN, as in PyTorch, but without a warning, where nothing was counted."""
     if isinstance(count, int):
         return total / count if count else total * nan
+    return total / _divisor(count)
+
+
+def _divisor(count: Any) -> Any:
+    """The count; NaN for 0."""
     xp = namespace(count)
-    return total / xp.where(count == 0, xp.full_like(count, nan), count)
+    return xp.where(count == 0, xp.full_like(count, nan), count)
