@@ -323,8 +323,17 @@ def zero_redundancy() -> None:
         assert mine.param_groups[0]["lr"] == whole.param_groups[0]["lr"]
         with pytest.raises(dist.ProcessError, match="consolidate_state_dict"):
             mine.state_dict()
-        mine.add_param_group({"params": [xpnn.ones(3, requires_grad=True)], "lr": 1.0})
-        assert len(mine.owners()) == len(list(mine.named_parameters()))
+        owners = dict(mine.owners())
+        late = [xpnn.ones(50, requires_grad=True) for _ in pairs]
+        for optimizer, parameter in zip((whole, mine), late):
+            optimizer.add_param_group({"params": [parameter], "lr": 0.5})
+            parameter.square().sum().backward()
+            optimizer.step()
+        assert np.array_equal(late[0].numpy(force=True), late[1].numpy(force=True))
+        assert owners.items() <= mine.owners().items(), "state stays where it is"
+        for name, parameter in plain.named_parameters():
+            other = shared.get_parameter(name)
+            assert np.array_equal(parameter.float().numpy(force=True), other.float().numpy(force=True)), name
     with pytest.raises(ArgumentError, match="cannot share LBFGS out"):
         sharing([xpnn.ones(2, requires_grad=True)], optim.LBFGS)
     with pytest.raises(ArgumentError, match="lr >= 0"):

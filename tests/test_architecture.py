@@ -32,7 +32,7 @@ LAYERS = {
     "linalg": {"autograd"},
     "random": {"backend", "autograd"},
     "signal": {"autograd"},
-    "special": {"autograd"},
+    "special": {"autograd", "backend"},
     "distributions": {"backend", "autograd", "functional"},
     "nn": {"backend", "autograd", "functional"},
     "ops": {"functional"},

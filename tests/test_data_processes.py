@@ -178,7 +178,7 @@ def test_leaving_early_does_not_wait_for_the_work() -> None:
 
 
 def test_persistent_workers_that_were_interrupted_are_replaced() -> None:
-    lasting = loader(dataset=Augmented("sleep", 7), shuffle=False, persistent_workers=True)
+    lasting = loader(dataset=Augmented("sleep", 4), shuffle=False, persistent_workers=True)
     for _ in range(2):
         for _ in lasting:
             break

@@ -108,6 +108,7 @@ def test_a_run_that_is_cut_within_an_epoch(batch: int, tmp_path: Path) -> None:
     alone = trained(1, tmp_path / "alone", "3")
     ended = run(3, TRAINING, str(tmp_path / "cut"), "3", "term", "1", str(batch))
     assert ended.returncode == 143, ended.stderr
+    assert read_checkpoint(tmp_path / "cut" / "last.safetensors").states["trainer"]["batches"] >= batch
     expect_same(trained(2, tmp_path / "cut", "3", "resume"), alone)
 
 

@@ -688,3 +688,43 @@ def test_divergences_of_a_batch_of_wishart_distributions_are_those_of_each() -> 
         for n in (4.0, 5.5)
     ]
     np.testing.assert_allclose(ours.kl_divergence(p, q).numpy(), alone, rtol=1e-12)
+
+
+def test_the_gradient_of_a_generalized_pareto_distribution_beside_0() -> None:
+    """d/dk of log p at k = 0 is z^2 / 2 - z, in float32 too."""
+    for k in (0.0, 1e-7, 1e-6, 1e-5, -1e-6):
+        shape = xpnn.tensor([k], requires_grad=True)
+        ours.GeneralizedPareto(0.0, 1.0, shape).log_prob(xpnn.tensor([1.7])).sum().backward()
+        assert shape.grad.item() == pytest.approx(1.7**2 / 2 - 1.7, abs=1e-4), k
+
+
+def test_a_continuous_bernoulli_distribution_of_large_logits() -> None:
+    torch = pytest.importorskip("torch")
+    logits, at = [40.0, 20.0, -20.0], [1.0, 0.5, 0.25]
+    mine = ours.ContinuousBernoulli(logits=xpnn.tensor(logits))
+    oracle = torch.distributions.ContinuousBernoulli(logits=torch.tensor(logits))
+    for found, expected in (
+        (mine.log_prob(xpnn.tensor(at)), oracle.log_prob(torch.tensor(at))),
+        (mine.entropy(), oracle.entropy()),
+    ):
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-4)
+
+
+class Scaled(ours.Normal):
+    """With an argument more than the methods of all have."""
+
+    def log_prob(self, value: Any, scale: float = 1.0) -> Any:
+        return super().log_prob(value) * scale
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_arguments_by_name(dtype: str) -> None:
+    p = Scaled(*(xpnn.tensor(v, dtype=dtype) for v in (0.0, 1.0)))
+    x = xpnn.tensor([0.5], dtype=dtype)
+    assert p.cdf(value=x).dtype == p.log_prob(value=x).dtype == dtype
+    assert p.log_prob(x, 2.0).item() == p.log_prob(x, scale=2.0).item() == 2 * p.log_prob(value=x).item()
+
+
+def test_a_deviation_of_half_precision() -> None:
+    low, high = (xpnn.tensor(v, dtype="float16") for v in (0.0, 60000.0))
+    assert ours.Uniform(low, high).stddev.item() == pytest.approx(60000 / 12**0.5, rel=1e-3)

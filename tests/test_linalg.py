@@ -10,7 +10,7 @@ import pytest
 from targets import Target
 
 import xpnn
-from xpnn.backend import XpnnError
+from xpnn.backend import DTypeError, XpnnError
 
 torch = pytest.importorskip("torch")
 
@@ -251,3 +251,18 @@ def test_householder_product(backend: Target) -> None:
         np.testing.assert_allclose(xpnn.to_numpy(our.grad), their.grad, atol=1e-9)
     with pytest.raises(XpnnError, match="n <= m"):
         xpnn.linalg.householder_product(ours[0].mT, ours[1])
+
+
+def test_matrices_that_are_singular_but_for_rounding_have_an_info() -> None:
+    """What the library refuses is reported, whatever our own elimination finds of it."""
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        v = rng.standard_normal((2, 3, 2))
+        factor, info = xpnn.linalg.cholesky_ex(xpnn.tensor(v @ v.transpose(0, 2, 1)))
+        assert np.isnan(factor.numpy()).any((1, 2)).tolist() == (info != 0).tolist()
+        whole = rng.integers(-9, 10, (3, 3)).astype(float)
+        whole[2] = whole[0] + whole[1]
+        inverse, info = xpnn.linalg.inv_ex(xpnn.tensor(whole / 7))
+        assert bool(np.isnan(inverse.numpy()).any()) == (info.item() != 0)
+    with pytest.raises(DTypeError, match="solve_ex"):
+        xpnn.linalg.solve_ex(xpnn.eye(2), [1.0, 2.0])

@@ -16,8 +16,10 @@ from xpnn.backend import (
     dtype_named,
     find_backend,
     is_array,
+    is_tensor,
     move,
     namespace,
+    no_array,
     refusing_methods,
     registered_backends,
     to_numpy,
@@ -76,6 +78,9 @@ class NamedOperators(TensorBase):
     def _computed(self, function: Any, others: tuple[Any, ...], name: str) -> Self:
         if not callable(function):
             raise DTypeError(f"expects a function, got {function!r:.60}", subject=name)
+        for other in others:
+            if not is_tensor(other):
+                raise no_array(other, name, "tensor")
         self.off_tape(name)
         shape = tuple(self.shape)
         flat = [namespace(x.array).reshape(x.array, (-1,)) for x in (self, *others) if x.shape == self.shape]

@@ -26,8 +26,8 @@ from functools import cache
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from xpnn.backend.arrays import is_complex
-from xpnn.backend.errors import DTypeError
+from xpnn.backend.arrays import concrete, is_complex, item, size_of
+from xpnn.backend.errors import ArgumentError, DTypeError
 from xpnn.backend.namespace import backend_of, namespace
 from xpnn.backend.registry import Array
 
@@ -77,6 +77,7 @@ def _smooth_part(u: float) -> float:
 _SMALL = 0.8  # below it the power series of erf has no cancellation to speak of
 _SERIES = tuple(2.0 / math.sqrt(math.pi) * (-1) ** n / (math.factorial(n) * (2 * n + 1)) for n in range(17))
 _WINITZKI = 0.147  # the constant of his approximation of erf, which is inverted for the first guess
+_LOWEST = -10_000  # q of the zeta function, which takes as many steps as that
 _SHIFTS = 10  # steps of the recurrence of the gamma function, after which Stirling's series is exact
 _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)  # B_2, B_4 ...
 
@@ -235,7 +236,10 @@ def polygamma(n: int, x: Array) -> Array:
 def zeta(s: Array, q: Array) -> Array:
     """Hurwitz's zeta function: the sum of (q + k)^-s over k >= 0; NaN for s < 1, inf for s = 1.
 
-    The sum is taken by the Euler-Maclaurin formula, from where q + k is 10 on.
+    The sum is taken by the Euler-Maclaurin formula, from where q + k is 10 on. Under jit, where it is not
+    known how many terms are before, a negative q gives NaN.
+
+    Raises: ArgumentError for q below -10,000.
 
     >>> zeta(np.asarray([2.0]), np.asarray([1.0])).round(6).tolist()
     [1.644934]
@@ -247,13 +251,13 @@ def zeta(s: Array, q: Array) -> Array:
     exponent = xp.where(outside, xp.full_like(wide, 2.0), wide)
     z = xp.where(pole | outside, xp.ones_like(start), start)
     total = xp.zeros_like(z * exponent)
-    below = z < _SHIFTS
-    while bool(xp.any(below)):
+    for _ in range(_terms_before(z)):
+        below = z < _SHIFTS
         total = total + xp.where(
             below, xp.where(below, z, xp.ones_like(z)) ** -exponent, xp.zeros_like(total)
         )
         z = xp.where(below, z + 1, z)
-        below = z < _SHIFTS
+    outside = outside | (z < _SHIFTS)
     power = z**-exponent
     total = total + power * z / (exponent - 1) + 0.5 * power
     rising = exponent / z  # s (s + 1) ... (s + 2j - 2) / z^(2j - 1)
@@ -263,6 +267,16 @@ def zeta(s: Array, q: Array) -> Array:
     total = xp.where(pole, xp.full_like(total, math.inf), total)
     total = xp.where(outside, xp.full_like(total, math.nan), total)
     return xp.astype(xp.where(wide == 1, xp.full_like(total, math.inf), total), s.dtype)
+
+
+def _terms_before(q: Array) -> int:
+    """How many terms of a zeta function there are at most before q + k is 10."""
+    if not concrete(q) or not size_of(q.shape):
+        return _SHIFTS
+    lowest = item(namespace(q).min(q))
+    if lowest < _LOWEST:
+        raise ArgumentError(f"expects q of at least {_LOWEST}, got {lowest}", subject="zeta")
+    return max(math.ceil(_SHIFTS - lowest), 0)
 
 
 def _double(x: Array) -> Array:

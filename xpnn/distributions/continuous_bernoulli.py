@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from xpnn import functional as F
 from xpnn.autograd import Tensor
 from xpnn.autograd.functions import where
 from xpnn.distributions import constraints
@@ -60,11 +61,13 @@ class ContinuousBernoulli(OfProbability, InverseSampled):
 
     def log_prob(self, value: Any) -> Tensor:
         """ln C + x logit(p) + ln(1 - p)."""
-        return self.checked(value) * self.logits + self._at_0()
+        return self.checked(value) * self.logits - F.softplus(self.logits) + self._log_constant()
 
     def entropy(self) -> Tensor:
         """-ln C - mean logit(p) - ln(1 - p)."""
-        return -self.mean * self.logits - self._at_0()
+        p = self._kept()
+        other = (-p).log1p()
+        return -self.mean * (p.log() - other) - self._log_constant() - other
 
     def cdf(self, value: Any) -> Tensor:
         """(p^x (1 - p)^(1 - x) + p - 1) / (2 p - 1)."""
@@ -80,13 +83,13 @@ class ContinuousBernoulli(OfProbability, InverseSampled):
         other = (-p).log1p()
         return where(away, ((value * (2 * p - 1) - p).log1p() - other) / (p.log() - other), value)
 
-    def _at_0(self) -> Tensor:
-        """ln(C (1 - p)), the logarithm of the density at 0."""
+    def _log_constant(self) -> Tensor:
+        """ln C."""
         away, p = self._away()
         square = (self.probs - 0.5) ** 2
         constant = ((1 - 2 * p).atanh().abs() * 2).log() - (1 - 2 * p).abs().log()
         near = math.log(2) + (4 / 3 + 104 / 45 * square) * square
-        return where(away, constant, near) + (-self._kept()).log1p()
+        return where(away, constant, near)
 
     def _away(self) -> tuple[Tensor, Tensor]:
         """Where p is not between the limits; and p, or the lower limit elsewhere."""

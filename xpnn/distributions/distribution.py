@@ -178,6 +178,9 @@ class Distribution(RefusingConstructor):
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
+answering_in_float32(Distribution)
+
+
 class InverseSampled(Distribution):
     """A distribution that is drawn by the inverse of its distribution function, at uniform numbers."""
 

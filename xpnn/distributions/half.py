@@ -18,7 +18,7 @@ from xpnn.backend import is_floating, is_half
 ANSWERS = {
     **dict.fromkeys(("log_prob", "cdf"), "checked"),
     "icdf": "checked_share",
-    **dict.fromkeys(("entropy", "mean", "mode", "variance", "stddev"), ""),
+    **dict.fromkeys(("entropy", "mean", "mode", "perplexity", "stddev", "variance"), ""),
 }
 
 
@@ -27,7 +27,8 @@ def answering_in_float32(kind: type) -> None:
     for name, check in ANSWERS.items():
         member = vars(kind).get(name)
         if isinstance(member, property) and member.fget is not None:
-            setattr(kind, name, property(_wide(member.fget, check), doc=member.__doc__))
+            wide = property(_wide(member.fget, check), member.fset, member.fdel, member.__doc__)
+            setattr(kind, name, wide)
         elif callable(member):
             setattr(kind, name, _wide(member, check))
 
@@ -75,12 +76,14 @@ def half_of(value: Any) -> Any:
 
 def _wide(method: Callable[..., Any], check: str) -> Callable[..., Any]:
     @wraps(method)
-    def answer(self: Any, *args: Any) -> Any:
+    def answer(self: Any, *args: Any, **options: Any) -> Any:
         if not holds_half(self):
-            return method(self, *args)
+            return method(self, *args, **options)
         if check:
-            args = (getattr(self, check)(*args),)
-        found = method(widened(self), *map(widened, args))
+            value, *others = args or (options.pop("value"),)
+            args = (getattr(self, check)(value), *others)
+        wide = {name: widened(option) for name, option in options.items()}
+        found = method(widened(self), *map(widened, args), **wide)
         others = [a for a in args if isinstance(a, Tensor) and is_floating(a.array) and not is_half(a.array)]
         return found if others else rounded(found, half_of(self))
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from xpnn.autograd import Tensor
 from xpnn.autograd.functions import where
+from xpnn.autograd.functions.ratios import expm1_ratio, log1p_ratio
 from xpnn.autograd.functions.special import lgamma
 from xpnn.distributions import constraints
 from xpnn.distributions.distribution import InverseSampled, as_parameter, together
@@ -14,7 +15,6 @@ from xpnn.distributions.distribution import InverseSampled, as_parameter, togeth
 __all__ = ["Exponential", "GeneralizedPareto", "Kumaraswamy", "Pareto", "Weibull"]
 
 _EULER = 0.57721566490153286061
-_STRAIGHT = 1e-8  # below it the concentration of the generalized Pareto distribution counts to first order
 
 
 class Exponential(InverseSampled):
@@ -194,20 +194,12 @@ class GeneralizedPareto(InverseSampled):
     def icdf(self, value: Any) -> Tensor:
         """loc + scale ((1 - p)^-k - 1) / k."""
         exponent = -(-self.checked_share(value)).log1p()
-        curved, k = self._curved()
-        z = where(curved, (k * exponent).expm1() / k, exponent * (1 + self.concentration * exponent / 2))
-        return self.loc + self.scale * z
+        return self.loc + self.scale * exponent * expm1_ratio(self.concentration * exponent)
 
     def _exponent(self, value: Tensor) -> Tensor:
         """ln(1 + k z) / k, whose limit for k = 0 is z."""
         z = (value - self.loc) / self.scale
-        curved, k = self._curved()
-        return where(curved, (k * z).log1p() / k, z * (1 - self.concentration * z / 2))
-
-    def _curved(self) -> tuple[Tensor, Tensor]:
-        """Where k is not nearly 0; and k, or 1 elsewhere."""
-        curved = self.concentration.abs() > _STRAIGHT
-        return curved, where(curved, self.concentration, 1.0)
+        return z * log1p_ratio(self.concentration * z)
 
 
 class Pareto(InverseSampled):

@@ -300,11 +300,11 @@ class Optimizer(RefusingConstructor):
 
         `args` begins with the optimizer.
         """
-        return _registered(self._pre_hooks, hook)
+        return _registered(vars(self).setdefault("_pre_hooks", {}), hook)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(optimizer, args, kwargs)` after each step."""
-        return _registered(self._post_hooks, hook)
+        return _registered(vars(self).setdefault("_post_hooks", {}), hook)
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group: a dict with `"params"` and any options that differ from the defaults."""

@@ -101,9 +101,12 @@ class ZeroRedundancyOptimizer(Optimizer):
     def owners(self) -> dict[str, int]:
         """The process that updates each parameter, by name: the largest first, to whom has least as yet."""
         sizes = {name: parameter.numel() for name, parameter in self.named_parameters()}
-        if len(sizes) != len(self._owners):
+        new = [name for name in sizes if name not in self._owners]  # the others' state stays where it is
+        if new:
             loads = [0] * self.group.size
-            for name in sorted(sizes, key=lambda name: -sizes[name]):
+            for name, owner in self._owners.items():
+                loads[owner] += sizes[name]
+            for name in sorted(new, key=lambda name: -sizes[name]):
                 self._owners[name] = loads.index(min(loads))
                 loads[self._owners[name]] += sizes[name]
         return self._owners

@@ -16,10 +16,12 @@ from xpnn.autograd.functions.calling import front
 from xpnn.autograd.functions.elementwise import operand
 from xpnn.autograd.functions.gamma import igamma, igammac
 from xpnn.autograd.functions.promotion import fractional, promoted
+from xpnn.autograd.functions.ratios import expm1_ratio, log1p_ratio
 from xpnn.autograd.functions.reduction import logsumexp
 from xpnn.autograd.functions.special import lgamma
 from xpnn.autograd.half import half_in_float32
 from xpnn.autograd.namespace import add_extension
+from xpnn.backend import is_array, no_array
 
 __all__ = [
     *("betaln", "boxcox", "boxcox1p", "cbrt", "cosm1", "exp10", "exprel", "gdtr", "gdtrc", "huber"),
@@ -82,8 +84,7 @@ def boxcox(x: Any, lmbda: Any) -> Any:
     tensor([0., 4.])
     """
     x, power = _pair(x, lmbda)
-    logarithm = ops.log(x)
-    return logarithm * exprel(power * logarithm)
+    return _powered(ops.log(x), power)
 
 
 @front
@@ -96,8 +97,7 @@ def boxcox1p(x: Any, lmbda: Any) -> Any:
     tensor([0., 4.])
     """
     x, power = _pair(x, lmbda)
-    logarithm = ops.log1p(x)
-    return logarithm * exprel(power * logarithm)
+    return _powered(ops.log1p(x), power)
 
 
 @front
@@ -133,11 +133,7 @@ def exprel(x: Any) -> Any:
     >>> exprel(tensor([0.0, 1.0]))
     tensor([1.0000, 1.7183])
     """
-    x = fractional(x)
-    small = ops.abs(x) < 1e-3  # where the series of five terms is exact, also in its derivatives
-    inside = ops.where(small, 1.0, x)
-    series = 1 + x / 2 * (1 + x / 3 * (1 + x / 4 * (1 + x / 5)))
-    return ops.where(small, series, ops.expm1(inside) / inside)
+    return expm1_ratio(fractional(x))
 
 
 @front
@@ -168,7 +164,7 @@ def cosm1(x: Any) -> Any:
 @front
 @half_in_float32
 def cbrt(x: Any) -> Any:
-    """The real cube root; its derivative at 0 is infinite.
+    """The real cube root; its derivative at 0 is NaN.
 
     >>> from xpnn.autograd import tensor
     >>> cbrt(tensor([0.0, -8.0]))
@@ -245,7 +241,7 @@ def pdtr(k: Any, m: Any) -> Any:
     tensor([1.0000, 0.3679])
     """
     k, m = _pair(k, m)
-    return igammac(ops.floor(k) + 1, m)
+    return ops.where(k < 0, math.nan, igammac(ops.floor(ops.where(k < 0, 0.0, k)) + 1, m))
 
 
 @front
@@ -258,29 +254,44 @@ def pdtrc(k: Any, m: Any) -> Any:
     tensor([0.0000, 0.6321])
     """
     k, m = _pair(k, m)
-    return igamma(ops.floor(k) + 1, m)
+    return ops.where(k < 0, math.nan, igamma(ops.floor(ops.where(k < 0, 0.0, k)) + 1, m))
 
 
 def _pair(x: Any, y: Any) -> tuple[Any, Any]:
     """Both as Tensors of one element type."""
+    _expect_an_array(x, y)
     x, y = promoted(x, y, fractions=True)
     return operand(x, y), operand(y, x)
 
 
+def _expect_an_array(*parts: Any) -> None:
+    if not any(map(is_array, parts)):
+        raise no_array(parts[-1], "xp.special", "one of the arguments")
+
+
 def _triple(a: Any, b: Any, x: Any) -> tuple[Any, Any, Any]:
+    _expect_an_array(a, b, x)
     a, b, x = promoted(a, b, x, fractions=True)
     like = next(one for one in (a, b, x) if not isinstance(one, int | float))
     return operand(a, like), operand(b, like), operand(x, like)
 
 
+def _powered(logarithm: Any, power: Any) -> Any:
+    """(e^(l t) - 1) / l of a logarithm t, and t where l is 0."""
+    infinite = ops.abs(logarithm) == math.inf
+    t = ops.where(infinite, 0.0, logarithm)
+    z, divisor = power * t, ops.where(power == 0, 1.0, power)
+    small = ops.abs(z) < 1
+    found = ops.where(small, t * expm1_ratio(ops.where(small, z, 0.0)), ops.expm1(z) / divisor)
+    above = ops.where(power < 0, -1 / divisor, math.inf)
+    below = ops.where(power > 0, -1 / divisor, -math.inf)
+    return ops.where(infinite, ops.where(logarithm > 0, above, below), found)
+
+
 def _log_inverse(y: Any, lmbda: Any) -> Any:
     """ln(1 + l y) / l, and y where l is 0."""
     y, power = _pair(y, lmbda)
-    z = power * y
-    small = ops.abs(z) < 1e-3
-    inside = ops.where(small, 1.0, z)
-    series = 1 - z * (1 / 2 - z * (1 / 3 - z * (1 / 4 - z / 5)))
-    return y * ops.where(small, series, ops.log1p(inside) / inside)
+    return y * log1p_ratio(power * y)
 
 
 add_extension(

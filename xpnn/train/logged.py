@@ -168,7 +168,9 @@ class Logged:
         """Count what was logged as nothing, where another process goes on with it."""
         for name, (total, weight) in self._sums.items():
             if self.options[name].reduce_fx in ("mean", "sum"):
-                total = total * 0
+                total = (
+                    namespace(total).zeros_like(total) if is_array(total) else 0.0
+                )  # also of an infinite one
             self._sums[name] = [total, weight * 0]
 
     def check_state_dict(self, state: dict[str, Any]) -> None:

@@ -49,7 +49,8 @@ class Loop(Evaluation):
         self._call("on_train_epoch_end", self._callback_module)
         self._task.hook("on_train_epoch_end")
         self._training.collect(self._training.taken())
-        measures |= self._training.logged.epoch_measures()
+        measures |= self._training.logged.epoch_measures(self._team)
+        measures = self._team.gathered(measures)[0]  # all processes decide by the same numbers
         self.callback_metrics.update(measures)
         self._step_schedules("epoch", measures)
         self._training.logged.reset_metrics()

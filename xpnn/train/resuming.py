@@ -57,11 +57,12 @@ class Resumable(Loop):
             parts = {"model": parts["model"]}
         elif self._team.size > 1:
             self._gather(parts)
-        if self._team.rank:
-            return
-        for logger in self.loggers:
-            logger.save()  # before, so that a resumed run finds all that was logged by then
-        save_checkpoint(path, config=self._config(), extra=self._extra(), random=not weights_only, **parts)
+        if not self._team.rank:
+            for logger in self.loggers:
+                logger.save()  # before, so that a resumed run finds all that was logged by then
+            config, extra = self._config(), self._extra()
+            save_checkpoint(path, config=config, extra=extra, random=not weights_only, **parts)
+        self._team.wait()  # none goes on, or ends the job, before the file is whole
 
     def save_checkpoint(self, filepath: str | Path, weights_only: bool = False) -> None:
         """Lightning's name of `save`."""

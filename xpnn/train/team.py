@@ -134,7 +134,7 @@ class Team:
         found = {}
         for name in sorted(set().union(*self._group.all_gather_object(set(arrays)))):
             own = arrays[name] if name in arrays else namespace(like[name]).zeros_like(like[name])
-            found[name] = self._group.all_reduce(own) / self.size
+            found[name] = self._group.all_reduce(own / self.size)
         return found
 
     def any(self, flag: bool) -> bool:

@@ -11,9 +11,20 @@ from xpnn.autograd.functions.calling import front
 from xpnn.autograd.functions.lu import eliminated
 from xpnn.autograd.functions.matrices import cholesky, inv, solve
 from xpnn.autograd.ops.manipulation import adjoint
-from xpnn.backend import Array, LinAlgError, ShapeError, concrete, device_of, is_complex, namespace, size_of
+from xpnn.backend import (
+    Array,
+    LinAlgError,
+    ShapeError,
+    concrete,
+    device_of,
+    is_array,
+    is_complex,
+    namespace,
+    no_array,
+    size_of,
+)
 
-__all__ = ["cholesky_ex", "householder_product", "inv_ex", "orgqr", "solve_ex"]
+__all__ = ["cholesky_ex", "householder_product", "inv_ex", "solve_ex"]
 
 
 class CholeskyAndInfo(NamedTuple):
@@ -50,7 +61,7 @@ def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> C
     >>> cholesky_ex(tensor([[1.0, 2.0], [2.0, 1.0]])).info
     tensor(2, dtype=xpnn.int32)
     """
-    factor, info = _attempted(lambda x: cholesky(x, upper=upper), A, _first_negative, "cholesky_ex")
+    factor, info = _attempted(lambda x: cholesky(x, upper=upper), A, _first_negative, "cholesky_ex", cholesky)
     return CholeskyAndInfo(factor, _checked(info, check_errors, "cholesky_ex", "positive definite"))
 
 
@@ -67,7 +78,7 @@ def inv_ex(A: Any, *, check_errors: bool = False) -> InverseAndInfo:
     >>> inv_ex(tensor([[1.0, 2.0], [2.0, 4.0]])).info
     tensor(2, dtype=xpnn.int32)
     """
-    inverse, info = _attempted(inv, A, _first_zero, "inv_ex")
+    inverse, info = _attempted(inv, A, _first_zero, "inv_ex", inv)
     return InverseAndInfo(inverse, _checked(info, check_errors, "inv_ex", "invertible"))
 
 
@@ -84,39 +95,66 @@ def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -
     >>> solve_ex(tensor([[2.0]]), tensor([[4.0]])).result.tolist()
     [[2.0]]
     """
+    if not is_array(B):
+        raise no_array(B, "solve_ex", "B")
     vectors = B.ndim == 1 or (B.ndim + 1 == A.ndim and tuple(B.shape) == tuple(A.shape[:-1]))
     result, info = _attempted(
-        lambda x: solve(x, B, left=left), A, _first_zero, "solve_ex", axes=1 if vectors else 2
+        lambda x: solve(x, B, left=left), A, _first_zero, "solve_ex", inv, axes=1 if vectors else 2
     )
     return SolutionAndInfo(result, _checked(info, check_errors, "solve_ex", "invertible"))
 
 
 def _attempted(
-    function: Callable[[Any], Any], x: Any, failure: Callable[[Array], Array], subject: str, axes: int = 2
+    function: Callable[[Any], Any],
+    x: Any,
+    failure: Callable[[Array], Array],
+    subject: str,
+    alone: Callable[[Any], Any],
+    axes: int = 2,
 ) -> tuple[Any, Any]:
     """function(x), NaN for matrices where `failure` is not 0, and what it is.
 
     `failure` is asked only where the library has refused a matrix, or did not find finite numbers; and always
-    under jit, where nothing can be known.
+    under jit, where nothing can be known. Which matrices a library refuses it is asked of each, by `alone`:
+    it knows a pivot that is zero but for rounding, of which our elimination finds another number.
     """
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"expects square matrices, got the shape {tuple(x.shape)}", subject=subject)
     raw = x.detach().array
     xp = namespace(raw)
+    refused = None
     none = xp.zeros(tuple(raw.shape[:-2]), dtype=xp.int32, device=device_of(raw))
     if concrete(raw):
         try:
             y = function(x)
         except LinAlgError:
-            pass
+            refused = _refused(alone, raw)
         else:
             if not size_of(y.shape) or bool(xp.all(xp.isfinite(y.detach().array))):
                 return y, new_tensor(none)
     info = xp.astype(failure(raw), xp.int32)
+    if refused is not None:
+        last = xp.full_like(info, raw.shape[-1])
+        info = xp.where(refused, xp.where(info == 0, last, info), xp.zeros_like(info))
     failed = (info != 0)[..., None, None]
     identity = xp.eye(raw.shape[-1], dtype=raw.dtype, device=device_of(raw))
     y = function(ops.where(failed, identity, x))
     return ops.where(failed[..., 0] if axes == 1 else failed, float("nan"), y), new_tensor(info)
+
+
+def _refused(function: Callable[[Any], Any], x: Array) -> Array:
+    """Which of the matrices the library refuses."""
+    xp, n = namespace(x), x.shape[-1]
+    flat = xp.reshape(x, (-1, n, n))
+    found = []
+    for i in range(flat.shape[0]):
+        try:
+            function(new_tensor(flat[i, ...]))
+        except LinAlgError:
+            found.append(True)
+        else:
+            found.append(False)
+    return xp.reshape(xp.asarray(found, dtype=xp.bool, device=device_of(x)), tuple(x.shape[:-2]))
 
 
 def _checked(info: Any, check: bool, subject: str, wanted: str) -> Any:
@@ -180,6 +218,3 @@ def householder_product(A: Any, tau: Any) -> Any:
         factor = ops.getitem(tau, (..., slice(i, i + 1), None))
         y = y - factor * ops.matmul(v, ops.matmul(adjoint(v), y))
     return y
-
-
-orgqr = householder_product

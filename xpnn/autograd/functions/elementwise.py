@@ -829,8 +829,8 @@ clip = clamp
 @front
 def relu(input: ArrayT) -> ArrayT:
     """max(x, 0); the gradient at 0 is 0."""
-    if dtype_name(input.dtype) == "bool":
-        raise DTypeError("expects numbers, got bool", subject="relu")
+    if dtype_name(input.dtype) == "bool" or is_complex(input):
+        raise DTypeError(f"expects real numbers, got {dtype_name(input.dtype)}", subject="relu")
     return _rectified(input)
 
 

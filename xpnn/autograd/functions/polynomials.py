@@ -5,6 +5,7 @@ See: NIST Digital Library of Mathematical Functions, sections 18.3 and 18.9.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -45,12 +46,14 @@ def _polynomial(input: Any, n: Any, first: Callable[[Any], Any], step: _Step, su
     if is_complex(x):
         raise DTypeError("expects real numbers, got complex ones", subject=subject, hint="Use x.real")
     several = isinstance(degrees, TensorBase)
-    highest = _highest(degrees.array) if isinstance(degrees, TensorBase) else int(degrees)
-    if highest > _HIGHEST:
+    highest = _highest(degrees.array) if isinstance(degrees, TensorBase) else degrees
+    if not -math.inf < highest <= _HIGHEST:
         raise ArgumentError(f"expects degrees of at most {_HIGHEST}, got {highest}", subject=subject)
+    highest = int(highest)
     if several:
         x, degrees = ops.broadcast_arrays(x, degrees.detach().trunc())
-    before, here = x * 0, x * 0 + 1
+    before = ops.where(x == x, 0.0, x)  # not x * 0, which is NaN of an infinite x
+    here = before + 1
     found = ops.where(degrees == 0, here, before) if several else here if highest >= 0 else before
     for k in range(highest):
         before, here = here, step(x, k, here, before) if k else first(x)
@@ -58,8 +61,8 @@ def _polynomial(input: Any, n: Any, first: Callable[[Any], Any], step: _Step, su
     return found
 
 
-def _highest(degrees: Any) -> int:
-    return int(item(namespace(degrees).max(degrees))) if size_of(degrees.shape) else 0
+def _highest(degrees: Any) -> float:
+    return item(namespace(degrees).max(degrees)) if size_of(degrees.shape) else 0
 
 
 def _chebyshev(x: Any, k: int, here: Any, before: Any) -> Any:

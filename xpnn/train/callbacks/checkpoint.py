@@ -169,13 +169,11 @@ class ModelCheckpoint(Callback):
         def insert(found: re.Match[str]) -> str:
             name, _, form = found[1].partition(":")
             value = metrics.get(name, 0)
-            if form.endswith("d"):
-                value = int(value)
             try:
-                text = format(value, form)
-            except ValueError:
+                text = format(int(value) if form.endswith("d") else value, form)
+            except (ValueError, OverflowError):
                 raise _error(
-                    f"expects filename with formats of numbers, got {form!r:.60} for {name}"
+                    f"expects filename with formats of numbers, got {form!r:.60} for {name}={value}"
                 ) from None
             return f"{name.replace('/', '-')}={text}" if self.auto_insert_metric_name else text
 
@@ -211,7 +209,7 @@ class ModelCheckpoint(Callback):
         self._saved_at = time.monotonic()
         trainer.save_last(self._place(trainer))
         self.last_model_path = str(self._place(trainer) / f"last{_SUFFIX}")
-        if self.verbose:
+        if self.verbose and trainer.is_global_zero:
             trainer.print(f"saved {self.last_model_path}")
 
     def _save_best(self, trainer: Trainer, logs: dict[str, Any]) -> None:
@@ -262,7 +260,7 @@ class ModelCheckpoint(Callback):
 
     def _write(self, trainer: Trainer, path: Path) -> None:
         trainer.save(path, self.save_weights_only)
-        if self.verbose:
+        if self.verbose and trainer.is_global_zero:
             trainer.print(f"saved {path}")
 
 
