@@ -43,6 +43,8 @@ backward bernoulli bernoulli_ bool cauchy_ clone copy_ cpu data detach detach_ d
 exponential_ fill_ float geometric_ grad grad_fn half int is_leaf item log_normal_ long multinomial ndim
 new_empty new_full new_ones new_tensor new_zeros normal_ numpy random_ register_hook requires_grad
 requires_grad_ retain_grad shape to tolist type type_as uniform_ zero_ cuda is_cuda element_size nelement
+apply_ map_ register_post_accumulate_grad_hook retains_grad to_dense
+is_inference is_meta is_mps is_nested is_quantized is_xpu
 """
 
 Failure = (XpnnError, NotImplementedError)

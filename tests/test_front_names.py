@@ -402,3 +402,10 @@ def test_no_name_stands_twice() -> None:
             for name in module.__all__:
                 assert name not in stars, f"{name} is in {stars[name]} and in {node.module}"
                 stars[name] = node.module or ""
+
+
+def test_questions_that_have_one_answer(backend: Target) -> None:
+    x = xpnn.tensor(backend.array(np.ones(2)))
+    answers = [x.is_quantized, x.is_nested, x.is_meta, x.is_inference(), x.is_mps, x.is_xpu]
+    assert answers == [False] * 6
+    assert x.to_dense() is x

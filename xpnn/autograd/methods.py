@@ -242,13 +242,13 @@ class Conversions(TensorBase):
 
     @property
     def is_mps(self) -> Any:
-        """False: no array library has Tensors on Apple's GPUs here."""
-        return False
+        """Whether it is on an Apple GPU."""
+        return str(self.device).startswith("mps")
 
     @property
     def is_xpu(self) -> Any:
-        """False: see `is_mps`, of Intel's GPUs."""
-        return False
+        """Whether it is on an Intel GPU of PyTorch's."""
+        return str(self.device).startswith("xpu")
 
     def is_inference(self) -> Any:
         """False: what is computed under `inference_mode` may be used everywhere."""

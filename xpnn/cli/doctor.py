@@ -42,6 +42,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "search": {"optuna": "xpnn search"},
     "sklearn": {"sklearn": "estimators for scikit-learn"},
     "onnx": {"onnx": "ONNX files"},
+    "einops": {"einops": "einops' functions and layers on Tensors"},
     "mpi": {"mpi4py": "training in several processes"},
     "tensorboard": {"tensorboardX": "logs for TensorBoard"},
 }

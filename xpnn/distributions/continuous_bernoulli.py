@@ -8,6 +8,7 @@ from typing import Any
 from xpnn import functional as F
 from xpnn.autograd import Tensor
 from xpnn.autograd.functions import where
+from xpnn.backend import ArgumentError
 from xpnn.distributions import constraints
 from xpnn.distributions.discrete import OfProbability, off_the_ends
 from xpnn.distributions.distribution import InverseSampled, one_of
@@ -38,6 +39,11 @@ class ContinuousBernoulli(OfProbability, InverseSampled):
         lims: tuple[float, float] = (0.499, 0.501),
         validate_args: bool | None = None,
     ) -> None:
+        if not _are_limits(lims):
+            raise ArgumentError(
+                f"expects lims as two numbers around 0.5 in (0, 1), got {lims!r:.60}",
+                subject="ContinuousBernoulli",
+            )
         name, given = one_of("ContinuousBernoulli", probs=probs, logits=logits)
         setattr(self, name, given)
         self._lims = lims
@@ -100,3 +106,9 @@ class ContinuousBernoulli(OfProbability, InverseSampled):
     def _kept(self) -> Tensor:
         """p off 0 and 1."""
         return off_the_ends(self.probs)
+
+
+def _are_limits(lims: Any) -> bool:
+    if not isinstance(lims, tuple | list) or len(lims) != 2:
+        return False
+    return all(isinstance(limit, int | float) for limit in lims) and 0 < lims[0] <= 0.5 <= lims[1] < 1
