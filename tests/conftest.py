@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -87,10 +89,19 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     """Now and then, make JAX forget the programs that it compiled: thousands of them fill gigabytes."""
-    finished = item.config.stash.get(FINISHED, 0) + 1
-    item.config.stash[FINISHED] = finished
-    if finished % 500 == 0 and "jax" in sys.modules:
-        sys.modules["jax"].clear_caches()
+    stash = item.config.stash
+    stash[FINISHED] = stash.get(FINISHED, 0) + 1
+    if stash[FINISHED] % 500 == 0 or _memory() > stash.get(HELD, 0) + MUCH:
+        if "jax" in sys.modules:
+            sys.modules["jax"].clear_caches()
+        gc.collect()  # arrays in cycles count little for the collector, whatever their size
+        stash[HELD] = _memory()
+
+
+def _memory() -> int:
+    """Bytes of this process that lie in memory; 0 where it is not known."""
+    path = Path("/proc/self/statm")
+    return int(path.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if path.exists() else 0
 
 
 @pytest.fixture
@@ -124,7 +135,8 @@ def calls(request: pytest.FixtureRequest) -> int:
     return request.config.getoption("--calls") or request.module.CALLS
 
 
-FINISHED = pytest.StashKey[int]()
+FINISHED, HELD = pytest.StashKey[int](), pytest.StashKey[int]()
+MUCH = 2**31  # bytes
 
 
 @pytest.fixture
