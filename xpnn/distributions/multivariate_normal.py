@@ -17,7 +17,38 @@ __all__ = ["MultivariateNormal"]
 _LOG_2PI = math.log(2 * math.pi)
 
 
-class MultivariateNormal(Distribution):
+class OfCovariance(Distribution):
+    """A distribution that is given a covariance matrix, its inverse, or its triangular factor L.
+
+    Attributes:
+        scale_tril: L (..., d, d), of the covariance L L^T.
+    """
+
+    scale_tril: Tensor
+
+    def _factorise(self, given: str) -> None:
+        """Make L of the attribute that was given."""
+        matrix = getattr(self, given)
+        xp = matrix.__array_namespace__()
+        if given == "scale_tril":
+            self.scale_tril = xp.tril(matrix)  # no gradient above the diagonal
+        else:
+            covariance = matrix if given == "covariance_matrix" else xp.linalg.inv(matrix)
+            self.scale_tril = xp.linalg.cholesky(covariance)
+
+    @lazy
+    def covariance_matrix(self) -> Tensor:
+        """L L^T."""
+        return self.scale_tril @ self.scale_tril.mT
+
+    @lazy
+    def precision_matrix(self) -> Tensor:
+        """The inverse of L L^T."""
+        xp = self.scale_tril.__array_namespace__()
+        return xp.linalg.inv(self.covariance_matrix)
+
+
+class MultivariateNormal(OfCovariance):
     """The normal distribution of vectors (..., d), by one of three matrices (..., d, d).
 
     Args:
@@ -67,12 +98,7 @@ class MultivariateNormal(Distribution):
         matrix = matrix.expand((*batch, size, size))
         setattr(self, name, matrix)
         super().__init__(batch, (size,), validate_args)
-        xp = matrix.__array_namespace__()
-        if name == "scale_tril":
-            self.scale_tril = xp.tril(matrix)  # no gradient above the diagonal
-        else:
-            covariance = matrix if name == "covariance_matrix" else xp.linalg.inv(matrix)
-            self.scale_tril = xp.linalg.cholesky(covariance)
+        self._factorise(name)
 
     @property
     def mean(self) -> Tensor:
@@ -83,17 +109,6 @@ class MultivariateNormal(Distribution):
     def mode(self) -> Tensor:
         """`loc`."""
         return self.loc
-
-    @lazy
-    def covariance_matrix(self) -> Tensor:
-        """L L^T."""
-        return self.scale_tril @ self.scale_tril.mT
-
-    @lazy
-    def precision_matrix(self) -> Tensor:
-        """The inverse of L L^T."""
-        xp = self.scale_tril.__array_namespace__()
-        return xp.linalg.inv(self.covariance_matrix)
 
     @property
     def variance(self) -> Tensor:

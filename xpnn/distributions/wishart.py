@@ -12,13 +12,14 @@ from xpnn.autograd.functions.special import digamma, lgamma
 from xpnn.autograd.mode import no_grad
 from xpnn.backend import ArgumentError, ShapeError
 from xpnn.distributions import constraints
-from xpnn.distributions.distribution import Distribution, as_parameter, as_tensor, lazy, one_of
+from xpnn.distributions.distribution import Distribution, as_parameter, as_tensor, one_of
 from xpnn.distributions.gamma import Beta, Chi2
+from xpnn.distributions.multivariate_normal import OfCovariance
 
 __all__ = ["LKJCholesky", "Wishart"]
 
 
-class Wishart(Distribution):
+class Wishart(OfCovariance):
     """The distribution of the sums of outer products x x^T of `df` normal vectors, (..., d, d).
 
     Args:
@@ -67,23 +68,7 @@ class Wishart(Distribution):
         setattr(self, name, matrix)
         super().__init__(batch, (size, size), validate_args)
         self.expect(self.df > size - 1, f"df above {size - 1}, one less than the size of the matrix", self.df)
-        xp = matrix.__array_namespace__()
-        if name == "scale_tril":
-            self.scale_tril = xp.tril(matrix)
-        else:
-            covariance = matrix if name == "covariance_matrix" else xp.linalg.inv(matrix)
-            self.scale_tril = xp.linalg.cholesky(covariance)
-
-    @lazy
-    def covariance_matrix(self) -> Tensor:
-        """V = L L^T."""
-        return self.scale_tril @ self.scale_tril.mT
-
-    @lazy
-    def precision_matrix(self) -> Tensor:
-        """The inverse of V."""
-        xp = self.scale_tril.__array_namespace__()
-        return xp.linalg.inv(self.covariance_matrix)
+        self._factorise(name)
 
     @property
     def mean(self) -> Tensor:

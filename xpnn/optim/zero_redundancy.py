@@ -100,9 +100,10 @@ class ZeroRedundancyOptimizer(Optimizer):
 
     def owners(self) -> dict[str, int]:
         """The process that updates each parameter, by name: the largest first, to whom has least as yet."""
-        sizes = {name: parameter.numel() for name, parameter in self.named_parameters()}
-        new = [name for name in sizes if name not in self._owners]  # the others' state stays where it is
+        parameters = dict(self.named_parameters())
+        new = [name for name in parameters if name not in self._owners]  # the others' state stays where it is
         if new:
+            sizes = {name: parameter.numel() for name, parameter in parameters.items()}
             loads = [0] * self.group.size
             for name, owner in self._owners.items():
                 loads[owner] += sizes[name]
