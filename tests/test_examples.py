@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import operator
 import re
 import runpy
 import shlex
@@ -260,6 +261,15 @@ def test_all_backends_are_in_the_table() -> None:
         assert f'| `"{name}"` |' in README
 
 
+def exists(place: Any, path: str) -> bool:
+    """Whether the attributes that `path` names, dots between them, are there from `place` on."""
+    try:
+        operator.attrgetter(path)(place)
+    except AttributeError:
+        return False
+    return True
+
+
 def test_what_there_is_exists() -> None:
     """Each name in the table of packages is one of its package, or of xpnn itself."""
     section = README.partition("## What there is")[2].partition("\n## ")[0]
@@ -268,8 +278,8 @@ def test_what_there_is_exists() -> None:
         if not packages.startswith("`"):
             continue
         places = [xpnn, *(getattr(xpnn, name, None) for name in re.findall(r"`(\w+)`", packages))]
-        for name in re.findall(r"`([A-Za-z_]\w*)`", names):
-            assert any(hasattr(place, name) for place in places), name
+        for name in re.findall(r"`([A-Za-z_][\w.]*)`", names):
+            assert name.startswith("torch.") or any(exists(place, name) for place in places), name
 
 
 def test_the_paths_that_are_named_exist() -> None:
