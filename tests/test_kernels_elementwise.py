@@ -56,6 +56,7 @@ KERNELS: dict[str, Any] = {
         "embedding",
         "norm.group",
         "norm.layer",
+        "ops.cumulative",
         "ops.elementwise",
         "ops.reductions",
         "parallel",
@@ -73,6 +74,9 @@ def kernels_take_small_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("embedding", "norm.layer"):
         monkeypatch.setattr(KERNELS[name], "_MANY", 1)
     monkeypatch.setattr(KERNELS["activation.softmax"], "_WORTHWHILE", 1)
+    monkeypatch.setattr(KERNELS["ops.elementwise"], "_STRETCHED", 1)
+    for name in ("_SLICE", "_TOGETHER"):
+        monkeypatch.setattr(KERNELS["ops.cumulative"], name, 2)
     for name in ("chunks", "parallel"):
         monkeypatch.setattr(KERNELS[name], "WORTHWHILE", 1)
 
@@ -312,14 +316,50 @@ def test_arithmetic(name: str, x: np.ndarray, lies: str, cut: Any) -> None:
 
 
 @examples(80)
+@given(arrays(), st.integers(0, 15), st.booleans(), st.booleans(), st.sampled_from([2, 4096]))
+def test_products_of_broadcast_factors(
+    monkeypatch: pytest.MonkeyPatch, x: np.ndarray, stretched: int, fewer: bool, swapped: bool, summands: int
+) -> None:
+    """Any axes of one factor are of one element, and the first ones may be missing."""
+    monkeypatch.setattr(KERNELS["ops.elementwise"], "_SUMMANDS", summands)
+    rng = np.random.default_rng(6)
+    other = rng.standard_normal([1 if stretched >> i & 1 else n for i, n in enumerate(x.shape)])
+    other = np.asarray(other[0] if fewer and other.ndim and len(other) == 1 else other, dtype=x.dtype)
+    gy = laid(rng, x.shape, x.dtype.name, "transposed")
+    compare(ops.multiply, (other, x) if swapped else (x, other), {}, gy)
+
+
+@examples(80)
+@given(arrays(ranks=(1, 4)), st.integers(-4, 3), st.booleans())
+def test_cumulative_sum(x: np.ndarray, axis: int, same: bool) -> None:
+    """To the library's bits; of elements that are one in memory, too."""
+    axis = axis % x.ndim - (x.ndim if axis < 0 else 0)
+    x = np.broadcast_to(x[:1], x.shape) if same and len(x) else x
+    gy = laid(np.random.default_rng(6), x.shape, x.dtype.name, "transposed")
+    options = {"axis": axis, "dtype": None, "include_initial": False}
+    compare(reductions._cumulative_sum, (x,), options, gy)
+    np.testing.assert_array_equal(reductions.cumulative_sum(x, axis=axis), np.cumsum(x, axis=axis))
+
+
+@examples(80)
 @given(
     st.lists(st.integers(0, 7), min_size=1, max_size=2),
     st.integers(1, 9),
     st.integers(0, 5),
     st.sampled_from(["float32", "float64"]),
     st.sampled_from(LAYOUTS),
+    st.sampled_from([2, 3, 32]),
 )
-def test_sum_into_rows(shape: list[int], rows: int, features: int, dtype: str, lies: str) -> None:
+def test_sum_into_rows(
+    monkeypatch: pytest.MonkeyPatch,
+    shape: list[int],
+    rows: int,
+    features: int,
+    dtype: str,
+    lies: str,
+    piece: int,
+) -> None:
+    monkeypatch.setattr(KERNELS["embedding"], "_PIECE", piece)
     rng = np.random.default_rng(8)
     indices = rng.integers(0, rows, shape)
     values = laid(rng, (*shape, features), dtype, lies)

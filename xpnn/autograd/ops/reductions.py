@@ -241,7 +241,7 @@ def _cumulative_sum_backward(
     ((x_dtype,),) = saved
     xp, axis = namespace(g), axis or 0
     g = _without_initial(of_type(g, x_dtype), axis, include_initial)
-    return (xp.flip(xp.cumulative_sum(xp.flip(g, axis=axis), axis=axis), axis=axis),)
+    return (xp.flip(cumulative_sum(xp.flip(g, axis=axis), axis=axis), axis=axis),)
 
 
 def cumulative_prod(

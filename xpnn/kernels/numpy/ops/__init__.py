@@ -1,5 +1,5 @@
 """Operations of arrays, in NumPy."""
 
-from xpnn.kernels.numpy.ops import clip, elementwise, reductions
+from xpnn.kernels.numpy.ops import clip, cumulative, elementwise, reductions
 
-__all__ = ["clip", "elementwise", "reductions"]
+__all__ = ["clip", "cumulative", "elementwise", "reductions"]

@@ -1,10 +1,12 @@
 """Sums, differences, products and quotients of large arrays in NumPy, by threads.
 
 One thread does not use up the memory's speed. Below a few million elements a second one gains nothing.
+The gradient of a factor that was broadcast is one pass over memory, without the product that is summed up.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,11 @@ from xpnn.kernels.numpy.parallel import parallel
 
 # Elements below which one thread is as fast.
 _LARGE = 2_000_000
+
+# Elements of the larger factor below which the gradients of broadcast ones are left to the reference; and
+# summands of one number, of which more would lose digits that the library's pairwise sum does not.
+_STRETCHED = 4096
+_SUMMANDS = 4096
 
 Kind = tuple[tuple[int, ...], np.dtype]
 
@@ -68,6 +75,43 @@ def _multiply_backward(g: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> 
     return tuple(
         _by_threads(np.multiply, x, lying_as(g, x)) if need else None for x, need in zip((x2, x1), needs)
     )
+
+
+def _are_stretched(x1: Any, x2: Any) -> bool:
+    return (
+        type(x1) is np.ndarray
+        and type(x2) is np.ndarray
+        and x1.shape != x2.shape
+        and max(x1.size, x2.size) >= _STRETCHED
+        and x1.dtype == x2.dtype
+        and x1.dtype.char in "fd"
+    )
+
+
+@kernel("numpy", "multiply", when=_are_stretched)
+def multiply_stretched(x1: np.ndarray, x2: np.ndarray) -> tuple[np.ndarray, tuple]:
+    """The standard's `multiply`, of factors that are broadcast."""
+    return np.multiply(x1, x2), (*_kinds(x1, x2), x2, x1)
+
+
+@multiply_stretched.backward
+@saves_as_reference
+def _multiply_stretched_backward(g: np.ndarray, saved: tuple, needs: tuple[bool, ...]) -> tuple:
+    *_, x2, x1 = saved
+    pairs = ((x2, x1), (x1, x2))
+    return tuple(_summed_product(g, x, of.shape) if need else None for (x, of), need in zip(pairs, needs))
+
+
+def _summed_product(g: np.ndarray, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """g x, summed over the axes along which an operand of `shape` was broadcast."""
+    added = g.ndim - len(shape)
+    kept = [added + i for i, n in enumerate(shape) if n == g.shape[added + i]]
+    if len(kept) == g.ndim:
+        return g * x
+    if g.size > _SUMMANDS * math.prod(shape):
+        summed = tuple(set(range(g.ndim)).difference(kept))
+        return np.sum(g * x, axis=summed).reshape(shape)
+    return np.einsum(g, [*range(g.ndim)], x, [*range(g.ndim - x.ndim, g.ndim)], kept).reshape(shape)
 
 
 @kernel("numpy", "divide", when=_are_alike)
