@@ -13,11 +13,14 @@ import operator
 import sys
 from collections import Counter
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 import array_api_compat.numpy as _xp
 import cuda_on_cpu as _cuda
 import numpy as _np
+
+from xpnn.backend import local_rank
 
 __array_api_version__ = "2024.12"
 
@@ -35,8 +38,17 @@ def _look() -> None:
 class Device:
     """The one device: each array has an object of its own for it, and CuPy's have no hash."""
 
-    id = 0
+    current: ClassVar[list[int]] = []  # of the blocks that compute on a device by its number
     __hash__ = None
+
+    def __init__(self, id: int = 0) -> None:
+        self.id = id
+
+    def __enter__(self) -> None:
+        Device.current.append(self.id)
+
+    def __exit__(self, *raised: object) -> None:
+        Device.current.pop()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Device)
@@ -70,7 +82,7 @@ class ndarray:  # noqa: N801 - CuPy's name
     flags = property(lambda self: self._values.flags)
     strides = property(lambda self: self._values.strides)
     itemsize = property(lambda self: self._values.itemsize)
-    data = property(lambda self: SimpleNamespace(ptr=self._values.ctypes.data))
+    data = property(lambda self: SimpleNamespace(ptr=_address(self._values)))
     T = property(lambda self: ndarray(self._values.T))
     mT = property(lambda self: ndarray(self._values.mT))  # noqa: N815 - the standard's name
 
@@ -81,8 +93,8 @@ class ndarray:  # noqa: N801 - CuPy's name
     def reshape(self, shape: tuple[int, ...]) -> ndarray:
         return _counted("reshape", self._values.reshape(shape), (self._values,))
 
-    def astype(self, dtype: Any) -> ndarray:
-        return _counted("astype", self._values.astype(dtype), ())
+    def astype(self, dtype: Any, *, copy: bool = True) -> ndarray:
+        return _counted("astype", self._values.astype(dtype, copy=copy), () if copy else (self._values,))
 
     def swapaxes(self, axis: int, other: int) -> ndarray:
         return ndarray(self._values.swapaxes(axis, other))
@@ -110,6 +122,14 @@ class ndarray:  # noqa: N801 - CuPy's name
 
     def __repr__(self) -> str:
         return f"cupy_like.{self._values!r}"
+
+
+shown: WeakValueDictionary[int, _np.ndarray] = WeakValueDictionary()  # arrays whose address was asked for
+
+
+def _address(values: _np.ndarray) -> int:
+    shown[values.ctypes.data] = values
+    return values.ctypes.data
 
 
 def _index(index: Any) -> Any:
@@ -243,6 +263,14 @@ class RawModule(_cuda.RawModule):
             run(grid, block, args, **options)
 
         return counted
+
+
+stream = SimpleNamespace(ptr=0)  # the one that work is queued on
+cuda = SimpleNamespace(
+    Device=Device,
+    get_current_stream=lambda: stream,
+    runtime=SimpleNamespace(is_hip=False, deviceGetPCIBusId=lambda id: f"0000:0{local_rank()}:00.{id}"),
+)
 
 
 class _Linalg:

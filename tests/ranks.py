@@ -10,8 +10,11 @@ import warnings
 from functools import partial
 from typing import Any
 
+import cupy_like
+import cupy_like_nccl
 import numpy as np
 import pytest
+import targets  # noqa: F401 - which registers the stand-in for CuPy
 
 import xpnn
 from xpnn import distributed as dist
@@ -28,6 +31,12 @@ def part(array: np.ndarray) -> Any:
     """This process's equal part of a batch."""
     count = len(array) // dist.get_world_size()
     return xpnn.tensor(array[dist.get_rank() * count : (dist.get_rank() + 1) * count])
+
+
+_OF_NCCL = [
+    *(xpnn.float16, xpnn.float32, xpnn.float64, xpnn.complex64, xpnn.complex128),
+    *(xpnn.int8, xpnn.uint8, xpnn.int16, xpnn.uint16, xpnn.int32, xpnn.uint32, xpnn.int64, xpnn.uint64),
+]
 
 
 def collectives() -> None:
@@ -90,8 +99,6 @@ def collectives() -> None:
     empty = xpnn.zeros(0, 3)
     dist.all_reduce(empty)
     assert empty.shape == (0, 3)
-    group = dist.new_group([0])
-    assert (group is not None) == (rank == 0)
     assert dist.get_backend() == "mpi"
     assert list(DistributedSampler(range(4 * size), shuffle=False)) == list(range(rank, 4 * size, size))
     with pytest.raises(ShapeError, match=f"{size} entries"):
@@ -349,6 +356,219 @@ def straggler() -> None:
             time.sleep(1.5 if rank == 1 else 0.01)  # a busy machine must not even it out
             copies(xpnn.ones(1, 2)).sum().backward()
     assert [("rank 1 computes" in str(w.message)) for w in found] == ([True] if rank == 0 else [])
+
+
+def messages() -> None:
+    """What goes from one process to another, and through groups, on the host and by NCCL's stand-in."""
+    rank, size = dist.get_rank(), dist.get_world_size()
+    after, before = (rank + 1) % size, (rank - 1) % size
+    everyone = range(size)
+    for backend in ("numpy", "cupy_like"):
+        with xpnn.use_backend(backend):
+            for dtype in (xpnn.float32, xpnn.float16, xpnn.int16, xpnn.bool, xpnn.complex64):
+                mine = (xpnn.arange(6).reshape(2, 3).T + rank).to(dtype)
+                theirs = (xpnn.arange(6).reshape(2, 3).T + before).to(dtype)
+                place = xpnn.zeros(3, 2).to(dtype)
+                ways = [dist.P2POp(dist.irecv, place, before), dist.P2POp(dist.isend, mine, after)]
+                for work in dist.batch_isend_irecv(ways):
+                    assert work.wait()
+                assert place.dtype == dtype
+                assert place.tolist() == theirs.tolist()
+            places = [xpnn.zeros(r + 1, rank + 1) for r in everyone]
+            dist.all_to_all(places, [xpnn.full((rank + 1, r + 1), 10.0 * rank + r) for r in everyone])
+            assert [p.tolist() for p in places] == [
+                [[10.0 * r + rank] * (rank + 1)] * (r + 1) for r in everyone
+            ]
+            whole = xpnn.zeros(2 * size)
+            dist.all_to_all_single(whole, xpnn.arange(2.0 * size) + 100 * rank)
+            assert whole.tolist() == [100.0 * r + 2 * rank + i for r in everyone for i in range(2)]
+            uneven = xpnn.zeros(size * rank, 2)
+            dist.all_to_all_single(
+                uneven, xpnn.ones(sum(everyone), 2) * rank, [rank] * size, [*everyone], async_op=True
+            ).wait()
+            assert uneven.tolist() == [[float(r)] * 2 for r in everyone for _ in range(rank)]
+            base = xpnn.zeros(size, 2)
+            dist.all_gather([*base.unbind()], xpnn.ones(2) * rank)
+            assert base[:, 1].tolist() == [float(r) for r in everyone], "places may be views"
+            dist.all_reduce(base[0])
+            assert base[0].tolist() == [0.0, 0.0]
+            scattered = xpnn.zeros(2)
+            dist.reduce_scatter(scattered, [xpnn.ones(2) * (r + rank) for r in everyone])
+            assert scattered.tolist() == [float(sum(everyone) + size * rank)] * 2
+            dist.reduce_scatter_tensor(scattered, xpnn.arange(2.0 * size), dist.ReduceOp.AVG)
+            assert scattered.tolist() == [2.0 * rank, 2.0 * rank + 1]
+            bits = xpnn.tensor([1 << rank, 3])
+            for op, expected in (("BOR", [2**size - 1, 3]), ("BAND", [1 >> (size - 1), 3]), ("BXOR", None)):
+                found = bits.clone()
+                dist.all_reduce(found, getattr(dist.ReduceOp, op))
+                assert found.tolist() == (expected or [2**size - 1, 3 * (size % 2)])
+            if size > 1:
+                if rank == 0:
+                    assert dist.recv(place, 1) == 1
+                    dist.send(place, 1)
+                elif rank == 1:
+                    dist.send(place * 0, 0)
+                    assert dist.recv(place, src=0) == 0
+                if rank < 2:
+                    assert not place.any()
+                pair = dist.new_group([1, 0])
+                assert (pair is dist.GroupMember.NON_GROUP_MEMBER) == (rank > 1)
+                if rank < 2:
+                    last = xpnn.tensor([float(rank)])
+                    dist.broadcast(last, 1, pair)
+                    assert last.tolist() == [1.0]
+                    assert dist.get_process_group_ranks(pair) == [0, 1]
+                else:
+                    with pytest.warns(RuntimeWarning, match="not in the group"):
+                        dist.all_reduce(xpnn.ones(1), group=pair)
+                    assert (dist.get_rank(pair), dist.get_world_size(pair)) == (-1, -1)
+                tail = dist.new_group([*everyone][1:])
+                if rank:
+                    last = xpnn.tensor([float(rank)])
+                    dist.broadcast(last, src=size - 1, group=tail)
+                    assert last.tolist() == [size - 1.0], "ranks are those in the job"
+                    dist.broadcast(xpnn.ones(1), group_src=0, group=tail)
+                    assert dist.get_global_rank(tail, 0) == 1
+                    assert dist.get_group_rank(tail, 1) == 0
+    anyone = xpnn.zeros(2)
+    if rank == 0:
+        came = sorted((dist.recv(anyone, tag=3), anyone.tolist()) for _ in range(1, size))
+        assert came == [(r, [float(r)] * 2) for r in range(1, size)]
+    else:
+        dist.isend(xpnn.ones(2) * rank, 0, tag=3).wait()
+    gathered: list[Any] = [None] * size
+    dist.gather_object({rank}, gathered if rank == 0 else None)
+    assert rank or gathered == [{r} for r in everyone]
+    got = [None]
+    dist.scatter_object_list(got, [{r} for r in everyone] if rank == size - 1 else None, src=size - 1)
+    assert got == [{rank}]
+    if size > 1 and rank < 2:
+        said = ["a", 1] if rank == 0 else [None, None]
+        if rank == 0:
+            dist.send_object_list(said, 1)
+        else:
+            assert dist.recv_object_list(said) == 0
+        assert said == ["a", 1]
+    own, all_groups = dist.new_subgroups(1)
+    assert (own.ranks, len(all_groups)) == ([rank], size)
+    dist.monitored_barrier()
+    assert dist.get_node_local_rank() == rank
+    for call, problem in (
+        (lambda: dist.send(anyone, size), "rank"),
+        (lambda: dist.send(anyone), "expects dst"),
+        (lambda: dist.new_group([0, 0]), "different ranks"),
+        (lambda: dist.broadcast(anyone, 0, group_src=0), "both"),
+        (lambda: dist.all_to_all_single(anyone, anyone, [1] * size, [1] * (size + 1)), "sizes"),
+        (lambda: dist.gather(anyone, None, dst=rank), "gather_list"),
+        (lambda: dist.all_reduce(bits, "mean"), "no mean"),
+        (lambda: dist.all_gather([xpnn.zeros(3)] * size, anyone), "shape"),
+        (lambda: dist.reduce_scatter_tensor(anyone, xpnn.zeros(2 * size + 1)), "times the shape"),
+    ):
+        with pytest.raises(xpnn.backend.XpnnError, match=problem):
+            call()
+    dist.barrier()
+
+
+def nccl() -> None:
+    """Arrays of GPUs go by NCCL, here by a stand-in that holds each call against the array and the others."""
+    rank, size = dist.get_rank(), dist.get_world_size()
+    everyone = range(size)
+    with xpnn.use_backend("cupy_like"):
+        for dtype in _OF_NCCL:
+            x = xpnn.tensor([[1, 2, 3], [4, 5, 6]], dtype=dtype).T * (rank + 1)  # not contiguous
+            ones = x / (rank + 1) if dtype.is_floating_point or dtype.is_complex else x // (rank + 1)
+            for op, factor in (("SUM", sum(everyone) + size), ("MAX", size), ("MIN", 1), ("PRODUCT", 0)):
+                if dtype.is_complex and op in ("MAX", "MIN"):
+                    continue
+                total = x.clone()
+                dist.all_reduce(total, getattr(dist.ReduceOp, op))
+                assert total.dtype == dtype
+                expected = ones * factor if factor else ones**size * int(np.prod(range(1, size + 1)))
+                assert total.tolist() == expected.to(dtype).tolist(), (dtype, op)
+            copy = x.clone()
+            dist.broadcast(copy, size - 1)
+            assert copy.tolist() == (ones * size).to(dtype).tolist()
+            places = [xpnn.zeros_like(x) for _ in everyone]
+            dist.all_gather(places, x)
+            assert [p.tolist() for p in places] == [(ones * (r + 1)).to(dtype).tolist() for r in everyone]
+        flags = xpnn.tensor([rank == 0, True])
+        dist.broadcast(flags, 0)
+        assert flags.tolist() == [True, True]
+        number, nothing = xpnn.tensor(2.0), xpnn.zeros(0, 3)
+        for tensor in (number, nothing):
+            dist.all_reduce(tensor)
+        assert number.tolist() == 2.0 * size
+        assert nothing.shape == (0, 3)
+        mean = xpnn.tensor([float(rank), 1.0])
+        dist.all_reduce(mean, dist.ReduceOp.AVG)
+        assert mean.tolist() == [(size - 1) / 2, 1.0]
+        assert dist.get_backend() == "nccl"
+        looks, begun = cupy_like.syncs, len(cupy_like_nccl.calls)
+        cupy_like.stream.ptr = 7  # work is queued on another stream from now on
+        dist.all_reduce(xpnn.ones(3))
+        assert cupy_like_nccl.calls[begun:] == ["allReduce"]
+        assert cupy_like.syncs == looks, "the host does not wait"
+        cupy_like_nccl.fails = 5
+        with pytest.raises(dist.ProcessError, match=r"all_reduce: NCCL failed: NCCL_ERROR_5\..*NCCL_DEBUG"):
+            dist.all_reduce(xpnn.ones(3))
+        _nccl_gradients(rank, size)
+    assert set(cupy_like_nccl.calls) >= {"allReduce", "broadcast", "allGather"}
+    dist.barrier()
+
+
+def _nccl_gradients(rank: int, size: int) -> None:
+    """Gradients stay on the device, in few messages; the losses are those of one process."""
+    xpnn.manual_seed(0)
+    alone, model = (
+        nn.Sequential(nn.Linear(4, 300), nn.Tanh(), nn.Linear(300, 300), nn.Linear(300, 2)).double()
+        for _ in range(2)
+    )
+    alone.load_state_dict(model.state_dict())
+    copies = nn.parallel.DistributedDataParallel(model)
+    x = np.random.default_rng(0).standard_normal((4 * size, 4))
+    for _ in range(3):
+        for net in (alone, model):
+            net.zero_grad()
+        whole, mine = (xpnn.tensor(x[rows]) for rows in (slice(None), slice(rank * 4, rank * 4 + 4)))
+        alone(whole).square().mean().backward()
+        begun, looks = len(cupy_like_nccl.calls), cupy_like.syncs
+        copies(mine).square().mean().backward()
+        assert cupy_like_nccl.calls[begun:] == ["allReduce"] * 2, "the large one alone, the others together"
+        assert cupy_like.syncs == looks
+        for a, b in zip(alone.parameters(), model.parameters()):
+            np.testing.assert_allclose(b.grad.numpy(force=True), a.grad.numpy(force=True), atol=1e-12)
+        optimizers = [optim.SGD(net.parameters(), lr=0.1) for net in (alone, model)]
+        for optimizer in optimizers:
+            optimizer.step()
+    copies.check_replicas()
+
+
+def without_nccl() -> None:
+    """Two processes on one GPU, or a library without NCCL in one of them: all go through host memory."""
+    rank, size = dist.get_rank(), dist.get_world_size()
+    pci = cupy_like.cuda.runtime.deviceGetPCIBusId
+    for broken, problem in ((False, "same GPU"), (True, "without NCCL")):
+        cupy_like.cuda.runtime.deviceGetPCIBusId = pci if broken else lambda id: "0000:00:00.0"
+        cupy_like_nccl.available = not broken or rank != size - 1
+        dist.destroy_process_group()
+        dist.init()
+        with xpnn.use_backend("cupy_like"), warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            x = xpnn.ones(2)
+            dist.all_reduce(x)
+            dist.all_reduce(x)
+        assert x.tolist() == [size**2] * 2
+        assert [problem in str(w.message) for w in found] == ([True] if rank == 0 else [])
+        assert dist.get_backend() == "mpi"
+    cupy_like_nccl.available = True
+    cupy_like_nccl.calls.clear()
+    dist.destroy_process_group()
+    dist.init_process_group("mpi")
+    with xpnn.use_backend("cupy_like"):
+        x = xpnn.ones(2)
+        dist.all_reduce(x)
+    assert x.tolist() == [size] * 2
+    assert cupy_like_nccl.calls == []
 
 
 def raises() -> None:

@@ -76,6 +76,7 @@ register_backend(
         load=lambda: importlib.import_module("cupy_like"),
         install="it lies beside the tests",
         to_numpy=lambda array: array.get(),
+        nccl="cupy_like_nccl",
         kernels="cupy_like_kernels",
     )
 )

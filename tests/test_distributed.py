@@ -41,6 +41,11 @@ def run(size: int, *arguments: str, runner: bool = True) -> subprocess.Completed
     [
         ("collectives", 1),
         ("collectives", 3),
+        ("messages", 2),
+        ("messages", 4),
+        ("nccl", 2),
+        ("nccl", 4),
+        ("without_nccl", 2),
         ("gradients", 2),
         ("gradients", 4),
         ("unused", 2),

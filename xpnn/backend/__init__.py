@@ -51,6 +51,7 @@ from xpnn.backend.errors import (
     KindError,
     LinAlgError,
     MissingDependencyError,
+    ProcessError,
     RankError,
     ShapeError,
     ViewError,
@@ -74,6 +75,7 @@ from xpnn.backend.kernels import (
     saves_as_reference,
     shares_saved,
 )
+from xpnn.backend.launchers import launched_size, local_rank
 from xpnn.backend.namespace import (
     backend_of,
     is_array,
@@ -86,9 +88,7 @@ from xpnn.backend.numba_switch import get_numba, set_numba
 from xpnn.backend.precision import get_precision, hold_precision, set_precision, use_precision
 from xpnn.backend.processes import (
     Group,
-    ProcessError,
     expect_processes,
-    launched_size,
     leave_processes,
     processes,
     start_processes,
@@ -203,6 +203,7 @@ __all__ = [
     "launched_size",
     "leave_processes",
     "libraries",
+    "local_rank",
     "manual_seed",
     "move",
     "namespace",

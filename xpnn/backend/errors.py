@@ -164,6 +164,10 @@ class MissingDependencyError(XpnnError, ImportError):
     """An optional package that is not installed; the message names the extra that brings it."""
 
 
+class ProcessError(XpnnError, RuntimeError):
+    """Processes that do not fit together: not started, or of different minds."""
+
+
 class DataError(XpnnError, ValueError):
     """A data file that is missing, cut short or not what its name says."""
 

@@ -8,14 +8,31 @@ in which their arrays come.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from xpnn.backend.arrays import size_of
-from xpnn.backend.processes import Group
+from xpnn.backend.arrays import device_of, size_of
+from xpnn.backend.namespace import backend_of, namespace
+from xpnn.backend.processes import Group, Pending
+from xpnn.backend.registry import Array
 
 ALONE = 1 << 18  # bytes from which on an array is a message of its own
+
+
+class _Kind:
+    """The shape and type of an array that travels, and where it is then: on the host, or on a GPU."""
+
+    def __init__(self, array: Array) -> None:
+        self.shape = array.shape
+        self.dtype = array.dtype
+        self.xp = namespace(array)
+        self.device = device_of(array)
+        self.together = (backend_of(array).name, str(self.device), str(self.dtype))
+        self.bytes = size_of(array.shape) * array.dtype.itemsize
+
+    def zeros(self) -> Array:
+        """An array of this kind."""
+        return self.xp.zeros(self.shape, dtype=self.dtype, device=self.device)
 
 
 class _Message:
@@ -23,9 +40,8 @@ class _Message:
 
     def __init__(self, members: list[int]) -> None:
         self.members = members
-        self.arrays: dict[int, np.ndarray] = {}
-        self.request: Any = None
-        self.result: np.ndarray | None = None
+        self.arrays: dict[int, Array] = {}
+        self.sum: Pending | None = None
 
 
 class Exchange:
@@ -33,31 +49,32 @@ class Exchange:
 
     Args:
         group: the processes.
-        shapes, dtypes: of the arrays; half precision travels as float32.
+        arrays: of the shapes, types and libraries of those that will come; half precision travels as float32.
         bucket_bytes: how large a message of small arrays may grow.
     """
 
-    def __init__(
-        self, group: Group, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[Any], bucket_bytes: int
-    ) -> None:
+    def __init__(self, group: Group, arrays: Sequence[Array], bucket_bytes: int) -> None:
         self.group = group
-        self.shapes = list(shapes)
-        self.dtypes = [np.dtype(dtype if np.dtype(dtype).itemsize >= 4 else np.float32) for dtype in dtypes]
         self.bucket_bytes = bucket_bytes
+        self._kinds = [_Kind(group.travelling(array)) for array in arrays]
         self._arrived: list[int] = []
         self._ordered = False
-        self._plan(list(range(len(self.shapes)))[::-1])
+        self._plan(list(range(len(self._kinds)))[::-1])
 
-    def put(self, index: int, array: np.ndarray) -> None:
+    def put(self, index: int, array: Array) -> None:
         """The array of that number is there; it must not change until `finish`."""
         self._arrived.append(index)
-        self._messages[self._place[index]].arrays[index] = np.asarray(array, self.dtypes[index])
+        sent = self._kinds[index].xp.astype(
+            self.group.travelling(array), self._kinds[index].dtype, copy=False
+        )
+        self._messages[self._place[index]].arrays[index] = sent
         while self._next < len(self._messages) and self._is_whole(self._messages[self._next]):
             self._send(self._messages[self._next])
         for message in self._messages[: self._next]:
-            message.request.Test()  # MPI goes on with what it has begun when it is called
+            if message.sum is not None:
+                message.sum.advance()
 
-    def finish(self, absent: dict[int, np.ndarray]) -> list[np.ndarray | None]:
+    def finish(self, absent: dict[int, Array]) -> list[Array | None]:
         """The mean of each array; None for those that no process had.
 
         Args:
@@ -65,18 +82,18 @@ class Exchange:
         """
         for index, array in absent.items():
             self.put(index, array)
-        count = len(self.shapes)
+        count = len(self._kinds)
         there = np.zeros(count, np.int32)
         there[self._arrived] = 1
         for message in self._messages[self._next :]:
             self._send(message)
         anywhere = self.group.all_reduce(there, "max")
-        found: list[np.ndarray | None] = [None] * count
+        found: list[Array | None] = [None] * count
         for message in self._messages:
-            message.request.Wait()
-            assert message.result is not None
-            message.result *= 1 / self.group.size
-            for index, part in zip(message.members, self._parts(message)):
+            assert message.sum is not None
+            mean = message.sum.result()
+            mean *= 1 / self.group.size
+            for index, part in zip(message.members, self._parts(message, mean)):
                 if anywhere[index]:
                     found[index] = part
         if not self._ordered:  # from now on in the order in which they come
@@ -94,16 +111,16 @@ class Exchange:
         bucket: list[int] = []
         size = 0
         for index in order:
-            bytes_ = size_of(self.shapes[index]) * self.dtypes[index].itemsize
-            if bytes_ >= ALONE:
+            kind = self._kinds[index]
+            if kind.bytes >= ALONE:
                 self._groups.append([index])
                 continue
-            full = size + bytes_ > self.bucket_bytes
-            if not bucket or full or self.dtypes[index] != self.dtypes[bucket[0]]:
+            full = size + kind.bytes > self.bucket_bytes
+            if not bucket or full or kind.together != self._kinds[bucket[0]].together:
                 bucket, size = [], 0
                 self._groups.append(bucket)
             bucket.append(index)
-            size += bytes_
+            size += kind.bytes
         self._place = {index: at for at, members in enumerate(self._groups) for index in members}
         self._begin()
 
@@ -116,24 +133,26 @@ class Exchange:
         return len(message.arrays) == len(message.members)
 
     def _send(self, message: _Message) -> None:
-        for index in message.members:
-            if index not in message.arrays:
-                message.arrays[index] = np.zeros(self.shapes[index], self.dtypes[index])
-        given = [message.arrays[index] for index in message.members]
-        whole = np.ascontiguousarray(given[0])
+        given = [
+            message.arrays[index] if index in message.arrays else self._kinds[index].zeros()
+            for index in message.members
+        ]
+        whole = given[0]
         if len(given) > 1:
-            whole = np.concatenate([array.ravel() for array in given])
-        message.arrays = {message.members[0]: whole}  # which MPI reads until the request is done
-        message.result = np.empty_like(whole)
-        message.request = self.group.start_sum(whole, message.result)
+            xp = self._kinds[message.members[0]].xp
+            whole = xp.concat([xp.reshape(array, (-1,)) for array in given])
+        message.arrays = {}
+        message.sum = self.group.start_sum(whole)
         self._next += 1
 
-    def _parts(self, message: _Message) -> list[Any]:
+    def _parts(self, message: _Message, mean: Array) -> list[Array]:
         """What has come back, array by array: one that travelled alone is not a part of anything."""
-        result = message.result
-        assert result is not None
         if len(message.members) == 1:
-            return [result]
-        ends = np.cumsum([size_of(self.shapes[index]) for index in message.members])
-        pieces = np.split(result, ends[:-1])
-        return [piece.reshape(self.shapes[index]) for piece, index in zip(pieces, message.members)]
+            return [mean]
+        parts, start = [], 0
+        for index in message.members:
+            kind = self._kinds[index]
+            end = start + size_of(kind.shape)
+            parts.append(kind.xp.reshape(mean[start:end], kind.shape))
+            start = end
+        return parts

@@ -125,6 +125,8 @@ class Backend:
             library's own, a function of seed and counter, on the device of `like`; for `set_rng("native")`.
         compiler: the library's just-in-time compiler, made when it is asked for.
 
+        nccl: the module that speaks to NCCL as CuPy's `cupy.cuda.nccl` does, for arrays that go from GPU to
+            GPU. Left out, arrays of several processes go through host memory.
         kernels: the module that registers the library's kernels, imported at its first use.
         numba_kernels: the same for kernels that need Numba, imported where it is installed.
     """
@@ -151,6 +153,7 @@ class Backend:
     erfc: Callable[[Array], Array] | None = None
     uniform: Callable[[tuple[int, ...], Array, int, int], Array] | None = None
     compiler: Callable[[], Compiler] | None = None
+    nccl: str | None = None
     kernels: str | None = None
     numba_kernels: str | None = None
 

@@ -376,10 +376,13 @@ class TrainingModule(KeepsHyperParameters, GivesData, Module):
 
     @property
     def global_rank(self) -> int:
-        """0: there is one process."""
-        return 0
+        """Which of several processes this one is; 0 without a Trainer."""
+        return 0 if self._trainer is None else self._trainer.global_rank
 
-    local_rank = global_rank
+    @property
+    def local_rank(self) -> int:
+        """Which of those on this machine; 0 without a Trainer."""
+        return 0 if self._trainer is None else self._trainer.local_rank
 
     @property
     def logger(self) -> Any:

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from xpnn.backend import local_rank
 from xpnn.optim import Optimizer
 from xpnn.train.callbacks.checkpoint import ModelCheckpoint
 from xpnn.train.callbacks.early_stopping import EarlyStopping
@@ -181,4 +182,7 @@ class Position(Resumable):
         """Which of them this one is."""
         return self._team.rank
 
-    local_rank = global_rank
+    @property
+    def local_rank(self) -> int:
+        """Which of those on this machine."""
+        return local_rank()

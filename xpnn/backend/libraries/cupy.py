@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from xpnn.backend.errors import BackendError
+from xpnn.backend.launchers import local_rank
 from xpnn.backend.registry import Array, Backend, Gpu, register_backend
 
 _INSTALL = "pip install 'xpnn[cuda12]' (CUDA 12) or pip install 'xpnn[cuda13]' (CUDA 13)"
@@ -17,9 +18,9 @@ def _load() -> ModuleType:
 
 
 def _parse_device(device: Any) -> Any:
-    if device is None:
-        return None
     cupy = importlib.import_module("cupy")
+    if device is None:
+        return _own_device(cupy)
     if isinstance(device, str):
         if device.partition(":")[0] not in ("cuda", "gpu"):
             raise BackendError(
@@ -28,6 +29,16 @@ def _parse_device(device: Any) -> Any:
             )
         device = int(device.partition(":")[2] or 0)
     return cupy.cuda.Device(device) if isinstance(device, int) else device
+
+
+def _own_device(cupy: Any) -> Any:
+    """Each process of a machine has a GPU of its own, if there are so many; None is CuPy's current one."""
+    number = local_rank()
+    if not number:
+        return None
+    device = cupy.cuda.Device(number % cupy.cuda.runtime.getDeviceCount())
+    device.use()  # for what the user's program asks CuPy for by itself
+    return device
 
 
 def _gpu() -> Gpu:
@@ -94,6 +105,7 @@ register_backend(
         device_name=lambda device: f"cuda:{device.id}",
         probe=_probe,
         gpu=_gpu,
+        nccl="cupy.cuda.nccl",
         kernels="xpnn.kernels.cupy",
         several_devices=True,
         owns_memory=lambda array: array.flags.owndata,

@@ -54,9 +54,7 @@ class GradientSharing:
         self._expect_alike()
         for tensor in [*module.parameters(), *module.buffers()]:
             tensor.store(self.group.broadcast(tensor.array))
-        shapes = [p.shape for p in self._parameters]
-        dtypes = [to_numpy(p.array).dtype for p in self._parameters]
-        self._exchange = Exchange(self.group, shapes, dtypes, bucket_bytes)
+        self._exchange = Exchange(self.group, [p.array for p in self._parameters], bucket_bytes)
         self._put: set[int] = set()
         self._found: list[Any] | None = None
         self._busy, self._since = 0.0, time.perf_counter()
@@ -109,7 +107,9 @@ class GradientSharing:
 
     def _expect_alike(self) -> None:
         mine = [
-            (n, p.shape, dtype_name(p.dtype)) for n, p in self.module.named_parameters() if p.requires_grad
+            (n, p.shape, dtype_name(p.dtype), self.group.library_between(p))
+            for n, p in self.module.named_parameters()
+            if p.requires_grad
         ]
         for rank, theirs in enumerate(self.group.all_gather_object(mine)):
             if theirs != mine:
@@ -134,7 +134,7 @@ class GradientSharing:
         parameter.grad = None  # it is in what comes back
         self._found = None
         self._put.add(index)
-        self._exchange.put(index, to_numpy(whole))
+        self._exchange.put(index, whole)
         return _Mean(self, index)
 
     def mean(self, index: int) -> Any:
@@ -146,7 +146,7 @@ class GradientSharing:
     def _finish(self) -> list[Any]:
         self._busy += time.perf_counter() - self._since
         absent = {
-            index: to_numpy(parameter.grad.array)
+            index: parameter.grad.array
             for index, parameter in enumerate(self._parameters)
             if index not in self._put and parameter.grad is not None
         }
