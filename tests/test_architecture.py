@@ -48,9 +48,13 @@ LAYERS = {
     "utils": {"autograd", "data"},
     "top_level": {"backend", "autograd", "functional"},
     "missing": {
-        *("accelerator", "amp", "autograd", "backend", "cuda", "fft", "func", "functional", "linalg"),
-        *("nn", "optim", "signal", "special"),
+        *("accelerator", "amp", "autograd", "backend", "compiler", "cuda", "fft", "func", "functional"),
+        *("fx", "jit", "linalg", "nn", "optim", "signal", "special"),
     },
+    "jit": {"nn"},
+    "fx": set(),
+    "compiler": {"train"},
+    "hub": {"models"},
     "io": {"backend", "autograd", "functional", "nn", "optim"},
     "onnx": {"io"},
     "einops": {"backend", "autograd", "nn"},
@@ -65,7 +69,7 @@ ALL = set(LAYERS) | {"cli"}
 LAYERS |= {"cli": ALL, "__main__": {"cli"}}
 
 # PyTorch's paths to what stands on a higher floor: they export, and nothing below imports them.
-DOORS = {"xpnn/optim/swa_utils.py": "train"}
+DOORS = {"xpnn/optim/swa_utils.py": "train", "xpnn/utils/model_zoo.py": "hub"}
 
 # What users import by the file's own path, as in PyTorch.
 OWN_DOORS = {
@@ -73,6 +77,7 @@ OWN_DOORS = {
     PACKAGE / "nn/attention/bias.py",
     PACKAGE / "nn/recurrent/packed.py",  # nn.utils.rnn exports it
     PACKAGE / "optim/swa_utils.py",
+    PACKAGE / "utils/model_zoo.py",
     PACKAGE / "optim/zero_redundancy.py",  # distributed.optim exports it
     PACKAGE / "distributed/optim.py",
 }

@@ -19,11 +19,18 @@ import xpnn.utils.data
 from xpnn import nn, optim
 from xpnn.autograd import Variable
 from xpnn.backend import BackendError, DTypeError, GradientError, RankError, dtype_name
+from xpnn.jit.annotations import List
 from xpnn.nn import functional
 from xpnn.nn.parameter import Parameter
-from xpnn.optim.lr_scheduler import StepLR
-from xpnn.utils.checkpoint import checkpoint, checkpoint_sequential
+from xpnn.optim.lr_scheduler import StepLR, _LRScheduler
+from xpnn.utils.checkpoint import (
+    checkpoint,
+    checkpoint_sequential,
+    get_device_states,
+    set_device_states,
+)
 from xpnn.utils.data import DataLoader, Dataset
+from xpnn.utils.model_zoo import load_url
 
 torch = pytest.importorskip("torch")
 
@@ -233,7 +240,8 @@ def test_settings_are_accepted() -> None:
         (xpnn, "zeors", "xpnn has no 'zeors'. Did you mean 'zeros'?"),
         (xpnn, "ReLU", r"It is xpnn\.nn\.ReLU"),
         (xpnn, "sparse_coo_tensor", "no sparse Tensors"),
-        (xpnn, "jit", r"xpnn\.compile"),
+        (xpnn, "export", r"xpnn\.compile"),
+        (xpnn.jit, "trace", r"xpnn\.compile"),
         (nn, "Linea", "Did you mean 'Linear'"),
         (nn, "relu", r"It is xpnn\.functional\.relu"),
         (F, "Softplus_", "xpnn.nn.functional has no 'Softplus_'"),
@@ -409,3 +417,39 @@ def test_questions_that_have_one_answer(backend: Target) -> None:
     answers = [x.is_quantized, x.is_nested, x.is_meta, x.is_inference(), x.is_mps, x.is_xpu]
     assert answers == [False] * 6
     assert x.to_dense() is x
+
+
+def test_marks_for_compilers_change_nothing() -> None:
+    """Networks carry PyTorch's marks for TorchScript and its tracers; what is marked stays as it is."""
+
+    @xpnn.fx.wrap
+    @xpnn.compiler.disable
+    @xpnn.jit.script
+    def twice(x: xpnn.Tensor) -> xpnn.Tensor:
+        return x * 2
+
+    class Net(nn.Module):
+        size: xpnn.jit.Final[int] = 2
+
+        @xpnn.jit.ignore()
+        @xpnn.jit.unused
+        @xpnn.jit.export
+        def names(self) -> List[str]:
+            return xpnn.jit.annotate(List[str], ["a"])
+
+        @xpnn.jit.ignore
+        @xpnn.compiler.disable(recursive=False)
+        def forward(self, x: xpnn.Tensor) -> xpnn.Tensor:
+            if xpnn.jit.is_scripting() or xpnn.jit.is_tracing() or xpnn.compiler.is_compiling():
+                return x
+            return twice(x) * self.size
+
+    net = xpnn.jit.script(Net())
+    assert isinstance(net, nn.Module)
+    assert isinstance(net, xpnn.jit.ScriptModule)
+    assert net(xpnn.ones(2)).tolist() == [4.0, 4.0]
+    assert net.names() == ["a"]
+    assert xpnn.fx.wrap("len") == "len"
+    assert set_device_states(*get_device_states(xpnn.ones(2))) is None
+    assert load_url is xpnn.hub.load_state_dict_from_url
+    assert _LRScheduler is optim.lr_scheduler.LRScheduler

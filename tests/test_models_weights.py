@@ -14,6 +14,7 @@ import pytest
 import xpnn
 from xpnn import models, nn
 from xpnn.backend import ArgumentError, CheckpointError, XpnnError
+from xpnn.hub import load_state_dict_from_url
 
 OPTIONS = {"num_classes": 3, "in_channels": 1, "image_size": 8, "hidden": [4]}
 
@@ -53,6 +54,11 @@ def test_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         place = f"http://127.0.0.1:{server.server_port}"
         assert are_equal(models.mlp(**OPTIONS, weights=f"{place}/mlp-{digest[:8]}.safetensors"), net)
+        state = load_state_dict_from_url(
+            f"{place}/mlp.safetensors", tmp_path / "kept", file_name="a.safetensors"
+        )
+        assert list(state) == list(net.state_dict())
+        assert (tmp_path / "kept/a.safetensors").is_file()
         with pytest.raises(CheckpointError, match=r"has the SHA-256 sum .* begins with 00000000"):
             models.mlp(**OPTIONS, weights=f"{place}/mlp-00000000.safetensors")
         with pytest.raises(CheckpointError, match="cannot be downloaded"):

@@ -114,7 +114,7 @@ def test_instance_norm_of_no_elements_keeps_its_statistics(shape):
     [
         ("LSTM", {"input_size": 2, "hidden_size": 3, "batch_first": "False"}),
         ("Linear", {"in_features": 2, "out_features": 3, "bias": "False"}),
-        ("Conv2d", {"in_channels": 2, "out_channels": 3, "kernel_size": 1, "bias": 0}),
+        ("Conv2d", {"in_channels": 2, "out_channels": 3, "kernel_size": 1, "bias": 2}),
         ("BatchNorm2d", {"num_features": 2, "affine": "no"}),
         ("MaxPool2d", {"kernel_size": 2, "ceil_mode": "False"}),
         ("MultiheadAttention", {"embed_dim": 2, "num_heads": 1, "batch_first": None}),
@@ -124,6 +124,13 @@ def test_switches_are_true_or_false(name: str, arguments: dict[str, Any]) -> Non
     """The string "False" would count as true."""
     with pytest.raises(ArgumentError, match=rf"{name} expects {list(arguments)[-1]} as True or False"):
         getattr(nn, name)(**arguments)
+
+
+def test_switches_may_be_1_or_0() -> None:
+    """As in PyTorch; programs write `nn.Linear(8, 16, 1)`."""
+    assert repr(nn.Linear(2, 3, 1)) == repr(nn.Linear(2, 3))
+    assert nn.Conv2d(2, 3, 1, bias=0).bias is None
+    assert nn.LSTM(2, 3, batch_first=1)(xpnn.ones(1, 4, 2))[0].shape == (1, 4, 3)
 
 
 def test_bed_of_nails_is_its_function() -> None:

@@ -16,7 +16,23 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from xpnn import accelerator, amp, autograd, cuda, fft, func, functional, linalg, nn, optim, signal, special
+from xpnn import (
+    accelerator,
+    amp,
+    autograd,
+    compiler,
+    cuda,
+    fft,
+    func,
+    functional,
+    fx,
+    jit,
+    linalg,
+    nn,
+    optim,
+    signal,
+    special,
+)
 from xpnn.autograd import Tensor
 from xpnn.backend import XpnnError, nearest
 
@@ -28,16 +44,17 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"solve|lstsq|matrix_rank|symeig|eig|lu|lu_solve", "See xpnn.linalg"),
     (r"float[48]_.*|u?int[1-7]|bits?\d*.*|complex32|chalf|ComplexHalf.*", "No array library has such a type"),
     (r"resize|resize_as", "Use reshape(...), or resize_(...), which writes in place"),
-    (r"cond|while_loop|fx|compiler", "xpnn.compile(...) compiles a training step; conditions are Python's"),
+    (r"cond|while_loop", "xpnn.compile(...) compiles a training step; conditions are Python's"),
+    (r"symbolic_trace|Tracer|GraphModule|Interpreter|Proxy", "There is no tracer of modules"),
     (r".*[sS]tream.*|Event", "The array library orders its work; xpnn.cuda.synchronize() waits for it"),
     (r".*[dD]ata_?[pP]ipe.*|DataChunk", "Use an IterableDataset"),
     (r".*torch_function.*|as_subclass", "Subclasses of Tensor cannot replace functions"),
     (r".*(quantiz|qint|quint|fake_quant|observer).*|ao|q_(scale|zero_point)", "There is no quantization"),
     (r".*nested.*|jagged", "There are no nested Tensors; nn.utils.rnn pads and packs sequences"),
     (r".*mkldnn.*|.*vulkan.*|.*xnnpack.*|.*mkl.*|.*onednn.*", "It belongs to a library of PyTorch's"),
-    (r"jit|ScriptModule|.*script.*|trace_module|export", "xpnn.compile(...) compiles a training step"),
+    (r".*script.*|trace|trace_module|export", "xpnn.compile(...) compiles a training step"),
     (r"rpc|futures|multiprocessing", "xpnn.distributed trains in several processes"),
-    (r"hub|hubconf|torch_version", "Models are in xpnn.models, their weights load from safetensors files"),
+    (r"hubconf|torch_version", "Models are in xpnn.models, their weights load from safetensors files"),
     (r"autocast.*|.*_autocast_.*", "See xpnn.amp"),
     (r"xpu|mtia|mps|hpu|ipu", "The devices are those of the array library; see xpnn.set_backend"),
     (r".*[sS]torage.*|(const_)?data_ptr|is_shared|share_memory_?|set_|is_set_to",
@@ -51,6 +68,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
 _LATER = {
     "distributions": "",
     "einops": "einops",
+    "hub": "",
     "models": "",
     "onnx": "onnx",
     "search": "",
@@ -149,6 +167,9 @@ _places: dict[ModuleType, tuple[Any, ...]] = {
     cuda: (_top,),
     accelerator: (cuda,),
     amp: (),
+    compiler: (),
+    fx: (),
+    jit: (),
     nn.utils: (nn,),
     nn.init: (),
 }

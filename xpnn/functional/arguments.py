@@ -280,12 +280,12 @@ def whole(value: Any, name: str, subject: str) -> int:
 
 
 def check_flags(subject: str, **flags: Any) -> None:
-    """Raise an ArgumentError unless each is True or False: the string "False" would count as true.
+    """Raise an ArgumentError unless each is True, False, 1 or 0: the string "False" would count as true.
 
-    >>> check_flags("lstm", batch_first=True)
+    >>> check_flags("lstm", batch_first=True, bias=1)
     """
     for name, value in flags.items():
-        if value is not True and value is not False:
+        if value is not True and value is not False and (type(value) is not int or value not in (0, 1)):
             raise ArgumentError(f"expects {name} as True or False, got {value!r}", subject=subject)
 
 

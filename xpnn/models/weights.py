@@ -29,8 +29,7 @@ def load_weights(model: Module, weights: str | os.PathLike[str], strict: bool = 
     MissingDependencyError if a URL needs pooch. The network is as it was then.
     """
     text = os.fspath(weights)
-    path = _downloaded(text) if urlsplit(text).scheme in ("http", "https", "ftp") else text
-    state = load(path)
+    state = read_weights(text)
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -40,12 +39,20 @@ def load_weights(model: Module, weights: str | os.PathLike[str], strict: bool = 
     return model
 
 
-def _downloaded(url: str) -> Path:
+def read_weights(
+    weights: str, folder: str | os.PathLike[str] | None = None, file_name: str | None = None
+) -> Any:
+    """What a file or the file at a URL holds; a download is kept in `folder`, under `file_name`."""
+    remote = urlsplit(weights).scheme in ("http", "https", "ftp")
+    return load(_downloaded(weights, folder, file_name) if remote else weights)
+
+
+def _downloaded(url: str, folder: str | os.PathLike[str] | None, file_name: str | None) -> Path:
     pooch: Any = optional_import("pooch", extra="train")
     name = Path(urlsplit(url).path).name
     try:
-        folder = pooch.os_cache("xpnn") / "weights"
-        path = Path(pooch.retrieve(url, known_hash=None, fname=name, path=folder))
+        where = pooch.os_cache("xpnn") / "weights" if folder is None else folder
+        path = Path(pooch.retrieve(url, known_hash=None, fname=file_name or name, path=where))
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"cannot be downloaded: {error}",

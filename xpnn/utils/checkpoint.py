@@ -7,7 +7,7 @@ from typing import Any
 
 from xpnn.autograd import checkpoint as _checkpoint
 
-__all__ = ["checkpoint", "checkpoint_sequential"]
+__all__ = ["checkpoint", "checkpoint_sequential", "get_device_states", "set_device_states"]
 
 
 def checkpoint(
@@ -46,6 +46,19 @@ def checkpoint_sequential(
     for start, stop in zip(starts, [*starts[1:], len(steps)]):
         input = _checkpoint(_run, steps[start:stop], input)
     return input
+
+
+def get_device_states(*args: Any) -> tuple[list[int], list[Any]]:
+    """No devices and no states: all of them draw from the one stream that `get_rng_state` returns.
+
+    >>> get_device_states()
+    ([], [])
+    """
+    return [], []
+
+
+def set_device_states(devices: Sequence[int], states: Sequence[Any], *, device_type: Any = None) -> None:
+    """Nothing, for what `get_device_states` returned; see `set_rng_state`."""
 
 
 def _run(steps: Sequence[Callable[..., Any]], x: Any) -> Any:
