@@ -11,16 +11,16 @@ from __future__ import annotations
 import functools
 import operator
 import sys
+import weakref as _weakref
 from collections import Counter
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 from weakref import WeakValueDictionary
 
 import array_api_compat.numpy as _xp
 import cuda_on_cpu as _cuda
+import cupy_like_cuda as cuda
 import numpy as _np
-
-from xpnn.backend import local_rank
 
 __array_api_version__ = "2024.12"
 
@@ -35,32 +35,14 @@ def _look() -> None:
     syncs += 1
 
 
-class Device:
-    """The one device: each array has an object of its own for it, and CuPy's have no hash."""
-
-    current: ClassVar[list[int]] = []  # of the blocks that compute on a device by its number
-    __hash__ = None
-
-    def __init__(self, id: int = 0) -> None:
-        self.id = id
-
-    def __enter__(self) -> None:
-        Device.current.append(self.id)
-
-    def __exit__(self, *raised: object) -> None:
-        Device.current.pop()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Device)
-
-    def __str__(self) -> str:
-        return "gpu:0"
+Device = cuda.Device
+stream = cuda.Stream.null  # the one that work is queued on
 
 
 class ndarray:  # noqa: N801 - CuPy's name
     """An array "on the device"."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("__weakref__", "_values")
     __array_priority__ = 100
     __array_ufunc__ = None
     __hash__ = None
@@ -78,7 +60,7 @@ class ndarray:  # noqa: N801 - CuPy's name
     shape = property(lambda self: self._values.shape)
     ndim = property(lambda self: self._values.ndim)
     size = property(lambda self: self._values.size)
-    device = property(lambda self: Device())
+    device = property(lambda self: cuda.Device())
     flags = property(lambda self: self._values.flags)
     strides = property(lambda self: self._values.strides)
     itemsize = property(lambda self: self._values.itemsize)
@@ -89,6 +71,22 @@ class ndarray:  # noqa: N801 - CuPy's name
     def get(self) -> Any:
         _look()
         return self._values.copy()
+
+    def set(self, host: Any, stream: Any = None) -> None:
+        """From the host, by a stream: until that has been waited for, there is nothing to read."""
+        if host.dtype != self.dtype or host.shape != self.shape or not self._values.flags.c_contiguous:
+            raise ValueError(f"cannot copy {host.dtype} {host.shape} into {self.dtype} {self.shape}")
+        launches["upload"] += 1
+        there, memory = _weakref.ref(self), self._values
+
+        def write(values: Any) -> None:
+            memory[...] = values
+            array = there()
+            if array is not None:
+                array.__class__ = ndarray
+
+        self.__class__ = _OnItsWay
+        cuda.copy_later(self, host, write, stream or cuda.get_current_stream())
 
     def reshape(self, shape: tuple[int, ...]) -> ndarray:
         return _counted("reshape", self._values.reshape(shape), (self._values,))
@@ -130,6 +128,21 @@ shown: WeakValueDictionary[int, _np.ndarray] = WeakValueDictionary()  # arrays w
 def _address(values: _np.ndarray) -> int:
     shown[values.ctypes.data] = values
     return values.ctypes.data
+
+
+class _OnItsWay(ndarray):
+    """An array whose values a stream is still to bring."""
+
+    __slots__ = ()
+
+    dtype = property(lambda self: ndarray._values.__get__(self).dtype)
+    shape = property(lambda self: ndarray._values.__get__(self).shape)
+    ndim = property(lambda self: ndarray._values.__get__(self).ndim)
+    size = property(lambda self: ndarray._values.__get__(self).size)
+
+    @property
+    def _values(self) -> Any:
+        raise RuntimeError("an array was used before the copy into it was waited for")
 
 
 def _index(index: Any) -> Any:
@@ -241,6 +254,14 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     return ndarray(_np.array(obj, dtype=dtype))
 
 
+_memory_pool = cuda.MemoryPool()
+
+
+def get_default_memory_pool() -> Any:
+    """The one pool of memory."""
+    return _memory_pool
+
+
 def __getattr__(name: str) -> Any:
     """Everything else is NumPy's, wrapped at its first use."""
     value = getattr(_xp, name)
@@ -263,14 +284,6 @@ class RawModule(_cuda.RawModule):
             run(grid, block, args, **options)
 
         return counted
-
-
-stream = SimpleNamespace(ptr=0)  # the one that work is queued on
-cuda = SimpleNamespace(
-    Device=Device,
-    get_current_stream=lambda: stream,
-    runtime=SimpleNamespace(is_hip=False, deviceGetPCIBusId=lambda id: f"0000:0{local_rank()}:00.{id}"),
-)
 
 
 class _Linalg:

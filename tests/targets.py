@@ -20,6 +20,7 @@ from xpnn.backend import (
     to_numpy,
     use_backend,
 )
+from xpnn.backend.libraries.cupy import PinnedCopier
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ register_backend(
         install="it lies beside the tests",
         to_numpy=lambda array: array.get(),
         nccl="cupy_like_nccl",
+        copier=lambda device: PinnedCopier(importlib.import_module("cupy_like"), device),
         kernels="cupy_like_kernels",
     )
 )

@@ -44,7 +44,7 @@ LAYERS = {
     "cuda": {"backend", "amp"},
     "accelerator": {"backend", "cuda"},
     "func": {"backend", "autograd", "nn"},
-    "backends": set(),
+    "backends": {"backend"},
     "utils": {"autograd", "data"},
     "top_level": {"backend", "autograd", "functional"},
     "missing": {

@@ -219,16 +219,11 @@ def test_cuda_answers_for_the_current_backend(backend: Target) -> None:
 
 def test_settings_are_accepted() -> None:
     xpnn.backends.cudnn.benchmark = True
-    xpnn.backends.cuda.matmul.allow_tf32 = True
     assert not xpnn.backends.cudnn.is_available()
     assert not xpnn.backends.mps.is_available()
     xpnn.use_deterministic_algorithms(True)
     assert xpnn.are_deterministic_algorithms_enabled()
     xpnn.use_deterministic_algorithms(False)
-    xpnn.set_float32_matmul_precision("high")
-    assert xpnn.get_float32_matmul_precision() == "high"
-    with pytest.raises(ValueError, match="'highest'"):
-        xpnn.set_float32_matmul_precision("low")
 
 
 # -- names that are not there

@@ -15,7 +15,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cuda_on_cpu
@@ -180,13 +179,12 @@ def test_indices_of_32_bits_do_not_overflow() -> None:
 
 
 def test_rocm_is_left_to_the_references(monkeypatch: pytest.MonkeyPatch) -> None:
-    rocm = SimpleNamespace(runtime=SimpleNamespace(is_hip=True))
-    monkeypatch.setattr(cupy_like, "cuda", rocm, raising=False)
+    monkeypatch.setattr(cupy_like.cuda.runtime, "is_hip", True)
     cuda_on_cpu.launched.clear()
     for name in exercises.EXERCISES:
         exercises.results_of(name, "float32")
     assert not cuda_on_cpu.launched
-    rocm.runtime.is_hip = False
+    monkeypatch.setattr(cupy_like.cuda.runtime, "is_hip", False)
     exercises.results_of("dropout", "float32")
     assert set(cuda_on_cpu.launched) == {"threefry_mask", "dropout"}
 

@@ -120,6 +120,7 @@ from xpnn.backend import (
 from xpnn.backend.errors import XpnnError as XpnnError
 from xpnn.backend.random import set_rng as set_rng
 from xpnn.backend.accepted import *
+from xpnn.backend.tf32 import *
 from xpnn.backend.layouts import *
 from xpnn.backend.type_names import *
 from xpnn.func import vmap as vmap

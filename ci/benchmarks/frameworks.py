@@ -42,7 +42,7 @@ def xpnn_step(workload: Workload, backend: str) -> Step:
     return training_step(workload, xpnn, xpnn.functional, xpnn.asarray, **finish)
 
 
-def torch_step(workload: Workload, variant: str = "", device: str = "cpu") -> Step:
+def torch_step(workload: Workload, variant: str = "", device: str = "cpu", **how: Any) -> Step:
     """PyTorch: eager, with channels last, or compiled."""
     need("torch", "PyTorch")
     if variant == "channels-last" and not workload.images:
@@ -60,7 +60,7 @@ def torch_step(workload: Workload, variant: str = "", device: str = "cpu") -> St
         "compiled": lambda x: torch.compile(x) if isinstance(x, torch.nn.Module) else x,
         "disturbed": disturbed,
     }[variant]
-    return training_step(workload, torch, torch.nn.functional, torch.tensor, change=change)
+    return training_step(workload, torch, torch.nn.functional, torch.tensor, change=change, **how)
 
 
 def disturbed(x: Any) -> Any:
@@ -86,6 +86,7 @@ def training_step(
     array: Callable,
     change: Change = lambda x: x,
     finish: Callable = lambda step, *objects: step,
+    read: Callable[[Any], Any] = lambda loss: float(loss.item()),
 ) -> Step:
     """What a user writes, in either library: a function that takes batch i and returns the loss.
 
@@ -94,14 +95,12 @@ def training_step(
         array: makes an array of the library of one of NumPy's.
         change: what is done to the model and to each batch of inputs before training.
         finish: `finish(step, model, optimizer)` compiles the step.
+        read: makes of the loss what the step returns; on a GPU, the number has the host wait for it.
     """
     inputs, labels = data(workload)
     batches = [(change(array(x)), array(y)) for x, y in zip(inputs, labels, strict=True)]
 
-    model = workload.model(library.nn, F)
-    for name, parameter in model.named_parameters():
-        parameter.data = array(initial_values(name, tuple(parameter.shape)))
-    model = change(model)
+    model = change(model_of(workload, library, F, array))
 
     if workload.optimizer is None:
         model.eval()
@@ -111,7 +110,7 @@ def training_step(
                 return F.cross_entropy(model(x), y)
 
         run = finish(infer, model)
-        return lambda i: float(run(*batches[i % BATCHES]).item())
+        return lambda i: read(run(*batches[i % BATCHES]))
 
     kind, options = workload.optimizer
     optimizer = getattr(library.optim, kind)(model.parameters(), **options)
@@ -124,4 +123,12 @@ def training_step(
         return loss
 
     run = finish(step, model, optimizer)
-    return lambda i: float(run(*batches[i % BATCHES]).item())
+    return lambda i: read(run(*batches[i % BATCHES]))
+
+
+def model_of(workload: Workload, library: Any, F: Any, array: Callable) -> Any:
+    """The network of a workload, with the weights that all competitors begin with."""
+    model = workload.model(library.nn, F)
+    for name, parameter in model.named_parameters():
+        parameter.data = array(initial_values(name, tuple(parameter.shape)))
+    return model

@@ -47,6 +47,19 @@ class AnyArray(Protocol):
 ArrayT = TypeVar("ArrayT", bound=AnyArray)  # what goes in comes out: a Tensor, or an array of a library
 
 
+class Copier(Protocol):
+    """Copies arrays from the host to a device beside its other work, for one pass over some data."""
+
+    def start(self, host: np.ndarray) -> Array:
+        """Begin a copy, in any thread; what it returns must not be used before `arrive`."""
+
+    def arrive(self, array: Array) -> None:
+        """Let the work that this thread gives the device from now on wait for the copy into an array."""
+
+    def close(self) -> None:
+        """Wait for all copies that were begun."""
+
+
 class Compiler(NamedTuple):
     """A library's just-in-time compiler.
 
@@ -127,6 +140,8 @@ class Backend:
 
         nccl: the module that speaks to NCCL as CuPy's `cupy.cuda.nccl` does, for arrays that go from GPU to
             GPU. Left out, arrays of several processes go through host memory.
+        copier: `copier(device)` copies arrays from the host beside other work, where a library can do that.
+
         kernels: the module that registers the library's kernels, imported at its first use.
         numba_kernels: the same for kernels that need Numba, imported where it is installed.
     """
@@ -154,6 +169,7 @@ class Backend:
     uniform: Callable[[tuple[int, ...], Array, int, int], Array] | None = None
     compiler: Callable[[], Compiler] | None = None
     nccl: str | None = None
+    copier: Callable[[Any], Copier] | None = None
     kernels: str | None = None
     numba_kernels: str | None = None
 

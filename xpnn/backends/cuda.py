@@ -1,10 +1,40 @@
-"""The switches of PyTorch's CUDA products: they can be set, as programs do, and change nothing."""
+"""The switches of PyTorch's CUDA products; `matmul.allow_tf32` acts on CuPy."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from xpnn.backend import ArgumentError
+from xpnn.backend.tf32 import allows_tf32, get_float32_matmul_precision, set_float32_matmul_precision
 
-matmul = SimpleNamespace(allow_tf32=False, allow_fp16_reduced_precision_reduction=False)
+
+class _Matmul:
+    """Products of matrices.
+
+    Attributes:
+        allow_fp16_reduced_precision_reduction, allow_bf16_reduced_precision_reduction: can be set, as
+            programs do, and change nothing: sums are always of float32.
+    """
+
+    def __init__(self) -> None:
+        self.allow_fp16_reduced_precision_reduction = False
+        self.allow_bf16_reduced_precision_reduction = False
+
+    @property
+    def allow_tf32(self) -> bool:
+        """Whether products of float32 may be of TF32; see `xpnn.set_float32_matmul_precision`."""
+        return allows_tf32()
+
+    @allow_tf32.setter
+    def allow_tf32(self, allowed: bool) -> None:
+        if not isinstance(allowed, bool):
+            raise ArgumentError(
+                f"expects True or False, got {allowed!r:.60}", subject="backends.cuda.matmul.allow_tf32"
+            )
+        if allowed and get_float32_matmul_precision() == "medium":
+            return  # it is allowed already
+        set_float32_matmul_precision("high" if allowed else "highest")
+
+
+matmul = _Matmul()
 
 
 def is_built() -> bool:

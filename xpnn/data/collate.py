@@ -13,6 +13,7 @@ from xpnn.autograd.core import new_tensor
 from xpnn.backend import (
     Array,
     Backend,
+    Copier,
     DTypeError,
     ShapeError,
     admit,
@@ -129,11 +130,17 @@ def stack_samples(batch: Sequence[Any], finish: Callable[[Array], Any] = lambda 
     )
 
 
-def tensor_maker(backend: Backend, device: Any) -> Callable[[Any], Tensor]:
-    """The function that makes Tensors of `backend` on `device` out of arrays and Tensors."""
+def tensor_maker(backend: Backend, device: Any, copier: Copier | None = None) -> Callable[[Any], Tensor]:
+    """The function that makes Tensors of `backend` on `device` out of arrays and Tensors.
+
+    Args:
+        copier: begins to copy what comes from the host; who takes the Tensors out lets them `arrive`.
+    """
 
     def tensor(array: Any) -> Tensor:
         raw = admit(array, "DataLoader") if is_array(array) else np.asarray(array)
+        if copier is not None and type(raw) is np.ndarray and raw.size and raw.dtype.isnative:
+            return new_tensor(copier.start(raw))
         return new_tensor(move(raw, backend, device))
 
     return tensor

@@ -12,11 +12,12 @@ from typing import Any, Generic, Literal, TypeVar, overload
 
 from xpnn.autograd import Tensor
 from xpnn.backend import ArgumentError, RefusingConstructor, expect_state, get_backend, get_device, is_count
+from xpnn.data.arriving import arriving
 from xpnn.data.collate import default_collate, default_convert
 from xpnn.data.dataset import IterableDataset, TensorDataset, TransformDataset, is_batched
 from xpnn.data.pace import Pace
 from xpnn.data.processes import GRACE, Processes, settled
-from xpnn.data.recipe import Recipe
+from xpnn.data.recipe import Recipe, Target
 from xpnn.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 from xpnn.data.seeding import SeedSource, stream_at
 from xpnn.data.workers import WorkerInfo, get_worker_info, in_order, in_turns
@@ -53,8 +54,10 @@ class DataLoader(RefusingConstructor, Generic[Batch]):
             makes processes, for datasets that compute in Python. They hold a copy of the dataset, compute on
             the host with one thread each, and seed Python's and NumPy's own generators for each batch.
         persistent_workers: keep processes from pass to pass, as their start costs about a second.
-        pin_memory, pin_memory_device, in_order: accepted as PyTorch writes them; without effect, as batches
-            come in order and arrive on the device anyway, on CuPy through its pool of pinned buffers.
+        pin_memory: on CuPy, copy batches to the device beside its other work, at least one ahead of the
+            loop: by pinned buffers, on a stream of its own. Without effect elsewhere.
+        pin_memory_device, in_order: accepted as PyTorch writes them; without effect, as batches come in
+            order and arrive on the device that is current.
         seed: order and augmentation depend on (seed, epoch, batch) alone, so neither on threads nor on
             interruptions; None takes what `manual_seed` determines, and starts anew when that is called.
         tensors: False gives NumPy arrays instead of Tensors.
@@ -230,7 +233,7 @@ class DataLoader(RefusingConstructor, Generic[Batch]):
         self._running = True
         if self.position == 0 and self.source.begin(self.epoch):
             self.epoch = 0
-        return self._batches(self.epoch, self.position, (get_backend(), get_device()))
+        return self._batches(self.epoch, self.position, self._target())
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_processes": None, "_pace": None}  # which belong to this loader alone
@@ -295,13 +298,21 @@ class DataLoader(RefusingConstructor, Generic[Batch]):
         """What one item of the order is loaded from: a list of indices, or one index."""
         return self.sampler if self.batch_sampler is None else self.batch_sampler
 
-    def _batches(self, epoch: int, start: int, target: tuple[Any, Any]) -> Iterator[Any]:
+    def _target(self) -> Target:
+        """Where the batches of a pass that begins now are made."""
+        backend, device = get_backend(), get_device()
+        copies = self.pin_memory and self.tensors and backend.copier is not None
+        return Target(backend, device, backend.copier(device) if copies else None)  # type: ignore[misc]
+
+    def _batches(self, epoch: int, start: int, target: Target) -> Iterator[Any]:
         """The batches of one epoch from number `start` on."""
         loaded = (
             self._read_through(epoch, start, target)
             if self._iterates
             else self._look_up(epoch, start, target)
         )
+        if target.copier is not None:
+            loaded = arriving(loaded, target.copier, one_ahead=not self.num_workers)
         for position, batch in enumerate(loaded, start):
             if self.epoch == epoch:
                 self.position = position + 1
@@ -309,7 +320,7 @@ class DataLoader(RefusingConstructor, Generic[Batch]):
         if self.epoch == epoch:
             self.epoch, self.position, self._running = epoch + 1, 0, False
 
-    def _look_up(self, epoch: int, start: int, target: tuple[Any, Any]) -> Iterator[Any]:
+    def _look_up(self, epoch: int, start: int, target: Target) -> Iterator[Any]:
         """The batches of a dataset with indices."""
         if isinstance(self._order, Sampler):
             self._order.set_epoch(epoch)
@@ -318,7 +329,7 @@ class DataLoader(RefusingConstructor, Generic[Batch]):
             rank, size = self._shard
             parts = ((number, list(indices)[rank::size]) for number, indices in numbered)
             numbered = ((number, indices) for number, indices in parts if indices)
-        recipe, seed, workers = self._recipe(), self.seed, self._workers(epoch)
+        recipe, seed, workers = self._recipe(target), self.seed, self._workers(epoch)
         if not workers or self.multiprocessing_context is None:
             load = partial(recipe.load, seed, epoch, target)
             yield from in_order(load, numbered, workers, *self._waiting, self.worker_init_fn, self._paced())
@@ -333,9 +344,9 @@ class DataLoader(RefusingConstructor, Generic[Batch]):
             pace = Pace(self.num_workers, measured=False)
             yield from in_order(ask, numbered, workers, *self._waiting, None, pace, *ending)
 
-    def _read_through(self, epoch: int, start: int, target: tuple[Any, Any]) -> Iterator[Any]:
+    def _read_through(self, epoch: int, start: int, target: Target) -> Iterator[Any]:
         """The batches of an IterableDataset; those before `start` are read, too."""
-        recipe, workers = self._recipe(), self._workers(epoch)
+        recipe, workers = self._recipe(target), self._workers(epoch)
         if not workers:
             yield from itertools.islice(recipe.read(target, None), start, None)
             return
@@ -383,7 +394,7 @@ class DataLoader(RefusingConstructor, Generic[Batch]):
         """How far workers may be ahead, and how long one waits for them."""
         return self.prefetch_factor, self.timeout
 
-    def _recipe(self) -> Recipe:
+    def _recipe(self, target: Target) -> Recipe:
         return Recipe(
             self.dataset,
             self.collate_fn,
@@ -391,7 +402,7 @@ class DataLoader(RefusingConstructor, Generic[Batch]):
             batch_size=self.batch_size,
             drop_last=self.drop_last,
             tensors=self.tensors,
-            apart=self.num_workers > 0,
+            apart=self.num_workers > 0 or target.copier is not None,
         )
 
     def _workers(self, epoch: int) -> list[WorkerInfo]:

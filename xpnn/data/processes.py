@@ -32,7 +32,7 @@ from xpnn.backend import (
     set_backend,
     set_num_threads,
 )
-from xpnn.data.recipe import Recipe
+from xpnn.data.recipe import Recipe, Target
 from xpnn.data.seeding import stream_at
 from xpnn.data.workers import WorkerInfo, enter_worker
 
@@ -275,14 +275,14 @@ def _follow_the_parent() -> None:
         os._exit(1)
 
 
-def _settle_down(info: WorkerInfo) -> tuple[Any, Any]:
+def _settle_down(info: WorkerInfo) -> Target:
     """Make this process that worker: arrays on the host, one thread, seeds of its own."""
     set_backend("numpy")
     set_num_threads(1)
     enter_worker(info)
     manual_seed(info.seed)
     _seed_others(info.seed)
-    return get_backend(), get_device()
+    return Target(get_backend(), get_device())
 
 
 def _seed_others(seed: int) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from xpnn.backend import random, use_backend
+from xpnn.backend import Backend, Copier, random, use_backend
 from xpnn.data.collate import (
     default_collate,
     default_convert,
@@ -21,7 +21,18 @@ from xpnn.data.sampler import in_batches
 from xpnn.data.seeding import stream_at, transforms_seeded
 from xpnn.data.workers import WorkerInfo
 
-Target = tuple[Any, Any]  # backend and device
+
+class Target(NamedTuple):
+    """Where batches are made.
+
+    Attributes:
+        backend, device: of the Tensors.
+        copier: copies what comes from the host, if that is to be done beside other work.
+    """
+
+    backend: Backend
+    device: Any
+    copier: Copier | None = None
 
 
 @dataclass
@@ -98,8 +109,10 @@ class Recipe:
         if not self.apart:
             yield
             return
-        backend, device = target
-        with use_backend(backend.name, device), random.use_stream(stream or stream_at(seed, *place)):
+        with (
+            use_backend(target.backend.name, target.device),
+            random.use_stream(stream or stream_at(seed, *place)),
+        ):
             yield
 
     def _collated(self, samples: Any, target: Target) -> Any:

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
-from xpnn.backend import DTypeError, MissingDependencyError, optional_import
+from xpnn.backend import DTypeError, MissingDependencyError, get_backend, optional_import
 from xpnn.train.arguments import check_number, check_text
 from xpnn.train.callbacks.base import Callback
 
@@ -21,6 +21,7 @@ class ProgressBar(Callback):
     On a terminal the bar is tqdm's, where that is installed (`pip install 'xpnn[train]'`). In a notebook it
     is above the table of the history, and both are drawn anew in their place. Where there is neither, as in a
     log file, there are the lines alone, and for epochs that take long one a minute that says how far it is.
+    On a GPU they say what its memory holds now, and held at most; on CuPy, what its pool took at most.
 
     Args:
         file: where to; None is stderr, or the notebook.
@@ -86,7 +87,7 @@ class ProgressBar(Callback):
             return
         self._read = now
         measures = _text(trainer.running())
-        rate = f"{(trainer.samples - self._samples) / (now - self._started):.0f} {self.unit}/s"
+        rate = f"{(trainer.samples - self._samples) / (now - self._started):.0f} {self.unit}/s{_memory()}"
         if self._bar is not None:
             self._bar.set_postfix_str(f"{measures}  {rate}")
             return
@@ -107,7 +108,7 @@ class ProgressBar(Callback):
             for name, value in logs.items()
             if name != "lr" and name.removesuffix("_step").removesuffix("_epoch") in (name, "epoch")
         }
-        rate = f"{trainer.throughput:.0f} {self.unit}/s"
+        rate = f"{trainer.throughput:.0f} {self.unit}/s{_memory()}"
         line = f"epoch {_of(trainer.epoch, trainer.epochs)}  {_text(shown)}  {rate}"
         if self._display is not None:
             self._draw(trainer, line)
@@ -175,6 +176,16 @@ def _tqdm_of(stream: TextIO) -> Any:
         return optional_import("tqdm", extra="train")
     except MissingDependencyError:
         return None
+
+
+def _memory() -> str:
+    """What the current backend takes of a GPU's memory, where there is one; the device is not waited for."""
+    gpu = get_backend().gpu
+    found = None if gpu is None else gpu()
+    if found is None or not found.count():
+        return ""
+    now, most = found.memory_allocated() / 1e9, found.max_memory_allocated() / 1e9
+    return f"  {now:.2f} GB, at most {most:.2f} GB"
 
 
 def _of(count: int, total: int | None) -> str:
