@@ -55,7 +55,13 @@ def test_booleans_and_integers() -> None:
     np.testing.assert_array_equal(einops.asnumpy(x), xpnn.to_numpy(x), strict=True)
 
 
-@pytest.mark.parametrize("order", ["einops, xpnn", "xpnn, einops", "xpnn.einops, einops"])
+LOOKED_FOR = (
+    "xpnn, importlib.util; places = importlib.util.find_spec('einops').submodule_search_locations; "
+    "[finder.find_spec('einops._backends', places) for finder in list(sys.meta_path)]; import einops"
+)
+
+
+@pytest.mark.parametrize("order", ["einops, xpnn", "xpnn, einops", "xpnn.einops, einops", LOOKED_FOR])
 def test_either_may_be_imported_first(order: str) -> None:
     program = f"import sys, {order}; print(einops.rearrange(xpnn.zeros(2, 3), 'a b -> b a').shape)"
     program += "; print(*[one for one in sys.meta_path if 'xpnn' in type(one).__module__])"

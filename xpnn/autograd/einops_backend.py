@@ -6,7 +6,6 @@ when the module that knows the backends is imported, and from then on is asked n
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -69,13 +68,14 @@ class _Operations:
 
 
 class _Announcement:
-    """Python asks it for each module that is imported; it waits for one, and finds none."""
+    """Python asks it for each module that is imported; it waits until one is not only looked for, but run."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name != _MODULE:
             return None
-        sys.meta_path.remove(self)  # type: ignore[arg-type]
-        spec = importlib.util.find_spec(name)
+        others = [finder for finder in sys.meta_path if finder is not self]
+        specs = (finder.find_spec(name, path, target) for finder in others)
+        spec = next((spec for spec in specs if spec is not None), None)
         if spec is None or spec.loader is None:
             return spec
         execute = spec.loader.exec_module
@@ -83,6 +83,8 @@ class _Announcement:
         def execute_and_register(module: ModuleType) -> None:
             execute(module)
             _register(module)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)  # type: ignore[arg-type]
 
         spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]
         return spec
