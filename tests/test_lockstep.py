@@ -97,6 +97,35 @@ def test_what_is_nan_on_one_side_only() -> None:
     assert np.isnan(first.values[1])
 
 
+def test_a_gradient_that_one_side_lacks() -> None:
+    def step() -> Any:
+        x = xpnn.ones(2, requires_grad=xpnn.get_backend().name != "numpy")
+        y = xpnn.ones(2, requires_grad=True)
+        (x * y).sum().backward()
+        return {"y": y.grad, "neither": None, "x": x.grad}
+
+    for one, other, values, said in (
+        ("numpy", STRICT, (None, (2,)), "only the second has one"),
+        (STRICT, "numpy", ((2,), None), "only the first has one"),
+    ):
+        first = lockstep(step, one, other).first
+        assert first is not None
+        assert (first.primitive, first.direction, first.output) == ("multiply", "backward", 0)
+        assert (first.values, first.shape, first.dtype) == (values, (2,), "float32")
+        assert first.error == np.inf
+        assert said in str(first)
+
+
+def test_a_result_that_one_side_lacks() -> None:
+    def step() -> Any:
+        return {"same": 1.0, "neither": None, "x": None if xpnn.get_backend().name == "numpy" else 2.0}
+
+    first = lockstep(step, "numpy", STRICT).first
+    assert first is not None
+    assert (first.primitive, first.values) == ("the result['x']", (None, ()))
+    assert lockstep(lambda: None, "numpy", STRICT).compared == 0
+
+
 def test_operations_of_one_side_only_are_passed_over() -> None:
     found = run("another")
     assert found.alone >= 2

@@ -369,7 +369,8 @@ def _pull_back(node: Node, gy: Any, edges: Sequence[Any], create_graph: bool) ->
         function = node.own_backward or primitive.backward_function
         results = function(gy, node.saved, needs, **node.options)
     if switches.anomaly:
-        examine(results, primitive.name, "gradient", node.scope)
+        wanted = [g if need else None for g, need in zip(results, needs)]  # a rule may give more
+        examine(wanted, primitive.name, "gradient", node.scope)
     return results
 
 

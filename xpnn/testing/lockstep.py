@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,9 +34,10 @@ class Difference:
         module: the module that it was called in, "Conv2d 'features.0'"; "" outside of any.
         number: which of all operations it was, from 0.
         output: which of the operation's results or gradients, from 0.
-        shape, dtype: of the result in the first run.
+        shape, dtype: of the result in the first run; in the second, if the first has none.
         index: the place of the greatest difference.
-        values: the two values there, or the two shapes where those differ.
+        values: the two values there, or the two shapes where those differ; None for a gradient, or a result
+            of the step, that only the other run has.
         error: the greatest difference over the largest element of the operation's results and of those of the
             operation before; infinite where only one is NaN or infinite.
         before: the greatest such error of all results before.
@@ -57,10 +59,13 @@ class Difference:
         where = f" in {self.module}" if self.module else ""
         what = f"the {self.direction} of {self.primitive}" if self.direction else self.primitive
         place = f" at {self.index}" if self.index else ""
+        result = f"{what}{where} (operation {self.number}, result {self.output}, {self.shape}, {self.dtype})"
+        if None in self.values:
+            has = "only the first has one" if self.values[1] is None else "only the second has one"
+            return f"{result}: {has}; all errors before were at most {self.before:.1e}"
         return (
-            f"{what}{where} (operation {self.number}, result {self.output}, {self.shape}, {self.dtype}): "
-            f"{self.values[0]} and {self.values[1]}{place}, an error of {self.error:.1e} of the largest "
-            f"element; all before were at most {self.before:.1e}"
+            f"{result}: {self.values[0]} and {self.values[1]}{place}, an error of {self.error:.1e} of the "
+            f"largest element; all before were at most {self.before:.1e}"
         )
 
 
@@ -133,20 +138,24 @@ def lockstep(
     one, other_name = [place if isinstance(place, str) else place[0] for place in (backend, other)]
     pairs = list(_in_common(*runs))
     alone = sum(map(len, runs)) - 2 * len(pairs)
+    pairs = [pair for pair in pairs if any(x is not None for event in pair[1:] for x in event.results)]
     greatest = 0.0
     for compared, (number, mine, theirs) in enumerate(pairs):
         scale = _scale(mine, pairs[compared - 1][1] if compared else None)
-        for output, (x, y) in enumerate(zip(mine.results, theirs.results)):
+        for output, (x, y) in enumerate(itertools.zip_longest(mine.results, theirs.results)):
+            shown = x or y
+            if shown is None:
+                continue
             found = _greatest_difference(x, y, scale)
-            if found.error > roundings * max(x.rounding, y.rounding):
+            if found.error > roundings * max(result.rounding for result in (x, y) if result is not None):
                 first = Difference(
                     mine.primitive,
                     mine.direction,
                     mine.module,
                     number,
                     output,
-                    tuple(x.values.shape),
-                    x.dtype,
+                    tuple(shown.values.shape),
+                    shown.dtype,
                     found.place,
                     found.values,
                     found.error,
@@ -170,12 +179,12 @@ class _Result(NamedTuple):
 
 
 class _Event(NamedTuple):
-    """An operation of a run and its results."""
+    """An operation of a run and its results; None is a gradient, or a result, that there is not."""
 
     primitive: str
     direction: str
     module: str
-    results: tuple[_Result, ...]
+    results: tuple[_Result | None, ...]
 
 
 class _Found(NamedTuple):
@@ -200,22 +209,24 @@ def _run(step: Callable[[], Any], place: str | tuple[str, Any], seed: int) -> li
     return events
 
 
-def _on_host(arrays: Sequence[Any]) -> Iterator[_Result]:
+def _on_host(arrays: Sequence[Any]) -> Iterator[_Result | None]:
     for array in arrays:
-        if array is not None:
-            values = to_numpy(array).copy()
-            yield _Result(values, dtype_name(array.dtype) if is_array(array) else values.dtype.name)
+        if array is None:
+            yield None
+            continue
+        values = to_numpy(array).copy()
+        yield _Result(values, dtype_name(array.dtype) if is_array(array) else values.dtype.name)
 
 
 def _leaves(result: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The arrays and numbers in what a step returns, and where they are in it."""
+    """The arrays and numbers in what a step returns, None among them, and where they are in it."""
     if isinstance(result, Mapping):
         for key, value in result.items():
             yield from _leaves(value, f"{path}[{key!r}]")
     elif isinstance(result, list | tuple):
         for i, value in enumerate(result):
             yield from _leaves(value, f"{path}[{i}]")
-    elif is_array(result) or isinstance(result, bool | int | float | complex):
+    elif result is None or is_array(result) or isinstance(result, bool | int | float | complex):
         yield path, result
 
 
@@ -233,16 +244,20 @@ def _scale(event: _Event, before: _Event | None) -> float:
     A sum that is zero but for rounding, as the gradient of a bias before a batch norm is, has no other
     measure. Numbers that the step returns have to do with nothing before them.
     """
-    events = [event]
-    if before is not None and before.direction == event.direction:
-        arrays = event.direction or (event.results[0].values.ndim and before.results[0].values.ndim)
-        events += [before] if arrays else []
-    found = [abs(result.values) for one in events for result in one.results if result.rounding]
+    results = [result for result in event.results if result is not None]
+    earlier = [] if before is None else [result for result in before.results if result is not None]
+    if before is not None and before.direction == event.direction and results and earlier:
+        arrays = event.direction or (results[0].values.ndim and earlier[0].values.ndim)
+        results += earlier if arrays else []
+    found = [abs(result.values) for result in results if result.rounding]
     return max((float(size[size < math.inf].max(initial=0.0)) for size in found), default=0.0)
 
 
-def _greatest_difference(one: _Result, other: _Result, scale: float) -> _Found:
+def _greatest_difference(one: _Result | None, other: _Result | None, scale: float) -> _Found:
     """Over the scale, or the largest finite element where that is larger; whole numbers must be equal."""
+    if one is None or other is None:
+        shapes = [None if result is None else tuple(result.values.shape) for result in (one, other)]
+        return _Found(math.inf, (), (shapes[0], shapes[1]))
     x, y = one.values, other.values
     if x.shape != y.shape:
         return _Found(math.inf, (), (tuple(x.shape), tuple(y.shape)))
