@@ -13,7 +13,7 @@ from targets import Target
 
 import xpnn
 from xpnn.autograd import Tensor, grad, tensor_namespace, xp
-from xpnn.backend import dtype_name, get_backend, namespace, use_backend
+from xpnn.backend import IndexOutOfRangeError, dtype_name, get_backend, namespace, use_backend
 from xpnn.testing import assert_close, gradcheck, gradgradcheck
 
 FLOATS = ("float32", "float64")
@@ -302,3 +302,34 @@ def test_complex_numbers_are_complex64(backend: Target) -> None:
     for made in (xp.asarray([1j]), xp.asarray(1j), xp.full((2,), 1j), xpnn.tensor([1 + 2j])):
         assert dtype_name(made.dtype) == "complex64"
     assert dtype_name(xp.asarray([1j], dtype=xp.complex128).dtype) == "complex128"
+
+
+def test_element_types_are_no_kinds(backend: Target) -> None:
+    """`isdtype` takes strings for kinds, so that an element type must be none."""
+    assert not isinstance(xp.float32, str)
+    assert not xp.isdtype(xp.bool, xp.uint8)
+    assert xp.isdtype(xp.float32, (xp.uint8, xp.float32))
+    assert xp.isdtype(xp.float32, (xp.uint8, "real floating"))
+    for older in (xpnn.float32, xpnn.FloatTensor):
+        assert xp.sum(xp.ones(2, dtype=xp.int64), dtype=older).dtype == xpnn.float32
+        assert xp.astype(xp.ones(2, dtype=xp.int64), older).dtype == "float32"
+        assert xp.zeros(2, dtype=older).to(older).dtype == xp.float32
+        assert np.zeros(2, dtype=older).dtype == np.float32
+    assert xpnn.float64 is not None
+    assert xpnn.float64 != None  # noqa: E711 - which NumPy's float64 equals
+
+
+def test_a_mask_of_no_elements(backend: Target) -> None:
+    """The standard lets the axes of a mask be as long as the array's, or of no elements."""
+    x = xp.ones((1, 2, 3))
+    assert x[xp.zeros((0,), dtype=xp.bool)].shape == (0, 2, 3)
+    assert x[xp.zeros((1, 0), dtype=xp.bool)].shape == (0, 3)
+    with pytest.raises(IndexOutOfRangeError, match=r"a mask of shape \(1,\), got \(2,\)"):
+        x[xp.zeros((2,), dtype=xp.bool)]
+
+
+def test_the_sign_of_complex_zeros(backend: Target) -> None:
+    zeros = xp.asarray([complex(a, b) for a in (0.0, -0.0) for b in (0.0, -0.0)])
+    found = xpnn.to_numpy(xp.sign(zeros))
+    assert not found.any()
+    assert not np.signbit([found.real, found.imag]).any()

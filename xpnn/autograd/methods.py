@@ -330,4 +330,4 @@ class Conversions(TensorBase):
 def _is_dtype(target: Any) -> bool:
     if isinstance(target, str):
         return target.rstrip("0123456789") in ("float", "int", "uint", "bool", "bfloat", "complex")
-    return "dtype" in type(target).__name__.lower() or isinstance(target, type)
+    return isinstance(target, DType | type) or "dtype" in type(target).__name__.lower()

@@ -327,7 +327,7 @@ def _creator(raw_namespace: Any, name: str, function: Callable) -> Callable[...,
             device = _default_device(raw_namespace, options.pop("device", None))
             if device is not None:
                 options["device"] = device
-        if isinstance(options.get("dtype"), str):
+        if isinstance(options.get("dtype"), str | DType):
             options["dtype"] = dtype_named(options["dtype"], raw_namespace)
         result = lifted(*args, **options)
         return result if isinstance(result, TensorBase) else new_tensor(result)

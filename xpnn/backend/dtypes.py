@@ -1,7 +1,7 @@
 """Element types by name, of no library: `xpnn.float32` is right on every backend.
 
-A `DType` is its name, a string, and equal to the element type of that name of any library. So it can be
-given wherever a name can, and `t.dtype == xpnn.float32` holds whatever library `t` is of.
+A `DType` is equal to its name, and to the element type of that name of any library. So it can be given
+wherever a name can, and `t.dtype == xpnn.float32` holds whatever library `t` is of.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ def dtype_name(dtype: Any) -> str:
 
 
 def _find_name(dtype: Any) -> str:
+    if dtype is None:  # which NumPy takes for float64
+        raise DTypeError("expected a dtype, got None", hint="For example 'float32'")
     found = dtype.name if isinstance(dtype, np.dtype) else str(dtype).rpartition(".")[2].strip("'> ")
     if found not in _NAMES:
         try:
@@ -50,14 +52,15 @@ def _find_name(dtype: Any) -> str:
     return found
 
 
-class DType(str):
+class DType:
     """An element type, such as `xpnn.float32`.
 
-    There is one object of each name. Its hash is that of its name, so that NumPy takes it, too. What NumPy's
-    element type has beside this (`kind`, `type`, `char` ...) is found here, too.
+    There is one object of each name. Its hash is that of its name. It is no string: the standard's functions
+    take strings for kinds of element types. What NumPy's element type has beside this (`kind`, `type`, `char`
+    ...) is found here, too.
 
     Attributes:
-        name: its name, as a plain string.
+        name: its name, as a string.
         itemsize: the bytes of an element.
         is_floating_point: whether it is of real floating-point numbers.
         is_complex: whether it is of complex numbers.
@@ -83,8 +86,8 @@ class DType(str):
             return _made[cls, name]
         if name not in _NAMES:
             raise DTypeError(f"expects one of {', '.join(_NAMES)}, got {name!r:.60}", subject="DType")
-        made = super().__new__(cls, name)
-        made.name, made.is_floating_point = str.__str__(name), "float" in name
+        made = super().__new__(cls)
+        made.name, made.is_floating_point = name, "float" in name
         made.is_complex = name.startswith("complex")
         made.itemsize = 1 if name == "bool" else int(name.lstrip(_LETTERS)) // 8
         return _made.setdefault((cls, name), made)
@@ -93,6 +96,14 @@ class DType(str):
         if name.startswith("_") or self.name == "bfloat16":
             raise AttributeError(f"{self} has no attribute {name!r}")
         return getattr(np.dtype(self.name), name)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """NumPy's element type of that name: where NumPy is given this one, it asks for it."""
+        try:
+            return np.dtype(self.name)
+        except TypeError as error:  # bfloat16, unless a library has told NumPy of it
+            raise AttributeError(f"NumPy has no {self}") from error
 
     @property
     def is_signed(self) -> bool:
@@ -111,7 +122,7 @@ class DType(str):
         if self is other:
             return True
         if isinstance(other, DType):
-            return str.__eq__(self, other)
+            return self.name == other.name
         try:
             return self.name == dtype_name(other)
         except DTypeError:
@@ -121,7 +132,7 @@ class DType(str):
         return not self == other
 
     def __hash__(self) -> int:
-        return str.__hash__(self)
+        return hash(self.name)
 
     def __str__(self) -> str:
         return f"xpnn.{self.name}"

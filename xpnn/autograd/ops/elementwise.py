@@ -283,7 +283,7 @@ def _sign(x: Array) -> Array:
     if not is_complex(x):
         return xp.sign(x)
     size = xp.abs(x)
-    return x / xp.where(size == 0, 1.0, size)
+    return xp.where(size == 0, 0.0, x / xp.where(size == 0, 1.0, size))  # of no sign, as -0 / 1 has
 
 
 def _real(x: Array) -> Array:

@@ -492,8 +492,8 @@ def _no_or_one(flag: bool, x: Array) -> Array:
 
 
 def _mask_positions(mask: Array, shape: tuple[int, ...]) -> list[Array]:
-    """Where a mask of axes of that shape is true, by axes."""
-    if tuple(mask.shape) != tuple(shape):
+    """Where a mask of that shape is true, by axes; to the standard it may have axes of no elements."""
+    if mask.ndim != len(shape) or any(m not in (n, 0) for m, n in zip(mask.shape, shape)):
         raise IndexOutOfRangeError(
             f"expects a mask of shape {tuple(shape)}, got {tuple(mask.shape)}", subject="an index"
         )

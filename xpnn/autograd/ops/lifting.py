@@ -50,7 +50,7 @@ def unwrap(value: Any, xp: Any = None) -> Any:
         return value.array
     if type(value) in (list, tuple):
         return type(value)([unwrap(part, xp) for part in value])
-    return dtype_named(value, xp) if type(value) is DType and xp is not None else value
+    return dtype_named(value, xp) if isinstance(value, DType) and xp is not None else value
 
 
 def tensors_in(value: Any) -> Iterator[TensorBase]:

@@ -13,6 +13,7 @@ from xpnn.autograd.primitive import Primitive, primitive, view_primitive
 from xpnn.backend import (
     ArgumentError,
     Array,
+    DType,
     ViewError,
     backend_of,
     device_of,
@@ -305,7 +306,7 @@ def astype(x: Array, dtype: Any, /, *, copy: bool = True, device: Any = None) ->
     >>> astype(np.asarray([1, 2]), np.float32).dtype.name
     'float32'
     """
-    if isinstance(dtype, str):
+    if isinstance(dtype, str | DType):
         dtype = dtype_named(dtype, namespace(x))
     return _astype(x, dtype=dtype, copy=copy, device=device)
 
