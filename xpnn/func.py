@@ -13,7 +13,8 @@ from typing import Any
 from xpnn.autograd import Tensor, enable_grad, functions
 from xpnn.autograd import grad as _grad
 from xpnn.autograd.core import TensorBase, carries_gradient
-from xpnn.autograd.tape import Node, edge_of
+from xpnn.autograd.node import Node
+from xpnn.autograd.tape import edge_of
 from xpnn.backend import ArgumentError, DTypeError, ShapeError, refusing, size_of
 from xpnn.nn import Module
 from xpnn.nn.utils.stateless import functional_call as functional_call

@@ -1,7 +1,7 @@
 """L1: the Tensor, the tape, primitives, and the differentiable Array API namespace."""
 
 from xpnn.autograd import einops_backend as einops_backend
-from xpnn.autograd import functional, ops
+from xpnn.autograd import functional, graph, ops
 from xpnn.autograd.checkpoint import checkpoint
 from xpnn.autograd.function import Function, FunctionCtx, once_differentiable
 from xpnn.autograd.gradient_checks import gradcheck, gradgradcheck
@@ -18,10 +18,10 @@ from xpnn.autograd.mode import (
     set_grad_enabled,
 )
 from xpnn.autograd.namespace import CurrentNamespace, tensor_namespace, xp
+from xpnn.autograd.node import Later
 from xpnn.autograd.over_processes import sum_over_processes
 from xpnn.autograd.primitive import Primitive, primitive, primitive_names
 from xpnn.autograd.printing import set_printoptions
-from xpnn.autograd.tape import Later
 from xpnn.autograd.tensor import Tensor, tensor
 from xpnn.autograd.turning import Turned
 from xpnn.autograd.variable import Variable
@@ -45,6 +45,7 @@ __all__ = [
     "grad",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "hessian",
     "inference_mode",
     "is_grad_enabled",

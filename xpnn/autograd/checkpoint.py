@@ -49,6 +49,8 @@ class _Recording:
     collector comes by.
     """
 
+    unpacks = False
+
     def __init__(self, function: Callable, args: tuple, options: dict) -> None:
         self.function = function
         self.args = tuple([_as_leaf(arg) for arg in args])  # now: `arg += 1` may rebind it before the replay
@@ -63,6 +65,9 @@ class _Recording:
         node.recompute = self
         node.saved = node.inputs = None
         self.nodes.append((node.primitive, weakref.ref(node)))
+
+    def release(self, node: Any) -> None:
+        """Keep what was brought back, after a sweep that retains the graph: the next one needs it, too."""
 
     def fill(self, node: Any) -> None:
         """Run the function again and give every node back what it had saved."""

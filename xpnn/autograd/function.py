@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from xpnn.autograd.core import TensorBase, carries_gradient, new_tensor
 from xpnn.autograd.mode import enable_grad, no_grad, switches
+from xpnn.autograd.node import Node
 from xpnn.autograd.ops.broadcasting import broadcast_shapes, unbroadcast
 from xpnn.autograd.ops.lifting import lift
-from xpnn.autograd.tape import Node, examine
+from xpnn.autograd.tape import examine
 from xpnn.autograd.tensor import Tensor
 from xpnn.backend import DTypeError, GradientError, ShapeError, device_of, is_array, namespace
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xpnn.autograd.core import COMPLEX, TensorBase, as_array, carries_gradient, met, new_tensor
 from xpnn.autograd.mode import enable_grad
+from xpnn.autograd.node import GradientEdge
 from xpnn.autograd.tape import edge_key, edge_of, sweep
 from xpnn.backend import (
     ArgumentError,
@@ -82,7 +83,8 @@ def grad(
     """The gradients of the sum of `outputs` with respect to `inputs`; no `.grad` is touched.
 
     Args:
-        outputs, inputs: one Tensor or a sequence of them; inputs may be leaves or intermediate results.
+        outputs, inputs: one Tensor or a sequence of them; inputs may be leaves or intermediate results, or
+            the places of such in the graph (`autograd.graph.GradientEdge`).
         grad_outputs: the gradients that come from above (see `backward`).
         retain_graph, create_graph: see `backward`.
         only_inputs: is accepted; gradients of other leaves are never added up.
@@ -114,9 +116,9 @@ def grad(
     outputs, seeds = _roots(outputs, grad_outputs, create_graph, "grad")
     inputs = _each(inputs)
     for i, x in enumerate(inputs):
-        if not isinstance(x, TensorBase) or not x.requires_grad:
+        if not isinstance(x, GradientEdge) and not (isinstance(x, TensorBase) and x.requires_grad):
             raise GradientError(f"needs inputs that require a gradient, input {i} does not", subject="grad")
-    edges = [edge_of(x) for x in inputs]
+    edges = [x.edge if isinstance(x, GradientEdge) else edge_of(x) for x in inputs]
     found = sweep(
         list(map(edge_of, outputs)),
         seeds,
@@ -128,7 +130,7 @@ def grad(
     for i, edge in enumerate(edges):
         gradient = found.get(edge_key(edge))
         if gradient is None and materialize_grads:
-            gradient = _zeros(inputs[i])
+            gradient = _zeros_at(inputs[i], outputs[0])
         if gradient is None and not allow_unused:
             raise GradientError(
                 f"found no path from the outputs to input {i}",
@@ -422,7 +424,7 @@ def _tuple(value: Any) -> tuple[Any, ...]:
 
 def _each(value: Any) -> list[Any]:
     """One Tensor, or any iterable of them (`model.parameters()`), as a list."""
-    if is_array(value) or not isinstance(value, Iterable):
+    if is_array(value) or isinstance(value, GradientEdge) or not isinstance(value, Iterable):
         return [value]
     return list(value)
 
@@ -446,6 +448,14 @@ def _detached(outputs: Any, keep: bool) -> Any:
         return outputs
     detached = tuple(new_tensor(y.array) for y in _tuple(outputs))
     return detached if isinstance(outputs, tuple | list) else detached[0]
+
+
+def _zeros_at(x: Any, output: TensorBase) -> Any:
+    """Zeros like an input of `grad`, which may be a place in the graph of `output`."""
+    if isinstance(x, GradientEdge) and isinstance(x.edge, tuple):
+        shape, dtype = x.node.outlines[x.output_nr]
+        return new_tensor(namespace(output.array).zeros(shape, dtype=dtype, device=device_of(output)))
+    return _zeros(x.edge if isinstance(x, GradientEdge) else x)
 
 
 def _zeros(like: TensorBase) -> Any:

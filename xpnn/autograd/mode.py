@@ -15,7 +15,11 @@ class _Switches(threading.local):
     """The switches of one thread."""
 
     grad = True
-    recorder: Any = None  # the checkpoint that is being recorded or recomputed, see checkpoint.py
+    # What takes away what nodes save: a checkpoint that is recorded or recomputed (checkpoint.py), or hooks
+    # (graph.py).
+    recorder: Any = None
+    no_saved_hooks: str | None = None  # why hooks on what nodes save are refused, see graph.py
+    sweep: Any = None  # the backward sweep that runs, see tape.py
     recomputing = False
 
     def __init__(self) -> None:

@@ -27,8 +27,9 @@ from xpnn.autograd.casting import entered, in_type, way_of
 from xpnn.autograd.core import COMPLEX, TensorBase, carries_gradient, met, new_tensor, new_view
 from xpnn.autograd.half import in_float32
 from xpnn.autograd.mode import switches
+from xpnn.autograd.node import Node
 from xpnn.autograd.over_complex import OverComplex, over_complex, rule_of
-from xpnn.autograd.tape import Node, classify, examine
+from xpnn.autograd.tape import classify, examine
 from xpnn.backend import (
     REFUSALS,
     Backend,

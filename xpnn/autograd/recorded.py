@@ -9,7 +9,8 @@ from typing import Any
 
 from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor
 from xpnn.autograd.mode import enable_grad, keeping_values
-from xpnn.autograd.tape import Node, edge_key, edge_of, sweep
+from xpnn.autograd.node import Node
+from xpnn.autograd.tape import edge_key, edge_of, sweep
 from xpnn.autograd.tensor import Tensor, retained, tensor
 from xpnn.backend import (
     ArgumentError,

@@ -8,98 +8,21 @@ gradient is wanted.
 from __future__ import annotations
 
 import heapq
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from xpnn.autograd.casting import casting, entered
 from xpnn.autograd.core import TensorBase, as_array, carries_gradient, new_tensor
 from xpnn.autograd.mode import enable_grad, switches
+from xpnn.autograd.node import Later, Node, call_hooks, run_hooks, run_hooks_after
 from xpnn.backend import (
     AnomalyError,
     GradientError,
     device_of,
-    dtype_name,
     is_array,
     namespace,
     to_numpy,
 )
-
-_order = itertools.count()
-
-
-class Node:
-    """One recorded operation.
-
-    Attributes:
-        edges: one per argument (see the module).
-        saved: what the forward saved; None once it is freed.
-        kinds: what each saved value is: `i >= 0` is input i, `-1 - j` is output j, None anything else. Not
-            known where a kernel saves what it likes.
-        outputs: the number of outputs if the forward returned a tuple, 0 if it returned one array.
-        inputs: all raw inputs; kept only where the second derivative has to replay the forward.
-        outlines: shape and element type of each output; None for the type of what is no array.
-        values: all raw inputs, and all raw outputs, where `graph` runs a function; else None.
-        own_backward: the backward of the kernel that ran, if it brought one.
-    """
-
-    __slots__ = (
-        "__weakref__",
-        "edges",
-        "freed",
-        "hooks",
-        "inputs",
-        "kinds",
-        "options",
-        "order",
-        "outlines",
-        "outputs",
-        "own_backward",
-        "primitive",
-        "recompute",
-        "saved",
-        "scope",
-        "values",
-    )
-
-    def __init__(
-        self,
-        primitive: Any,
-        options: dict,
-        edges: tuple,
-        saved: Any,
-        outputs: int,
-        own_backward: Callable | None = None,
-    ) -> None:
-        self.primitive = primitive
-        self.options = options
-        self.edges = edges
-        self.saved = saved
-        self.outputs = outputs
-        self.own_backward = own_backward
-        self.order = next(_order)
-        self.kinds: tuple = ()
-        self.inputs: tuple | None = None
-        self.hooks: list | None = None
-        self.recompute: Any = None
-        self.outlines: tuple = ()
-        self.scope: tuple = ()
-        self.values: tuple | None = None
-        self.freed = False
-
-    def __repr__(self) -> str:
-        return f"<node {self.primitive.name}>"
-
-    def note(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
-        """Note the module that runs, and keep the values where that is asked for."""
-        self.scope = tuple(switches.scopes)
-        if True in switches.noting:
-            self.values = (tuple(inputs), tuple(outputs))
-
-    def free(self) -> None:
-        """Forget what was saved; the edges stay, so that the error of a second sweep can be precise."""
-        self.saved = self.inputs = None
-        self.freed = True
 
 
 def classify(
@@ -166,7 +89,55 @@ def sweep(
     # Where all leaves are wanted, `needed` is None: every node is walked.
     needed = None if targets is None else _nodes_on_paths(roots, targets)
     wanted = set() if targets is None else set(map(edge_key, targets))
+    around, switches.sweep = switches.sweep, Sweep(roots, needed, wanted)
     leaves = {} if leaves is None else leaves
+    try:
+        return _walk(roots, seeds, needed, wanted, targets, leaves, create_graph, retain_graph)
+    finally:
+        switches.sweep = around
+
+
+class Sweep:
+    """A sweep that is on its way, for hooks to ask what will come by."""
+
+    __slots__ = ("__weakref__", "needed", "roots", "wanted")
+
+    def __init__(self, roots: Sequence[Any], needed: set[int] | None, wanted: set[Any]) -> None:
+        self.roots = roots
+        self.needed = needed
+        self.wanted = wanted
+
+    def reached(self, edges: Sequence[Any]) -> list[bool]:
+        """For each edge whether its gradient is computed in this sweep."""
+        if self.needed is not None:
+            return [
+                edge_key(edge) in self.wanted
+                or (not isinstance(edge, TensorBase) and edge[0].order in self.needed)
+                for edge in edges
+            ]
+        seen: set[Any] = set()
+        stack = list(self.roots)
+        while stack:
+            edge = stack.pop()
+            if edge is None or edge_key(edge) in seen:
+                continue
+            seen.add(edge_key(edge))
+            if not isinstance(edge, TensorBase):
+                stack.extend(edge[0].edges)
+        return [edge_key(edge) in seen for edge in edges]
+
+
+def _walk(
+    roots: Sequence[Any],
+    seeds: Sequence[Any],
+    needed: set[int] | None,
+    wanted: set[Any],
+    targets: Sequence[Any] | None,
+    leaves: dict[int, Any],
+    create_graph: bool,
+    retain_graph: bool,
+) -> dict[int | tuple[int, int], Any]:
+    """What `sweep` does, with the nodes that are `needed` for what is `wanted`."""
     found: dict[Any, Any] = {}
     hooked: _Hooked | None = None  # made when a leaf with hooks is reached
     ties: list[Any] = []  # edges to what has a gradient of zero (see `_tied`)
@@ -212,7 +183,7 @@ def sweep(
         _, node = heapq.heappop(heap)
         gy = gradients.pop(node.order)
         if node.hooks is not None:
-            gy = _run_hooks(node, gy, create_graph)
+            gy = run_hooks(node, gy, create_graph)
         edges = node.edges
         if needed is not None:
             order = node.order
@@ -224,8 +195,12 @@ def sweep(
                 continue
             edges = [edge if _leads_to(edge, needed, wanted) else None for edge in edges]
         results = _pull_back(node, gy, edges, create_graph)
+        if node.hooks is not None:
+            results = run_hooks_after(node, results, gy, create_graph)
         if not retain_graph:
             node.free()
+        elif node.recompute is not None:
+            node.recompute.release(node)
     if ties:
         seed = seeds[0]
         zeros = _zeros_through(ties, targets, found, seed.array if isinstance(seed, TensorBase) else seed)
@@ -278,15 +253,7 @@ class _Hooked:
         hooks = self.leaves[key].hooks if key in self.leaves else None
         if hooks and key not in self.called:
             self.called.add(key)
-            self.found[key] = _call_hooks(hooks, self.found[key], self.create_graph)
-
-
-class Later:
-    """What a hook of a leaf may return: a gradient that is asked for when the sweep is over."""
-
-    def result(self) -> Any:
-        """The gradient, a raw array."""
-        raise NotImplementedError
+            self.found[key] = call_hooks(hooks, self.found[key], self.create_graph)
 
 
 def _uses_of_leaves(nodes: list[Node]) -> dict[int, int]:
@@ -428,7 +395,7 @@ def _zeros_through(
 
 
 def _make_ready(node: Node) -> None:
-    """Get back what a checkpoint has thrown away. Raises: GradientError if nothing can bring it back."""
+    """Get back what a checkpoint or hooks took. Raises: GradientError if nothing can bring it back."""
     if node.primitive.backward_function is None:
         raise GradientError(
             "has no gradient rule, and a gradient through it was asked for",
@@ -478,6 +445,8 @@ def _input_as_tensor(node: Node, i: int, raw: Any) -> Any:
     if not isinstance(edge, TensorBase):
         return new_tensor(raw, edge)
     if edge.array is not raw:
+        if node.recompute is not None and node.recompute.unpacks:
+            return _leading_to(edge, raw)
         raise GradientError(
             f"a leaf Tensor that '{node.primitive.name}' used was changed since, so that the second "
             "derivative would be taken at the wrong point",
@@ -486,39 +455,15 @@ def _input_as_tensor(node: Node, i: int, raw: Any) -> Any:
     return edge
 
 
+def _leading_to(leaf: Any, raw: Any) -> Any:
+    """A Tensor of another array than the leaf's that passes its gradient on to the leaf."""
+    node = Node(_tie, {}, (leaf,), (), 0)
+    node.outlines = ((raw.shape, raw.dtype),)
+    return new_tensor(raw, (node, 0))
+
+
 def _constant(value: Any) -> Any:
     return new_tensor(as_array(value)) if is_array(value) and not isinstance(value, TensorBase) else value
-
-
-def _run_hooks(node: Node, gy: Any, create_graph: bool) -> Any:
-    for index, hooks in node.hooks or ():
-        if not node.outputs:
-            gy = _call_hooks(hooks, gy, create_graph)
-        elif gy[index] is not None:
-            gy[index] = _call_hooks(hooks, gy[index], create_graph)
-    return gy
-
-
-def _call_hooks(hooks: dict[int, Callable], gradient: Any, create_graph: bool) -> Any:
-    """Call each hook with the gradient as a Tensor; a result that is not None replaces it."""
-    for hook in list(hooks.values()):
-        seen = gradient if create_graph else new_tensor(as_array(gradient))
-        replaced = hook(seen)
-        if replaced is None:
-            continue
-        if isinstance(replaced, Later):
-            return replaced
-        if getattr(replaced, "shape", None) != seen.shape or replaced.dtype != seen.dtype:
-            raise GradientError(
-                f"expects a gradient of shape {seen.shape} and {dtype_name(seen.dtype)} from a hook, got "
-                f"{replaced!r:.80}",
-                hint="A hook that only looks returns None",
-            )
-        if create_graph:
-            gradient = _constant(replaced)
-        else:
-            gradient = replaced.array if isinstance(replaced, TensorBase) else replaced
-    return gradient
 
 
 def _nodes_on_paths(roots: Sequence[Any], targets: Sequence[Any]) -> set[int]:

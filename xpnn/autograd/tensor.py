@@ -11,7 +11,6 @@ it, as in PyTorch, and what is written into them reaches `x` (see `views.py`); s
 
 from __future__ import annotations
 
-import itertools
 import operator
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ from xpnn.autograd.functions.random import RandomMethods
 from xpnn.autograd.handle import RemovableHandle
 from xpnn.autograd.methods import Conversions, NamedOperators
 from xpnn.autograd.mode import switches
+from xpnn.autograd.node import hook_keys, hooks_at
 from xpnn.autograd.numeric_methods import NumericMethods
 from xpnn.autograd.printing import html_of, text_of
 from xpnn.autograd.shape_methods import ShapeMethods
@@ -61,8 +61,6 @@ from xpnn.backend.layouts import check_memory_format
 
 # Exact types: `np.float64` is a subclass of `float`, and yet widens float32 arrays.
 _NUMBERS = frozenset((int, float, bool, complex))
-
-_keys = itertools.count()  # of hooks
 
 
 def tensor(obj: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -222,7 +220,7 @@ class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike,
         """
         if not self.requires_grad:
             raise GradientError("has no gradient to hook on to", subject="a Tensor without requires_grad")
-        hooks, key = self._hook_table(), next(_keys)
+        hooks, key = self._hook_table(), next(hook_keys)
         hooks[key] = hook
         for kept, last in [*hooks.items()]:
             if getattr(last, "runs_last", False):  # what is kept or sent is what all hooks have made of it
@@ -265,14 +263,7 @@ class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike,
             if self.hooks is None:
                 self.hooks = {}
             return self.hooks
-        node, index = self.edge
-        if node.hooks is None:
-            node.hooks = []
-        for at, hooks in node.hooks:
-            if at == index:
-                return hooks
-        node.hooks.append((index, {}))
-        return node.hooks[-1][1]
+        return hooks_at(*self.edge)
 
     # -- operators
 

@@ -16,8 +16,8 @@ import numpy as np
 from xpnn.autograd import Tensor
 from xpnn.autograd.core import TensorBase
 from xpnn.autograd.mode import enable_grad, keeping_values
+from xpnn.autograd.node import Node
 from xpnn.autograd.recorded import operations_of
-from xpnn.autograd.tape import Node
 from xpnn.backend import ArgumentError, XpnnError, asarray, dtype_name, is_array, is_floating, to_numpy
 from xpnn.nn import Module
 from xpnn.nn.summary import evaluating
