@@ -52,6 +52,16 @@ def per_sample(t: Any, x: Any) -> Any:
     return t.vmap(t.func.grad(loss), in_dims=(None, 0))(weights, x)
 
 
+def linearized(t: Any, x: Any) -> Any:
+    output, push = t.func.linearize(lambda d, b: {"a": d["w"].exp() * b, "b": b.sum()}, {"w": x}, x + 1)
+    return output, push({"w": x}, x), push({"w": x * 2}, x - 1)
+
+
+def drawn(t: Any, x: Any, randomness: str) -> Any:
+    rows = t.vmap(lambda a: a * 0 + t.rand(4), randomness=randomness)(x)
+    return (rows[0] == rows[1]).all()
+
+
 def ensemble(t: Any, x: Any) -> Any:
     models = [linear(t, i) for i in range(2)]
     state = t.func.stack_module_state(models)
@@ -81,6 +91,15 @@ PROGRAMS: dict[str, Callable[[Any, Any], Any]] = {
     "vmap": lambda t, x: t.func.vmap(lambda a, b: (a * b).sum(), (0, None))(x, x[0]),
     "vmap to other axes": lambda t, x: t.vmap(lambda a: (a, a.sum()), 1, (1, 0))(x),
     "vmap of vmap": lambda t, x: t.vmap(t.vmap(lambda a: a * 2))(x),
+    "vmap of nestings": lambda t, x: t.vmap(
+        lambda d: ({"a": d["x"], "b": d["x"]}, d["x"]), ({"x": -1},), ({"a": 1, "b": 0}, 0)
+    )({"x": x}),
+    "vmap over nothing": lambda t, x: t.vmap(lambda a: (a, a.sum()), 0, (1, 0))(x[:0]),
+    "vmap of what is common": lambda t, x: t.vmap(lambda a: (a, t.ones(2)), 0, (0, None))(x),
+    "vmap leaves keywords whole": lambda t, x: t.vmap(lambda a, *, k: a + k)(x, k=x),
+    "vmap draws the same": lambda t, x: drawn(t, x, "same"),
+    "vmap draws different ones": lambda t, x: drawn(t, x, "different"),
+    "linearize": linearized,
     "gradients of samples": per_sample,
     "ensemble": ensemble,
 }
@@ -115,9 +134,16 @@ def leaves(value: Any) -> list[Any]:
         (lambda x: xpnn.vmap(lambda a: a, None)(x), "no argument with an axis"),
         (lambda x: xpnn.vmap(lambda a, b: a)(x, x[0]), r"one length, got \[3, 4\]"),
         (lambda x: xpnn.vmap(lambda a: a, (0, 0))(x), "in_dims"),
-        (lambda x: xpnn.vmap(lambda a: a, 0, (0, 0))(x), "1 out_dims, got 2"),
+        (lambda x: xpnn.vmap(lambda a: a, 0, (0, 0))(x), "expects out_dims nested"),
+        (lambda x: xpnn.vmap(lambda a: a, 2)(x), "no axis 2"),
+        (lambda x: xpnn.vmap(lambda a: a, 0, None)(x), "differ where out_dims is None"),
+        (lambda x: xpnn.vmap(lambda a: xpnn.rand(2))(x), "draws random numbers"),
+        (lambda x: xpnn.vmap(lambda a: a, randomness="none")(x), "got 'none'"),
+        (lambda x: xpnn.vmap(lambda a: a, chunk_size=0)(x), "chunk_size >= 1"),
+        (lambda x: xpnn.func.jacrev(lambda a: a, chunk_size=0)(x), "chunk_size >= 1"),
+        (lambda x: xpnn.func.linearize(lambda a, b: a * b, x, x)[1](x), "2 tangents, got 1"),
+        (lambda x: xpnn.func.linearize(lambda a: a, x)[1](x[0]), "shapes of the primals"),
         (lambda x: xpnn.vmap(lambda a: a.shape[0])(x), "Tensors from the function, got int"),
-        (lambda x: xpnn.vmap(lambda a: a)(x[:0]), "length 0"),
         (lambda x: xpnn.func.stack_module_state([]), "one module or more"),
     ],
 )

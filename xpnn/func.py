@@ -13,10 +13,11 @@ from typing import Any
 from xpnn.autograd import Tensor, enable_grad, functions
 from xpnn.autograd import grad as _grad
 from xpnn.autograd.core import TensorBase, carries_gradient
-from xpnn.autograd.node import Node
-from xpnn.autograd.tape import edge_of
-from xpnn.backend import ArgumentError, DTypeError, ShapeError, refusing, size_of
-from xpnn.nn import Module
+from xpnn.autograd.gradients import Pushforward
+from xpnn.autograd.tape import behind, edge_of
+from xpnn.backend import ArgumentError, DTypeError, ShapeError, concrete, refusing, size_of
+from xpnn.backend.random import default_stream
+from xpnn.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module, SyncBatchNorm
 from xpnn.nn.utils.stateless import functional_call as functional_call
 
 __all__ = [
@@ -28,12 +29,16 @@ __all__ = [
         "jacfwd",
         "jacrev",
         "jvp",
+        "linearize",
+        "replace_all_batch_norm_modules_",
         "stack_module_state",
     ),
     *("vjp", "vmap"),
 ]
 
 Argnums = int | tuple[int, ...]
+
+_BATCH_NORMS = (BatchNorm1d, BatchNorm2d, BatchNorm3d, SyncBatchNorm)
 
 
 def grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False) -> Callable:
@@ -111,7 +116,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> Any:
 def jvp(func: Callable, primals: Any, tangents: Any, *, strict: bool = False, has_aux: bool = False) -> Any:
     """Forward mode: what `func` returns, and J v.
 
-    Reverse mode is linear in the vector that it takes; differentiating it in that vector gives J v.
+    It is made of two reverse sweeps (see `xpnn.autograd.gradients.Pushforward`).
 
     Args:
         func: of Tensors.
@@ -132,17 +137,42 @@ def jvp(func: Callable, primals: Any, tangents: Any, *, strict: bool = False, ha
     return (*result, call.aux) if has_aux else result
 
 
-def jacrev(func: Callable, argnums: Argnums = 0, *, has_aux: bool = False, **options: Any) -> Callable:
+def linearize(func: Callable, *primals: Any) -> tuple[Any, Callable]:
+    """What `func` returns at `primals`, and the function that takes tangents, one for each, to J v.
+
+    The function runs once, however many tangents there are.
+
+    >>> from xpnn.autograd import tensor
+    >>> output, push = linearize(lambda x: x * x, tensor([1.0, 2.0]))
+    >>> push(tensor([1.0, 0.0])).tolist(), push(tensor([0.0, 1.0])).tolist()
+    ([2.0, 0.0], [0.0, 4.0])
+    """
+    call = _Call(func, primals, {}, tuple(range(len(primals))), False, "linearize")
+
+    def push(*tangents: Any) -> Any:
+        if len(tangents) != len(primals):
+            raise ArgumentError(f"expects {len(primals)} tangents, got {len(tangents)}", subject="linearize")
+        vectors: list[Any] = []
+        _take_apart(tangents, vectors)
+        return call.push(vectors)
+
+    return _mapped(call.plain, call.output), push
+
+
+def jacrev(
+    func: Callable, argnums: Argnums = 0, *, has_aux: bool = False, chunk_size: int | None = None
+) -> Callable:
     """The function that gives the Jacobian of `func`, of shape (*output, *input), by reverse mode.
 
     Args:
         func, argnums, has_aux: as in `grad`; func may return any Tensors.
-        options: PyTorch's `chunk_size`, which changes no result.
+        chunk_size: is accepted; there is one sweep for each element of the output.
 
     >>> from xpnn.autograd import tensor
     >>> jacrev(lambda x: x * x)(tensor([1.0, 2.0])).tolist()
     [[2.0, 0.0], [0.0, 4.0]]
     """
+    _check_chunk_size(chunk_size, "jacrev")
 
     @functools.wraps(func)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
@@ -154,14 +184,17 @@ def jacrev(func: Callable, argnums: Argnums = 0, *, has_aux: bool = False, **opt
 
 
 def jacfwd(
-    func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, randomness: str = "error", **options: Any
+    func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, randomness: str = "error"
 ) -> Callable:
     """As `jacrev`: the same numbers, and by the same sweeps.
+
+    `func` runs once, so that `randomness` changes nothing.
 
     >>> from xpnn.autograd import tensor
     >>> jacfwd(lambda x: x * x)(tensor([1.0, 2.0])).tolist()
     [[2.0, 0.0], [0.0, 4.0]]
     """
+    _check_randomness(randomness, "jacfwd")
     return jacrev(func, argnums, has_aux=has_aux)
 
 
@@ -176,7 +209,12 @@ def hessian(func: Callable, argnums: Argnums = 0) -> Callable:
 
 
 def vmap(
-    func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *, chunk_size: Any = None
+    func: Callable,
+    in_dims: Any = 0,
+    out_dims: Any = 0,
+    randomness: str = "error",
+    *,
+    chunk_size: int | None = None,
 ) -> Callable:
     """The function that calls `func` for each entry along an axis of its arguments, and stacks the results.
 
@@ -185,43 +223,75 @@ def vmap(
     Args:
         func: of Tensors without that axis.
         in_dims: the axis in each argument, None for one that is passed whole: an int for all, or nested as
-            the arguments are.
-        out_dims: the new axis in the results: an int for all, or a tuple of one for each.
-        randomness: is accepted; each call draws numbers of its own.
+            the arguments are. Keyword arguments are passed whole.
+        out_dims: the new axis in the results: an int for all, or nested as the results are; None for one
+            that is the same for all entries.
+        randomness: "different" draws numbers of its own for each entry, "same" the same ones for all,
+            "error" refuses to draw.
         chunk_size: is accepted.
 
-    Raises: ArgumentError if no argument has an axis to go along, ShapeError if their lengths differ.
+    Raises: ArgumentError if no argument has an axis to go along, and for random numbers where none are to be
+    drawn; ShapeError if the axes' lengths differ.
 
     >>> from xpnn.autograd import tensor
     >>> vmap(lambda a, b: (a * b).sum())(tensor([[1.0, 2.0], [3.0, 4.0]]), tensor([[1.0, 1.0], [0.0, 1.0]]))
     tensor([3., 4.])
     """
+    _check_randomness(randomness, "vmap")
+    _check_chunk_size(chunk_size, "vmap")
 
     @functools.wraps(func)
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves: list[Any] = []
         rebuild = _take_apart(args, leaves)
-        axes = _axes_of(args, in_dims)
-        whole = len(leaves)
-        rebuild_named = _take_apart(kwargs, leaves)
-        axes += [0] * (len(leaves) - whole)
+        axes = _nested_axes(args, in_dims, "in_dims")
+        axes = [axis if isinstance(leaf, TensorBase) else None for leaf, axis in zip(leaves, axes)]
+        for leaf, axis in zip(leaves, axes):
+            if axis is not None and not -leaf.ndim <= axis < leaf.ndim:
+                raise ArgumentError(f"finds no axis {axis} in {_described(leaf)}", subject="vmap")
         lengths = {leaf.shape[axis] for leaf, axis in zip(leaves, axes) if axis is not None}
         if not lengths:
             raise ArgumentError("finds no argument with an axis to go along: see in_dims", subject="vmap")
         if len(lengths) > 1:
             raise ShapeError(f"expects axes of one length, got {sorted(lengths)}", subject="vmap")
+        count = lengths.pop()
         rows = [
             leaf if axis is None else functions.shape.movedim(leaf, axis, 0)
             for leaf, axis in zip(leaves, axes)
         ]
-        results = []
-        for i in range(lengths.pop()):
+        if not count:  # one call tells the shapes of the results
+            rows = [
+                row if axis is None else row.new_zeros((1, *row.shape[1:])) for row, axis in zip(rows, axes)
+            ]
+        results, draws = [], _Draws(randomness)
+        for i in range(max(count, 1)):
             entries = iter([row if axis is None else row[i] for row, axis in zip(rows, axes)])
-            words, named = rebuild(entries), rebuild_named(entries)
-            results.append(func(*words, **named))
-        return _stacked(results, out_dims)
+            with draws:
+                results.append(func(*rebuild(entries), **kwargs))
+        return _stacked(results, out_dims, count)
 
     return mapped
+
+
+class _Draws:
+    """What the calls of `vmap` may draw of the random numbers."""
+
+    def __init__(self, randomness: str) -> None:
+        self.randomness = randomness
+        self.stream = default_stream()
+        self.start = self.stream.counter
+
+    def __enter__(self) -> None:
+        if self.randomness == "same":
+            self.stream.counter = self.start
+
+    def __exit__(self, kind: Any, *exception: object) -> None:
+        if kind is None and self.randomness == "error" and self.stream.counter is not self.start:
+            raise ArgumentError(
+                "was given a function that draws random numbers",
+                subject="vmap",
+                hint="Choose randomness='different' or 'same', or draw them before",
+            )
 
 
 @refusing
@@ -250,6 +320,26 @@ def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Any], dict[s
     )
 
 
+def replace_all_batch_norm_modules_(root: Module) -> Module:
+    """Let all batch norms in a module use the statistics of their batch only, and keep none: in place.
+
+    So can `vmap` and `grad` go through them, which writes into buffers would refuse. Returns the module.
+
+    >>> from xpnn.nn import BatchNorm1d, Sequential
+    >>> net = replace_all_batch_norm_modules_(Sequential(BatchNorm1d(2)))
+    >>> net[0].track_running_stats, net[0].running_mean
+    (False, None)
+    """
+    for part in root.modules():
+        if (
+            isinstance(part, BatchNorm1d | BatchNorm2d | BatchNorm3d | SyncBatchNorm)
+            and part.track_running_stats
+        ):
+            part.running_mean = part.running_var = part.num_batches_tracked = None
+            part.track_running_stats = False
+    return root
+
+
 class _Call:
     """One call of a function, with the arguments that are differentiated in as new ends of the tape.
 
@@ -265,6 +355,8 @@ class _Call:
         if not callable(func):
             raise DTypeError(f"expects a function, got {func!r:.60}", subject=subject)
         self.argnums = argnums
+        self._pushforward: Pushforward | None = None  # made for the first tangents
+        self._subject = subject
         numbers = argnums if isinstance(argnums, tuple) else (argnums,)
         if any(not -len(args) <= i < len(args) for i in numbers):
             raise ArgumentError(f"expects argnums below {len(args)}, got {argnums}", subject=subject)
@@ -324,17 +416,15 @@ class _Call:
     def push(self, tangents: list[Any]) -> Any:
         """J v, in the structure of the output."""
         if [tuple(v.shape) for v in tangents] != [tuple(x.shape) for x in self.ends]:
-            raise ShapeError("expects tangents of the shapes of the primals", subject="jvp")
-        with enable_grad():
-            duals = [functions.creation.zeros_like(y.detach()).requires_grad_() for y in self.outputs]
-            pulled = self._pulled(self.outputs, duals, True)
-            live = [(g, v) for g, v in zip(pulled, tangents) if g.requires_grad]
-            pushed: Any = [functions.creation.zeros_like(y.detach()) for y in self.outputs]
-            tracked = self.nested or any(v.requires_grad for v in tangents)
-            if live:
-                gs, vs = zip(*live)
-                pushed = _grad(gs, duals, list(vs), create_graph=tracked, materialize_grads=True)
-        return self.rebuild_output(iter(pushed))
+            raise ShapeError("expects tangents of the shapes of the primals", subject=self._subject)
+        if self._pushforward is None:
+            self._pushforward = Pushforward(self.outputs, self.ends)
+        pushed = self._pushforward(tangents, self.nested or any(v.requires_grad for v in tangents))
+        found = [
+            functions.creation.zeros_like(y.detach()) if v is None else v
+            for y, v in zip(self.outputs, pushed)
+        ]
+        return self.rebuild_output(iter(found))
 
     def jacobian(self) -> Any:
         """The Jacobian, in the structure of the output, and below that in that of the arguments."""
@@ -364,19 +454,8 @@ def _end(x: Any) -> Any:
 def _others_lead_to(outputs: Sequence[Any], ends: Sequence[Any]) -> bool:
     """Whether the outputs were computed from leaves that are not among `ends`."""
     own = {id(end) for end in ends}
-    stack = [edge_of(y) for y in outputs if isinstance(y, TensorBase) and y.requires_grad]
-    seen: set[int] = set()
-    while stack:
-        edge = stack.pop()
-        if isinstance(edge, TensorBase):
-            if id(edge) not in own:
-                return True
-            continue
-        node: Node = edge[0]
-        if node.order not in seen:
-            seen.add(node.order)
-            stack.extend(e for e in node.edges if e is not None)
-    return False
+    edges = behind([edge_of(y) for y in outputs if isinstance(y, TensorBase) and y.requires_grad])
+    return any(isinstance(edge, TensorBase) and id(edge) not in own for edge in edges.values())
 
 
 def _take_apart(value: Any, leaves: list[Any]) -> Callable[[Any], Any]:
@@ -398,24 +477,21 @@ def _mapped(function: Callable[[Any], Any], value: Any) -> Any:
     return _take_apart(value, leaves)(iter([function(leaf) for leaf in leaves]))
 
 
-def _axes_of(value: Any, in_dims: Any) -> list[Any]:
-    """The axis for each leaf of a nesting, of `in_dims` that are nested as deep or less deep."""
-    if isinstance(in_dims, int) or in_dims is None:
+def _nested_axes(value: Any, axes: Any, name: str) -> list[Any]:
+    """The axis for each leaf of a nesting, of axes that are nested as deep or less deep."""
+    if isinstance(axes, int) or axes is None:
         leaves: list[Any] = []
         _take_apart(value, leaves)
-        return [in_dims if isinstance(leaf, TensorBase) else None for leaf in leaves]
-    if not isinstance(value, tuple | list | dict) or len(value) != len(in_dims):
-        raise ArgumentError(
-            f"expects in_dims for the arguments as they are nested, got {in_dims}", subject="vmap"
-        )
+        return [axes] * len(leaves)
+    fits = isinstance(value, tuple | list | dict) and isinstance(axes, tuple | list | dict)
+    if not fits or isinstance(value, dict) != isinstance(axes, dict) or len(value) != len(axes):
+        raise ArgumentError(f"expects {name} nested as what they are for, got {axes}", subject="vmap")
     keys = value if isinstance(value, dict) else range(len(value))
-    return [axis for key in keys for axis in _axes_of(value[key], in_dims[key])]
+    return [axis for key in keys for axis in _nested_axes(value[key], axes[key], name)]
 
 
-def _stacked(results: list[Any], out_dims: Any) -> Any:
-    """Results of alike structure, stacked."""
-    if not results:
-        raise ShapeError("cannot go along an axis of length 0", subject="vmap")
+def _stacked(results: list[Any], out_dims: Any, count: int) -> Any:
+    """Results of alike structure, stacked; none of them where the count is 0."""
     rows: list[list[Any]] = []
     for result in results:
         leaves: list[Any] = []
@@ -424,14 +500,39 @@ def _stacked(results: list[Any], out_dims: Any) -> Any:
     for leaf in rows[0]:
         if not isinstance(leaf, TensorBase):
             raise DTypeError(f"expects Tensors from the function, got {_described(leaf)}", subject="vmap")
-    axes = [out_dims] * len(rows[0]) if isinstance(out_dims, int) or out_dims is None else [*out_dims]
-    if len(axes) != len(rows[0]):
-        raise ArgumentError(f"expects {len(rows[0])} out_dims, got {len(axes)}", subject="vmap")
-    stacked = [
-        column[0] if axis is None else functions.joining.stack(column, axis)
-        for column, axis in zip(zip(*rows), axes)
-    ]
+    axes = _nested_axes(results[0], out_dims, "out_dims")
+    stacked = []
+    for column, axis in zip(zip(*rows), axes):
+        if axis is None:
+            stacked.append(_common(column))
+            continue
+        whole = functions.joining.stack(column, axis)
+        stacked.append(whole if count else functions.shape.narrow(whole, axis, 0, 0))
     return rebuild(iter(stacked))
+
+
+def _common(column: tuple[Any, ...]) -> Any:
+    """The result that is the same for all entries. Raises: ArgumentError where it is seen not to be."""
+    first = column[0]
+    for other in column[1:]:
+        known = concrete(first.array) and concrete(other.array)
+        if known and not functions.comparison.equal(first.detach(), other.detach()):
+            raise ArgumentError(
+                "has results that differ between entries where out_dims is None", subject="vmap"
+            )
+    return first
+
+
+def _check_randomness(randomness: Any, subject: str) -> None:
+    if randomness not in ("error", "different", "same"):
+        raise ArgumentError(
+            f"expects randomness 'error', 'different' or 'same', got {randomness!r:.60}", subject=subject
+        )
+
+
+def _check_chunk_size(chunk_size: Any, subject: str) -> None:
+    if chunk_size is not None and chunk_size < 1:
+        raise ArgumentError(f"expects chunk_size >= 1 or None, got {chunk_size}", subject=subject)
 
 
 def _described(value: Any) -> str:

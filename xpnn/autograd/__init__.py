@@ -1,7 +1,7 @@
 """L1: the Tensor, the tape, primitives, and the differentiable Array API namespace."""
 
 from xpnn.autograd import einops_backend as einops_backend
-from xpnn.autograd import functional, graph, ops
+from xpnn.autograd import forward_ad, functional, graph, ops
 from xpnn.autograd.checkpoint import checkpoint
 from xpnn.autograd.function import Function, FunctionCtx, once_differentiable
 from xpnn.autograd.gradient_checks import gradcheck, gradgradcheck
@@ -41,6 +41,7 @@ __all__ = [
     "checkpoint",
     "detect_anomaly",
     "enable_grad",
+    "forward_ad",
     "functional",
     "grad",
     "gradcheck",

@@ -184,8 +184,7 @@ def vjp(function: Callable, inputs: Any, v: Any = None, create_graph: bool = Fal
 def jvp(function: Callable, inputs: Any, v: Any = None, create_graph: bool = False) -> tuple[Any, Any]:
     """Forward mode: `(outputs, J v)` of `function` at `inputs`, as torch.autograd.functional.jvp.
 
-    The vector-Jacobian product `u -> u^T J` is linear in u; its own derivative is `J v`. So two reverse
-    sweeps give the forward-mode product ("double backward").
+    It is made of two reverse sweeps (see `Pushforward`).
 
     >>> from xpnn.autograd import tensor
     >>> jvp(lambda x: x * x, tensor([1.0, 2.0]), tensor([1.0, 0.0]))[1].tolist()
@@ -195,31 +194,49 @@ def jvp(function: Callable, inputs: Any, v: Any = None, create_graph: bool = Fal
         leaves = _fresh(inputs, create_graph)
         outputs = function(*leaves)
         tracked = _tuple(outputs)
-        dummies = [_zeros(y) for y in tracked]
-        for dummy in dummies:
-            dummy.requires_grad = True
-        moving = [(y, dummy) for y, dummy in zip(tracked, dummies) if y.requires_grad]
-        pulled: tuple[Any, ...] = (None,) * len(leaves)
-        if moving:
-            ys, us = zip(*moving)
-            pulled = grad(ys, leaves, us, create_graph=True, allow_unused=True)
+        push = Pushforward(tracked, leaves)
         if v is None and any(size_of(x.shape) != 1 for x in leaves):
             raise ArgumentError("needs v, because the inputs have more than one element", subject="jvp")
         vectors = [_ones(x) for x in leaves] if v is None else list(_tuple(v))
         _check_shapes(vectors, leaves, "jvp", "v")
-        live = [(p, u) for p, u in zip(pulled, vectors) if p is not None and p.requires_grad]
-        if live:
-            products = grad(
-                [p for p, _ in live],
-                dummies,
-                [u for _, u in live],
-                create_graph=create_graph,
-                allow_unused=True,
-            )
-        else:
-            products = (None,) * len(dummies)  # type: ignore[assignment]
+        products = push(vectors, create_graph)
     pushed = tuple(_zeros(y) if p is None else p for p, y in zip(products, tracked))
     return _detached(outputs, create_graph), pushed if isinstance(outputs, tuple | list) else pushed[0]
+
+
+class Pushforward:
+    """The products J v of outputs with the inputs that they were computed from, for any v.
+
+    The product `u -> u^T J` of a reverse sweep is linear in u; its own derivative is `J v`. So one recorded
+    sweep, and another for each v, give forward mode.
+    """
+
+    def __init__(self, outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
+        self.live = [y for y in outputs if isinstance(y, TensorBase) and y.requires_grad]
+        self.places = [self._place(y) for y in outputs]
+        self.seeds = [_zeros(y) for y in self.live]
+        self.pulled: tuple[Any, ...] = (None,) * len(inputs)
+        for seed in self.seeds:
+            seed.requires_grad = True
+        if self.live:
+            with enable_grad():
+                self.pulled = grad(self.live, inputs, self.seeds, create_graph=True, allow_unused=True)
+
+    def _place(self, output: Any) -> int | None:
+        """The place of an output among those that are alive."""
+        return next((i for i, y in enumerate(self.live) if y is output), None)
+
+    def __call__(self, tangents: Sequence[Any], create_graph: bool = False) -> list[Any]:
+        """J v for each output, given v for each input; None for an output that no input reaches."""
+        moving = [(p, v) for p, v in zip(self.pulled, tangents) if p is not None and p.requires_grad]
+        products: tuple[Any, ...] = (None,) * len(self.seeds)
+        if moving:
+            ps, vs = zip(*moving)
+            with enable_grad():
+                products = grad(
+                    ps, self.seeds, vs, retain_graph=True, create_graph=create_graph, allow_unused=True
+                )
+        return [None if place is None else products[place] for place in self.places]
 
 
 def jacobian(function: Callable, inputs: Any, create_graph: bool = False) -> Any:

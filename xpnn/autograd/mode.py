@@ -19,6 +19,7 @@ class _Switches(threading.local):
     # (graph.py).
     recorder: Any = None
     no_saved_hooks: str | None = None  # why hooks on what nodes save are refused, see graph.py
+    dual_level: Any = None  # see forward_ad.py
     sweep: Any = None  # the backward sweep that runs, see tape.py
     recomputing = False
 

@@ -115,16 +115,22 @@ class Sweep:
                 or (not isinstance(edge, TensorBase) and edge[0].order in self.needed)
                 for edge in edges
             ]
-        seen: set[Any] = set()
-        stack = list(self.roots)
-        while stack:
-            edge = stack.pop()
-            if edge is None or edge_key(edge) in seen:
-                continue
-            seen.add(edge_key(edge))
-            if not isinstance(edge, TensorBase):
-                stack.extend(edge[0].edges)
+        seen = behind(self.roots)
         return [edge_key(edge) in seen for edge in edges]
+
+
+def behind(roots: Sequence[Any]) -> dict[int | tuple[int, int], Any]:
+    """The edges that `roots` came from, themselves among them, by `edge_key`."""
+    seen: dict[Any, Any] = {}
+    stack = list(roots)
+    while stack:
+        edge = stack.pop()
+        if edge is None or edge_key(edge) in seen:
+            continue
+        seen[edge_key(edge)] = edge
+        if not isinstance(edge, TensorBase):
+            stack.extend(edge[0].edges)
+    return seen
 
 
 def _walk(
