@@ -469,6 +469,7 @@ PIECES = {
     "softshrink": F.softshrink,
     "max_pool2d": lambda x: F.max_pool2d(x, 2),
     "avg_pool2d": lambda x: F.avg_pool2d(x, 2),
+    "fractional_max_pool2d": lambda x: F.fractional_max_pool2d(x, 2, 2),
     "l1_loss": lambda x: F.l1_loss(x, x.detach() / 2),
 }
 

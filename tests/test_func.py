@@ -106,6 +106,7 @@ PROGRAMS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # PyTorch's own
+@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr:UserWarning")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_against_pytorch(name: str) -> None:
     theirs, ours = [leaves(PROGRAMS[name](t, t.from_numpy(X))) for t in (torch, xpnn)]

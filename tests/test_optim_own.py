@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -258,3 +259,59 @@ def test_a_parameter_in_two_groups_is_refused() -> None:
     x = xpnn.zeros(2, requires_grad=True)
     with pytest.raises(ArgumentError, match="twice, in two groups"):
         optim.SGD([{"params": [x]}, {"params": [x]}])
+
+
+def calls_around_state_dicts(lib: Any, make: Make) -> list[Any]:
+    """What is called, in its order, where a state dict is made and loaded, and what is loaded then."""
+    params, calls = start(lib), []
+    optimizer = make(lib, params)
+
+    def saved(opt: Any, state: dict[str, Any]) -> Any:
+        calls.append(("saved", opt is optimizer))
+        return {**state, "note": 1}
+
+    def loading(opt: Any, state: dict[str, Any]) -> Any:
+        calls.append(("loading", state.pop("note", None)))
+        state["param_groups"] = [{**group, "lr": 0.25} for group in state["param_groups"]]
+
+    handles = [
+        optimizer.register_state_dict_pre_hook(lambda opt: calls.append("saving")),
+        optimizer.register_state_dict_pre_hook(lambda opt: calls.append("saving first"), prepend=True),
+        optimizer.register_state_dict_post_hook(saved),
+        optimizer.register_load_state_dict_pre_hook(loading),
+        optimizer.register_load_state_dict_post_hook(lambda opt: calls.append(("loaded", opt is optimizer))),
+    ]
+    state = optimizer.state_dict()
+    optimizer.load_state_dict(state)
+    calls += [state["note"], optimizer.param_groups[0]["lr"]]
+    for handle in handles:
+        handle.remove()
+    return [*calls, "note" in optimizer.state_dict()]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda lib, params: lib.optim.Adam(params, lr=0.5),
+        lambda lib, params: lib.optim.LBFGS(params, max_iter=2),  # has methods of its own
+    ],
+)
+def test_hooks_of_state_dicts(make: Make) -> None:
+    assert calls_around_state_dicts(xpnn, make) == calls_around_state_dicts(torch, make)
+
+
+@pytest.mark.parametrize("lib", [xpnn, torch])
+def test_hooks_of_all_optimizers(lib: Any) -> None:
+    calls: list[Any] = []
+    module = importlib.import_module(f"{lib.__name__}.optim.optimizer")
+    places = [module.register_optimizer_step_pre_hook, module.register_optimizer_step_post_hook]
+    handles = [place(lambda opt, args, kwargs, i=i: calls.append(i)) for i, place in enumerate(places)]
+    first, second = (lib.optim.SGD([lib.zeros(2, requires_grad=True)]) for _ in range(2))
+    first.register_step_pre_hook(lambda *_: calls.append("own before"))
+    first.register_step_post_hook(lambda *_: calls.append("own after"))
+    first.step()
+    second.step()
+    for handle in handles:
+        handle.remove()
+    second.step()
+    assert calls == [0, "own before", "own after", 1, 0, 1]

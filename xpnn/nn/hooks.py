@@ -17,6 +17,7 @@ from xpnn.backend import device_of, namespace
 
 __all__ = [
     "RemovableHandle",
+    "register_module_backward_hook",
     "register_module_forward_hook",
     "register_module_forward_pre_hook",
     "register_module_full_backward_hook",
@@ -154,6 +155,9 @@ def register_module_full_backward_pre_hook(hook: Callable) -> RemovableHandle:
 def register_module_full_backward_hook(hook: Callable) -> RemovableHandle:
     """Call `hook(module, grad_input, grad_output)` of every module; a result replaces grad_input."""
     return _for_all(EVERYWHERE.backward, hook)
+
+
+register_module_backward_hook = register_module_full_backward_hook
 
 
 def _for_all(hooks: dict[int, Any], entry: Any) -> RemovableHandle:

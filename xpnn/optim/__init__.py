@@ -8,6 +8,7 @@ from xpnn.optim.adagrad import *
 from xpnn.optim.adam import *
 from xpnn.optim.adamax import *
 from xpnn.optim.asgd import *
+from xpnn.optim.hooks import *
 from xpnn.optim.lamb import *
 from xpnn.optim.lars import *
 from xpnn.optim.lbfgs import *

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import functools
 import itertools
 import math
 import warnings
@@ -43,6 +42,20 @@ from xpnn.backend import (
 )
 from xpnn.backend.update_kernels import GroupStep, State, Updater, find_updater
 from xpnn.optim.by_parameter import StateByParameter
+from xpnn.optim.hooks import (
+    NONE,
+    Hooks,
+    add_hook,
+    around_loading,
+    around_saving,
+    around_step,
+)
+from xpnn.optim.hooks import (
+    register_optimizer_step_post_hook as register_optimizer_step_post_hook,
+)
+from xpnn.optim.hooks import (
+    register_optimizer_step_pre_hook as register_optimizer_step_pre_hook,
+)
 from xpnn.optim.state import STRUCTURE, as_python, in_our_layout, misfits, taken_options
 
 __all__ = ["Optimizer", "elementwise"]
@@ -96,28 +109,8 @@ def elementwise(formula: Formula | None = None, *, kernel: str = "") -> Any:
     return mark if formula is None else mark(formula)
 
 
-def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
-    """A method `step` that calls the optimizer's hooks, once also where it calls another class's `step`."""
-
-    @functools.wraps(step)
-    def hooked(*args: Any, **kwargs: Any) -> Any:
-        self = args[0]
-        if self._calls_hooks or not (self._pre_hooks or self._post_hooks):
-            return step(*args, **kwargs)
-        self._calls_hooks = True
-        try:
-            for hook in list(self._pre_hooks.values()):
-                changed = hook(self, args, kwargs)
-                if changed is not None:
-                    args, kwargs = self._arguments_from(changed)
-            result = step(*args, **kwargs)
-            for hook in list(self._post_hooks.values()):
-                hook(self, args, kwargs)
-        finally:
-            self._calls_hooks = False
-        return result
-
-    return hooked
+# The methods that call hooks, in every class that has one of its own.
+_HOOKED = {"step": around_step, "state_dict": around_saving, "load_state_dict": around_loading}
 
 
 class Optimizer(RefusingConstructor):
@@ -155,25 +148,21 @@ class Optimizer(RefusingConstructor):
     domains: ClassVar[dict[str, Domain]] = {}  # of options, beside those that all optimizers share
     kept_options: tuple[str, ...] = ()  # what a state dict may not change
     # Those of a class that wraps another optimizer, and never calls this one's `__init__`.
-    _pre_hooks: dict[int, Callable[..., Any]] = {}  # noqa: RUF012
-    _post_hooks: dict[int, Callable[..., Any]] = {}  # noqa: RUF012
+    hooks: Hooks = NONE
+    within_hooks: Collection[str] = ()  # the methods that are running with them
     _names: dict[int, tuple[str, Tensor]] = {}  # noqa: RUF012
-    _calls_hooks = False
     takes_complex: bool = True  # where the formula acts by elements: on both parts of each, as PyTorch's does
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "step" in vars(cls):
-            cls.step = _with_hooks(cls.step)  # type: ignore[method-assign]
+        for name in _HOOKED.keys() & vars(cls).keys():
+            setattr(cls, name, _HOOKED[name](vars(cls)[name]))
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = {name: _option(value) for name, value in defaults.items()}
         self.param_groups: list[Group] = []
         self._slots: dict[str, State] = {}
-        self._pre_hooks = {}
         self._names = {}  # by the parameter's identity, when asked for
-        self._post_hooks = {}
-        self._calls_hooks = False
         self.schedules_stepped = False  # whether a learning-rate schedule has gone on from its start
         self._repeated: dict[int, list[int]] = {}  # positions of parameters that came before, of a group
         self._updaters: dict[int, Updater] = {}  # of each group, with what it remembers between steps
@@ -244,7 +233,7 @@ class Optimizer(RefusingConstructor):
     def state(self, state: Any) -> None:
         self._slots = dict(state)
 
-    @_with_hooks
+    @around_step
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update each parameter that has a gradient.
 
@@ -300,11 +289,40 @@ class Optimizer(RefusingConstructor):
 
         `args` begins with the optimizer.
         """
-        return _registered(vars(self).setdefault("_pre_hooks", {}), hook)
+        return add_hook(self._own_hooks().before, hook)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(optimizer, args, kwargs)` after each step."""
-        return _registered(vars(self).setdefault("_post_hooks", {}), hook)
+        return add_hook(self._own_hooks().after, hook)
+
+    def register_state_dict_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(optimizer)` before a state dict is made; with `prepend` before other such hooks."""
+        return add_hook(self._own_hooks().saving, hook, prepend)
+
+    def register_state_dict_post_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(optimizer, state_dict)` when one is made; what it returns, if not None, replaces it."""
+        return add_hook(self._own_hooks().saved, hook, prepend)
+
+    def register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(optimizer, state_dict)` before one is loaded, with a copy; a result replaces it."""
+        return add_hook(self._own_hooks().loading, hook, prepend)
+
+    def register_load_state_dict_post_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(optimizer)` when a state dict was loaded."""
+        return add_hook(self._own_hooks().loaded, hook, prepend)
+
+    def _own_hooks(self) -> Hooks:
+        if self.hooks is NONE:
+            self.hooks = Hooks()
+        return self.hooks
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group: a dict with `"params"` and any options that differ from the defaults."""
@@ -339,6 +357,7 @@ class Optimizer(RefusingConstructor):
                 if param.requires_grad:
                     self._slots[name] = self._state_beside(name, param.array, group)
 
+    @around_saving
     def state_dict(self) -> dict[str, Any]:
         """The state and the options: arrays in a JSON-ready structure (see `xpnn.io`).
 
@@ -359,6 +378,7 @@ class Optimizer(RefusingConstructor):
             ],
         }
 
+    @around_loading
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what `state_dict` returned, on whatever backend the parameters are now.
 
@@ -589,15 +609,6 @@ class Optimizer(RefusingConstructor):
             raise KeyError(f"{type(self).__name__} does not train this Tensor of shape {param.shape}")
         return self._names[id(param)][0]
 
-    def _arguments_from(self, changed: Any) -> tuple[Any, Any]:
-        """What a hook returned, as arguments of `step`."""
-        if isinstance(changed, tuple) and len(changed) == 2:
-            return changed
-        raise self._error(
-            ArgumentError,
-            f"expects a hook before the step to return None or (args, kwargs), got {changed!r:.80}",
-        )
-
     def _check_parameter(self, name: str, param: Any) -> None:
         if not isinstance(param, Tensor):
             raise self._error(
@@ -651,12 +662,6 @@ class Optimizer(RefusingConstructor):
 
     def _error(self, kind: type, problem: str, hint: str = "") -> Exception:
         return kind(problem, subject=type(self).__name__, hint=hint)
-
-
-def _registered(hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> RemovableHandle:
-    key = max(hooks, default=-1) + 1
-    hooks[key] = hook
-    return RemovableHandle(hooks, key)
 
 
 def _tensor_of(entry: Any) -> Any:

@@ -333,11 +333,11 @@ def _take_along_axis(x: Array, indices: Array, *, axis: int) -> tuple[Array, tup
 @_take_along_axis.backward
 def _take_along_axis_backward(g: Array, saved: tuple, needs: tuple, *, axis: int) -> tuple[Array, None]:
     indices, (count,) = saved
-    return _add_along_axis(g, indices, axis=axis, count=count), None
+    return add_along_axis(g, indices, axis=axis, count=count), None
 
 
 @primitive(half=True)
-def _add_along_axis(values: Array, indices: Array, *, axis: int, count: int) -> tuple[Array, tuple]:
+def add_along_axis(values: Array, indices: Array, *, axis: int, count: int) -> tuple[Array, tuple]:
     """Zeros, `count` long along `axis`, with `[i, indices[i, k]] += values[i, k]`."""
     xp = namespace(values)
     rows, positions = xp.moveaxis(values, axis, -1), xp.moveaxis(indices, axis, -1)
@@ -349,7 +349,7 @@ def _add_along_axis(values: Array, indices: Array, *, axis: int, count: int) -> 
     return xp.moveaxis(xp.reshape(total, (*leading, count)), -1, axis), (indices,)
 
 
-@_add_along_axis.backward
+@add_along_axis.backward
 def _add_along_axis_backward(g: Array, saved: tuple, needs: tuple, *, axis: int, **_: Any) -> tuple:
     (indices,) = saved
     return _take_along_axis(g, indices, axis=axis), None

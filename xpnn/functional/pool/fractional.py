@@ -9,6 +9,8 @@ from typing import Any, Literal, overload
 
 from xpnn.autograd.casting import listed
 from xpnn.autograd.half import half_in_float32
+from xpnn.autograd.ops.indexing import add_along_axis
+from xpnn.autograd.primitive import primitive
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, device_of, namespace, random
 from xpnn.functional.arguments import check_flags, check_same_dtype, number, raw_array, shape_of, tuple_of
 from xpnn.functional.pool.arguments import Sizes, check_input
@@ -226,8 +228,20 @@ def _of_batch(
     places = _largest(x, starts, kernel, size)
     flat = xp.reshape(input, (*input.shape[:2], math.prod(size)))
     rows = namespace(places).reshape(places, (*input.shape[:2], math.prod(sizes)))
-    y = xp.reshape(xp.take_along_axis(flat, rows, axis=-1), tuple(places.shape))
+    y = xp.reshape(_picked(flat, rows), tuple(places.shape))
     return y, (xp.asarray(places) if xp is not namespace(places) else places)
+
+
+@primitive(half=True, flat=True)
+def _picked(x: Array, places: Array) -> tuple[Array, tuple]:
+    """The cells at `places` along the last axis, which stay the largest ones near each input."""
+    return namespace(x).take_along_axis(x, places, axis=-1), (places, (x.shape[-1],))
+
+
+@_picked.backward
+def _picked_backward(gy: Array, saved: tuple, needs: tuple[bool, ...]) -> tuple[Array, None]:
+    places, (count,) = saved
+    return add_along_axis(gy, places, axis=-1, count=count), None
 
 
 def _order(axes: int) -> Sizes:
