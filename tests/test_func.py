@@ -137,7 +137,7 @@ def leaves(value: Any) -> list[Any]:
         (lambda x: xpnn.vmap(lambda a: a, (0, 0))(x), "in_dims"),
         (lambda x: xpnn.vmap(lambda a: a, 0, (0, 0))(x), "expects out_dims nested"),
         (lambda x: xpnn.vmap(lambda a: a, 2)(x), "no axis 2"),
-        (lambda x: xpnn.vmap(lambda a: a, 0, None)(x), "differ where out_dims is None"),
+        (lambda x: xpnn.vmap(lambda a: a, 0, None)(x), "differ between entries where out_dims is None"),
         (lambda x: xpnn.vmap(lambda a: xpnn.rand(2))(x), "draws random numbers"),
         (lambda x: xpnn.vmap(lambda a: a, randomness="none")(x), "got 'none'"),
         (lambda x: xpnn.vmap(lambda a: a, chunk_size=0)(x), "chunk_size >= 1"),
