@@ -32,6 +32,7 @@ from xpnn import (
     optim,
     signal,
     special,
+    utils,
 )
 from xpnn.autograd import Tensor
 from xpnn.backend import XpnnError, nearest
@@ -110,7 +111,9 @@ def _answer_for(module: ModuleType, others: tuple[Any, ...]) -> Callable[[str], 
 
     def missing(name: str) -> ModuleType:
         if name in _LATER and module is _top:
-            return importlib.import_module(f"{_top.__name__}.{name}")
+            package = importlib.import_module(f"{_top.__name__}.{name}")
+            _answer_everywhere()
+            return package
         if name.startswith("__"):
             raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
         error = MissingNameError(module.__name__, name, functools.partial(_names_in, module))
@@ -120,6 +123,27 @@ def _answer_for(module: ModuleType, others: tuple[Any, ...]) -> Callable[[str], 
         raise error
 
     return missing
+
+
+def _answer_everywhere() -> None:
+    """Give an answer to all packages that are loaded, and to files that programs import by their path."""
+    loaded = [
+        module
+        for name, module in [*sys.modules.items()]
+        if name.partition(".")[0] == _top.__name__
+        and (hasattr(module, "__path__") or name.startswith(f"{nn.utils.__name__}."))
+    ]
+    for module in [*_places, *loaded]:
+        if "__getattr__" not in vars(module):
+            module.__getattr__ = _answer_for(module, _others(module))  # type: ignore[method-assign]
+
+
+def _others(module: ModuleType) -> tuple[Any, ...]:
+    """Where else a name may be: what `_places` says, or else the package that a module is in, and so on."""
+    if module in _places:
+        return _places[module]
+    around = sys.modules[module.__name__.rpartition(".")[0]]
+    return (around, *_others(around))
 
 
 def _there() -> list[str]:
@@ -152,6 +176,7 @@ def _answer_of_tensor(self: Any, name: str) -> Any:
 
 
 _top = sys.modules[__name__.partition(".")[0]]
+# Modules, and where else a name may be. Packages that are not here look into those that they are in.
 _places: dict[ModuleType, tuple[Any, ...]] = {
     _top: (nn, linalg, special),
     nn: (functional,),
@@ -170,11 +195,13 @@ _places: dict[ModuleType, tuple[Any, ...]] = {
     compiler: (),
     fx: (),
     jit: (),
-    nn.utils: (nn,),
     nn.init: (),
+    autograd.forward_ad: (func,),
+    autograd.functional: (func,),
+    autograd.graph: (autograd,),
+    utils.checkpoint: (),
 }
-for _module, _others in _places.items():
-    _module.__getattr__ = _answer_for(_module, _others)  # type: ignore[method-assign]
+_answer_everywhere()
 for _module in (nn, nn.modules, functional, nn.functional):
     _drop_files_of_families(_module)
 _top.__dir__ = lambda: sorted({*vars(_top), *_there()})  # type: ignore[method-assign]
