@@ -49,7 +49,7 @@ LAYERS = {
     "top_level": {"backend", "autograd", "functional"},
     "missing": {
         *("accelerator", "amp", "autograd", "backend", "compiler", "cuda", "fft", "func", "functional"),
-        *("fx", "jit", "linalg", "nn", "optim", "signal", "special"),
+        *("fx", "jit", "linalg", "nn", "optim", "signal", "special", "utils"),
     },
     "jit": {"nn"},
     "fx": set(),
