@@ -41,6 +41,7 @@ CALLS: list[tuple[str, tuple, dict[str, Any]]] = [
     ("arange", (1, 2, 0.25), {}),
     ("arange", (5, 1, -2), {}),
     ("arange", (0,), {}),
+    ("arange", (), {"end": 4}),
     ("arange", (3,), {"dtype": "float64"}),
     ("linspace", (0, 10, 4), {}),
     ("linspace", (0, 10, 4), {"dtype": "int64"}),

@@ -263,6 +263,17 @@ def test_to_another_backend_and_back(backend: Any) -> None:
         np.testing.assert_array_equal(value, before[name])
 
 
+def test_to_where_a_tensor_is(backend: Any) -> None:
+    """Its library, device and element type, as in PyTorch's `projector.to(hidden)`."""
+    like = Tensor(backend.array(IMAGES.astype(np.float64)))
+    with xpnn.use_backend("numpy"):
+        net = Net().to(like, True)
+    assert backend_of(net.scale.array).name == backend.backend
+    assert (net.scale.dtype, net.scale.device) == (like.dtype, like.device)
+    with pytest.raises(DTypeError, match="floating-point dtype, got int64"):
+        net.to(like.long())
+
+
 def test_device_alone() -> None:
     torch = pytest.importorskip("torch")
     with xpnn.use_backend("torch"):

@@ -355,7 +355,7 @@ class Module(RefusingConstructor):
         """Move all parameters, gradients and buffers to a backend, device or element type.
 
         Args:
-            args: any of the three by position, told apart by what they are.
+            args: any of the three by position, told apart by what they are; or a Tensor that has them.
             backend: a backend's name, `"cupy"`.
             device: the library's word for a device, `"cuda:0"`.
             dtype: a floating-point type or its name; integer buffers keep theirs.

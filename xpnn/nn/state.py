@@ -12,6 +12,7 @@ from xpnn.backend import (
     CheckpointError,
     DTypeError,
     backend_of,
+    device_of,
     dtype_name,
     find_backend,
     get_backend,
@@ -173,10 +174,18 @@ def _with_extra_state(module: Module) -> list[tuple[str, Module]]:
 
 
 def parse_target(args: tuple, backend: Any, device: Any, dtype: Any) -> Target:
-    """Tell the positional arguments of `Module.to` apart: a backend's name, an element type, a device."""
+    """Tell the positional arguments of `Module.to` apart: a backend's name, an element type, a device.
+
+    A Tensor stands for its own three, and a bool for `non_blocking`.
+    """
     names = {known.name for known in registered_backends()}
     for arg in args:
-        if isinstance(arg, str) and arg in names:
+        if isinstance(arg, Tensor):
+            like = held_array(arg)
+            backend, device, dtype = backend_of(like).name, device_of(like), like.dtype
+        elif isinstance(arg, bool):
+            continue
+        elif isinstance(arg, str) and arg in names:
             backend = arg
         elif _is_dtype(arg):
             dtype = arg

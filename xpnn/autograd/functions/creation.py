@@ -197,7 +197,7 @@ def full_like(
 
 @refusing
 def arange(
-    start: Any,
+    start: Any = None,
     end: Any = None,
     step: Any = 1,
     *,
@@ -216,8 +216,8 @@ def arange(
     >>> arange(3), arange(1.0, 2.0, 0.5)
     (tensor([0, 1, 2]), tensor([1.0000, 1.5000]))
     """
-    if end is None:
-        start, end = options.pop("end", 0), start
+    if start is None or end is None:
+        start, end = 0, start if end is None else end
     values = rows.steps(_number(start), _number(end), _number(step))
     return _from_host(values, dtype, device, requires_grad, options, "arange")
 
