@@ -92,6 +92,7 @@ TARGETS = (
     Target("cupy_like", "cupy_like"),
     Target("cupy", "cupy"),
     Target("dpnp", "dpnp"),
+    Target("mlx", "mlx"),
 )
 
 CHOSEN = pytest.StashKey[list[Target]]()  # in pytest's configuration: the targets of this run

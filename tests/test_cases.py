@@ -43,7 +43,7 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 # JAX compiles every operation for every shape, and strict checks every call: they would take most of the
 # time. They run the same lines as the others, so that in some tests the first options of a case must do for
 # them, and every third one, other ones in each test, if `--slow` is given.
-SAMPLED = ("jax", "strict", "read_only", "cupy_like", "dpnp")
+SAMPLED = ("jax", "strict", "read_only", "cupy_like", "dpnp", "mlx")
 THINNED = 3
 
 # Functions whose results after the first stay in float32 beside half precision.

@@ -212,7 +212,7 @@ def test_the_doctor_knows_all_extras(
     for extra, known in doctor.EXTRAS.items():
         names = [re.match(r"[\w-]+", requirement)[0] for requirement in declared[extra]]
         assert [packages.get(name, name) for name in names] == list(known)
-    bundles = {"test", "all", "dev", "cuda12", "cuda13", "torch", "jax", "dpnp"}
+    bundles = {"test", "all", "dev", "cuda12", "cuda13", "torch", "jax", "dpnp", "mlx"}
     assert set(declared) - bundles == set(doctor.EXTRAS)
 
     found = doctor.importlib.util.find_spec

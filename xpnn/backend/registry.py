@@ -265,7 +265,8 @@ def set_backend(name: str, device: Any = None) -> None:
     """Make new arrays with the library `name` (on `device`) from now on, in the whole process.
 
     Args:
-        name: `"numpy"`, `"cupy"`, `"torch"`, `"jax"`, `"array_api_strict"`, `"dpnp"`, or a registered one.
+        name: `"numpy"`, `"cupy"`, `"torch"`, `"jax"`, `"array_api_strict"`, `"dpnp"`,
+            `"mlx"`, or a registered one.
         device: the library's word for a device (`"cuda:1"`, `1`, a device object); None is its default.
 
     Raises: BackendError if the library is unknown, not installed, or finds no device.

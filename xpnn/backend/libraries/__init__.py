@@ -3,6 +3,6 @@
 Nothing here imports a library before the user asks for it: each backend holds a function that does.
 """
 
-from xpnn.backend.libraries import numpy, cupy, torch, jax, strict, dpnp  # noqa: I001 - as users see them listed
+from xpnn.backend.libraries import numpy, cupy, torch, jax, strict, dpnp, mlx  # noqa: I001 - as users see them listed
 
-__all__ = ["cupy", "dpnp", "jax", "numpy", "strict", "torch"]
+__all__ = ["cupy", "dpnp", "jax", "mlx", "numpy", "strict", "torch"]
