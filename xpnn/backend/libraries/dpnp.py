@@ -112,5 +112,6 @@ register_backend(
         several_devices=True,
         owns_memory=_owns_memory,
         erfc=_erfc,
+        kernels="xpnn.kernels.dpnp",
     )
 )
