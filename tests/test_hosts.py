@@ -1,7 +1,7 @@
 """Every function of `functional` on raw arrays inside of PyTorch's and JAX's own transformations.
 
 Values and gradients are those of xpnn on NumPy. `test_cases.py` takes all options through `torch.autograd`
-and `jax.jit`; here the first of each case go through `torch.func.vjp`, and through `jax.vjp` inside of
+and `jax.jit`; here the first of each case go through `torch.func.vjp` and `vmap`, and `jax.vjp` inside of
 `jax.jit`.
 """
 
@@ -91,3 +91,20 @@ def test_jax_grad_in_jit(case: Case) -> None:
     values, gradients = expected(case, floats)
     assert_same(case, outputs, values)
     assert_same(case, found, gradients)
+
+
+def batches_of(case: Case, convert: Callable[[Any], Any]) -> tuple[Callable[..., Any], list[np.ndarray]]:
+    """The function, and two samples of each input that has a gradient, along a new first axis."""
+    function, floats = of_floats(case, convert)
+    return function, [np.stack([x, 0.9 * x]) for x in floats]
+
+
+@each_case
+def test_torch_vmap(case: Case) -> None:
+    """As a loop over the samples."""
+    torch = pytest.importorskip("torch")
+    function, floats = batches_of(case, lambda x: torch.tensor(x))
+    stacks = [torch.tensor(x) for x in floats]
+    found = torch.func.vmap(function)(*stacks)
+    wanted = [function(*sample) for sample in zip(*stacks)]
+    assert_same(case, found, [torch.stack(parts).numpy() for parts in zip(*wanted)])

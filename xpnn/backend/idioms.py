@@ -30,7 +30,18 @@ from xpnn.backend.registry import Array
 
 def zeros_like_shape(x: Array, shape: tuple[int, ...]) -> Array:
     """Zeros of `shape` with the element type and device of `x`."""
-    return namespace(x).zeros(shape, dtype=x.dtype, device=device_of(x))
+    return full_like_shape(x, shape, 0)
+
+
+def full_like_shape(x: Array, shape: tuple[int, ...], value: float) -> Array:
+    """`value` in `shape` with the element type and device of `x`.
+
+    Inside of `torch.func.vmap` the result has the hidden axis of `x`, so that results can be written into it.
+    """
+    if not concrete(x) and hasattr(x, "new_full"):
+        return x.new_full(shape, value)
+    options = {"dtype": x.dtype, "device": device_of(x)}
+    return namespace(x).full(shape, value, **options) if value else namespace(x).zeros(shape, **options)
 
 
 def ones_like(x: Array) -> Array:
@@ -212,10 +223,7 @@ def pad(x: Array, widths: Sequence[tuple[int, int]], value: float = 0.0, copy: b
     if not any(before > 0 or after > 0 for before, after in widths):
         return namespace(x).astype(x, x.dtype, copy=True) if copy else x
     shape = tuple([n + before + after for n, (before, after) in pairs])
-    if value == 0:
-        canvas = zeros_like_shape(x, shape)
-    else:
-        canvas = namespace(x).full(shape, value, dtype=x.dtype, device=device_of(x))
+    canvas = full_like_shape(x, shape, value)
     starts = [max(before, 0) for before, _ in widths]
     window = tuple([slice(start, start + size) for start, size in zip(starts, x.shape)])
     return set_at(canvas, window, x)

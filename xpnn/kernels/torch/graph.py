@@ -11,12 +11,14 @@ from typing import Any
 
 import torch
 
+from xpnn.backend import concrete
+
 Array = torch.Tensor
 
 
 def no_user_graph(*arrays: Array | None, **options: Any) -> bool:
-    """Guard: whether PyTorch's own tape follows none of the arrays, which would lose track here."""
-    return not any(isinstance(a, Array) and a.requires_grad for a in arrays)
+    """Guard: whether neither PyTorch's tape nor `torch.func` follows the arrays: they would lose track."""
+    return not any(isinstance(a, Array) and (a.requires_grad or not concrete(a)) for a in arrays)
 
 
 def on_gpu(x: Array, *arrays: Array | None, **options: Any) -> bool:
