@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import warnings
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cupy_like
@@ -21,7 +24,9 @@ from xpnn import distributed as dist
 from xpnn import functional as F
 from xpnn import nn, optim
 from xpnn.backend import ArgumentError, DTypeError, ShapeError
-from xpnn.data import DistributedSampler
+from xpnn.data import DataLoader, DistributedSampler, TensorDataset
+from xpnn.metrics import ROCAUC, Accuracy
+from xpnn.train import Trainer, TrainingModule
 
 X = np.random.default_rng(0).standard_normal((12, 3, 6, 6))
 Y = np.random.default_rng(1).integers(0, 5, 12)
@@ -345,6 +350,129 @@ def zero_redundancy() -> None:
         sharing([xpnn.ones(2, requires_grad=True)], optim.LBFGS)
     with pytest.raises(ArgumentError, match="lr >= 0"):
         sharing([xpnn.ones(2, requires_grad=True)], optim.Adam, lr=-1)
+
+
+class Lookahead(optim.Optimizer):
+    """An optimizer around another one, as one writes it in PyTorch."""
+
+    def __init__(self, base: optim.Optimizer) -> None:
+        self.base = base
+        super().__init__(base.param_groups, base.defaults)
+        base.param_groups = self.param_groups
+        self.slow = [p.detach().clone() for group in self.param_groups for p in group["params"]]
+        self.steps = 0
+
+    def step(self, closure: Any = None) -> Any:
+        loss = self.base.step(closure)
+        self.steps += 1
+        if self.steps % 3 == 0:
+            for slow, fast in zip(self.slow, (p for group in self.param_groups for p in group["params"])):
+                slow += 0.5 * (fast.detach() - slow)
+                fast.data.copy_(slow)
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"base": self.base.state_dict(), "slow": [s.array for s in self.slow], "steps": self.steps}
+
+    def check_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.base.check_state_dict(state_dict["base"])
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.base.load_state_dict(state_dict["base"])
+        self.steps = int(state_dict["steps"])
+        for slow, saved in zip(self.slow, state_dict["slow"]):
+            slow.copy_(xpnn.tensor(saved))
+
+
+def wrapped() -> None:
+    """A Trainer writes a state that is shared out within a wrapper, and goes on as without sharing."""
+    found = {}
+    shared = partial(dist.optim.ZeroRedundancyOptimizer, optimizer_class=optim.Adam)
+    folder = [tempfile.mkdtemp() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(folder)
+    file = Path(folder[0]) / "run.safetensors"
+    for name, kind, epochs in (("plain", optim.Adam, 4), ("half", shared, 2), ("resumed", shared, 2)):
+        xpnn.manual_seed(len(name))  # of another one when all is loaded
+        net = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2)).double()
+        if name == "plain":
+            begin = {key: value.clone() for key, value in net.state_dict().items()}
+        elif name == "half":
+            net.load_state_dict(begin)
+        loader = DataLoader(TensorDataset(X[:, 0, 0, :4], Y % 2), batch_size=4)
+        trainer = Trainer(net, Lookahead(kind(net.parameters(), lr=0.1)), "cross_entropy", progress=False)
+        if name == "resumed":
+            trainer.load(file, loader)
+        trainer.fit(loader, epochs=epochs)
+        if name == "half":
+            trainer.save(file)
+        found[name] = [p.numpy(force=True) for p in net.parameters()]
+    for expected, value in zip(found["plain"], found["resumed"]):
+        np.testing.assert_allclose(value, expected, atol=1e-12)
+    dist.barrier()
+    if dist.get_rank() == 0:
+        shutil.rmtree(folder[0])
+
+
+class Judged(TrainingModule):
+    """Logs a mean, a Metric, a maximum and the last value in validation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+        self.accuracy = Accuracy()
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        return F.cross_entropy(self.layer(batch[0]), batch[1])
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        loss = self.training_step(batch, batch_idx)
+        self.accuracy.update(self.layer(batch[0]), batch[1])
+        self.log("val_loss", loss, batch_size=len(batch[1]))
+        self.log("val_most", loss, reduce_fx="max")
+        self.log("val_accuracy", self.accuracy)
+
+    def configure_optimizers(self) -> Any:
+        return optim.SGD(self.parameters(), lr=0.0)
+
+
+def validation() -> None:
+    """Fewer samples than processes: some have no batch at all, and all have the measures of those that do."""
+    x, y = X[:, 0, 0, :4], Y % 2
+    for count, batch_size in ((1, 4), (5, 4)):  # no batch for the second; none of the second batch
+        xpnn.manual_seed(0)
+        module = Judged().double()
+        whole = F.cross_entropy(module.layer(xpnn.tensor(x[:count])), xpnn.tensor(y[:count])).item()
+        right = float((module.layer(xpnn.tensor(x[:count])).argmax(1).numpy() == y[:count]).mean())
+        data = TensorDataset(x[:count], y[:count])
+        loader = DataLoader(data, batch_size=batch_size)
+        plain = Trainer(
+            module.layer,
+            optim.SGD(module.layer.parameters(), lr=0.0),
+            "cross_entropy",
+            metrics={"accuracy": Accuracy(), "auc": ROCAUC()} if count > 1 else {"accuracy": Accuracy()},
+            progress=False,
+        )
+        batches = [(xpnn.tensor(x[i:count][:4]), xpnn.tensor(y[i:count][:4])) for i in range(0, count, 4)]
+        for given in (loader, batches):
+            measures = plain.evaluate(given)
+            assert measures["loss"] == pytest.approx(whole)
+            assert measures["accuracy"] == pytest.approx(right)
+        train = DataLoader(TensorDataset(x, y), batch_size=4)
+        history = plain.fit(train, loader, epochs=1)
+        assert history.rows()[-1]["val_loss"] == pytest.approx(whole)
+        trainer = Trainer(max_epochs=1, enable_progress_bar=False, logger=False)
+        (found,) = trainer.validate(module, loader)
+        assert found["val_loss"] == pytest.approx(whole)
+        assert found["val_accuracy"] == pytest.approx(right)
+        everywhere: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(everywhere, found)
+        assert everywhere == [found] * len(everywhere)
+        trainer.fit(module, train, loader)
+        assert trainer.callback_metrics["val_loss"] == pytest.approx(whole)
+    with pytest.raises(ArgumentError, match="at least one batch"):
+        plain.evaluate([])
+    with pytest.raises(ArgumentError, match="too few for"):
+        plain.fit(DataLoader(data, batch_sampler=[[0, 1, 2, 3], [4], [0, 1, 2, 3]]), epochs=1)
 
 
 def straggler() -> None:

@@ -179,7 +179,8 @@ class DataLoader(RefusingConstructor, Generic[Batch]):
         self._running = False
         self._processes: Processes | None = None
         self._pace: Pace | None = None
-        self._shard: tuple[int, int] | None = None  # rank and number of the processes that share each batch
+        # Rank and number of the processes that share each batch, and whether each must have a sample.
+        self._shard: tuple[int, int, bool] | None = None
 
     def sharded(self, rank: int, size: int, every_rank: bool = False) -> DataLoader[Batch]:
         """A loader of the same batches that gives of each the samples rank, rank + size, rank + 2 size ...
@@ -200,13 +201,18 @@ class DataLoader(RefusingConstructor, Generic[Batch]):
                 min(count % self.batch_size if not self.drop_last else 0, self.batch_size) or self.batch_size
             )
         if every_rank and 0 < left < size:
-            raise _error(
-                f"has a batch of {left} samples, too few for {size} processes",
-                "Give it drop_last=True, or another batch_size, which is that of all processes together",
-            )
+            raise _too_few(left, size)
         shard = copy.copy(self)
-        shard._shard, shard._processes = (rank, size), None
+        shard._shard, shard._processes = (rank, size, every_rank), None
         return shard
+
+    def _part_of(self, indices: list[Any]) -> list[Any]:
+        """This process's part of a batch that several share."""
+        assert self._shard is not None
+        rank, size, every_rank = self._shard
+        if every_rank and len(indices) < size:  # which all processes see alike
+            raise _too_few(len(indices), size)
+        return indices[rank::size]
 
     @property
     def seed(self) -> int:
@@ -326,8 +332,7 @@ class DataLoader(RefusingConstructor, Generic[Batch]):
             self._order.set_epoch(epoch)
         numbered: Iterator[tuple[int, Any]] = itertools.islice(enumerate(self._order), start, None)
         if self._shard is not None:
-            rank, size = self._shard
-            parts = ((number, list(indices)[rank::size]) for number, indices in numbered)
+            parts = ((number, self._part_of(list(indices))) for number, indices in numbered)
             numbered = ((number, indices) for number, indices in parts if indices)
         recipe, seed, workers = self._recipe(target), self.seed, self._workers(epoch)
         if not workers or self.multiprocessing_context is None:
@@ -445,6 +450,13 @@ def _length(sized: Any) -> int | None:
         return len(sized)
     except TypeError:
         return None
+
+
+def _too_few(samples: int, size: int) -> ArgumentError:
+    return _error(
+        f"has a batch of {samples} samples, too few for {size} processes",
+        "Give it drop_last=True, or another batch_size, which is that of all processes together",
+    )
 
 
 def _error(problem: str, hint: str = "") -> ArgumentError:

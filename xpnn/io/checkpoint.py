@@ -28,6 +28,7 @@ from xpnn.backend import (
 )
 from xpnn.backend import random as random_numbers
 from xpnn.io.safetensors import digest_of, host_arrays, json_of, read_file, write_file
+from xpnn.optim.zero_redundancy import own_states
 
 _KEY = "xpnn_checkpoint"  # of the metadata
 _VERSION = 1
@@ -90,8 +91,8 @@ class Checkpoint:
             if hasattr(target, "check_state_dict"):
                 with self._fitting(name):
                     target.check_state_dict(self.states[name])
-        # of what several processes share, each puts its own part back
-        before = [(t, getattr(t, "own_state_dict", t.state_dict)()) for t in objects.values()]
+        with own_states(objects.values()):  # of what several processes share, each puts its own part back
+            before = [(target, target.state_dict()) for target in objects.values()]
         try:
             for name, target in objects.items():
                 with self._fitting(name):

@@ -15,7 +15,47 @@ from xpnn.backend import ArgumentError, Group, ProcessError, expect_processes, i
 from xpnn.optim.optimizer import Optimizer
 from xpnn.optim.state import in_our_layout
 
-__all__ = ["ZeroRedundancyOptimizer"]
+__all__ = ["ZeroRedundancyOptimizer", "own_states", "shared_out"]
+
+
+def shared_out(optimizer: Any) -> list[ZeroRedundancyOptimizer]:
+    """The optimizers with a state that is shared out: this one, or those inside of one that wraps others.
+
+    What wraps an optimizer holds it as an attribute, or in a list or dict that is one.
+    """
+    found: list[ZeroRedundancyOptimizer] = []
+    seen: set[int] = set()
+
+    def look(value: Any) -> None:
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+        if isinstance(value, ZeroRedundancyOptimizer):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            for part in value:
+                look(part)
+        elif isinstance(value, dict):
+            for part in value.values():
+                look(part)
+        elif hasattr(type(value), "step") and hasattr(value, "param_groups"):
+            look(getattr(value, "__dict__", {}))
+
+    look(optimizer)
+    return found
+
+
+@contextmanager
+def own_states(objects: Iterable[Any]) -> Iterator[None]:
+    """In the block each process's state dicts are of its own part, also within what wraps an optimizer."""
+    sharing = [part for value in objects for part in shared_out(value)]
+    for part in sharing:
+        part.gives_own_part = True
+    try:
+        yield
+    finally:
+        for part in sharing:
+            part.gives_own_part = False
 
 
 class ZeroRedundancyOptimizer(Optimizer):
@@ -71,6 +111,7 @@ class ZeroRedundancyOptimizer(Optimizer):
         self.optim.param_groups, self.optim._repeated = self.param_groups, self._repeated
         self._owners: dict[str, int] = {}
         self._whole: dict[str, Any] | None = None
+        self.gives_own_part = False
 
     def check_options(self, group: dict[str, Any]) -> None:
         """Raise ArgumentError for an option that is outside of its domain."""
@@ -126,6 +167,8 @@ class ZeroRedundancyOptimizer(Optimizer):
 
         Raises: ProcessError where it has not, or where a step was taken since.
         """
+        if self.gives_own_part:
+            return self.own_state_dict()
         if self._whole is None:
             raise ProcessError(
                 f"has the state of its own part only, in rank {self.group.rank}",

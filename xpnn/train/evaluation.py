@@ -61,7 +61,7 @@ class Evaluation(TrainerBase):
                     empty = False
         finally:
             self._stage = before
-        if empty:
+        if not self._team.any(not empty):  # one process alone may have no part of a small batch
             raise _error(EMPTY)
         return meters.read(self._team) | stage.logged.epoch_measures(self._team)
 

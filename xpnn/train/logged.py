@@ -77,27 +77,46 @@ class Logged:
     def epoch_measures(self, team: Team | None = None) -> dict[str, Any]:
         """The measures of the epoch as Python numbers, under all names, over a team; waits for the device."""
         found: dict[str, Any] = {}
-        for name, value, options in self._all():
-            full = name + options.suffix
-            if team is not None and isinstance(value, Metric):
+        for full, (is_metric, is_summed) in self._known_to(team).items():
+            value, sums = self.values.get(full), self._sums.get(full)
+            if team is not None and is_metric:
                 value = team.merged(value)
-            if options.on_epoch and not isinstance(value, Metric):
-                total, weight = self._sums[full] if team is None else self._sum_over(team, full)
+            elif team is not None and is_summed:
+                sums = self._sum_over(team, full)
+            if full not in self.options:  # another process has logged it, and tells what it is
+                continue
+            options = self.options[full]
+            name = full.removesuffix(options.suffix)
+            if sums is not None:
+                total, weight = sums
                 found[full] = read(total / weight if options.reduce_fx == "mean" else total)
             else:
                 found[full] = read(value)
             if options.forks:
                 found[f"{name}_epoch{options.suffix}"] = found[full]
-                if not isinstance(value, Metric):
+                if not is_metric:
                     found[f"{name}_step{options.suffix}"] = read(value)
-        return found
+        return found if team is None else team.completed(found)
 
-    def _sum_over(self, team: Team, name: str) -> list[Any]:
-        """The total and the weight of all processes of a team."""
-        how = self.options[name].reduce_fx
-        first, *others = team.gathered(self._sums[name])
+    def _known_to(self, team: Team | None) -> dict[str, tuple[bool, bool]]:
+        """The names that some process of a team has logged; whether as a Metric, and whether summed up.
+
+        A process may have had no batch, and so have logged nothing.
+        """
+        mine = {full: (isinstance(value, Metric), full in self._sums) for full, value in self.values.items()}
+        known: dict[str, tuple[bool, bool]] = {}
+        for part in [mine] if team is None else team.gathered(mine):
+            known |= part
+        return known
+
+    def _sum_over(self, team: Team, name: str) -> list[Any] | None:
+        """The total and the weight of all processes of a team; None where this one has none."""
+        there = [sums for sums in team.gathered(self._sums.get(name)) if sums is not None]
+        if name not in self.options:
+            return None
+        first, *others = there
         for total, weight in others:
-            first = _joined(first, total, weight, how)
+            first = _joined(first, total, weight, self.options[name].reduce_fx)
         return first
 
     def variants(self) -> set[str]:
@@ -142,7 +161,9 @@ class Logged:
             full: {
                 "options": vars(options),
                 "value": names.get(id(self.values[full]), _kept(self.values[full])),
-                "sums": [_kept(part) for part in self._sum_over(team, full)] if full in self._sums else None,
+                "sums": [_kept(part) for part in self._sum_over(team, full) or ()] or None
+                if full in self._sums
+                else None,
             }
             for full, options in self.options.items()
             if not isinstance(self.values[full], Metric) or id(self.values[full]) in names

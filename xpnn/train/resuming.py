@@ -26,7 +26,7 @@ from xpnn.data import DataLoader
 from xpnn.io import Checkpoint, load_checkpoint, read_checkpoint, save_checkpoint
 from xpnn.metrics import Metric
 from xpnn.nn import Module
-from xpnn.optim.zero_redundancy import ZeroRedundancyOptimizer
+from xpnn.optim.zero_redundancy import shared_out
 from xpnn.train.history import History, is_history
 from xpnn.train.hyperparameters import storable
 from xpnn.train.limits import knows_its_position
@@ -55,7 +55,7 @@ class Resumable(Loop):
         parts = self._parts()
         if weights_only:
             parts = {"model": parts["model"]}
-        elif self._team.size > 1:
+        else:
             self._gather(parts)
         if not self._team.rank:
             for logger in self.loggers:
@@ -215,10 +215,11 @@ class Resumable(Loop):
 
     def _gather(self, parts: dict[str, Any]) -> None:
         """Put what each process of a team has a share of together in the first one."""
-        parts["trainer"] = _Taken(self.state_dict())
+        if self._team.size > 1:
+            parts["trainer"] = _Taken(self.state_dict())
         for optimizer in self._task.optimizers:
-            if isinstance(optimizer, ZeroRedundancyOptimizer):
-                optimizer.consolidate_state_dict()
+            for part in shared_out(optimizer):
+                part.consolidate_state_dict()
 
     def _parts(self) -> dict[str, Any]:
         """What is saved, by the names that it goes by in the file."""

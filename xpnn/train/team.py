@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from xpnn.backend import (
     ArgumentError,
@@ -24,6 +24,8 @@ from xpnn.data import DataLoader
 from xpnn.metrics import Metric
 from xpnn.nn import Module, ModuleList
 from xpnn.nn.parallel.sharing import GradientSharing
+
+MetricT = TypeVar("MetricT", Metric, None)
 
 _CHECK_EVERY = 100  # steps
 
@@ -52,7 +54,7 @@ class Team:
             if trains:
                 self._parts.append((loader, part))
             return part
-        return _Parts(loader, self.rank, self.size)
+        return _Parts(loader, self.rank, self.size, every_rank=trains)
 
     def hand_back(self) -> None:
         """Let the loaders that were trained on go on where their parts are, as if they had been used."""
@@ -105,15 +107,18 @@ class Team:
         if self._sharing is not None:
             self._sharing.share_buffers()
 
-    def merged(self, metric: Metric) -> Metric:
-        """A metric of what all processes' have seen."""
+    def merged(self, metric: MetricT) -> MetricT:
+        """A metric of what all processes' have seen; None in a process that has none."""
         if self._group is None:
+            return metric
+        if metric is None:
+            self._group.all_gather_object({})
             return metric
         fresh = copy.copy(metric)
         fresh.reset()
         seen = {name: value for name, value in vars(metric).items() if vars(fresh)[name] is not value}
         whole: Metric | None = None
-        for state in self._group.all_gather_object(seen):
+        for state in [state for state in self._group.all_gather_object(seen) if state] or [{}]:
             other = copy.copy(fresh)
             vars(other).update(state)
             if whole is None:
@@ -122,6 +127,13 @@ class Team:
                 whole.merge(other)
         assert whole is not None
         return whole
+
+    def completed(self, measures: dict[str, Any]) -> dict[str, Any]:
+        """Measures, with those that other processes alone have."""
+        found = dict(measures)
+        for part in self.gathered(measures):
+            found = part | found
+        return found
 
     def means(self, arrays: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
         """The means of every process's arrays, by name; one that a process has not counts as zeros.
@@ -152,26 +164,34 @@ class Team:
 
 
 class _Parts:
-    """A loader of any kind, of whose batches this process gets its part of the samples."""
+    """A loader of any kind, of whose batches this process gets its part of the samples.
 
-    def __init__(self, loader: Any, rank: int, size: int) -> None:
+    Args:
+        every_rank: whether each batch must have a sample for each process; else some get none.
+    """
+
+    def __init__(self, loader: Any, rank: int, size: int, every_rank: bool) -> None:
         self.loader = loader
         self.rank = rank
         self.size = size
+        self.every_rank = every_rank
 
     def __len__(self) -> int:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self.loader:
-            yield self._part(batch)
+            part = self._part(batch)
+            if not _is_empty(part):
+                yield part
 
     def _part(self, batch: Any) -> Any:
         if isinstance(batch, dict):
             return {key: self._part(value) for key, value in batch.items()}
         if isinstance(batch, list | tuple):
             return type(batch)(map(self._part, batch))
-        if not is_array(batch) or not batch.shape or batch.shape[0] < self.size:
+        least = self.size if self.every_rank else 1
+        if not is_array(batch) or not batch.shape or batch.shape[0] < least:
             raise ArgumentError(
                 f"cannot give {self.size} processes their parts of a batch that has {type(batch).__name__} "
                 f"{getattr(batch, 'shape', '')}",
@@ -180,3 +200,12 @@ class _Parts:
             )
         rows = namespace(batch).arange(self.rank, batch.shape[0], self.size)
         return batch[rows, ...]
+
+
+def _is_empty(batch: Any) -> bool:
+    """Whether an array of a batch has no sample."""
+    if isinstance(batch, dict):
+        return any(map(_is_empty, batch.values()))
+    if isinstance(batch, list | tuple):
+        return any(map(_is_empty, batch))
+    return batch.shape[0] == 0
