@@ -352,6 +352,39 @@ def zero_redundancy() -> None:
         sharing([xpnn.ones(2, requires_grad=True)], optim.Adam, lr=-1)
 
 
+def join() -> None:
+    """Processes with different numbers of batches: as PyTorch, whose results are written down here."""
+    rank, size = dist.get_rank(), dist.get_world_size()
+    for divides_by_all in (True, False):
+        xpnn.manual_seed(0)
+        model = nn.Sequential(nn.Linear(2, 1), nn.BatchNorm1d(1, affine=False).eval()).double()
+        for p in model.parameters():
+            p.data.fill_(0.5)
+        copies = nn.parallel.DistributedDataParallel(model, check_every=1)
+        optimizer = optim.SGD(copies.parameters(), lr=1.0)
+        counts = [3 - r if r < 3 else 1 for r in range(size)]
+        with copies.join(divide_by_initial_world_size=divides_by_all):
+            for _ in range(counts[rank]):
+                optimizer.zero_grad()
+                copies(xpnn.ones(1, 2, dtype=xpnn.float64)).sum().backward()
+                optimizer.step()
+        slope = 1 / np.sqrt(1 + 1e-5)
+        active = [sum(count > step for count in counts) for step in range(3)]
+        total = sum(a / size if divides_by_all else 1.0 for a in active)
+        for p in model.parameters():
+            np.testing.assert_allclose(p.numpy(force=True), 0.5 - slope * total, atol=1e-12)
+    with pytest.raises(dist.ProcessError, match="rank 1 has no more batches"):
+        _train_unevenly(copies, 3 - rank)
+    with copies.join(enable=False):
+        copies(xpnn.ones(1, 2, dtype=xpnn.float64)).sum().backward()
+
+
+def _train_unevenly(copies: Any, steps: int) -> None:
+    with copies.join(throw_on_early_termination=True):
+        for _ in range(steps):
+            copies(xpnn.ones(1, 2, dtype=xpnn.float64)).sum().backward()
+
+
 class Lookahead(optim.Optimizer):
     """An optimizer around another one, as one writes it in PyTorch."""
 
@@ -584,6 +617,7 @@ def messages() -> None:
     for call, problem in (
         (lambda: dist.send(anyone, size), "rank"),
         (lambda: dist.send(anyone), "expects dst"),
+        (lambda: dist.send(anyone, rank), "another process"),
         (lambda: dist.new_group([0, 0]), "different ranks"),
         (lambda: dist.broadcast(anyone, 0, group_src=0), "both"),
         (lambda: dist.all_to_all_single(anyone, anyone, [1] * size, [1] * (size + 1)), "sizes"),

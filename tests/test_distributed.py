@@ -55,6 +55,7 @@ def run(size: int, *arguments: str, runner: bool = True) -> subprocess.Completed
         ("sync_batch_norm", 4),
         ("refusals", 2),
         ("straggler", 2),
+        ("join", 2),
         ("wrapped", 1),
         ("wrapped", 2),
         ("validation", 2),

@@ -66,7 +66,7 @@ def isend(
     found = members_of(group, "isend")
     if found is None:
         return None
-    to = _peer(found, dst, group_dst, "isend", "dst")
+    to = _receiver(found, dst, group_dst)
     under_way = found.start_exchange(sends=[(array_of(tensor, "isend"), to)], tag=tag)
     return Work(under_way.advance, partial(_receive, under_way, []))
 
@@ -144,6 +144,13 @@ def _peer(group: Any, rank: int | None, group_rank: int | None, subject: str, na
     if rank is None and group_rank is None:
         raise ArgumentError(f"expects {name}, the rank of the other process", subject=subject)
     return rank_in(group, rank, group_rank, subject, name)
+
+
+def _receiver(group: Any, dst: int | None, group_dst: int | None) -> int:
+    to = _peer(group, dst, group_dst, "isend", "dst")
+    if to == group.rank:
+        raise ArgumentError("expects the rank of another process, got its own", subject="isend")
+    return to
 
 
 def _source(group: Any, src: int | None, group_src: int | None) -> int | None:

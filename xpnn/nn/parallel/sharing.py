@@ -41,6 +41,7 @@ class GradientSharing:
 
     Attributes:
         active: False leaves the gradients of a backward this process's own.
+        factor: what the means are multiplied by.
 
     Raises: ProcessError for modules that differ from one process to another.
     """
@@ -51,9 +52,9 @@ class GradientSharing:
         self.active = True
         self.steps = 0
         self._parameters = [p for p in module.parameters() if p.requires_grad]
+        self.factor = 1.0
         self._expect_alike()
-        for tensor in [*module.parameters(), *module.buffers()]:
-            tensor.store(self.group.broadcast(tensor.array))
+        self.take_over(0)
         self._exchange = Exchange(self.group, [p.array for p in self._parameters], bucket_bytes)
         self._put: set[int] = set()
         self._found: list[Any] | None = None
@@ -74,10 +75,20 @@ class GradientSharing:
         finally:
             self.active = before
 
-    def share_buffers(self) -> None:
-        """Take over rank 0's buffers, such as running statistics."""
+    def take_over(self, rank: int) -> None:
+        """Make all copies those of one process."""
+        for tensor in [*self.module.parameters(), *self.module.buffers()]:
+            tensor.store(self.group.broadcast(tensor.array, rank))
+
+    def share_buffers(self, rank: int = 0) -> None:
+        """Take over one process's buffers, such as running statistics."""
         for buffer in self.module.buffers():
-            buffer.store(self.group.broadcast(buffer.array))
+            buffer.store(self.group.broadcast(buffer.array, rank))
+
+    def accompany(self) -> None:
+        """Take part in a step of the other processes with gradients of zero."""
+        self._exchange.finish({})
+        self.steps += 1
 
     def check(self) -> None:
         """Compare the copies of all processes, and warn of a process that is slower than the others.
@@ -161,6 +172,7 @@ class GradientSharing:
 
     def _like_parameter(self, found: Any, index: int) -> Any:
         array = self._parameters[index].array
+        found = found if self.factor == 1.0 else found * self.factor
         return move(found, backend_of(array), device_of(array), array.dtype)
 
 
