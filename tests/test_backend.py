@@ -142,6 +142,31 @@ def test_cupy_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not available_backends()["cupy"].available
 
 
+@pytest.mark.parametrize(("rank", "number"), [("0", None), ("1", 1), ("5", 1)])
+def test_each_process_of_a_machine_has_a_gpu(
+    rank: str, number: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+
+    class Device:
+        def __init__(self, id: int) -> None:
+            self.id = id
+
+        def use(self) -> None:
+            used.append(self.id)
+
+    cuda = SimpleNamespace(Device=Device, runtime=SimpleNamespace(getDeviceCount=lambda: 2))
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=cuda))
+    for name in ("OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MPI_LOCALRANKID", rank)
+    find_device = find_backend("cupy").find_device
+    assert getattr(find_device(None), "id", None) == number
+    assert find_device("cuda").id == (number or 0)
+    assert used == ([] if number is None else [number] * 2)
+    assert find_device("cuda:0").id == find_device(0).id == 0
+
+
 def test_cupy_with_a_driver_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error of the first kernel is passed on with advice, not left to the first layer."""
 

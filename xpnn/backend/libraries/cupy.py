@@ -43,24 +43,25 @@ def _allow_tf32(allowed: bool) -> None:
 
 
 def _parse_device(device: Any) -> Any:
-    cupy = importlib.import_module("cupy")
     if device is None:
-        return _own_device(cupy)
+        return _own_device(local_rank())
+    cupy = importlib.import_module("cupy")
     if isinstance(device, str):
-        if device.partition(":")[0] not in ("cuda", "gpu"):
+        kind, _, number = device.partition(":")
+        if kind not in ("cuda", "gpu"):
             raise BackendError(
                 f"backend 'cupy' has no device '{device}', it computes on 'cuda'",
                 hint="On the CPU computes xpnn.set_backend('numpy')",
             )
-        device = int(device.partition(":")[2] or 0)
+        device = int(number) if number else _own_device(local_rank()) or 0
     return cupy.cuda.Device(device) if isinstance(device, int) else device
 
 
-def _own_device(cupy: Any) -> Any:
+def _own_device(number: int) -> Any:
     """Each process of a machine has a GPU of its own, if there are so many; None is CuPy's current one."""
-    number = local_rank()
     if not number:
         return None
+    cupy = importlib.import_module("cupy")
     device = cupy.cuda.Device(number % cupy.cuda.runtime.getDeviceCount())
     device.use()  # for what the user's program asks CuPy for by itself
     return device
