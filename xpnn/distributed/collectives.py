@@ -11,9 +11,16 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from xpnn.autograd import Tensor
-from xpnn.backend import ArgumentError, DTypeError, Group, ProcessError, ShapeError, namespace
-from xpnn.backend import is_floating as _is_floating
-from xpnn.backend.arrays import is_complex as _is_complex
+from xpnn.backend import (
+    ArgumentError,
+    DTypeError,
+    Group,
+    ProcessError,
+    ShapeError,
+    is_complex,
+    is_floating,
+    namespace,
+)
 from xpnn.distributed.membership import LeftOut
 from xpnn.distributed.work import (
     Work,
@@ -320,7 +327,7 @@ def _summed(array: Any, op: str) -> str:
     """What is computed between the processes for an operation."""
     if op != ReduceOp.AVG:
         return op
-    if not (_is_floating(array) or _is_complex(array)):
+    if not (is_floating(array) or is_complex(array)):
         raise DTypeError(f"has no mean of arrays of {array.dtype}", subject="ReduceOp.AVG")
     return ReduceOp.SUM
 
