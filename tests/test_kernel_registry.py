@@ -15,7 +15,7 @@ from xpnn.backend import choose, find_backend, find_kernels, kernel, reference_o
 NUMPY = find_backend("numpy")
 
 # Kernels that no primitive has: those of optimizers.
-OF_OPTIMIZERS = {"norm_of_all", "scaled"}
+OF_OPTIMIZERS = {"norm_of_all", "scaled", "scaled_to_norm", "unscaled"}
 
 
 @pytest.fixture

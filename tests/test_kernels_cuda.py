@@ -24,7 +24,8 @@ import pytest
 from cuda_on_cpu import exercises
 
 import xpnn
-from xpnn.backend import device_of, reference_only
+from xpnn.backend import choose_kernel, device_of, find_backend, reference_only
+from xpnn.functional.attention.scaled_dot_product import _attention
 from xpnn.kernels.cupy import expressions, launching
 from xpnn.optim.optimizer import elementwise
 
@@ -164,6 +165,116 @@ def test_results_are_the_references(name: str, dtype: str) -> None:
         np.testing.assert_allclose(y, reference, rtol=tolerance, atol=tolerance)
 
 
+ATTENTION = [
+    # of queries, keys and values, of the mask, whether there is dropout and causality
+    ((5, 3), (4, 3), (4, 2), None, False, False),
+    ((2, 35, 33), (2, 33, 33), (2, 33, 1), (33,), False, True),
+    ((2, 2, 33, 5), (2, 2, 35, 5), (2, 2, 35, 40), (2, 1, 33, 1), True, True),
+    ((1, 2, 2, 128), (1, 2, 66, 128), (1, 2, 66, 128), (1, 1, 2, 66), True, False),
+]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("case", ATTENTION, ids=lambda case: str(case[0]))
+def test_attention(case: tuple, turned: bool) -> None:
+    """Both results and all gradients, in float64, also of arrays whose steps lie apart, or backwards."""
+    *shapes, mask_shape, drops, causal = case
+    rng = np.random.default_rng(0)
+    q, k, v = map(rng.standard_normal, shapes)
+    mask = None if mask_shape is None else rng.standard_normal(mask_shape)
+    if mask is not None:
+        mask[..., 0] = -np.inf  # of the first query, if it is causal, that hides all
+    scores = (*q.shape[:-1], k.shape[-2])
+    keep = rng.uniform(size=scores) < 0.7 if drops else None
+    given = [None if x is None else cupy_like.asarray(x) for x in (q, k, v, mask, keep)]
+    if turned:
+        given = [None if x is None else apart(x) for x in given]
+    options = {"causal": causal, "scale": 0.4, "dropout": 0.3 if drops else 0.0}
+    above = [cupy_like.asarray(rng.standard_normal((*scores[:-1], n))) for n in (v.shape[-1], 1)]
+
+    cuda_on_cpu.launched.clear()
+    entry = choose_kernel(find_backend("cupy_like"), "attention", *given, **options)
+    (y, log_totals), saved = entry.forward(*given, **options)
+    assert cuda_on_cpu.launched == {"attention": 1}
+    (expected, log_expected), kept = _attention.forward(*given, **options)
+    np.testing.assert_allclose(y.get(), expected.get(), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(log_totals.get(), log_expected.get(), rtol=1e-12, atol=1e-14)
+    everything = (True, True, True, mask is not None, False)
+    for gradients, needs in [
+        ((above[0], above[1]), (True, False, False, False, False)),
+        ((above[0], None), everything),
+        ((None, above[1]), (False, False, True, *everything[3:])),
+    ]:
+        expected = _attention.backward_function(gradients, kept, needs, **options)
+        found = entry.backward_function(gradients, saved, needs, **options)
+        for g, reference, needed in zip(found, expected, needs):
+            assert (g is not None) == needed
+            if needed:
+                assert g.shape == reference.shape
+                np.testing.assert_allclose(g.get(), reference.get(), rtol=1e-11, atol=1e-13)
+
+
+def apart(x: cupy_like.ndarray) -> cupy_like.ndarray:
+    """The same elements, in the order of memory of another array."""
+    values = x.get()
+    if values.ndim == 1:
+        return cupy_like.ndarray(np.repeat(values, 2)[::2])
+    if values.ndim > 2:
+        values = np.ascontiguousarray(values.swapaxes(-3, -2)).swapaxes(-3, -2)
+    return cupy_like.ndarray(np.flip(np.ascontiguousarray(np.flip(values, -2)), -2))
+
+
+def test_attention_that_the_kernel_leaves_to_the_reference() -> None:
+    cuda_on_cpu.launched.clear()
+    for shapes in [
+        ((3, 129), (3, 129), (3, 129)),
+        ((2, 3, 4), (3, 4), (3, 4)),
+        ((2, 0, 4), (2, 3, 4), (2, 3, 4)),
+        ((2, 3, 4), (2, 0, 4), (2, 0, 4)),
+        ((2, 3, 0), (2, 3, 0), (2, 3, 4)),
+    ]:
+        q, k, v = (xpnn.ones(shape) for shape in shapes)
+        y = xpnn.nn.functional.scaled_dot_product_attention(q, k, v)
+        assert y.tolist() == np.full((*shapes[0][:-1], v.shape[-1]), float(k.shape[-2] > 0)).tolist()
+    assert not cuda_on_cpu.launched
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_hidden_keys_do_no_harm(causal: bool) -> None:
+    """Their values may be infinite, and whole tiles of them, the first too, may be hidden."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 1, 150, 4)).astype(np.float32)
+    mask = np.zeros((150, 150), np.float32)
+    mask[:70, :] = -np.inf
+    mask[:, :67] = -np.inf
+    arrays = [cupy_like.asarray(array) for array in (x, x, x, mask)]
+    options = {"causal": causal, "scale": 0.5, "dropout": 0.0}
+    entry = choose_kernel(find_backend("cupy_like"), "attention", *arrays, None, **options)
+    (y, log_totals), saved = entry.forward(*arrays, None, **options)
+    with reference_only():
+        (expected, _), _ = _attention.forward(*arrays, None, **options)
+    np.testing.assert_allclose(y.get(), expected.get(), rtol=1e-5, atol=1e-6)
+    assert not y.get()[..., :70, :].any()
+    assert not log_totals.get()[..., :70, :].any()
+    gy = cupy_like.asarray(np.ones_like(x))
+    for g in entry.backward_function((gy, None), saved, (True,) * 4 + (False,), **options)[:4]:
+        assert np.isfinite(g.get()).all()
+
+
+def test_a_second_derivative_of_attention() -> None:
+    """By what the forward kept, which is what the reference keeps."""
+    x = xpnn.tensor(np.random.default_rng(0).standard_normal((2, 3, 4)), requires_grad=True)
+
+    def second() -> Any:
+        y = xpnn.nn.functional.scaled_dot_product_attention(x, x, x, is_causal=True)
+        (gx,) = xpnn.autograd.grad([(y * y).sum()], [x], create_graph=True)
+        return xpnn.autograd.grad([(gx * gx).sum()], [x])[0].numpy()
+
+    found = second()
+    with reference_only():
+        np.testing.assert_allclose(found, second(), rtol=1e-10)
+
+
 def test_wide_indices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Arrays of 2^31 elements take indices of 64 bits: the same results by that way."""
     expected = {name: exercises.results_of(name, "float32") for name in exercises.EXERCISES}
@@ -220,6 +331,63 @@ def test_launches_of_a_training_step() -> None:
         assert 5 * counted.total() <= int(before)
 
 
+# ---- all gradients at once ----
+
+
+def with_gradients(values: list[np.ndarray]) -> list[xpnn.Tensor]:
+    params = [xpnn.zeros(value.shape, requires_grad=True) for value in values]
+    for param, value in zip(params, values):
+        param.grad = xpnn.tensor(value)
+    cuda_on_cpu.launched.clear()
+    cupy_like.launches.clear()
+    return params
+
+
+@pytest.mark.parametrize("order", [1.0, 2.0, 2.5, np.inf])
+@pytest.mark.parametrize("most", [1.0, 1e9])
+def test_clipping_takes_three_launches(order: float, most: float) -> None:
+    """For any number of parameters, of any sizes and layouts, and the host reads nothing."""
+    rng = np.random.default_rng(0)
+    values = [rng.standard_normal(shape).astype(np.float32) for shape in [(3, 5), (), (5000,), (1,), (64,)]]
+    values[0] = values[0].T
+    params, reads = with_gradients(values), cupy_like.syncs
+    norm = xpnn.optim.clip_grad_norm_(params, most, order)
+    assert cuda_on_cpu.launched == {"norm_parts": 1, "norm_of_parts": 1, "scaled_to_norm": 1}
+    assert sum(cupy_like.launches[name] for name in cupy_like.launches if name != "upload") <= 4  # a copy
+    assert cupy_like.syncs == reads
+    exact = np.linalg.norm(np.concatenate([value.ravel() for value in values]).astype(float), order)
+    assert norm.item() == pytest.approx(exact, rel=1e-6)
+    for param, value in zip(params, values):
+        expected = value * min(1.0, most / (exact + 1e-6))
+        np.testing.assert_allclose(param.grad.numpy(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_norm_of_what_is_not_finite(bad: float) -> None:
+    values = [np.ones(3, np.float32), np.asarray([1.0, bad], np.float32)]
+    for order in (2.0, np.inf):
+        norm = xpnn.optim.get_total_norm([p.grad for p in with_gradients(values)], order).item()
+        assert np.isnan(norm) if np.isnan(bad) else norm == np.inf
+
+
+@pytest.mark.parametrize("bad", [1.0, np.nan, np.inf, -np.inf])
+def test_a_scaler_looks_once(bad: float) -> None:
+    """At all gradients in one launch, and the host reads one answer."""
+    values = [np.ones((70, 70), np.float32), np.full((2,), 8.0, np.float32)]
+    values[0][69, 68] = bad
+    params, reads = with_gradients(values), cupy_like.syncs
+    scaler = xpnn.amp.GradScaler(init_scale=4.0)
+    scaler.scale(xpnn.zeros(()))
+    optimizer = xpnn.optim.SGD(params, lr=1.0)
+    cupy_like.launches.clear()
+    scaler.unscale_(optimizer)
+    assert cuda_on_cpu.launched == {"unscaled": 1}
+    assert cupy_like.syncs == reads + 1
+    assert params[1].grad.tolist() == [2.0, 2.0]
+    scaler.step(optimizer)
+    assert params[1].tolist() == ([-2.0, -2.0] if bad == 1 else [0.0, 0.0])
+
+
 # ---- the updater ----
 
 
@@ -235,6 +403,32 @@ def stepped(
         p.grad = p.detach() * 0.5
         optimizer.step()
     return [p.tolist(), cuda_on_cpu.launched.get("update", 0)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ASGD",
+        "Adadelta",
+        "Adagrad",
+        "Adam",
+        "AdamW",
+        "Adamax",
+        "Lion",
+        "NAdam",
+        "RAdam",
+        "RMSprop",
+        "Rprop",
+        "SGD",
+    ],
+)
+def test_each_formula_is_written_in_c(name: str) -> None:
+    """All that act element by element: one launch a step."""
+    kind = getattr(xpnn.optim, name)
+    result, launches = stepped(kind, lr=0.1)
+    assert launches == 3
+    with reference_only():
+        assert result == pytest.approx(stepped(kind, lr=0.1)[0], rel=1e-5, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ import targets  # noqa: F401 - registers the stand-in
 
 import cuda_on_cpu
 import xpnn
+from xpnn.autograd import all_gradients
 from xpnn.functional import batch_norm
+from xpnn.functional.attention.scaled_dot_product import self_attention
 from xpnn.nn import functional as F
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -65,6 +67,30 @@ def _dropped(x: Any) -> Any:
     return F.dropout(x, 0.3)
 
 
+def _attended(q: Any, k: Any, v: Any, mask: Any) -> Any:
+    """With dropout and a mask that has a gradient, and of arrays whose features lie apart."""
+    xpnn.manual_seed(3)
+    masked = F.scaled_dot_product_attention(q, k, v, mask, 0.3)
+    apart = [x[..., ::2] for x in (q, k, v)]
+    return masked + F.scaled_dot_product_attention(*apart, is_causal=True).sum(-1, keepdim=True)
+
+
+def _self_attended(x: Any) -> Any:
+    y = self_attention(x, 2, None, 0.0, True, True)
+    return y + self_attention(x.transpose(0, 1), 2, None, 0.0, False, False).transpose(0, 1)
+
+
+def _clipped(*arrays: Any) -> Any:
+    """Gradients scaled to a norm, and divided by a scaler's scale."""
+    params = [xpnn.tensor(array.detach().array, requires_grad=True) for array in arrays]
+    for param in params:
+        param.grad = 3 * param.detach()
+    norms = [xpnn.optim.clip_grad_norm_(params, 2.0, order) for order in (2.0, 1.0, 3.0, float("inf"))]
+    (unscaled, finite) = all_gradients.unscaled([param.grad.array for param in params], 0.25)
+    results = sum(xpnn.tensor(array).sum() for array in unscaled) + sum(norms) + xpnn.tensor(finite)
+    return results.to(arrays[0].dtype) + 0 * sum(array.sum() for array in arrays)
+
+
 def _looked_up(w: Any) -> Any:
     return F.embedding(xpnn.tensor(np.asarray([[0, 2, 2], [1, 2, 0]])), w)
 
@@ -109,11 +135,19 @@ EXERCISES: dict[str, tuple[Callable[..., Any], Shapes]] = {
     "avg_pool": (lambda x: F.avg_pool2d(x, 3, 2, 1), ((2, 3, 7, 5),)),
     "adaptive_pool": (lambda x: F.adaptive_avg_pool2d(x, (3, 2)), ((2, 3, 7, 5),)),
     "dropout": (_dropped, ((5, 7),)),
+    "attention": (_attended, ((2, 2, 5, 7), (2, 2, 3, 7), (2, 2, 3, 7), (2, 1, 3))),
+    "attention of many": (
+        F.scaled_dot_product_attention,
+        ((67, 128), (130, 128), (130, 35), (67, 130)),
+    ),
+    "self-attention": (_self_attended, ((2, 70, 12),)),
+    "gradients": (_clipped, ((3, 5), (), (5000,))),
     "embedding": (_looked_up, ((3, 37),)),
     "rnn": (_recurrence("RNN"), _recurrence_shapes(1)),
     "lstm": (_recurrence("LSTM"), _recurrence_shapes(4)),
     "gru": (_recurrence("GRU"), _recurrence_shapes(3)),
     "adam": (_stepped("Adam", lr=0.1, weight_decay=0.1), ((3, 5), (), (5000,))),
+    "rprop": (_stepped("Rprop", lr=0.1), ((3, 5), (1,))),
     "sgd": (_stepped("SGD", lr=0.1, momentum=0.9, dampening=0.1), ((3, 5), (1,))),
 }
 

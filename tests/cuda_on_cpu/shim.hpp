@@ -212,6 +212,10 @@ struct Half16 {
     unsigned short bits;
 };
 template <> struct Letter<Half16> { static constexpr char value = 'e'; };
+struct Brain16 {
+    unsigned short bits;
+};
+template <> struct Letter<Brain16> { static constexpr char value = 'E'; };
 
 template <class V> struct Taken { static constexpr char value[3] = {' ', Letter<V>::value, 0}; };
 template <class V> struct Taken<V*> { static constexpr char value[3] = {'*', Letter<V>::value, 0}; };
@@ -239,6 +243,18 @@ template <class... P> const char* signature(void (*)(P...)) {
 inline void __syncthreads() { on_cpu::wait_at(on_cpu::AT_BLOCK); }
 template <class V> V __shfl_xor_sync(unsigned, V value, int mask) {
     return on_cpu::exchanged(value, (on_cpu::block->current % 32) ^ mask);
+}
+
+inline unsigned __float_as_uint(float value) {
+    unsigned word;
+    std::memcpy(&word, &value, 4);
+    return word;
+}
+
+inline float __uint_as_float(unsigned word) {
+    float value;
+    std::memcpy(&value, &word, 4);
+    return value;
 }
 
 // ---- half precision, which the sources convert by instructions of the GPU ----

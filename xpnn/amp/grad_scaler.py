@@ -6,15 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from xpnn.autograd import Tensor
+from xpnn.autograd.all_gradients import unscaled
 from xpnn.backend import (
     ArgumentError,
     CheckpointError,
     DTypeError,
+    backend_of,
+    device_of,
     dtype_name,
     is_array,
     is_half,
     item,
-    namespace,
 )
 from xpnn.backend.states import is_flag, is_number
 from xpnn.optim import Optimizer
@@ -104,7 +106,7 @@ class GradScaler:
             return
         if id(optimizer) in self._finite:
             raise self._error("has unscaled these gradients since the last update()", "Call update()")
-        finite: list[Any] = []
+        alike: dict[tuple[str, ...], list[Tensor]] = {}  # of one library, device and element type
         for name, param in optimizer.named_parameters():
             if param.grad is None:
                 continue
@@ -114,10 +116,15 @@ class GradScaler:
                     f"cannot unscale the gradient of '{name}', which is in float16",
                     "Keep parameters in float32 or bfloat16",
                 )
-            xp = namespace(grad)
-            finite.append(xp.all(xp.isfinite(grad)))
-            param.grad.store(grad * (1 / self._scale))
-        self._finite[id(optimizer)] = all(item(flag) for flag in finite)
+            place = backend_of(grad).name, str(device_of(grad)), dtype_name(grad.dtype)
+            alike.setdefault(place, []).append(param.grad)
+        flags = []
+        for grads in alike.values():
+            arrays, finite = unscaled([grad.array for grad in grads], 1 / self._scale)
+            for grad, array in zip(grads, arrays):
+                grad.store(array)
+            flags.append(finite)
+        self._finite[id(optimizer)] = all(item(finite) for finite in flags)
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
         """`optimizer.step()` on unscaled gradients, left out if one of them is infinite or NaN."""

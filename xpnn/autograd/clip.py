@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
+from xpnn.autograd.all_gradients import as_array, norm_of_all, scaled_to_norm, widened
 from xpnn.autograd.tensor import Tensor
 from xpnn.backend import (
     AnomalyError,
@@ -14,13 +14,8 @@ from xpnn.backend import (
     Array,
     DTypeError,
     asarray,
-    backend_of,
-    choose,
-    find_kernels,
     is_complex,
-    is_half,
     item,
-    kernels_enabled,
     namespace,
     refusing,
 )
@@ -123,7 +118,7 @@ def _total_norm(arrays: list[Array], norm_type: float, error_if_nonfinite: bool,
         raise ArgumentError(f"expects norm_type >= 1 or inf, got {norm_type}", subject=subject)
     if not arrays:
         return asarray(0.0)
-    norm = _fastest("norm_of_all", _norm_of_all, arrays, norm_type)(arrays, norm_type)
+    norm = norm_of_all(arrays, norm_type)
     if error_if_nonfinite and not math.isfinite(item(norm)):
         raise AnomalyError(
             f"finds a gradient norm of {item(norm)}",
@@ -137,9 +132,7 @@ def _scale_down(params: dict[Tensor, Array], max_norm: float, norm: Array) -> No
     if not params:
         return
     gradients = list(params.values())
-    factor = namespace(norm).clip(max_norm / (norm + 1e-6), max=1.0)
-    clipped = _fastest("scaled", _scaled, gradients, factor)(gradients, factor)
-    for param, before, after in zip(params, gradients, clipped):
+    for param, before, after in zip(params, gradients, scaled_to_norm(gradients, norm, max_norm)):
         if after is not before:
             param.grad = Tensor(after)
 
@@ -167,8 +160,8 @@ def clip_grad_value_(
             raise DTypeError(
                 "has no meaning for complex gradients", subject="clip_grad_value_", hint="Use clip_grad_norm_"
             )
-        clipped = xp.clip(_widened(gradient), -clip_value, clip_value)
-        param.grad = Tensor(_array(xp.astype(clipped, gradient.dtype, copy=False)))
+        clipped = xp.clip(widened(gradient), -clip_value, clip_value)
+        param.grad = Tensor(as_array(xp.astype(clipped, gradient.dtype, copy=False)))
 
 
 def _with_gradient(parameters: Tensor | Iterable[Tensor]) -> dict[Tensor, Array]:
@@ -176,57 +169,3 @@ def _with_gradient(parameters: Tensor | Iterable[Tensor]) -> dict[Tensor, Array]
     if isinstance(parameters, Tensor):
         parameters = [parameters]
     return {param: param.grad.array for param in parameters if param.grad is not None}
-
-
-def _fastest(
-    name: str, reference: Callable[..., Any], gradients: list[Array], value: Any
-) -> Callable[..., Any]:
-    """The backend's own version of a function of several arrays and a value, or the reference."""
-    if kernels_enabled():
-        kernel = choose(find_kernels(backend_of(gradients[0]), name), (gradients, value), {})
-        if kernel is not None:
-            return kernel.forward
-    return reference
-
-
-def _norm_of_all(gradients: list[Array], order: float) -> Array:
-    """The norm of all elements of all arrays, in the element type of the first; float32 for half."""
-    xp, gradients = namespace(gradients[0]), [_widened(_absolute(g)) for g in gradients]
-    if order == math.inf:
-        parts = [xp.max(xp.abs(g)) if 0 not in g.shape else xp.sum(g) for g in gradients]
-    elif order == 2:
-        parts = [xp.sum(g * g) for g in gradients]
-    else:
-        parts = [xp.sum(xp.abs(g) ** order) for g in gradients]
-    parts = xp.stack([xp.asarray(part, dtype=gradients[0].dtype) for part in parts])
-    if order == math.inf:
-        return _array(xp.max(parts))
-    total = xp.sum(parts)
-    return _array(xp.sqrt(total) if order == 2 else total ** (1 / order))
-
-
-def _scaled(gradients: list[Array], factor: Array) -> list[Array]:
-    """The product of each array and the factor."""
-    xp = namespace(factor)
-    scaled = []
-    for gradient in gradients:
-        wide = _widened(gradient)
-        product = wide * xp.asarray(factor, dtype=wide.dtype)
-        scaled.append(_array(xp.astype(product, gradient.dtype, copy=False)))
-    return scaled
-
-
-def _absolute(array: Array) -> Array:
-    """The absolute values of complex numbers; real ones as they are."""
-    return namespace(array).abs(array) if is_complex(array) else array
-
-
-def _widened(array: Array) -> Array:
-    """In float32 if it is of half precision."""
-    return namespace(array).astype(array, namespace(array).float32) if is_half(array) else array
-
-
-def _array(value: Array) -> Array:
-    """A 0-d result as an array, where the library gives a scalar."""
-    as_array = backend_of(value).as_array
-    return value if as_array is None else as_array(value)

@@ -62,7 +62,11 @@ class device(str):  # noqa: N801 - PyTorch's name
     def __eq__(self, other: object) -> bool:
         if isinstance(other, str):
             return self.word == str.__str__(other)
-        return other is not None and (other is self.native or self.word == str(other))
+        if other is None:
+            return False
+        if type(other) is type(self.native) and other == self.native:
+            return True  # of CuPy's devices each array has an object of its own, whose word is not ours
+        return self.word == str(other)
 
     def __ne__(self, other: object) -> bool:
         return not self == other

@@ -2,9 +2,11 @@
 
 from xpnn.kernels.cupy import (
     activation,
+    attention,
     conv,
     dropout,
     embedding,
+    gradients,
     linear,
     loss,
     norm,
@@ -15,9 +17,11 @@ from xpnn.kernels.cupy import (
 
 __all__ = [
     "activation",
+    "attention",
     "conv",
     "dropout",
     "embedding",
+    "gradients",
     "linear",
     "loss",
     "norm",

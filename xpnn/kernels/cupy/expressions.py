@@ -169,6 +169,13 @@ def _smaller(x1: Any, x2: Any) -> Expression:
     return _chosen("{0} != {0} || {0} < {1} ? {0} : {1}", x1, x2)
 
 
+def _limited(x: Any, low: Any = None, high: Any = None, **bounds: Any) -> Any:
+    """`clip`, with the bounds by place, or by their names `min` and `max`."""
+    low, high = bounds.get("min", low), bounds.get("max", high)
+    x = x if low is None else _larger(x, low)
+    return x if high is None else _smaller(x, high)
+
+
 def _chosen(code: str, *parts: Any) -> Expression:
     return _trace_of(*parts).add(code, parts)
 
@@ -187,6 +194,7 @@ _FUNCTIONS = {
     "abs": _function("fabs({})"),
     "maximum": _larger,
     "minimum": _smaller,
+    "clip": _limited,
     "where": _function("{} ? {} : {}"),
     "negative": _function("-{}"),
     "square": lambda x: x * x,

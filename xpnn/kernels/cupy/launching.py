@@ -31,7 +31,13 @@ MOST_BLOCKS = 132 * 32  # of a grid whose threads go on until all is done
 # The address of an array that is left out: of None, CuPy makes one that is not 0.
 _NOWHERE = np.uint64(0)
 
-_TYPES = {"f": ("float", "float"), "d": ("double", "double"), "e": ("Half", "float")}
+# The types of elements by NumPy's letters, and those that are computed in. "E" is bfloat16, of ml_dtypes.
+_TYPES = {
+    "f": ("float", "float"),
+    "d": ("double", "double"),
+    "e": ("Half", "float"),
+    "E": ("BFloat16", "float"),
+}
 
 
 def cuda_kernel(

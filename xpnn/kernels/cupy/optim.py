@@ -1,17 +1,14 @@
 """The updater of CuPy: one launch for all parameters of a group, whatever the optimizer's formula.
 
 The formula is written in C by calling it once with expressions (see `expressions.py`). The kernel is given
-a table of addresses, which is sent to the device when they change; CuPy's memory pool hands out the same
-ones step after step, so that after the first steps nothing is sent. Learning rate and step count may lie on
-the device: no number is read by the host. New parameters and slots are pieces of new arrays, as nobody's
-array is written to.
+a table of addresses (see `tables.py`). Learning rate and step count may lie on the device: no number is read
+by the host. New parameters and slots are pieces of new arrays, as nobody's array is written to.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -30,10 +27,7 @@ from xpnn.kernels.cupy.launching import (
     read_source,
     takes,
 )
-
-CHUNK = 4096  # elements that a block takes
-_ALIGNED = 64  # elements: pieces of an array begin at multiples of it, where loads are whole
-_TABLES = 8  # that are kept on the device
+from xpnn.kernels.cupy.tables import CHUNK, Layout, Tables
 
 
 class Option(NamedTuple):
@@ -62,7 +56,7 @@ class OneLaunch:
     takes_arrays = True  # among the options
 
     def __init__(self) -> None:
-        self._tables: OrderedDict[tuple, Array] = OrderedDict()
+        self._tables = Tables()
 
     def update(self, step: GroupStep) -> list[int]:
         """Update the parameters of floating-point numbers, those of one type and device together."""
@@ -91,41 +85,28 @@ class OneLaunch:
         inside = computed_in(char)
         states = [_complete(step, i, params[k], inside) for k, i in enumerate(members)]
 
-        rows, chunks, offset, offsets = [], 0, 0, []
-        for param, grad, state in zip(params, kept, states):
-            chunks += -(-param.size // CHUNK)
+        layout, rows = Layout(params), []
+        for row, param, grad, state in zip(layout.rows, params, kept, states):
             arrays = [param, grad, *(in_rows(state[slot]) for slot in step.slots)]
             kept += arrays
-            rows.append([chunks, param.size, offset, *(array.data.ptr for array in arrays)])
-            offsets.append(offset)
-            offset += -(-param.size // _ALIGNED) * _ALIGNED
-        table = self._on_device(library, rows, params[0].device)
+            rows.append([*row, *(array.data.ptr for array in arrays)])
+        table = self._tables.on_device(library, rows, params[0].device)
 
-        new = library.empty((offset,), dtype=params[0].dtype)
-        slots = {slot: library.empty((offset,), dtype=inside) for slot in step.arrays}
+        new = library.empty((layout.size,), dtype=params[0].dtype)
+        slots = {slot: library.empty((layout.size,), dtype=inside) for slot in step.arrays}
         numbers = {slot: library.empty((len(rows),), dtype=inside) for slot in step.numbers}
         given = [_number(option, inside) for option in options]
         args = (table, np.int32(len(rows)), new, *slots.values(), *numbers.values(), *given)
-        launch(source, "update", new, chunks, MOST_THREADS, args, size=offset + CHUNK)
-        for k, i in enumerate(members):
-            start, shape = offsets[k], params[k].shape
-            end = start + params[k].size
-            step.tensors[i].store(new[start:end].reshape(shape))
-            for slot, array in slots.items():
-                step.states[i][slot] = array[start:end].reshape(shape)
-            for slot, array in numbers.items():
+        launch(source, "update", new, layout.chunks, MOST_THREADS, args, size=layout.size + CHUNK)
+        shapes = [param.shape for param in params]
+        for i, piece in zip(members, layout.pieces(new, shapes)):
+            step.tensors[i].store(piece)
+        for slot, array in slots.items():
+            for i, piece in zip(members, layout.pieces(array, shapes)):
+                step.states[i][slot] = piece
+        for slot, array in numbers.items():
+            for k, i in enumerate(members):
                 step.states[i][slot] = array[k]
-
-    def _on_device(self, library: Any, rows: list[list[int]], device: Any) -> Array:
-        contents = np.asarray(rows, dtype=np.int64)
-        key = (contents.tobytes(), str(device))
-        table = self._tables.pop(key, None)
-        if table is None:
-            table = library.asarray(contents)
-        self._tables[key] = table
-        while len(self._tables) > _TABLES:
-            self._tables.popitem(last=False)
-        return table
 
 
 def _complete(step: GroupStep, i: int, param: Array, inside: Any) -> dict[str, Array]:

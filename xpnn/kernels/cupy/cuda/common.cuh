@@ -1,12 +1,16 @@
 // What the sources of all kernels begin with. Before it stand the definitions of
-//   XP_T  the type of elements in memory: float, double or Half
+//   XP_T  the type of elements in memory: float, double, Half or BFloat16
 //   XP_A  the type that is computed in: double for double, else float
 //   XP_I  the type of indices: int, or long long for arrays of 2^31 elements and more
 // No header is included, so that NVRTC needs none.
 
 #ifdef ON_CPU  // the shim beside the tests has these
 typedef on_cpu::Half16 Half;
+typedef on_cpu::Brain16 BFloat16;
 #else
+struct BFloat16 {
+    unsigned short bits;
+};
 struct Half {
     unsigned short bits;
 };
@@ -22,6 +26,13 @@ __device__ __forceinline__ unsigned short float_to_half(float value) {
 }
 #endif
 
+// bfloat16 is the first half of a float, rounded to even.
+__device__ __forceinline__ unsigned short float_to_bfloat16(float value) {
+    unsigned word = __float_as_uint(value);
+    if (value != value) return word >> 16 | 0x40;  // which stays one, whatever is cut off
+    return (word + 0x7FFF + (word >> 16 & 1)) >> 16;
+}
+
 typedef XP_T T;
 typedef XP_A A;
 typedef XP_I I;
@@ -32,9 +43,11 @@ typedef XP_I I;
 __device__ __forceinline__ float read(const float* __restrict__ p, I i) { return p[i]; }
 __device__ __forceinline__ double read(const double* __restrict__ p, I i) { return p[i]; }
 __device__ __forceinline__ float read(const Half* __restrict__ p, I i) { return half_to_float(p[i].bits); }
+__device__ __forceinline__ float read(const BFloat16* __restrict__ p, I i) { return __uint_as_float((unsigned)p[i].bits << 16); }
 __device__ __forceinline__ void write(float* p, I i, float v) { p[i] = v; }
 __device__ __forceinline__ void write(double* p, I i, double v) { p[i] = v; }
 __device__ __forceinline__ void write(Half* p, I i, float v) { p[i].bits = float_to_half(v); }
+__device__ __forceinline__ void write(BFloat16* p, I i, float v) { p[i].bits = float_to_bfloat16(v); }
 
 __device__ __forceinline__ A infinite() {
     return (A)(1e308 * 10);
