@@ -32,7 +32,9 @@ def rows(setting: Setting) -> Iterator[Row]:
     for name in setting.pick(list(NETWORKS), ["mlp"]):
         eager: Row = {}
         for competitor in setting.pick(COMPETITORS, COMPETITORS[:2]):
-            row = _in_a_process(setting, name, competitor, min(end - time.monotonic(), ONE))
+            row = _in_a_process(
+                setting, name, competitor, min(end - time.monotonic(), setting.pick(ONE, end))
+            )
             if competitor == COMPETITORS[0]:
                 eager = row
             elif "ms" in row and "ms" in eager:
