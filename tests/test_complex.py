@@ -203,6 +203,16 @@ CALLS: dict[str, tuple[Call, tuple[np.ndarray, ...]]] = {
     "istft": (lambda m, x, w: m.istft(x, 4, 2, window=w), (STRETCHES, WINDOW)),
     "istft cut": (lambda m, x: m.istft(x, 4, length=5, normalized=True), (STRETCHES,)),
     "istft to complex": (lambda m, x: m.istft(x, 3, 2, center=False, return_complex=True), (STRETCHES,)),
+    "pad": (lambda m, x: m.constant_pad_nd(x, (1, -1), 1j), (Z,)),
+    "pad reflect": (lambda m, x: m.nn.functional.pad(x, (2, 1), "reflect"), (Z,)),
+    "l1_loss": (lambda m, x: m.nn.functional.l1_loss(x, x**2, reduction="none"), (Z,)),
+    "normalize": (lambda m, x: m.nn.functional.normalize(x), (Z,)),
+    "pairwise_distance": (lambda m, x: m.nn.functional.pairwise_distance(x, x**2), (Z,)),
+    "cov": (lambda m, x: m.cov(x), (Z,)),
+    "corrcoef": (lambda m, x: m.corrcoef(x * 0.9), (Z,)),
+    "logsumexp": (lambda m, x: m.logsumexp(4 * x, 1), (Z,)),
+    "lerp by complex": (lambda m, x: m.lerp(x, x**2, 0.1 * x), (Z,)),
+    "float_power": (lambda m, x: m.float_power(x, 1.5), (Z,)),
     "shift": (lambda m, x: m.fft.fftshift(x) * m.fft.ifftshift(x, dim=1), (Z,)),
 }  # fmt: skip
 
@@ -304,7 +314,7 @@ def test_all_that_has_a_rule_is_tried() -> None:
     own = primitive_names()
     rules = {p.name for p in _primitives if p.complex_rule and p.name in own}
     assert rules >= over_complex.LINEAR | over_complex.ANALYTIC | over_complex.GENERAL
-    in_backwards = {"add_along_axis", "cofactors", "index_add", "scatter"}
+    in_backwards = {"add_along_axis", "cofactors", "index_add", "scatter", "sum_of_copies"}
     not_in_pytorch = {"reversed", "to_device"}
     assert rules - set(reached()) <= in_backwards | not_in_pytorch
 

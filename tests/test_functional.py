@@ -414,3 +414,20 @@ def test_eps_of_norms(eps: object) -> None:
             call()
     with pytest.raises(ArgumentError, match="eps above 0"):
         F.batch_norm(x, None, None, training=True, eps=0)
+
+
+@pytest.mark.parametrize("name", ["relu", "relu6", "hardtanh"])
+def test_cutting_off_whole_numbers(name: str, backend: Target) -> None:
+    """Integers come out as integers, as in PyTorch."""
+    y = getattr(F, name)(backend.array(np.asarray([-3, 0, 2, 9])))
+    assert backend.numpy(y).dtype == np.int64
+    assert backend.numpy(y).tolist() == {"relu": [0, 0, 2, 9], "relu6": [0, 0, 2, 6]}.get(name, [-1, 0, 1, 1])
+
+
+def test_weights_of_a_padded_matrix_of_bags(backend: Target) -> None:
+    """Places of `padding_idx` are left out of the bags, with their weights."""
+    table, places = np.asarray([[1.0], [10.0], [np.nan]]), np.asarray([[0, 2], [1, 0]])
+    weights = np.asarray([[2.0, np.nan], [3.0, 4.0]])
+    table, places, weights = backend.array(table), backend.array(places), backend.array(weights)
+    y = F.embedding_bag(places, table, mode="sum", per_sample_weights=weights, padding_idx=2)
+    assert backend.numpy(y).tolist() == [[2.0], [34.0]]

@@ -206,7 +206,7 @@ def add_at_slices(array: Array, index: Any, value: Any) -> Array:
     return array.at[index].add(value)
 
 
-def pad(x: Array, widths: Sequence[tuple[int, int]], value: float = 0.0, copy: bool | None = None) -> Array:
+def pad(x: Array, widths: Sequence[tuple[int, int]], value: complex = 0.0, copy: bool | None = None) -> Array:
     """`x` with `widths[i] = (before, after)` cells of `value` around axis i: a constant, then one write.
 
     Args:

@@ -205,7 +205,9 @@ def digamma(x: Array) -> Array:
 def polygamma(n: int, x: Array) -> Array:
     """The n-th derivative of `digamma`, n >= 1: (-1)^(n+1) n! times the sum of (x + k)^-(n+1) over k >= 0.
 
-    The sum is taken by the Euler-Maclaurin formula. Negative x has a value for n = 1 only, else NaN.
+    The sum is taken by the Euler-Maclaurin formula; negative x by the reflection
+
+        polygamma(n, x) = (-1)^n polygamma(n, 1 - x) - pi d^n/dx^n cot(pi x)
 
     >>> polygamma(1, np.asarray([1.0])).round(6).tolist()
     [1.644934]
@@ -225,12 +227,23 @@ def polygamma(n: int, x: Array) -> Array:
         total = total + bernoulli / math.factorial(2 * j) * rising * z ** (1.0 - s - 2 * j)
         rising *= (s + 2 * j - 1) * (s + 2 * j)
     value = (-1) ** (n + 1) * math.factorial(n) * total
-    if n == 1:
-        sine = xp.where(mirrored, xp.sin(math.pi * (wide - xp.round(wide))), xp.ones_like(wide))
-        reflected = (math.pi / sine) ** 2 - value
-    else:
-        reflected = xp.full_like(wide, math.nan)
+    pole = mirrored & (wide == xp.floor(wide))
+    angle = xp.where(mirrored & ~pole, math.pi * (wide - xp.round(wide)), xp.full_like(wide, math.pi / 2))
+    reflected = (-1) ** n * value - math.pi ** (n + 1) * _slope_of_cotangent(n, xp.cos(angle) / xp.sin(angle))
+    reflected = xp.where(pole, xp.full_like(wide, (-1) ** (n + 1) * math.inf), reflected)
     return xp.astype(xp.where(mirrored, reflected, value), x.dtype)
+
+
+def _slope_of_cotangent(n: int, cotangent: Array) -> Array:
+    """The n-th derivative of the cotangent, a polynomial of it: p_0 = c, p_(n + 1) = -(1 + c^2) p_n'."""
+    coefficients = [0.0, 1.0]  # of rising powers
+    for _ in range(n):
+        slope = [-k * coefficient for k, coefficient in enumerate(coefficients)][1:]
+        coefficients = [a + b for a, b in zip([*slope, 0.0, 0.0], [0.0, 0.0, *slope])]
+    value = namespace(cotangent).zeros_like(cotangent)
+    for coefficient in reversed(coefficients):
+        value = value * cotangent + coefficient
+    return value
 
 
 def zeta(s: Array, q: Array) -> Array:

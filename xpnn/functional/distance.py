@@ -44,7 +44,7 @@ def pairwise_distance(
     [5.0]
     """
     subject = "pairwise_distance"
-    check_floating(x1, subject, "x1")
+    check_floating(x1, subject, "x1", or_complex=True)
     check_same_dtype(subject, x1, x2=x2)
     check_flags(subject, keepdim=keepdim)
     p, eps = number(p, "p", subject), number(eps, "eps", subject)
@@ -106,7 +106,7 @@ def normalize(
     >>> normalize(np.asarray([[3.0, 4.0]])).tolist()
     [[0.6, 0.8]]
     """
-    check_floating(input, "normalize")
+    check_floating(input, "normalize", or_complex=True)
     p, eps = number(p, "p", "normalize"), number(eps, "eps", "normalize")
     axis: int | tuple[int, ...] | None = None
     axes = max(input.ndim, 1)  # a number has an axis 0, as in PyTorch

@@ -35,6 +35,8 @@ ROWS = [
     *rows("isclose allclose", ODD, ODD, equal_nan=True),
     *rows("isclose allclose", WHOLE, COUNTS, rtol=0.5, atol=1.0),
     *rows("isclose", X, WHOLE),
+    row("isclose", X, X, rtol=-0.5),
+    row("isclose", X, X, atol=-0.5),
     row("is_nonzero", np.asarray([2.0])),
     row("is_nonzero", np.asarray(0)),
     row("is_nonzero", X),

@@ -25,6 +25,8 @@ ROWS = [
     row("gradient", ROW[:2], checks=PLAIN),
     row("gradient", ROW[:1]),
     row("gradient", X, edge_order=3),
+    row("gradient", X, spacing=None, checks=PLAIN),
+    row("gradient", X, dim=(1, -1)),
     row("gradient", X, spacing=(1.0,)),
     row("gradient", WHOLE, dim=1, checks={**PLAIN, "edges": False}),
 ]

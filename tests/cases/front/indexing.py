@@ -20,6 +20,7 @@ REDUCTIONS = [
 ROWS = [
     row("unravel_index", np.asarray([[5, 2], [0, 7]]), (2, 2, 3), checks={"edges": False}),
     row("unravel_index", np.asarray([5, 2]), 7, checks={"edges": False}),
+    row("unravel_index", np.asarray([7, 250], np.uint8), (1000, 5), checks={"edges": False}),
     row("unravel_index", X, (2, 2)),
     row("gather", X, 1, np.asarray([[2, 0], [1, 1]])),
     row("gather", X, 1, np.asarray([[1]]), checks=PLAIN),

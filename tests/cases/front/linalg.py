@@ -59,6 +59,7 @@ ROWS = [
     row("tensordot", X, Y, dims=0, checks=PLAIN),
     row("tensordot", CUBE[..., :1], CUBE, 1, checks=PLAIN),
     row("tensordot", CUBE, CUBE[:, :1], ([1, 2], [1, 2]), checks=PLAIN),
+    row("tensordot", np.ones((1, 3), np.uint8), np.ones((2, 4), np.uint8), 1, checks=PLAIN),
     row("tensordot", X, CUBE, dims=1),
     row("kron", X, ROW, checks=PLAIN),
     row("kron", X, CUBE, checks=PLAIN),

@@ -104,6 +104,8 @@ ROWS = [
     row("diff", X),
     row("diff", CUBE, n=2, dim=1),
     row("diff", BITS),
+    row("diff", X, n=0, prepend=Y, checks={"edges": False}),
+    row("diff", X, n=-1),
     row(
         "diff", WHOLE, prepend=np.asarray([[0], [1]]), append=np.asarray([[9], [9]]), checks={"edges": False}
     ),
@@ -123,6 +125,9 @@ ROWS = [
     row("cov", X, fweights=np.asarray([1, 2, 3]), checks={"edges": False, "half": False}),
     row("cov", X, aweights=WEIGHTS, checks={"edges": False, "half": False, "gradient": 0}),
     row("cov", X[0]),
+    row("cov", X, fweights=np.asarray([1.0, 2.0, 3.0])),
+    row("cov", X, fweights=np.asarray([1, 2])),
+    row("logcumsumexp", X, dim=2),
     *rows("cov corrcoef", X[:1], checks={"edges": False, "in_place": False}),
     row("sum", SCALAR),
     row("max", ODD, dim=0, checks=VALUES),

@@ -27,6 +27,7 @@ ROWS = [
     row("kthvalue", X, 2, checks={"edges": False}),
     row("kthvalue", CUBE, 1, dim=0, keepdim=True, checks={"edges": False}),
     row("kthvalue", X, 0),
+    row("kthvalue", X[0, 0], 2),
     row("unique", REPEATED),
     row("unique", REPEATED, return_inverse=True, return_counts=True),
     row("unique", REPEATED, dim=0, return_inverse=True, return_counts=True, checks={"edges": False}),

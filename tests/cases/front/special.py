@@ -21,6 +21,8 @@ ROWS = [
     *rows("lgamma digamma", NEGATIVE, checks={"half": False, "gradient": 1}),
     row("polygamma", 1, POSITIVE, checks={"half": False, "gradient": 2}),
     row("polygamma", 2, POSITIVE, checks={"half": False}),
+    row("polygamma", 2, NEGATIVE[:-1], checks={"half": False, "gradient": 1, "edges": False}),
+    row("polygamma", 3, np.asarray([-2.0, -1.0, 0.5]), checks=VALUES),
     row("polygamma", 0, POSITIVE, checks={"half": False, "gradient": 1}),
     row("polygamma", -1, POSITIVE),
 ]

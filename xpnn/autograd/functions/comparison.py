@@ -14,6 +14,7 @@ from xpnn.autograd.functions.calling import front
 from xpnn.autograd.functions.promotion import NUMBERS, is_whole, kind_of_type, promoted, raw_of
 from xpnn.autograd.ops.rules import as_operand
 from xpnn.backend import (
+    ArgumentError,
     Array,
     ArrayT,
     DTypeError,
@@ -163,6 +164,9 @@ def isclose(
             f"expects one element type, got {dtype_name(input.dtype)} and {dtype_name(other.dtype)}",
             subject="isclose",
         )
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if tolerance < 0:
+            raise ArgumentError(f"expects {name} of at least 0, got {tolerance}", subject="isclose")
     x, y = raw_of(input), raw_of(other)
     xp = namespace(x)
     close = x == y

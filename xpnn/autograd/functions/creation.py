@@ -6,11 +6,13 @@ are named after. `layout`, `pin_memory` and `memory_format` are accepted where t
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, new_tensor
+from xpnn.autograd.ops.rules import wrapped
 from xpnn.backend import (
     ArgumentError,
     Array,
@@ -218,7 +220,7 @@ def arange(
     """
     if start is None or end is None:
         start, end = 0, start if end is None else end
-    values = rows.steps(_number(start), _number(end), _number(step))
+    values = rows.steps(*_in_kind(dtype, start, end, step))
     return _from_host(values, dtype, device, requires_grad, options, "arange")
 
 
@@ -261,7 +263,8 @@ def linspace(
     >>> linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
-    values = rows.evenly(_number(start), _number(end), _count(steps, "linspace"))
+    first, last = _in_kind(dtype, start, end)
+    values = rows.evenly(first, last, _count(steps, "linspace"))
     return _from_host(values, dtype, device, requires_grad, options, "linspace")
 
 
@@ -282,7 +285,8 @@ def logspace(
     >>> logspace(0, 2, 3)
     tensor([  1.,  10., 100.])
     """
-    values = base ** rows.evenly(_number(start), _number(end), _count(steps, "logspace"))
+    first, last = _in_kind(dtype, start, end)
+    values = base ** rows.evenly(first, last, _count(steps, "logspace"))
     return _from_host(values, dtype, device, requires_grad, options, "logspace")
 
 
@@ -494,7 +498,10 @@ def _constant(place: Place, shape: tuple[int, ...], value: Any, dtype: Any) -> A
         value = int(value)
     if kind == "bool":
         value = bool(value)
-    return xp.full(shape, value, **options)
+    try:
+        return xp.full(shape, value, **options)
+    except OverflowError:
+        return xp.full(shape, wrapped(value, options["dtype"], xp), **options)
 
 
 def _model(input: Any, device: Any, subject: str) -> tuple[Array, Place]:
@@ -515,6 +522,15 @@ def _from_host(
     elif dtype is None and DType(values.dtype).is_complex:
         dtype = get_default_dtype().to_complex()
     return finished(move(values, place.backend, place.device, dtype), requires_grad, options, subject)
+
+
+def _in_kind(dtype: Any, *values: Any) -> list[Any]:
+    """Python numbers as PyTorch takes them for an element type: without their fractions for integers."""
+    numbers = [_number(value) for value in values]
+    kind = None if dtype is None else DType(dtype)
+    if kind is None or kind.is_floating_point or kind.is_complex or kind == "bool":
+        return numbers
+    return [int(n) if isinstance(n, float) and math.isfinite(n) else n for n in numbers]
 
 
 def _number(value: Any) -> Any:

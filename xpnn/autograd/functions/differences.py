@@ -40,9 +40,12 @@ def gradient(
     """
     if edge_order not in (1, 2):
         raise ArgumentError(f"expects an edge_order of 1 or 2, got {edge_order!r:.40}", subject="gradient")
+    spacing = 1 if spacing is None else spacing
     y = fractional(input)
     given = range(y.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
     axes = [axis_of(axis, y.ndim, "gradient") for axis in given]
+    if len(set(axes)) < len(axes):
+        raise ArgumentError(f"expects each axis once, got dim={dim}", subject="gradient")
     several = isinstance(spacing, (list, tuple))
     spacings = list(spacing) if several else [spacing] * len(axes)
     if len(spacings) != len(axes):

@@ -285,9 +285,10 @@ def lerp(input: ArrayT, end: Any, weight: Any) -> ArrayT:
         if is_whole(x):
             raise DTypeError(f"expects floating-point numbers, got {dtype_name(x.dtype)}", subject="lerp")
     if type(weight) in NUMBERS:
-        near_end = weight >= 0.5
+        near_end = (builtins.abs(weight) if type(weight) is complex else weight) >= 0.5
         return end - (end - input) * (1 - weight) if near_end else input + weight * (end - input)
-    return ops.where(weight < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))
+    size = ops.abs(weight) if is_complex(weight) else weight
+    return ops.where(size < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))
 
 
 @front
@@ -362,7 +363,8 @@ def pow(input: Any, exponent: Any) -> Any:
 
     Backward: gx = g y x^(y - 1), gy = g x^y ln(x).
 
-    Raises: ArgumentError for integers to the power of a negative number, which would be fractions.
+    Raises: ArgumentError for integers to the power of a negative number, which would be fractions; those of
+    an array of powers are rounded to 0, as in PyTorch.
 
     >>> from xpnn.autograd import tensor
     >>> pow(tensor([1.0, 2.0]), 3), pow(2, tensor([1, 3]))
@@ -375,19 +377,29 @@ def pow(input: Any, exponent: Any) -> Any:
         )
     if type(x2) is bool:
         x2 = int(x2)
+    if type(x2) is not int and is_whole(x2) and is_whole(x1) and dtype_name(x2.dtype).startswith("int"):
+        return _power_of_integers(x1, x2)
     return ops.pow(x1, x2)
+
+
+def _power_of_integers(x1: Any, x2: Any) -> Any:
+    """Integers to the powers of an array; negative ones of all but 1 and -1 are fractions, rounded to 0."""
+    below = x2 < 0
+    power = ops.pow(x1, ops.where(below, x2 % 2, x2))
+    return ops.where(below & (x1 != 1) & (x1 != -1), 0, power)
 
 
 @front
 def float_power(input: Any, exponent: Any) -> Any:
-    """The power x^y in float64.
+    """The power x^y in float64, or complex128.
 
     >>> from xpnn.autograd import tensor
     >>> float_power(tensor([2]), -1)
     tensor([0.5000], dtype=xpnn.float64)
     """
     raw = raw_of(input if type(exponent) in NUMBERS else exponent)
-    double = dtype_named("float64", namespace(raw))
+    complex_too = any(type(x) is complex if type(x) in NUMBERS else is_complex(x) for x in (input, exponent))
+    double = dtype_named("complex128" if complex_too else "float64", namespace(raw))
     x1, x2 = [x if type(x) in NUMBERS else cast(x, double) for x in (input, exponent)]
     return ops.pow(x1, x2)
 

@@ -33,6 +33,7 @@ from xpnn.backend import (
     concrete,
     device_of,
     dtype_name,
+    dtype_named,
     extremes,
     idioms,
     is_integer,
@@ -719,6 +720,7 @@ def unravel_index(indices: Any, shape: int | Sequence[int]) -> tuple[Any, ...]:
         raise DTypeError(f"expects integers, got {dtype_name(indices.dtype)}", subject="unravel_index")
     if any(size < 0 for size in sizes):
         raise ArgumentError(f"expects a shape without negative sizes, got {sizes}", subject="unravel_index")
+    indices = ops.astype(indices, dtype_named("int64", namespace(indices.array)))  # sizes may be beyond uint8
     places = []
     for size in reversed(sizes):
         places.append(indices % size)

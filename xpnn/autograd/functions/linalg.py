@@ -327,9 +327,9 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
         raise ArgumentError(f"expects as many axes of each, got {dims}", subject="tensordot")
     for i, j in zip(*pairs):  # a size of 1 belongs to each of the other's
         if a.shape[i] == 1 != b.shape[j]:
-            b = ops.sum(b, axis=j, keepdims=True)
+            b = ops.sum(b, axis=j, keepdims=True, dtype=b.dtype)
         elif b.shape[j] == 1 != a.shape[i]:
-            a = ops.sum(a, axis=i, keepdims=True)
+            a = ops.sum(a, axis=i, keepdims=True, dtype=a.dtype)
     return ops.tensordot(a, b, axes=pairs)
 
 

@@ -419,11 +419,16 @@ def matrix_rank(A: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool =
     if rtol is None:
         rtol = float(xp.finfo(values.array.dtype).eps) * max(A.shape[-2:]) if atol is None else 0.0
     if not values.shape[-1]:
-        return A.new_zeros(*A.shape[:-2], dtype="int64")
-    bound = ops.getitem(values, (..., slice(0, 1))) * rtol
+        return A.new_zeros(tuple(A.shape[:-2]), dtype="int64")
+    bound = ops.getitem(values, (..., slice(0, 1))) * _for_each_matrix(rtol)
     if atol is not None:
-        bound = ops.maximum(bound, atol if isinstance(atol, TensorBase) else float(atol))
+        bound = ops.maximum(bound, _for_each_matrix(atol))
     return ops.count_nonzero(values > bound, axis=-1)
+
+
+def _for_each_matrix(tolerance: Any) -> Any:
+    """A tolerance, which may be one for each matrix, beside singular values on the last axis."""
+    return ops.expand_dims(tolerance, axis=-1) if isinstance(tolerance, TensorBase) else float(tolerance)
 
 
 def _square(x: ArrayT, subject: str) -> ArrayT:
@@ -460,6 +465,8 @@ def vander(x: Any, *, N: int | None = None) -> Any:
             [1., 3., 9.]])
     """
     count = powers_of(x, N, "linalg.vander", least=2)
+    if not carries_gradient(x.array):
+        x = ops.astype(x, dtype_named("int64", namespace(x.array)))
     return ops.stack([x**k for k in range(count)], axis=-1)
 
 

@@ -224,7 +224,7 @@ def logsumexp(input: ArrayT, dim: Any, keepdim: bool = False) -> ArrayT:
     axes = _axes(x, dim, "logsumexp")
     if not _count(x, axes):
         return ops.log(ops.sum(ops.exp(x), axis=axes, keepdims=keepdim))
-    highest = ops.max(x.detach(), axis=axes, keepdims=True)
+    highest = ops.max(ops.real(x.detach()), axis=axes, keepdims=True)
     highest = ops.where(namespace(x).isfinite(highest), highest, 0.0)
     total = ops.log(ops.sum(ops.exp(x - highest), axis=axes, keepdims=keepdim))
     return total + ops.reshape(highest, total.shape)
@@ -494,6 +494,7 @@ def logcumsumexp(input: ArrayT, dim: int) -> ArrayT:
     x: Any = fractional(input)
     if not x.shape:
         return ops.astype(x, x.dtype, copy=True)
+    dim = axis_of(dim, x.ndim, "logcumsumexp")
     y = ops.moveaxis(x, dim, -1)
     span = 1
     while span < y.shape[-1]:
@@ -514,7 +515,9 @@ def diff(input: ArrayT, n: int = 1, dim: int = -1, prepend: Any = None, append: 
     >>> diff(tensor([1, 4, 9]))
     tensor([3, 5])
     """
-    parts = [part for part in (prepend, input, append) if part is not None]
+    if n < 0:
+        raise ArgumentError(f"expects n of at least 0, got {n}", subject="diff")
+    parts = [part for part in (prepend, input, append) if part is not None and (n or part is input)]
     x: Any = ops.concat(parts, axis=dim) if len(parts) > 1 else input
     if not x.shape:
         raise ShapeError("expects at least one axis", subject="diff")
@@ -646,8 +649,16 @@ def cov(input: ArrayT, *, correction: int = 1, fweights: Any = None, aweights: A
         raise ShapeError(f"expects at most two axes, got shape {x.shape}", subject="cov")
     rows = ops.reshape(x, (1, -1)) if x.ndim < 2 else x
     weights: Any = None
-    for given in (fweights, aweights):
+    if fweights is not None and not is_whole(fweights):
+        raise DTypeError(f"expects fweights of integers, got {dtype_name(fweights.dtype)}", subject="cov")
+    for name, given in (("fweights", fweights), ("aweights", aweights)):
         if given is not None:
+            if tuple(given.shape) != (rows.shape[1],):
+                raise ShapeError(
+                    f"expects {name} of shape {(rows.shape[1],)}, one for each observation, "
+                    f"got {tuple(given.shape)}",
+                    subject="cov",
+                )
             given = cast(given, x.dtype) if is_whole(given) else given
             weights = given if weights is None else weights * given
     count: Any = rows.shape[1] if weights is None else ops.sum(weights)
@@ -661,6 +672,7 @@ def cov(input: ArrayT, *, correction: int = 1, fweights: Any = None, aweights: A
         freedom = count - correction * squares
     centred = rows - centre
     weighted = centred if weights is None else centred * weights
+    centred = ops.conj(centred)
     if type(freedom) in NUMBERS:
         freedom = builtins.max(freedom, 0)
         scale = 1 / freedom if freedom else math.nan
@@ -679,6 +691,8 @@ def corrcoef(input: ArrayT) -> ArrayT:
         return covariance / covariance
     deviation = ops.sqrt(ops.diagonal(covariance))
     scaled = covariance / ops.expand_dims(deviation, axis=1) / ops.expand_dims(deviation, axis=0)
+    if is_complex(scaled):
+        return ops.complex_of(ops.clip(ops.real(scaled), -1.0, 1.0), ops.clip(ops.imag(scaled), -1.0, 1.0))
     return ops.clip(scaled, -1.0, 1.0)
 
 

@@ -100,10 +100,11 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Values
     >>> kthvalue(tensor([3.0, 1.0, 2.0]), 2).values
     tensor(2.)
     """
+    count = input.shape[dim] if input.shape else 1
+    if not 1 <= k <= count:
+        raise ArgumentError(f"expects 1 <= k <= {count}, got {k}", subject="kthvalue")
     if not input.shape:
         return sort(input, dim)
-    if not 1 <= k <= input.shape[dim]:
-        raise ArgumentError(f"expects 1 <= k <= {input.shape[dim]}, got {k}", subject="kthvalue")
     return chosen_along(input, ops.take(argsort(input, dim), _index(input, k - 1), axis=dim), dim, keepdim)
 
 

@@ -11,6 +11,7 @@ from xpnn.autograd.core import TensorBase, new_view
 from xpnn.autograd.ops.broadcasting import NUMBERS, broadcast_shapes, kind_of, unbroadcast
 from xpnn.autograd.ops.lifting import unwrap
 from xpnn.autograd.ops.manipulation import broadcast_to, flip, moveaxis, reshaped, reversed_view
+from xpnn.autograd.ops.rules import as_operand
 from xpnn.autograd.primitive import primitive, view_primitive
 from xpnn.backend import (
     Array,
@@ -180,7 +181,7 @@ def _fitting(x: Array, value: Any) -> tuple[Array, Any]:
     """What is written into `x`, in its element type; and what its gradient must be like."""
     xp, kind = namespace(x), kind_of(value)
     if kind is None:
-        value = xp.asarray(value, dtype=x.dtype, device=device_of(x))
+        value = as_operand(value, like=x)
     if value.dtype != x.dtype and is_complex(unwrap(value)) and not is_complex(unwrap(x)):
         raise DTypeError(
             f"cannot hold {dtype_name(value.dtype)} numbers", subject=f"an array of {dtype_name(x.dtype)}"

@@ -52,6 +52,14 @@ def unary(
     return _named(name, compute, pull_back, make)
 
 
+def wrapped(x: Any, dtype: Any, xp: Any) -> Any:
+    """A whole number counted on from the other end of the integers of a type; all else as it is."""
+    if type(x) is not int:
+        return x
+    limits = xp.iinfo(dtype)
+    return (x - limits.min) % (limits.max - limits.min + 1) + limits.min
+
+
 def binary(
     name: str,
     dx1: Callable[..., Array],
@@ -93,6 +101,10 @@ def binary(
                 y = evaluate(x1, x2)
             except TypeError:
                 y = None
+            except OverflowError:  # a number beyond the integers beside it: it wraps round, as in PyTorch
+                of_array, xp = (kind1 or kind2)[1], namespace(x1 if kind1 else x2)  # type: ignore[index]
+                x1, x2 = wrapped(x1, of_array, xp), wrapped(x2, of_array, xp)
+                y = evaluate(x1, x2)
             given = (kind1 or kind2)[1]  # type: ignore[index]
             if y is None or (y.dtype is not given and y.dtype != given):
                 x1, x2 = unify(x1, x2)
@@ -121,7 +133,11 @@ def as_operand(value: Any, like: Array) -> Array:
     """A Python number as a 0-d array that does not change the element type of `like`."""
     if type(value) not in NUMBERS:
         return value
-    return namespace(like).asarray(value, dtype=like.dtype, device=device_of(like))
+    xp = namespace(like)
+    try:
+        return xp.asarray(value, dtype=like.dtype, device=device_of(like))
+    except OverflowError:
+        return xp.asarray(wrapped(value, like.dtype, xp), dtype=like.dtype, device=device_of(like))
 
 
 def _of_one_kind(x1: Array, x2: Array) -> tuple[Array, Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnn.backend import ArgumentError, ArrayT
+from xpnn.backend import ArgumentError, ArrayT, is_integer
 from xpnn.functional.activation.pointwise import Pointwise, select
 from xpnn.functional.arguments import number
 from xpnn.functional.inplace import in_place, in_place_of
@@ -39,6 +39,8 @@ def hardtanh(input: ArrayT, min_val: float = -1.0, max_val: float = 1.0, inplace
         raise ArgumentError(
             f"expects min_val of at most max_val, got {min_val} and {max_val}", subject="hardtanh"
         )
+    if is_integer(input):
+        min_val, max_val = int(min_val), int(max_val)
     return in_place_of(input, _hardtanh(input, low=min_val, high=max_val), inplace, "hardtanh")
 
 
@@ -54,7 +56,8 @@ def relu6(input: ArrayT, inplace: bool = False) -> ArrayT:
     >>> relu6(np.asarray([-2.0, 0.5, 8.0])).tolist()
     [0.0, 0.5, 6.0]
     """
-    return in_place_of(input, _relu6(input, low=0.0, high=6.0), inplace, "relu6")
+    low, high = (0, 6) if is_integer(input) else (0.0, 6.0)
+    return in_place_of(input, _relu6(input, low=low, high=high), inplace, "relu6")
 
 
 _hardtanh, _relu6 = (
@@ -63,6 +66,7 @@ _hardtanh, _relu6 = (
         value=lambda xp, x, *, low, high: _between(xp, x, low, high),
         gradient=lambda xp, gy, x, *, low, high: select(~((x <= low) | (x >= high)), gy),
         flat=True,
+        integers=True,
     )
     for name in ("hardtanh", "relu6")
 )

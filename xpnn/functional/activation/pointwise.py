@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnn.autograd import Primitive, primitive
-from xpnn.backend import ArrayT, namespace
+from xpnn.backend import ArrayT, is_integer, namespace
 from xpnn.backend.formulas import Formula, register_formula
 from xpnn.functional.arguments import check_floating
 
@@ -30,6 +30,7 @@ class Pointwise(Primitive):
             in place of the input `x`, or after it; what it takes is what the tape keeps.
         subject: the public function, as errors name it, where that is not `name`.
         half, flat: as for `primitive`.
+        integers: whether it takes integers too, and gives integers.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Pointwise(Primitive):
         subject: str = "",
         half: bool = False,
         flat: bool = False,
+        integers: bool = False,
     ) -> None:
         code = gradient.__code__
         uses = [("x", "y").index(parameter) for parameter in code.co_varnames[2 : code.co_argcount]]
@@ -54,12 +56,13 @@ class Pointwise(Primitive):
         forward.__name__ = forward.__qualname__ = name
         super().__init__(forward, half=half, flat=flat)
         self.backward(pull_back)
-        self.subject = subject or name
+        self.subject, self.integers = subject or name, integers
         register_formula(Formula(self.name, value, gradient, tuple(uses)))
 
     def __call__(self, x: Any, **options: Any) -> Any:
         """The value of each element; raises a DTypeError for elements that are not floating-point."""
-        check_floating(x, self.subject)
+        if not (self.integers and is_integer(x)):
+            check_floating(x, self.subject)
         return super().__call__(x, **options)
 
 

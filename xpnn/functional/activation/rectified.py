@@ -58,6 +58,7 @@ _relu = Pointwise(
     gradient=lambda xp, gy, y: through_relu(gy, y),
     half=True,
     flat=True,
+    integers=True,
 )
 
 

@@ -174,13 +174,14 @@ def _pooled(rows: Any, weights: Any, indices: Array, bags: _Bags, mode: str, pad
     """What the bags of the looked-up rows (n, features) come to."""
     xp = namespace(rows)
     kept = None if padding_idx is None else indices != padding_idx
+    weights = None if weights is None else xp.reshape(weights, (-1,))
     if mode == "max" and bags.longest:
         return _largest(rows, kept, bags)
     if kept is not None:  # select: there may be NaN in the row of the padding, and in its weights
         rows = xp.where(kept[:, None], rows, xp.zeros_like(rows))
         weights = None if weights is None else xp.where(kept, weights, xp.zeros_like(weights))
     if weights is not None:
-        rows = rows * xp.reshape(weights, (-1, 1))
+        rows = rows * weights[:, None]
     sums = _sums(rows, bags)
     if mode != "mean":
         return sums

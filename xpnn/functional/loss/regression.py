@@ -13,7 +13,7 @@ from typing import Any
 
 from xpnn.autograd import Tensor, ops
 from xpnn.autograd.half import half_in_float32
-from xpnn.backend import ArgumentError, Array, ArrayT, namespace
+from xpnn.backend import ArgumentError, Array, ArrayT, is_complex, namespace
 from xpnn.functional.arguments import number
 from xpnn.functional.loss.elementwise import ElementwiseLoss
 from xpnn.functional.loss.reduction import loss
@@ -97,7 +97,7 @@ def l1_loss(
     Backward: gx = gl sign(x - t), gt = -gx; 0 where x = t or one is NaN.
 
     Args:
-        input, target: floating, of one shape.
+        input, target: floating or complex, of one shape.
         reduction: see the module.
         weight: multiplies the losses; broadcasts against the input. The mean is their sum over
             that of the weights.
@@ -108,6 +108,9 @@ def l1_loss(
     >>> float(l1_loss(np.asarray([1.0, 2.0]), np.asarray([1.0, 4.0])))
     1.0
     """
+    if is_complex(input) or is_complex(target):  # the loss of a complex error is that of its size
+        input = ops.abs(input - target)  # type: ignore[assignment]
+        target = namespace(input).zeros_like(input)
     if weight is not None and isinstance(reduction, str) and reduction == "mean":
         return _weighted_mean(input, target, weight, _l1_loss)
     return _l1_loss(input, target, weight, reduction=reduction)

@@ -189,7 +189,7 @@ def _triplet(
         raise ArgumentError(f"expects a positive margin, got {margin}", subject=subject)
     check_flags(subject, swap=swap)
     check_reduction(reduction, subject)
-    check_floating(anchor, subject, "anchor")
+    check_floating(anchor, subject, "anchor", or_complex=True)
     check_same_dtype(subject, anchor, positive=positive, negative=negative)
     if not anchor.ndim == positive.ndim == negative.ndim:
         shapes = ", ".join(str(shape_of(x)) for x in (anchor, positive, negative))

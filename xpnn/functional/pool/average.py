@@ -177,6 +177,8 @@ def pool_average(
 ) -> Array:
     """`avg_pool2d` with any number of axes of space, which are the last ones."""
     check_flags(subject, count_include_pad=count_include_pad)
+    if stride == ():  # PyTorch's way to leave it out
+        stride = None
     window = spelt_window(subject, axes, input, kernel_size, stride, padding, 1, ceil_mode)
     del window["dilation"]
     total = _sum_pool(input, **window)

@@ -17,7 +17,7 @@ from math import isfinite, isnan
 from typing import Any
 
 from xpnn.autograd import primitive
-from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, namespace
+from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, is_complex, namespace
 from xpnn.backend.idioms import add_at_slices, set_at
 from xpnn.backend.idioms import pad as padded
 from xpnn.functional.arguments import number, shape_of, whole
@@ -30,9 +30,7 @@ Pairs = tuple[tuple[int, int], ...]  # cells before and after, along each of the
 Index = tuple[Any, ...]
 
 
-def pad(
-    input: ArrayT, pad: Sequence[int], mode: str = "constant", value: float | bool | None = None
-) -> ArrayT:
+def pad(input: ArrayT, pad: Sequence[int], mode: str = "constant", value: complex | None = None) -> ArrayT:
     """Put cells around an array, or cut some off.
 
     Backward: a cell gets the sum of the gradients of its copies; constants have none.
@@ -80,15 +78,15 @@ def pad(
 # ---- constants ----
 
 
-@primitive(half=True)
-def _pad(x: Array, *, widths: Pairs, value: float) -> tuple[Array, tuple]:
+@primitive(half=True, complex_rule="linear")
+def _pad(x: Array, *, widths: Pairs, value: complex) -> tuple[Array, tuple]:
     """`x` with cells of `value` around its last axes, or with cells cut off."""
     return padded(x, _of_all_axes(x, widths), value, copy=True), ()
 
 
 @_pad.backward
 def _pad_backward(
-    gy: Array, saved: tuple, needs: tuple[bool, ...], *, widths: Pairs, value: float
+    gy: Array, saved: tuple, needs: tuple[bool, ...], *, widths: Pairs, value: complex
 ) -> tuple[Array]:
     return (_pad(gy, widths=_negative(widths), value=0),)
 
@@ -96,7 +94,7 @@ def _pad_backward(
 # ---- copies ----
 
 
-@primitive(half=True)
+@primitive(half=True, complex_rule="linear")
 def _pad_with_copies(x: Array, *, widths: Pairs, mode: str) -> tuple[Array, tuple]:
     """`x` with copies of its cells around its last axes."""
     canvas = padded(x, _of_all_axes(x, widths), copy=True)
@@ -112,7 +110,7 @@ def _pad_with_copies_backward(
     return (_sum_of_copies(gy, **options),)
 
 
-@primitive
+@primitive(complex_rule="linear")
 def _sum_of_copies(gy: Array, *, widths: Pairs, mode: str) -> tuple[Array, tuple]:
     """What lies inside of `widths`, to which the cells outside are added where they were copied from."""
     xp = namespace(gy)
@@ -194,10 +192,12 @@ def _check_copies(widths: Pairs, shape: tuple[int, ...], mode: str) -> None:
             )
 
 
-def _fill(value: Any, input: Any) -> float:
+def _fill(value: Any, input: Any) -> complex:
     """`value` as a number that an array of the input's element type can hold."""
     if value is None:
         value = 0.0
+    elif type(value) is complex and is_complex(input):
+        return value
     elif not isinstance(value, bool) and not (isinstance(value, float) and isnan(value)):
         value = number(value, "value", "pad")
     xp = namespace(input)
