@@ -91,7 +91,7 @@ def selu(x):
     return 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x))
 
 
-def elementwise(name, naive, options=None, errors=(), torch=None, inputs=spread, rtol=1e-9):
+def elementwise(name, naive, options=None, errors=(), torch=None, inputs=spread, rtol=1e-9, any_dtype=False):
     """The case of a function of single elements that PyTorch has under the same name."""
     return Case(
         name,
@@ -102,6 +102,7 @@ def elementwise(name, naive, options=None, errors=(), torch=None, inputs=spread,
         naive=naive,
         errors=errors,
         rtol=rtol,
+        any_dtype=any_dtype,
     )
 
 
@@ -139,7 +140,7 @@ def softmax_case(name, naive):
 
 
 CASES = [
-    elementwise("relu", lambda x: np.where(x > 0, x, 0)),
+    elementwise("relu", lambda x: np.where(x > 0, x, 0), any_dtype=True),
     elementwise(
         "leaky_relu",
         lambda x, negative_slope: np.where(x > 0, x, negative_slope * x),
@@ -179,8 +180,9 @@ CASES = [
         grid(min_val=[-1.0, 0.5], max_val=2.0),
         errors=[bad(ArgumentError, r"hardtanh expects min_val of at most max_val, got 3", min_val=3.0)],
         inputs=around_bends,
+        any_dtype=True,
     ),
-    elementwise("relu6", lambda x: np.clip(x, 0, 6), inputs=around_bends),
+    elementwise("relu6", lambda x: np.clip(x, 0, 6), inputs=around_bends, any_dtype=True),
     elementwise(
         "hardsigmoid",
         lambda x: np.clip(x / 6 + 0.5, 0, 1),
