@@ -12,11 +12,12 @@ from typing import Any
 from xpnn.autograd import ops
 from xpnn.autograd.core import new_tensor
 from xpnn.autograd.functions import promotion
+from xpnn.autograd.functions.axes import axis_of
 from xpnn.autograd.functions.calling import front
 from xpnn.autograd.functions.promotion import NUMBERS, cast, fractional, is_whole, promoted, raw_of
 from xpnn.autograd.half import half_in_float32
 from xpnn.autograd.ops.rules import as_operand, binary, unary
-from xpnn.autograd.primitive import primitive
+from xpnn.autograd.primitive import Primitive, primitive
 from xpnn.backend import (
     ArgumentError,
     Array,
@@ -498,17 +499,16 @@ def xlogy(input: Any, other: Any) -> Any:
 @front
 @half_in_float32
 def sigmoid(input: ArrayT) -> ArrayT:
-    """1 / (1 + e^-x), by way of its logarithm: no overflow, and no digits lost where it is small.
+    """1 / (1 + e^-x): no overflow, and no digits lost where it is small.
 
     Backward: gx = g y (1 - y).
     """
     if is_complex(input):
         return ops.reciprocal(1 + ops.exp(ops.negative(input)))
-    return ops.exp(ops.negative(ops.logaddexp(ops.negative(fractional(input)), 0.0)))
+    return ops.sigmoid(fractional(input))
 
 
 @front
-@half_in_float32
 def softmax(input: ArrayT, dim: int, dtype: Any = None) -> ArrayT:
     """e^x over its sum along `dim`, shifted by the maximum so that it cannot overflow.
 
@@ -519,15 +519,10 @@ def softmax(input: ArrayT, dim: int, dtype: Any = None) -> ArrayT:
     >>> softmax(tensor([0.0, 0.0]), 0)
     tensor([0.5000, 0.5000])
     """
-    x = _converted(input, dtype)
-    if not x.shape or not x.size:
-        return ops.exp(x - x)
-    shifted = ops.exp(_below_maximum(x, dim))
-    return shifted / ops.sum(shifted, axis=dim, keepdims=True)
+    return _along(dim, ops.softmax, _converted(input, dtype), "softmax")
 
 
 @front
-@half_in_float32
 def log_softmax(input: ArrayT, dim: int, dtype: Any = None) -> ArrayT:
     """The logarithm of `softmax`, also where that is too small for a number.
 
@@ -535,11 +530,7 @@ def log_softmax(input: ArrayT, dim: int, dtype: Any = None) -> ArrayT:
     >>> log_softmax(tensor([0.0, 0.0]), 0)
     tensor([-0.6931, -0.6931])
     """
-    x = _converted(input, dtype)
-    if not x.shape or not x.size:
-        return x - x
-    shifted = _below_maximum(x, dim)
-    return shifted - ops.log(ops.sum(ops.exp(shifted), axis=dim, keepdims=True))
+    return _along(dim, ops.log_softmax, _converted(input, dtype), "log_softmax")
 
 
 # -- exponentials, logarithms, roots and angles, as the standard has them
@@ -843,15 +834,7 @@ def relu(input: ArrayT) -> ArrayT:
     """max(x, 0); the gradient at 0 is 0."""
     if dtype_name(input.dtype) == "bool" or is_complex(input):
         raise DTypeError(f"expects real numbers, got {dtype_name(input.dtype)}", subject="relu")
-    return _rectified(input)
-
-
-_rectified = unary(
-    "rectified",
-    lambda g, y: ops.where(y == 0, namespace(g).zeros_like(g), g),
-    forward=lambda x: namespace(x).maximum(x, namespace(x).zeros_like(x)),
-    make=primitive(half=True, flat=True),
-)
+    return ops.maximum(input, 0) if is_whole(input) else ops.relu(input)
 
 
 @front
@@ -984,8 +967,10 @@ def _converted(x: Any, dtype: Any) -> Any:
     return fractional(x) if dtype is None else cast(x, dtype_named(dtype, namespace(raw_of(x))))
 
 
-def _below_maximum(x: Any, dim: int) -> Any:
-    return x - ops.max(x.detach(), axis=dim, keepdims=True)
+def _along(dim: int, function: Primitive, x: Any, subject: str) -> Any:
+    """What a function does along an axis; a number is a row of one."""
+    axis = axis_of(dim, x.ndim or 1, subject)
+    return function(x, axis=axis) if x.ndim else ops.reshape(function(ops.reshape(x, (1,)), axis=0), ())
 
 
 def _rounded(name: str, x: Any) -> Any:

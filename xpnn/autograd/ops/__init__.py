@@ -1,5 +1,6 @@
 """The differentiable functions of the Array API standard, each a forward/backward pair or made of such."""
 
+from xpnn.autograd.ops.activation import log_softmax, relu, sigmoid, softmax
 from xpnn.autograd.ops.decompositions import (
     cholesky,
     eig,
@@ -188,6 +189,7 @@ __all__ = [
     "log1p",
     "log2",
     "log10",
+    "log_softmax",
     "logaddexp",
     "matmul",
     "matrix_norm",
@@ -213,6 +215,7 @@ __all__ = [
     "qr",
     "real",
     "reciprocal",
+    "relu",
     "remainder",
     "repeat",
     "reshape",
@@ -222,10 +225,12 @@ __all__ = [
     "round",
     "searchsorted",
     "setitem",
+    "sigmoid",
     "sign",
     "sin",
     "sinh",
     "slogdet",
+    "softmax",
     "solve",
     "sort",
     "sqrt",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from xpnn.autograd.ops.activation import select
 from xpnn.backend import ArgumentError, ArrayT, is_integer
-from xpnn.functional.activation.pointwise import Pointwise, select
+from xpnn.functional.activation.pointwise import Pointwise
 from xpnn.functional.arguments import number
 from xpnn.functional.inplace import in_place, in_place_of
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-from xpnn.autograd import Tensor, primitive
+from xpnn.autograd import Tensor, ops, primitive
 from xpnn.autograd.half import half_in_float32
-from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, namespace, random
-from xpnn.functional.activation.pointwise import Pointwise, mask, select
+from xpnn.autograd.ops.activation import select
+from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, is_integer, namespace, random
+from xpnn.functional.activation.pointwise import Pointwise, mask
 from xpnn.functional.arguments import (
     check_flags,
     check_floating,
@@ -45,31 +46,13 @@ def relu(input: ArrayT, inplace: bool = False) -> ArrayT:
     >>> relu(np.asarray([-1.0, 2.0])).tolist()
     [0.0, 2.0]
     """
-    y = _relu(input)
+    if not is_integer(input):
+        check_floating(input, "relu")
+    y = ops.relu(input)
     return y if inplace is False else in_place_of(input, y, inplace, "relu")
 
 
 relu_ = in_place(relu)
-
-
-_relu = Pointwise(
-    "relu",
-    value=lambda xp, x: xp.maximum(x, xp.zeros_like(x)),  # NumPy is slower with the number 0
-    gradient=lambda xp, gy, y: through_relu(gy, y),
-    half=True,
-    flat=True,
-    integers=True,
-)
-
-
-def through_relu(gy: Any, y: Any) -> Any:
-    """The gradient of relu's input, from its output: gy where y is not 0, but NaN.
-
-    >>> import numpy as np
-    >>> through_relu(np.asarray([np.inf, 2.0, 3.0]), np.asarray([0.0, 1.0, np.nan])).tolist()
-    [0.0, 2.0, 3.0]
-    """
-    return select(y != 0, gy)
 
 
 def leaky_relu(input: ArrayT, negative_slope: float = 0.01, inplace: bool = False) -> ArrayT:

@@ -26,16 +26,8 @@ def sigmoid(input: ArrayT) -> ArrayT:
     >>> sigmoid(np.asarray([0.0, -1e4])).tolist()
     [0.5, 0.0]
     """
-    return _sigmoid(input)
-
-
-def _logistic(xp: Any, x: Any) -> Any:
-    decay = xp.exp(-xp.abs(x))
-    # 1 / (1 + e^-x) right of zero, e^x / (1 + e^x) left of it
-    return xp.maximum(decay, mask(x >= 0, x)) / (1 + decay)
-
-
-_sigmoid = Pointwise("sigmoid", value=_logistic, gradient=lambda xp, gy, y: gy * (y * (1 - y)))
+    check_floating(input, "sigmoid")
+    return ops.sigmoid(input)
 
 
 def logsigmoid(input: ArrayT) -> ArrayT:
@@ -53,7 +45,7 @@ def logsigmoid(input: ArrayT) -> ArrayT:
 _logsigmoid = Pointwise(
     "logsigmoid",
     value=lambda xp, x: xp.minimum(x, xp.zeros_like(x)) - xp.log1p(xp.exp(-xp.abs(x))),
-    gradient=lambda xp, gy, x: gy * _sigmoid(-x),
+    gradient=lambda xp, gy, x: gy * ops.sigmoid(-x),
 )
 
 
@@ -129,11 +121,11 @@ def silu(input: ArrayT, inplace: bool = False) -> ArrayT:
 
 
 def _silu_gradient(xp: Any, gy: Any, x: Any) -> Any:
-    s = _sigmoid(x)
+    s = ops.sigmoid(x)
     return gy * (s * (1 + x * (1 - s)))
 
 
-_silu = Pointwise("silu", value=lambda xp, x: x * _sigmoid(x), gradient=_silu_gradient)
+_silu = Pointwise("silu", value=lambda xp, x: x * ops.sigmoid(x), gradient=_silu_gradient)
 
 
 def mish(input: ArrayT, inplace: bool = False) -> ArrayT:
@@ -162,13 +154,13 @@ def _mish_gate_value(xp: Any, x: Any) -> Any:
 _mish_gate = Pointwise(
     "mish_gate",
     value=_mish_gate_value,
-    gradient=lambda xp, gy, x, y: gy * (_sigmoid(x) * (1 - y * y)),
+    gradient=lambda xp, gy, x, y: gy * (ops.sigmoid(x) * (1 - y * y)),
 )
 
 
 def _mish_gradient(xp: Any, gy: Any, x: Any) -> Any:
     gate = _mish_gate(x)
-    return gy * (gate + x * (_sigmoid(x) * (1 - gate * gate)))
+    return gy * (gate + x * (ops.sigmoid(x) * (1 - gate * gate)))
 
 
 _mish = Pointwise("mish", value=lambda xp, x: x * _mish_gate(x), gradient=_mish_gradient)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from xpnn.autograd import Primitive, primitive
+from xpnn.autograd import Primitive, ops
 from xpnn.backend import ArrayT, dtype_named, namespace
 from xpnn.functional.arguments import axis_of, check_floating
 
@@ -32,23 +32,7 @@ def softmax(input: ArrayT, dim: int | None = None, _stacklevel: int = 3, dtype: 
     >>> softmax(np.asarray([0.0, 0.0, 1e4, 1e4]), dim=0).tolist()
     [0.0, 0.0, 0.5, 0.5]
     """
-    return _along_axis(_softmax, "softmax", input, dim, _stacklevel, dtype)
-
-
-@primitive
-def _softmax(x, *, axis):
-    xp = namespace(x)
-    y = xp.exp(_below_largest(x, axis))
-    y /= xp.sum(y, axis=axis, keepdims=True)
-    return y, (y,)
-
-
-@_softmax.backward
-def _softmax_backward(gy, saved, needs, *, axis):
-    (y,) = saved
-    xp = namespace(gy, y)
-    gy_y = gy * y
-    return (gy_y - y * xp.sum(gy_y, axis=axis, keepdims=True),)
+    return _along_axis(ops.softmax, "softmax", input, dim, _stacklevel, dtype)
 
 
 def log_softmax(input: ArrayT, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> ArrayT:
@@ -69,22 +53,7 @@ def log_softmax(input: ArrayT, dim: int | None = None, _stacklevel: int = 3, dty
     >>> log_softmax(np.asarray([0.0, 1e4]), dim=0).tolist()
     [-10000.0, 0.0]
     """
-    return _along_axis(_log_softmax, "log_softmax", input, dim, _stacklevel, dtype)
-
-
-@primitive
-def _log_softmax(x, *, axis):
-    xp = namespace(x)
-    y = _below_largest(x, axis)
-    y -= xp.log(xp.sum(xp.exp(y), axis=axis, keepdims=True))
-    return y, (y,)
-
-
-@_log_softmax.backward
-def _log_softmax_backward(gy, saved, needs, *, axis):
-    (y,) = saved
-    xp = namespace(gy, y)
-    return (gy - xp.exp(y) * xp.sum(gy, axis=axis, keepdims=True),)
+    return _along_axis(ops.log_softmax, "log_softmax", input, dim, _stacklevel, dtype)
 
 
 def softmin(input: ArrayT, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> ArrayT:
@@ -101,7 +70,7 @@ def softmin(input: ArrayT, dim: int | None = None, _stacklevel: int = 3, dtype: 
     """
     x = _as_type(input, dtype)
     check_floating(x, "softmin")
-    return _along_axis(_softmax, "softmin", namespace(x).negative(x), dim, _stacklevel, None)
+    return _along_axis(ops.softmax, "softmin", namespace(x).negative(x), dim, _stacklevel, None)
 
 
 def _along_axis(
@@ -124,10 +93,3 @@ def _along_axis(
 
 def _as_type(x: Any, dtype: Any) -> Any:
     return x if dtype is None else namespace(x).astype(x, dtype_named(dtype, namespace(x)))
-
-
-def _below_largest(x: Any, axis: int) -> Any:
-    """x minus its largest element along the axis, a new array."""
-    if x.shape[axis] == 0:  # nothing to take the maximum of
-        return x + 0
-    return x - namespace(x).max(x, axis=axis, keepdims=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from xpnn.autograd import Primitive, Tensor, primitive
 from xpnn.autograd.half import half_in_float32
+from xpnn.autograd.ops.activation import select
 from xpnn.autograd.ops.broadcasting import broadcast_shapes, unbroadcast
 from xpnn.backend import (
     ArgumentError,
@@ -22,7 +23,6 @@ from xpnn.backend import (
     device_of,
     namespace,
 )
-from xpnn.functional.activation.pointwise import select
 from xpnn.functional.arguments import (
     check_flags,
     check_floating,

@@ -12,6 +12,7 @@ from typing import Any
 
 from xpnn.autograd import Tensor, ops, primitive
 from xpnn.autograd.half import half_in_float32
+from xpnn.autograd.ops.activation import select
 from xpnn.backend import (
     ArgumentError,
     Array,
@@ -26,7 +27,6 @@ from xpnn.backend import (
     seen_in_range,
     size_of,
 )
-from xpnn.functional.activation.pointwise import select
 from xpnn.functional.activation.softmax import log_softmax, softmax
 from xpnn.functional.arguments import (
     as_indices,

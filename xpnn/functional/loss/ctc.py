@@ -8,6 +8,7 @@ from typing import Any
 
 from xpnn.autograd import Tensor, ops, primitive
 from xpnn.autograd.half import half_in_float32
+from xpnn.autograd.ops.activation import select
 from xpnn.backend import (
     ArgumentError,
     Array,
@@ -23,7 +24,6 @@ from xpnn.backend import (
     namespace,
     to_numpy,
 )
-from xpnn.functional.activation.pointwise import select
 from xpnn.functional.arguments import (
     as_indices,
     check_flags,

@@ -18,6 +18,7 @@ from typing import Any
 
 from xpnn.autograd import Tensor, ops
 from xpnn.autograd.half import half_in_float32
+from xpnn.autograd.ops.activation import select
 from xpnn.backend import (
     ArgumentError,
     Array,
@@ -31,7 +32,7 @@ from xpnn.backend import (
     namespace,
     size_of,
 )
-from xpnn.functional.activation.pointwise import at_least, select
+from xpnn.functional.activation.pointwise import at_least
 from xpnn.functional.arguments import (
     alike,
     check_eps,

@@ -10,8 +10,8 @@ from typing import Any
 
 from xpnn.autograd import Tensor, ops
 from xpnn.autograd.half import half_in_float32
+from xpnn.autograd.ops.activation import select
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, device_of, namespace
-from xpnn.functional.activation.pointwise import select
 from xpnn.functional.activation.sigmoid import logsigmoid, sigmoid
 from xpnn.functional.arguments import (
     alike,

@@ -10,6 +10,7 @@ from math import prod
 from typing import Any
 
 from xpnn.autograd import Tensor, primitive
+from xpnn.autograd.ops.activation import through_relu
 from xpnn.backend import (
     ArgumentError,
     Array,
@@ -20,7 +21,6 @@ from xpnn.backend import (
     is_tensor,
     namespace,
 )
-from xpnn.functional.activation.rectified import through_relu
 from xpnn.functional.arguments import (
     check_affine_dtype,
     check_eps,

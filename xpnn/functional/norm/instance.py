@@ -7,8 +7,8 @@ from typing import Any
 
 from xpnn.autograd import Tensor
 from xpnn.autograd.half import in_float32
+from xpnn.autograd.ops.activation import select
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, is_half, namespace
-from xpnn.functional.activation.pointwise import select
 from xpnn.functional.arguments import (
     alike,
     check_eps,

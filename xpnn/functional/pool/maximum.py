@@ -19,9 +19,9 @@ from typing import Any, Literal, overload
 
 from xpnn.autograd import primitive
 from xpnn.autograd.casting import listed
+from xpnn.autograd.ops.activation import select
 from xpnn.backend import Array, ArrayT, device_of, namespace
 from xpnn.backend.idioms import zeros_like_shape
-from xpnn.functional.activation.pointwise import select
 from xpnn.functional.arguments import check_flags
 from xpnn.functional.pool.arguments import Sizes, spelt_window
 from xpnn.functional.windows import (

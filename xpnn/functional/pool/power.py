@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from xpnn.autograd.half import half_in_float32
+from xpnn.autograd.ops.activation import select
 from xpnn.backend import ArgumentError, Array, ArrayT, namespace
-from xpnn.functional.activation.pointwise import select
 from xpnn.functional.arguments import number, tuple_of
 from xpnn.functional.pool.arguments import check_input
 from xpnn.functional.pool.average import pool_average

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from xpnn.autograd import primitive
+from xpnn.autograd.ops.activation import select
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, device_of, idioms, namespace
-from xpnn.functional.activation.pointwise import select
 from xpnn.functional.arguments import (
     as_indices,
     check_floating,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from xpnn.autograd.ops.activation import select
 from xpnn.backend import (
     ArgumentError,
     Array,
@@ -16,7 +17,6 @@ from xpnn.backend import (
     namespace,
     to_numpy,
 )
-from xpnn.functional.activation.pointwise import select
 from xpnn.functional.arguments import raw_array, whole
 from xpnn.functional.recurrent.recurrence import Arrays, Recurrence
 

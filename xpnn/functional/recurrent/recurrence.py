@@ -18,8 +18,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from xpnn.autograd import primitive
+from xpnn.autograd.ops.activation import through_relu
 from xpnn.backend import namespace
-from xpnn.functional.activation.rectified import relu, through_relu
+from xpnn.functional.activation.rectified import relu
 from xpnn.functional.activation.sigmoid import sigmoid, tanh
 from xpnn.functional.arguments import alike
 from xpnn.functional.linear import linear

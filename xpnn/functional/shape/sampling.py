@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from xpnn.autograd.half import half_in_float32
+from xpnn.autograd.ops.activation import select
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, device_of, namespace
-from xpnn.functional.activation.pointwise import select
 from xpnn.functional.arguments import (
     check_fits_memory,
     check_flags,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from xpnn import functional as F
 from xpnn.autograd import Tensor, ops
+from xpnn.autograd.ops.activation import select
 from xpnn.backend import (
     ArgumentError,
     Array,
@@ -16,7 +17,6 @@ from xpnn.backend import (
     namespace,
     to_numpy,
 )
-from xpnn.functional.activation.pointwise import select
 from xpnn.functional.arguments import (
     as_indices,
     check_indices,
