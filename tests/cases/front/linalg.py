@@ -83,6 +83,7 @@ ROWS = [
         for p in (1.0, 2.0, 3.0, float("inf"), 0.0)
     ],
     row("cdist", np.stack([X, Y]), Y, checks={**MATRIX, "gradient": 1}),
+    row("cdist", X, X[:2] + 0.5, 2.0, "use_mm_for_euclid_dist", checks=MATRIX),
 ]
 
 CHECKED_ELSEWHERE = dict.fromkeys(["lu_unpack", "qr", "svd"], "test_linalg.py")

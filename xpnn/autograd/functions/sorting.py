@@ -10,6 +10,7 @@ from xpnn.autograd.core import as_array, new_tensor
 from xpnn.autograd.functions.calling import front
 from xpnn.autograd.functions.promotion import NUMBERS, promoted, raw_of
 from xpnn.autograd.ops.rules import as_operand
+from xpnn.autograd.ops.sorting import places_of_extremes
 from xpnn.backend import ArgumentError, Array, ArrayT, device_of, dtype_name, dtype_named, namespace, size_of
 
 __all__ = [
@@ -86,9 +87,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
         return sort(input, dim)
     if not 0 <= k <= input.shape[dim]:
         raise ArgumentError(f"expects 0 <= k <= {input.shape[dim]}, got {k}", subject="topk")
-    index = (slice(None),) * (dim % input.ndim) + (slice(0, k), ...)
-    indices = ops.getitem(argsort(input, dim, largest), index)
-    indices = ops.astype(indices, indices.dtype, copy=True)
+    indices = _places_of_extremes(input, k, dim, largest)
     return ValuesAndIndices(ops.take_along_axis(input, indices, axis=dim), indices)
 
 
@@ -241,6 +240,11 @@ def chosen_along(x: Any, indices: Any, dim: int, keepdim: bool) -> ValuesAndIndi
     if keepdim:
         return ValuesAndIndices(values, indices)
     return ValuesAndIndices(ops.squeeze(values, axis=dim), ops.squeeze(indices, axis=dim))
+
+
+def _places_of_extremes(x: Any, count: int, dim: int, largest: bool) -> Any:
+    order = places_of_extremes(raw_of(_ordered(x)), axis=dim % x.ndim, count=count, descending=largest)
+    return new_tensor(order)
 
 
 def _index(like: Any, value: int) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from xpnn.autograd.core import TensorBase
 from xpnn.autograd.ops.indexing import take_along_axis
 from xpnn.autograd.ops.lifting import lift, unwrap
+from xpnn.autograd.primitive import primitive
 from xpnn.backend import Array, namespace
 
 
@@ -21,6 +22,15 @@ def sort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool 
     """
     order = argsort(x, axis=axis, descending=descending, stable=stable)
     return take_along_axis(x, order, axis=axis)
+
+
+@primitive(half=True)
+def places_of_extremes(x: Array, *, axis: int, count: int, descending: bool) -> tuple[Array, tuple]:
+    """Where the first `count` elements stand once they are in order, in that order; equal ones by place."""
+    xp = namespace(x)
+    order = xp.argsort(x, axis=axis, descending=descending)
+    index = (slice(None),) * (axis % x.ndim) + (slice(0, count), ...)
+    return xp.asarray(order[index], copy=True), ()
 
 
 def _own(signature: Callable[..., Any]) -> Callable[..., Any]:

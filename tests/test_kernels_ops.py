@@ -1,0 +1,91 @@
+"""NumPy's kernels of operations on arrays: as the reference, whose answers they give by another way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn.backend import reference_only
+
+SHAPES = [(7, 40), (3, 50, 4), (64,)]
+
+
+def numbers(shape: tuple[int, ...], dtype: str, kind: str) -> np.ndarray:
+    """Numbers that differ, that are often equal, or of which some are NaN."""
+    rng = np.random.default_rng(len(shape))
+    x = 10 * rng.standard_normal(shape)
+    if kind == "ties":
+        x = np.round(x / 4)
+    if kind == "nan" and dtype != "int64":
+        x[rng.random(shape) < 0.1] = np.nan
+    return x.astype(dtype)
+
+
+@pytest.mark.parametrize("kind", ["different", "ties", "nan"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_topk(shape: tuple[int, ...], dtype: str, kind: str) -> None:
+    """Equal elements come by their places, as where all are put in order."""
+    x = xpnn.tensor(numbers(shape, dtype, kind))
+    for dim, size in enumerate(shape):
+        for k in {0, 1, min(3, size), min(5, size)}:
+            for largest in (True, False):
+                values, indices = xpnn.topk(x, k, dim, largest)
+                order = xpnn.argsort(x, dim, largest).numpy().take(range(k), axis=dim)
+                np.testing.assert_array_equal(indices.numpy(), order)
+                np.testing.assert_array_equal(values.numpy(), np.take_along_axis(x.numpy(), order, dim))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_take_along_axis(shape: tuple[int, ...]) -> None:
+    x, rng = numbers(shape, "float32", "different"), np.random.default_rng(0)
+    for dim, size in enumerate(shape):
+        index = rng.integers(-size, size, [5 if axis == dim else n for axis, n in enumerate(shape)])
+        for array in (x, np.asfortranarray(x)):
+            y = xpnn.xp.take_along_axis(xpnn.tensor(array), xpnn.tensor(index), axis=dim)
+            np.testing.assert_array_equal(y.numpy(), np.take_along_axis(x, index, dim))
+
+
+@np.errstate(invalid="ignore")
+@pytest.mark.parametrize("exponent", [3, 4, 3.0, 4.0])
+def test_small_powers(exponent: Any) -> None:
+    array = np.asarray([-2.0, -0.0, 0.5, np.inf, -np.inf, np.nan, 1e-200])
+    x = xpnn.tensor(array, requires_grad=True)
+    y = x**exponent
+    (gx,) = xpnn.autograd.grad(y.sum(), x, create_graph=True)
+    (ggx,) = xpnn.autograd.grad(gx.sum(), x)
+    e = int(exponent)
+    np.testing.assert_allclose(y.detach().numpy(), array**e, rtol=1e-15)
+    np.testing.assert_allclose(gx.detach().numpy(), e * array ** (e - 1), rtol=1e-15)
+    np.testing.assert_allclose(ggx.numpy(), e * (e - 1) * array ** (e - 2), rtol=1e-15)
+
+
+@pytest.mark.parametrize("middle", [0.0, 100.0])
+def test_distances_of_float32_lose_no_digits(middle: float) -> None:
+    rng = np.random.default_rng(1)
+    x1 = (rng.standard_normal((2, 30, 5)) + middle).astype(np.float32)
+    x2 = np.concatenate([x1[0, :3], x1[0, 3:9] + np.float32(1e-3)])
+    exact = np.linalg.norm(x1[:, :, None].astype(float) - x2.astype(float), axis=-1)
+    np.testing.assert_allclose(xpnn.cdist(xpnn.tensor(x1), xpnn.tensor(x2)).numpy(), exact, rtol=2e-5)
+    with reference_only():
+        y = xpnn.cdist(xpnn.tensor(x1.astype(float)), xpnn.tensor(x2.astype(float)))
+    np.testing.assert_allclose(y.numpy(), exact, rtol=1e-7, atol=1e-7)
+
+
+@np.errstate(invalid="ignore")
+def test_distances_to_rows_with_infinity_and_nan() -> None:
+    x1, x2 = np.ones((30, 2), dtype=np.float32), np.zeros((3, 2), dtype=np.float32)
+    x2[0, 0], x2[1, 1] = np.inf, np.nan
+    for x in (x2, x2.astype(float)):
+        y = xpnn.cdist(xpnn.tensor(x1.astype(x.dtype)), xpnn.tensor(x)).numpy()
+        np.testing.assert_allclose(y[:, 2], 2**0.5, rtol=1e-6)
+        assert not np.isfinite(y[:, :2]).any()
+
+
+def test_modes_of_distances_that_there_are_not() -> None:
+    x = xpnn.ones(2, 2)
+    with pytest.raises(xpnn.XpnnError, match="compute_mode"):
+        xpnn.cdist(x, x, compute_mode="fast")
