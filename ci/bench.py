@@ -4,6 +4,7 @@
     python ci/bench.py --kernels [conv-c64,gelu]     single operations, forward and backward
     python ci/bench.py --sweep [lstm,mlp-batch]      small networks at many sizes, and their peak memory
     python ci/bench.py --models [unet,gpt]           a training step of each network of xpnn.models
+    python ci/bench.py --layers [relu,conv3d]        layers and losses, forward and backward, at two sizes
     python ci/bench.py --earn [numpy.conv,numba]     what each kernel file gains, by switching it off
     python ci/bench.py --profile resnet20            where the milliseconds of a step on NumPy go
     python ci/bench.py --competitors numpy,numpy@../before,pytorch     this xpnn and the one in a folder
@@ -37,7 +38,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import earn, kernels, models, report, sweep
+from benchmarks import earn, kernels, layers, models, report, sweep
 from benchmarks.competitors import (
     DEFAULT,
     DISTURBED,
@@ -57,18 +58,26 @@ from benchmarks.workloads import WORKLOADS
 QUICK_ROUNDS = 3
 QUICK_SECONDS = 10.0
 # By what is measured; sampling takes so many seconds at most, and warming up comes on top.
-ROUNDS = {"workload": 15, "kernel": 15, "sweep": 5, "model": 7, "earn": 3}
-SECONDS = {"workload": 45.0, "kernel": 12.0, "sweep": 8.0, "model": 6.0, "earn": 15.0}
-SAMPLE_SECONDS = {"workload": 0.4, "kernel": 0.4, "sweep": 0.12, "model": 0.15, "earn": 0.2}
+ROUNDS = {"workload": 15, "kernel": 15, "sweep": 5, "model": 7, "layer": 5, "earn": 3}
+SECONDS = {"workload": 45.0, "kernel": 12.0, "sweep": 8.0, "model": 6.0, "layer": 2.0, "earn": 15.0}
+SAMPLE_SECONDS = {"workload": 0.4, "kernel": 0.4, "sweep": 0.12, "model": 0.15, "layer": 0.1, "earn": 0.2}
 COMPETITORS = {
     "workload": DEFAULT,
     "kernel": kernels.COMPETITORS,
     "sweep": ("numpy", "pytorch", "pytorch-channels-last"),
     "model": models.COMPETITORS,
+    "layer": layers.COMPETITORS,
     "earn": ("numpy", "numba"),
 }
 
-KINDS = ("results", "kernels", "sweep", "models", "earn")  # the lists of rows in what is written for JSON
+KINDS = (
+    "results",
+    "kernels",
+    "sweep",
+    "models",
+    "layers",
+    "earn",
+)  # the lists of rows in what is written for JSON
 
 Row = dict[str, Any]
 
@@ -134,6 +143,16 @@ def measure_models(options: argparse.Namespace, left_out: list[Row]) -> Iterator
             yield list(report.model_rows(task, [worker for worker in field if worker.samples]))
 
 
+def measure_layers(options: argparse.Namespace, left_out: list[Row]) -> Iterator[list[Row]]:
+    """As `measure_models`, of layers."""
+    with ExitStack() as stack:
+        workers = [stack.enter_context(start(name, "layer")) for name in options.competitors]
+        for task in options.layers:
+            field = [worker for worker in workers if takes_part(worker, task, left_out)]
+            take_turns(field, options.rounds, options.seconds)
+            yield list(report.kernel_rows(task, [worker for worker in field if worker.samples]))
+
+
 def measure_earn(options: argparse.Namespace) -> list[Row]:
     """Switch kernel files off in all tasks; in sweeps only those that have not gained enough before."""
     rows: list[Row] = []
@@ -160,7 +179,7 @@ def takes_part(worker: Worker, task: str, left_out: list[Row]) -> bool:
     reason = worker.prepare(task)
     if reason is not None:
         left_out.append({"competitor": worker.name, "task": task, "reason": reason})
-    if task not in SIZES and worker.name != DISTURBED:
+    if task not in SIZES and task not in layers.LAYERS and worker.name != DISTURBED:
         took = f"ready after {time.monotonic() - begin:.0f} s"
         say(f"  {label(worker.name)}: {took if reason is None else f'left out, {reason}'}")
     return reason is None
@@ -191,6 +210,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         "--models", nargs="?", const=",".join(models.NETS), metavar="NAMES", help="of: %(const)s"
     )
     parser.add_argument(
+        "--layers", nargs="?", const=",".join(layers.NAMES), metavar="NAMES", help="of: %(const)s"
+    )
+    parser.add_argument(
         "--earn",
         nargs="?",
         const="",
@@ -209,14 +231,16 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work", choices=tuple(SECONDS), help=argparse.SUPPRESS)
     options = parser.parse_args(words)
 
-    words = {name: split(getattr(options, name)) for name in ("workloads", "kernels", "sweep", "models")}
+    words = {
+        name: split(getattr(options, name)) for name in ("workloads", "kernels", "sweep", "models", "layers")
+    }
     if options.earn is not None:
         task = "earn"
         if not any(words.values()):
             words |= {"workloads": list(WORKLOADS), "kernels": list(kernels.KERNELS), "sweep": earn.sizes()}
         options.earn = split(options.earn)
     else:
-        kinds = {"kernel": "kernels", "sweep": "sweep", "model": "models"}
+        kinds = {"kernel": "kernels", "sweep": "sweep", "model": "models", "layer": "layers"}
         task = next((kind for kind, name in kinds.items() if words[name]), "workload")
         words["workloads"] = words["workloads"] or list(WORKLOADS)
     vars(options).update(words, task=task)
@@ -240,6 +264,10 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         options.sweep = sweep.chosen(options.sweep)
     except LookupError as error:
         parser.error(f"unknown sweep {error}; there are {', '.join(SWEEPS)}")
+    try:
+        options.layers = layers.chosen(options.layers or ())
+    except LookupError as error:
+        parser.error(f"unknown layer {error}; there are {', '.join(layers.NAMES)}")
     options.seconds = options.seconds or min(SECONDS[task], QUICK_SECONDS if options.quick else math.inf)
     options.rounds = min(ROUNDS[task], QUICK_ROUNDS if options.quick else math.inf)
     return options
@@ -306,6 +334,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         for rows in measure_models(options, results["left_out"]):
             results["models"] += rows
             save(options.json, results)
+    elif options.task == "layer":
+        for rows in measure_layers(options, results["left_out"]):
+            results["layers"] += rows
+            save(options.json, results)
     elif options.task == "earn":
         results["earn"] = measure_earn(options)
     else:
@@ -328,6 +360,7 @@ def tables(results: dict[str, Any]) -> list[str]:
     found += [report.kernels_table(results["kernels"])] if results["kernels"] else []
     found += report.sweep_tables(results["sweep"]) if results["sweep"] else []
     found += report.models_table(results["models"]) if results["models"] else []
+    found += report.layers_table(results["layers"]) if results.get("layers") else []
     found += report.earn_tables(results["earn"]) if results["earn"] else []
     return found
 

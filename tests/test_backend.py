@@ -412,6 +412,31 @@ def test_a_device_that_is_not_there_is_refused(device: Any) -> None:
             call(device=device) if call.__name__ == "to" else call([1.0], device=device)
 
 
+# NumPy
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64"])
+@pytest.mark.parametrize("second", ["array", "row", "column", "number", "wider"])
+def test_where_of_numpy_selects_bits(dtype: str, second: str) -> None:
+    """What the library's own gives, to the sign of zeros and the bits of NaN, for any order of memory."""
+    rng = np.random.default_rng(0)
+    x = np.asarray(100 * rng.standard_normal((60, 150)), dtype=dtype).T
+    x[:2] = 0 if dtype == "int64" else np.asarray([[-0.0], [np.nan]])
+    y = {
+        "array": x[::-1] + x.dtype.type(1),
+        "row": x[0] + x.dtype.type(1),
+        "column": x[:, :1],
+        "number": -2,
+        "wider": np.ones(x.shape),
+    }[second]
+    where = find_backend("numpy").xp.where
+    for condition in (x > 0, np.ascontiguousarray(x) > 0, x[:, :1] > 0):
+        for first, other in ((x, y), (y, x)):
+            found, expected = where(condition, first, other), np.where(condition, first, other)
+            assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+            assert found.tobytes() == expected.tobytes()
+
+
 # Registrations
 
 

@@ -74,7 +74,8 @@ def kernels_take_small_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("embedding", "norm.layer"):
         monkeypatch.setattr(KERNELS[name], "_MANY", 1)
     monkeypatch.setattr(KERNELS["activation.softmax"], "_WORTHWHILE", 1)
-    monkeypatch.setattr(KERNELS["ops.elementwise"], "_STRETCHED", 1)
+    for name in ("_MANY", "_STRETCHED"):
+        monkeypatch.setattr(KERNELS["ops.elementwise"], name, 1)
     for name in ("_SLICE", "_TOGETHER"):
         monkeypatch.setattr(KERNELS["ops.cumulative"], name, 2)
     for name in ("chunks", "parallel"):
@@ -327,6 +328,22 @@ def test_products_of_broadcast_factors(
     other = np.asarray(other[0] if fewer and other.ndim and len(other) == 1 else other, dtype=x.dtype)
     gy = laid(rng, x.shape, x.dtype.name, "transposed")
     compare(ops.multiply, (other, x) if swapped else (x, other), {}, gy)
+
+
+@examples(60)
+@given(arrays(ranks=(1, 4)), st.booleans(), st.booleans())
+def test_logaddexp(x: np.ndarray, row: bool, special: bool) -> None:
+    """Infinities and NaN, too, of which the difference of two may be none."""
+    rng = np.random.default_rng(6)
+    y = rng.standard_normal(x.shape[-1:] if row else x.shape).astype(x.dtype)
+    compare(ops.logaddexp, (x, y), {}, laid(rng, x.shape, x.dtype.name, "transposed"))
+    assert_same(ops.logaddexp(x, 0.5), np.logaddexp(x, x.dtype.type(0.5)))
+    if special:
+        x, y = (
+            a.ravel() for a in np.meshgrid(*[np.asarray([np.inf, -np.inf, np.nan, 1], dtype=x.dtype)] * 2)
+        )
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_array_equal(ops.logaddexp(x, y)[:-1], np.logaddexp(x, y)[:-1])
 
 
 @examples(80)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import kernels, models
+from benchmarks import kernels, layers, models
 from benchmarks.frameworks import Step, UnavailableError, torch_step, xpnn_step
 from benchmarks.others import STEPS
 from benchmarks.plain_jax import plain_jax_step
@@ -68,7 +68,7 @@ def start(competitor: str, kind: str, quick: bool = False, extra: dict[str, str]
     """The process of a competitor.
 
     Args:
-        kind: "workload", "kernel", "sweep", "model" or "earn".
+        kind: "workload", "kernel", "sweep", "model", "layer" or "earn".
         quick: compares fewer losses.
         extra: more environment variables.
     """
@@ -98,6 +98,8 @@ def prepare(competitor: str, kind: str, quick: bool, task: str) -> tuple[dict[st
         return kernels.prepare(name, task)
     if kind == "model":
         return models.prepare(name, task)
+    if kind == "layer":
+        return layers.prepare(name, task)
     step = make_step(competitor, task)
     compared = SWEEP_LOSSES if kind == "sweep" else QUICK_LOSSES if quick else COMPARED_LOSSES
     if find_workload(task).optimizer is None:

@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.competitors import DISTURBED, REFERENCE, label
 from benchmarks.frameworks import PERTURBATION, THREADS
 from benchmarks.kernels import KERNELS
+from benchmarks.layers import LAYERS
 from benchmarks.models import NETS
 from benchmarks.process import Worker
 from benchmarks.processor import processor
@@ -27,6 +28,7 @@ NORM_TOLERANCE = 5e-3  # of a kernel's results, whose masks are random in the ro
 ENOUGH = 1.1  # times as long without a kernel file somewhere: what the file has to gain
 SLOW = 1.2  # of PyTorch's time: what no size of a sweep should take
 SLOW_NET = 1.5  # and no network; half of them should take less than PyTorch
+SLOW_LAYER = 2.0  # and no layer; half of them should take less than 1.1
 NET_TOLERANCE = 2e-2  # of the first losses of a network: batch norm over few cells makes rounding larger
 Row = dict[str, Any]
 
@@ -274,7 +276,7 @@ def summary(rows: list[Row], key: str, limit: float) -> str:
         return ""
     slow = [row for row in measured if row["ratio"] > limit]
     middle = statistics.median(row["ratio"] for row in measured)
-    things = "sizes" if key == "workload" else "networks"
+    things = {"workload": "sizes", "net": "networks", "kernel": "layers"}[key]
     text = f"{label(rows[0]['competitor'])}: {len(measured)} {things}, median {middle:.2f}, "
     text += f"worst {measured[0]['ratio']:.2f}, above {limit:g}: {len(slow)}"
     listed = ", ".join(f"{row[key]} {row['ratio']:.2f}" for row in slow)
@@ -299,6 +301,24 @@ def models_table(rows: list[Row]) -> list[str]:
             )
     parts = (summary([row for row in rows if row["competitor"] == name], "net", SLOW_NET) for name in names)
     return ["\n".join(lines), "\n".join(parts)]
+
+
+def layers_table(rows: list[Row]) -> list[str]:
+    """A line for each layer, size and competitor of xpnn's, and the sum of it."""
+    ours = [row for row in rows if row["competitor"] not in EAGER]
+    lines = [
+        "| layer, and the size of its input | library | ms | PyTorch = 1 | samples |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for row in ours:
+        ratio = against(row.get("ratio"), SLOW_LAYER) + (" **WRONG**" if row.get("wrong") else "")
+        lines.append(
+            f"| {LAYERS[row['kernel']].title} | {label(row['competitor'])} | {row['median_ms']:.3g} "
+            f"| {ratio} | {row['kept']} of {row['samples']} |"
+        )
+    names = dict.fromkeys(row["competitor"] for row in ours)
+    fields = [[row for row in ours if row["competitor"] == name] for name in names]
+    return ["\n".join(lines), "\n".join(summary(field, "kernel", SLOW_LAYER) for field in fields)]
 
 
 def earn_tables(rows: list[Row]) -> list[str]:

@@ -356,17 +356,20 @@ def _first_inside(
 
 def _indices_of_winners(winner: Array, size: Sizes, window: dict[str, Any]) -> Array:
     """The winners' places among the cells of one channel, counted row by row."""
-    xp = namespace(winner)
-    axes = len(size)
-    index = xp.zeros(winner.shape, dtype=xp.int64, device=device_of(winner))
-    cell = xp.astype(winner, xp.int64)
+    xp, device = namespace(winner), device_of(winner)
+    axes, counts = len(size), window["kernel_size"]
+    index = xp.zeros(winner.shape, dtype=xp.int64, device=device)
+    cells = xp.reshape(winner, (-1,))
     step = 1
     for axis in reversed(range(axes)):
         count = winner.shape[2 + axis]
-        starts = xp.arange(count, dtype=xp.int64, device=device_of(winner)) * window["stride"][axis]
+        starts = xp.arange(count, dtype=xp.int64, device=device) * window["stride"][axis]
         starts = xp.reshape(starts - window["padding"][axis][0], (count, *(1,) * (axes - 1 - axis)))
-        place = starts + cell % window["kernel_size"][axis] * window["dilation"][axis]
-        cell = cell // window["kernel_size"][axis]
+        # how far each cell of a window is from its first one along this axis
+        after = math.prod(counts[axis + 1 :])
+        steps = [t // after % counts[axis] * window["dilation"][axis] for t in range(math.prod(counts))]
+        steps = xp.asarray(steps, dtype=xp.int64, device=device)
+        place = starts + xp.reshape(xp.take(steps, cells), winner.shape)
         if size[axis] < window["dilation"][axis]:  # a window may lie around the image
             place = xp.minimum(place, xp.full_like(place, size[axis] - 1))
         index = index + step * place

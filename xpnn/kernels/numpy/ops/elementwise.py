@@ -18,6 +18,9 @@ from xpnn.kernels.numpy.parallel import parallel
 # Elements below which one thread is as fast.
 _LARGE = 2_000_000
 
+# Elements from which the logarithm of a sum of exponentials is taken by operations on whole arrays.
+_MANY = 4096
+
 # Elements of the larger factor below which the gradients of broadcast ones are left to the reference; and
 # summands of one number, of which more would lose digits that the library's pairwise sum does not.
 _STRETCHED = 4096
@@ -131,3 +134,28 @@ def power(x1: np.ndarray, x2: float) -> tuple[np.ndarray, tuple]:
     y = x1 * x1
     y *= x1 if x2 == 3 else y
     return y, ((x1.shape, x1.dtype), None, x1, x2, None, None, None)
+
+
+@kernel(
+    "numpy",
+    "logaddexp",
+    when=lambda x1, x2: (
+        type(x1) is np.ndarray
+        and x1.size >= _MANY
+        and x1.dtype.char in "fd"
+        and (type(x2) in (int, float) or (type(x2) is np.ndarray and x2.dtype == x1.dtype))
+    ),
+)
+def logaddexp(x1: np.ndarray, x2: Any) -> tuple[np.ndarray, tuple]:
+    """The standard's `logaddexp`: max(x1, x2) + ln(1 + e^-|x1 - x2|), where NumPy calls the C library."""
+    with np.errstate(invalid="ignore"):
+        y = np.subtract(x1, x2)
+        np.abs(y, out=y)
+        np.negative(y, out=y)
+        np.log1p(np.exp(y, out=y), out=y)
+        y += np.maximum(x1, x2)
+    if np.isnan(y.min()):  # of equal infinities, or indeed of NaN
+        y = np.logaddexp(x1, x2)
+    if type(x2) is np.ndarray:
+        return y, (*_kinds(x1, x2), x1, x2, x1, x2)
+    return y, ((x1.shape, x1.dtype), None, x1, x2, None, None)
