@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import pickle
 import weakref
 
 import numpy as np
@@ -299,3 +300,51 @@ def test_full_of_no_axes():
 @pytest.mark.parametrize("sizes", [(), (3,), (2, 3)])
 def test_older_constructors_take_a_size(make, sizes):
     assert make(xpnn.zeros(sizes).size()).shape == sizes
+
+
+def test_attributes_of_ones_own():
+    """They stay with the object and its copies, and do not reach results."""
+    parameter, buffer, x = nn.Parameter(xpnn.ones(2)), nn.Buffer(xpnn.ones(2)), xpnn.ones(2, 3)
+    for t in (parameter, buffer, x, x[0]):
+        t._no_weight_decay = [True]
+        for again in (copy.deepcopy(t), pickle.loads(pickle.dumps(t))):
+            assert again._no_weight_decay == [True]
+            assert again._no_weight_decay is not t._no_weight_decay
+        assert not hasattr(t.clone(), "_no_weight_decay")
+        assert not hasattr(t.detach(), "_no_weight_decay")
+    x.unsqueeze_(0)
+    assert x._no_weight_decay == [True]
+    with pytest.raises(AttributeError, match="Did you mean"):
+        x.reshap()
+
+
+def test_a_tuple_within_an_index():
+    x = xpnn.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(x[..., (1, 0)].numpy(), [[1, 0], [4, 3]])
+
+
+def test_saved_variables():
+    class Square(xpnn.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_variables
+            return 2 * g * x
+
+    x = tensor([3.0], requires_grad=True)
+    Square.apply(x).sum().backward()
+    assert x.grad.item() == 6
+
+
+@pytest.mark.parametrize("function", [xpnn.logaddexp, lambda x, y: xpnn.stack([x, y]).logcumsumexp(0)[1]])
+def test_second_derivatives_of_ties(function):
+    """ln(e^x + e^y) is as smooth at x = y as elsewhere: 1/2, and 1/4."""
+    x, y = (tensor(np.asarray([1.0, 2.0]), requires_grad=True) for _ in range(2))
+    (gx,) = grad(function(x, y).sum(), x, create_graph=True)
+    np.testing.assert_allclose(gx.detach().numpy(), 0.5)
+    for ggx, sign in zip(grad(gx.sum(), [x, y]), (1, -1)):
+        np.testing.assert_allclose(ggx.numpy(), sign * 0.25)

@@ -75,7 +75,7 @@ class TensorBase:
             among them, in a list that they share; None where there are no others.
     """
 
-    __slots__ = ("__weakref__", "_requires_grad", "aliases", "array", "edge", "grad", "hooks")
+    __slots__ = ("__dict__", "__weakref__", "_requires_grad", "aliases", "array", "edge", "grad", "hooks")
 
     array: Array
     grad: Any

@@ -48,6 +48,8 @@ class FunctionCtx:
         """What `save_for_backward` was given. Raises: GradientError outside of the backward."""
         return self._to_save if self._saved is None else self._saved
 
+    saved_variables = saved_tensors  # PyTorch's older name
+
     def mark_non_differentiable(self, *tensors: Any) -> None:
         """Say that no gradient flows through these outputs."""
         self._without_gradient = tensors

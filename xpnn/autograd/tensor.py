@@ -579,7 +579,7 @@ class Tensor(NumericMethods, ShapeMethods, NamedOperators, Conversions, NewLike,
     def __reduce__(self) -> tuple[Any, ...]:
         if self.edge is not None:
             raise GradientError("only leaf Tensors can be copied or pickled", hint="Call detach() first")
-        return _rebuild, (type(self), self.array, self._requires_grad, self.grad)
+        return _rebuild, (type(self), self.array, self._requires_grad, self.grad), vars(self) or None
 
 
 def _of_numbers(data: Any) -> Array:

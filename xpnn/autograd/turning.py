@@ -122,10 +122,9 @@ class Turned(TensorBase):
         kind = Tensor if issubclass(self.held.kind, View) else self.held.kind
         plain: Any = kind.__new__(kind)
         for name in (name for base in kind.__mro__ for name in vars(base).get("__slots__", ())):
-            if name != "__weakref__" and hasattr(self, name):
+            if not name.startswith("__") and hasattr(self, name):
                 setattr(plain, name, getattr(self, name))
-        if hasattr(self, "__dict__"):
-            vars(plain).update(vars(self))
+        vars(plain).update(vars(self))
         plain.aliases = None
         return plain
 

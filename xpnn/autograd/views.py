@@ -123,8 +123,8 @@ class View(Tensor):
         return view
 
     def __reduce__(self) -> tuple[Any, ...]:
-        rebuild, (_, *state) = super().__reduce__()
-        return rebuild, (Tensor, *state)
+        rebuild, (_, *state), attributes = super().__reduce__()
+        return rebuild, (Tensor, *state), attributes
 
     def can_show(self, shape: tuple[int, ...]) -> bool:
         """Whether an array that lies in memory as this view does has the other shape without a copy."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, Self
 
 from xpnn.autograd import Tensor
@@ -49,6 +50,7 @@ class Parameter(Tensor):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         memo[id(self)] = copied = type(self)(copy_like(self.array, self.array), self.requires_grad)
+        vars(copied).update(deepcopy(vars(self), memo))
         return copied
 
 
@@ -76,10 +78,11 @@ class Buffer(Tensor):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Buffer:
         memo[id(self)] = copied = type(self)(copy_like(self.array, self.array), self.persistent)
+        vars(copied).update(deepcopy(vars(self), memo))
         return copied
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.array, self.persistent)
+        return type(self), (self.array, self.persistent), vars(self) or None
 
 
 class Uninitialized(Tensor):
@@ -185,7 +188,11 @@ class UninitializedParameter(Uninitialized, Parameter):
         return cls._of(held_array(tensor), requires_grad=tensor.requires_grad)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), held_array(self), {"requires_grad": self.requires_grad})
+        return (
+            _rebuild,
+            (type(self), held_array(self), {"requires_grad": self.requires_grad}),
+            vars(self) or None,
+        )
 
 
 class UninitializedBuffer(Uninitialized, Buffer):
@@ -207,7 +214,8 @@ class UninitializedBuffer(Uninitialized, Buffer):
         return cls._of(held_array(tensor), persistent=tensor.persistent)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), held_array(self), {"persistent": self.persistent})
+        flags = {"persistent": self.persistent}
+        return _rebuild, (type(self), held_array(self), flags), vars(self) or None
 
 
 def _rebuild(kind: type[Uninitialized], array: Array, flags: dict[str, bool]) -> Uninitialized:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from xpnn.autograd.ops.activation import sigmoid
 from xpnn.autograd.ops.broadcasting import NUMBERS, kind_of, unbroadcast
 from xpnn.autograd.ops.rules import as_operand, binary, unary
 from xpnn.autograd.primitive import Primitive, primitive, view_primitive
@@ -86,8 +87,8 @@ minimum = binary("minimum", dx1=lambda g, x1, x2: _share(x2, x1, g), dx2=lambda 
 hypot = binary("hypot", dx1=lambda g, x1, y: g * x1 / y, dx2=lambda g, x2, y: g * x2 / y)
 logaddexp = binary(
     "logaddexp",
-    dx1=lambda g, x1, x2: g * _logistic(x1 - x2),
-    dx2=lambda g, x1, x2: g * _logistic(x2 - x1),
+    dx1=lambda g, x1, x2: g * sigmoid(x1 - x2),
+    dx2=lambda g, x1, x2: g * sigmoid(x2 - x1),
 )
 atan2 = binary(
     "atan2",
@@ -167,12 +168,6 @@ def _zero(g: Array) -> Array:
 def _share(winner: Any, loser: Any, g: Array) -> Array:
     """The part of `g` for the operand that wins where `winner > loser`: all, half of a tie, all at NaN."""
     return where(winner < loser, 0.0, where(winner == loser, g / 2, g))
-
-
-def _logistic(x: Array) -> Array:
-    """1 / (1 + e^-x), with no exponential of a positive number."""
-    decay = exp(-abs(x))
-    return where(x < 0, decay, 1.0) / (1 + decay)
 
 
 def _squared_radius(x1: Array, x2: Array) -> Array:

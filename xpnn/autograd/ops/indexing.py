@@ -447,7 +447,7 @@ def _raw(part: Any, x: Array) -> Any:
     """Part of an index with a raw array in place of a Tensor or list, and integers as plain ones."""
     if type(part) in _PLAIN_PARTS:
         return part
-    if isinstance(part, list | range):
+    if isinstance(part, list | range | tuple):
         raw = unwrap(x)
         values = move(to_numpy([*part]), backend_of(raw), device_of(raw)) if part else _no_or_one(False, raw)
         part = values if values.ndim else _raw(values, x)
