@@ -33,7 +33,7 @@ def zeros_like_shape(x: Array, shape: tuple[int, ...]) -> Array:
     return full_like_shape(x, shape, 0)
 
 
-def full_like_shape(x: Array, shape: tuple[int, ...], value: float) -> Array:
+def full_like_shape(x: Array, shape: tuple[int, ...], value: complex) -> Array:
     """`value` in `shape` with the element type and device of `x`.
 
     Inside of `torch.func.vmap` the result has the hidden axis of `x`, so that results can be written into it.
