@@ -67,4 +67,4 @@ def _wrong_options(case: Case) -> Iterator[tuple[str, Any]]:
         if used and parameter.annotation in ("float", "float | None"):
             yield from ((name, wrong) for wrong in ("1", 1j, math.nan, True))
         if used and parameter.annotation == "bool":
-            yield from ((name, wrong) for wrong in ("False", 1, None))
+            yield from ((name, wrong) for wrong in ("False", 2, None))
