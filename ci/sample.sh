@@ -25,7 +25,7 @@ make_environment_of() {
     found=$(find_python) || skip "no Python 3.11 or newer"
     "$found" -m venv "$environment" || skip "no environment can be made"
     python=$environment/bin/python
-    timeout --kill-after=5 240 "$python" -m pip install --quiet --retries 1 --disable-pip-version-check \
+    timeout --kill-after=5 180 "$python" -m pip install --quiet --retries 1 --disable-pip-version-check \
         "$@" array-api-compat pytest pytest-xdist >/dev/null 2>&1 || skip "it cannot be installed here"
     export PYTHONPATH="$root"
 }
@@ -34,7 +34,7 @@ make_environment_of() {
 run_sample() {
     local run=("$python" -m pytest --backend "$library" -q -n 2 -o cache_dir="$environment/cache" --tb=short)
     local status=0
-    timeout --kill-after=5 240 "${run[@]}" "$@" || status=$?
+    timeout --kill-after=5 $((SECONDS < 270 ? 300 - SECONDS : 30)) "${run[@]}" "$@" || status=$?
     [ "$status" -le 1 ] || skip "the tests did not come to their end (status $status)"
     [ "$status" -eq 1 ] || exit 0
     status=0

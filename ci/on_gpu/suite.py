@@ -40,7 +40,11 @@ def rows(setting: Setting) -> Iterator[Row]:
         except subprocess.TimeoutExpired:
             stopped = True
             running.send_signal(signal.SIGINT)  # which lets it write what it has
-            running.wait(GRACE)
+            try:
+                running.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                running.wait()
         if not report.exists():
             yield {"name": "suite", "wrong": f"pytest ended with status {running.returncode} and no report"}
             return

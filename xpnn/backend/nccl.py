@@ -25,7 +25,7 @@ _CODES = {
 }
 _OPERATIONS = {"sum": "NCCL_SUM", "product": "NCCL_PROD", "min": "NCCL_MIN", "max": "NCCL_MAX"}
 # What others are computed in; half precision as over MPI.
-_WIDER = {"float16": "float32", "int16": "int32", "uint16": "uint32"}
+_WIDER = {"float16": "float32", "bfloat16": "float32", "int16": "int32", "uint16": "uint32"}
 _PAIRS = {"complex64": "float32", "complex128": "float64"}
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from xpnn.backend.arrays import device_of, move, to_numpy
 from xpnn.backend.dependencies import optional_import
 from xpnn.backend.dtypes import dtype_name
-from xpnn.backend.errors import ArgumentError, DTypeError, ProcessError
+from xpnn.backend.errors import ArgumentError, DTypeError, ProcessError, ShapeError
 from xpnn.backend.launchers import launched_here, launched_size
 from xpnn.backend.namespace import backend_of, is_tensor, namespace
 from xpnn.backend.nccl import Nccl, connect
@@ -28,7 +28,8 @@ from xpnn.backend.threads import get_num_threads, set_num_threads
 
 _OPERATIONS = {"sum": "SUM", "product": "PROD", "min": "MIN", "max": "MAX"}
 _BITWISE = {"bitwise_and": "BAND", "bitwise_or": "BOR", "bitwise_xor": "BXOR"}  # of integers and booleans
-_LAST_TAG = 32767  # the largest that every MPI has
+_LAST_TAG = 32767  # the largest that every MPI has; that of objects
+_OF_ALL = _LAST_TAG - 1  # of the messages that a function of all processes sends
 
 
 class Pending(Protocol):
@@ -81,13 +82,13 @@ class Group:
         backend = backend_of(_raw(array))
         return "" if backend.nccl is None else backend.name
 
-    def nccl(self, array: Any) -> Nccl | None:
+    def nccl(self, array: Any, joins: bool = True) -> Nccl | None:
         """What carries such arrays from GPU to GPU; None for those that go through host memory.
 
-        The first call with arrays of a library joins the processes.
+        The first call with arrays of a library joins the processes; what two of them do alone does not.
         """
         library = self.library_between(array)
-        if not library:
+        if not library or (library not in self._nccl and not joins):
             return None
         if library not in self._nccl:
             raw = _raw(array)
@@ -103,7 +104,7 @@ class Group:
         """A raw array in the form that `start_sum` takes: where it is for NCCL, else on the host."""
         if self.nccl(array) is None:
             return _in_full(to_numpy(array))
-        return array.astype(np.float32) if array.dtype == np.float16 else array
+        return array.astype(np.float32) if array.dtype.name in ("float16", "bfloat16") else array
 
     def all_reduce(self, array: Any, operation: str = "sum") -> Any:
         """The sum (product, min, max) of every process's array: the same bits in each of them."""
@@ -163,6 +164,7 @@ class Group:
         sends: Sequence[tuple[Any, int]] = (),
         receives: Sequence[tuple[Any, int | None]] = (),
         tag: int = 0,
+        joins: bool = False,
     ) -> _Messages | _Queued:
         """Begin to send arrays to processes and to receive others; each must be awaited there.
 
@@ -170,11 +172,16 @@ class Group:
             sends: arrays, and to which rank.
             receives: arrays of the shape and type that will come, and from which rank; None is any.
             tag: a number by which messages between the same two processes are told apart, on the host.
+            joins: whether all processes call this, so that NCCL can be begun.
 
         Returns: what gives the list of what has come, in the order of `receives`.
         """
+        if not (type(tag) is int and 0 <= tag <= _OF_ALL):
+            raise ArgumentError(
+                f"expects tag as a whole number below {_OF_ALL}, got {tag!r:.40}", subject="send and recv"
+            )
         arrays = [array for array, _ in (*sends, *receives)]
-        ways = [self.nccl(array) for array in arrays]
+        ways = [self.nccl(array, joins) for array in arrays]
         nccl = next((way for way in ways if way is not None), None)
         if nccl is None or None in ways:
             return _Messages(self._communicator, self._mpi, sends, receives, tag)
@@ -187,7 +194,7 @@ class Group:
         self, sends: Sequence[tuple[Any, int]] = (), receives: Sequence[tuple[Any, int | None]] = ()
     ) -> list[Any]:
         """As `start_exchange`, and wait for it."""
-        return self.start_exchange(sends, receives).result()
+        return self.start_exchange(sends, receives, _OF_ALL, joins=True).result()
 
     def send_object(self, value: Any, destination: int) -> None:
         """Send a value to one process; it is pickled on the way."""
@@ -274,6 +281,8 @@ class _Messages:
         receives: Sequence[tuple[Any, int | None]],
         tag: int,
     ) -> None:
+        self._over = True  # until something has begun
+        _abandoned[:] = [part for part in _abandoned if not mpi.Request.Testall(part[0])]
         self._mpi = mpi
         self._likes = [like for like, _ in receives]
         self._found = [np.empty_like(_contiguous(to_numpy(like))) for like in self._likes]
@@ -283,25 +292,48 @@ class _Messages:
             *(communicator.Irecv(array, peer, tag) for array, peer in zip(self._found, peers)),
             *(communicator.Isend(array, peer, tag) for array, (_, peer) in zip(self._given, sends)),
         ]
+        self._over = False
         self.sources: list[int] = []  # from whom arrays came
+        self._bytes: list[int] = []  # how many
+
+    def __del__(self) -> None:
+        """MPI reads and writes the arrays of what nobody waits for, too."""
+        if not self._over:
+            _abandoned.append((self._requests, self._found, self._given))
 
     def advance(self) -> bool:
         """Whether all are there."""
         statuses = [self._mpi.Status() for _ in self._requests]
         done = self._mpi.Request.Testall(self._requests, statuses)
         if done:
-            self._keep_sources(statuses)
+            self._note(statuses)
         return done
 
     def result(self) -> list[Any]:
         """Wait for all; what was received."""
         statuses = [self._mpi.Status() for _ in self._requests]
-        self._mpi.Request.Waitall(self._requests, statuses)
-        self._keep_sources(statuses)
+        try:
+            self._mpi.Request.Waitall(self._requests, statuses)
+        except self._mpi.Exception as error:
+            raise ProcessError(
+                f"failed: {error}",
+                subject="A message",
+                hint="What is received must have the shape and type of what is sent",
+            ) from error
+        self._note(statuses)
+        for came, array in zip(self._bytes, self._found):
+            if came != array.nbytes:
+                raise ShapeError(
+                    f"expects what comes to have {array.nbytes} bytes, as the array for it has, got {came}",
+                    subject="recv",
+                )
         return [_like(found, like) for found, like in zip(self._found, self._likes)]
 
-    def _keep_sources(self, statuses: list[Any]) -> None:
-        self.sources = self.sources or [status.Get_source() for status in statuses[: len(self._found)]]
+    def _note(self, statuses: list[Any]) -> None:
+        if not self._over:
+            self.sources = [status.Get_source() for status in statuses[: len(self._found)]]
+            self._bytes = [status.Get_count(self._mpi.BYTE) for status in statuses[: len(self._found)]]
+            self._over = True
 
 
 class _Queued:
@@ -321,6 +353,7 @@ class _Queued:
         return self._found
 
 
+_abandoned: list[tuple[Any, ...]] = []  # messages under way that nobody waits for
 _world: Group | None = None
 _through_gpus = True
 

@@ -280,8 +280,9 @@ def all_to_all_single(
     found = members_of(group, "all_to_all_single")
     if found is None:
         return None
-    given = _split(array_of(input, "all_to_all_single"), input_split_sizes, found)
-    places = _split(array_of(output, "all_to_all_single"), output_split_sizes, found)
+    whole, place = array_of(input, "all_to_all_single"), array_of(output, "all_to_all_single")
+    given, places = _split(whole, input_split_sizes, found), _split(place, output_split_sizes, found)
+    expect_alike(input, (*whole.shape[:1], *place.shape[1:]), place.dtype, "all_to_all_single")
     came = found.exchange(
         [(part, rank) for rank, part in enumerate(given)], [(part, rank) for rank, part in enumerate(places)]
     )

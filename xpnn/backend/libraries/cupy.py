@@ -93,7 +93,7 @@ class PinnedCopier:
 
     def __init__(self, cupy: Any, device: Any = None) -> None:
         self._cupy = cupy
-        self._index = None if device is None else device.id
+        self._index = cupy.cuda.Device().id if device is None else device.id
         with self._device():
             self._computing = cupy.cuda.get_current_stream()
             self._copying = cupy.cuda.Stream(non_blocking=True)
@@ -140,7 +140,7 @@ class PinnedCopier:
 
     def _device(self) -> contextlib.AbstractContextManager[Any]:
         """Work on the device; a context of its own for each use, as threads use it side by side."""
-        return contextlib.nullcontext() if self._index is None else self._cupy.cuda.Device(self._index)
+        return self._cupy.cuda.Device(self._index)
 
     def _free_buffer(self, size: int) -> Any:
         """The buffer that has been in use for longest, if its copy is done; else a new one."""
