@@ -69,7 +69,11 @@ ALL = set(LAYERS) | {"cli"}
 LAYERS |= {"cli": ALL, "__main__": {"cli"}}
 
 # PyTorch's paths to what stands on a higher floor: they export, and nothing below imports them.
-DOORS = {"xpnn/optim/swa_utils.py": "train", "xpnn/utils/model_zoo.py": "hub"}
+DOORS = {
+    "xpnn/optim/swa_utils.py": "train",
+    "xpnn/utils/model_zoo.py": "hub",
+    "xpnn/utils/tensorboard.py": "backend",
+}
 
 # What users import by the file's own path, as in PyTorch.
 OWN_DOORS = {

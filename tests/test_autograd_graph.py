@@ -228,3 +228,12 @@ def within_hooks() -> None:
 def test_refusals(call: Callable[[], Any], text: str) -> None:
     with pytest.raises(xpnn.XpnnError, match=text):
         call()
+
+
+def test_named_tuples_that_are_saved() -> None:
+    """Kernels of attention keep such."""
+    layer = xpnn.nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True)
+    with graph.save_on_cpu():
+        y = layer(xpnn.ones(2, 3, 4)).sum()
+    y.backward()
+    assert all(p.grad is not None for p in layer.parameters())

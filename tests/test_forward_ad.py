@@ -106,3 +106,14 @@ def within(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def test_refusals(call: Callable[[Any], Any], text: str) -> None:
     with pytest.raises(xpnn.XpnnError, match=text):
         call(xpnn.tensor(X.tolist()))
+
+
+def test_operations_in_place() -> None:
+    w = xpnn.tensor([1.0, 2.0], requires_grad=True)
+    with forward_ad.dual_level():
+        x = forward_ad.make_dual(w * 1, xpnn.tensor([1.0, 10.0]))
+        y = x * 2
+        x.mul_(3)
+        assert forward_ad.unpack_dual(x).tangent.tolist() == [3, 30]
+        assert forward_ad.unpack_dual(x * x).tangent.tolist() == [18, 360]
+        assert forward_ad.unpack_dual(y).tangent.tolist() == [2, 20]

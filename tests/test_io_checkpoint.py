@@ -342,3 +342,10 @@ def test_random_numbers_are_taken_over_whole_or_not_at_all(wrong):
         with pytest.raises(CheckpointError):
             random.load_state_dict(before | {"host": before["host"] | wrong_host})
     assert random.state_dict() == before
+
+
+def test_element_types_in_a_config(tmp_path):
+    """They are kept by their names, which they are equal to."""
+    save_checkpoint(tmp_path / "c.xpnn", model=nn.Linear(1, 1), config={"dtype": xpnn.float16})
+    found = load_checkpoint(tmp_path / "c.xpnn", model=nn.Linear(1, 1)).config["dtype"]
+    assert found == xpnn.float16 == "float16"

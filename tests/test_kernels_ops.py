@@ -89,3 +89,30 @@ def test_modes_of_distances_that_there_are_not() -> None:
     x = xpnn.ones(2, 2)
     with pytest.raises(xpnn.XpnnError, match="compute_mode"):
         xpnn.cdist(x, x, compute_mode="fast")
+
+
+def test_topk_of_nan_beside_ties() -> None:
+    x = np.asarray([np.nan, 5.0, 5.0, *[1.0] * 17])
+    values, indices = xpnn.tensor(x).topk(2)
+    np.testing.assert_array_equal(values.numpy(), [np.nan, 5])
+    assert indices.tolist() == [0, 1]
+
+
+def test_logaddexp_of_extremes() -> None:
+    huge = np.full(5000, 3e38, dtype=np.float32)
+    np.testing.assert_array_equal(xpnn.logaddexp(xpnn.tensor(huge), xpnn.tensor(-huge)).numpy(), huge)
+    assert xpnn.logaddexp(xpnn.zeros(5000), xpnn.zeros(0, 1)).shape == (0, 5000)
+
+
+def test_relu_of_many_integers() -> None:
+    x = np.arange(-20_000, 20_000)
+    np.testing.assert_array_equal(xpnn.functional.relu(xpnn.tensor(x)).numpy(), np.maximum(x, 0))
+
+
+def test_distances_to_no_rows() -> None:
+    for dtype in (xpnn.float32, xpnn.float64):
+        x = xpnn.zeros(30, 3, dtype=dtype, requires_grad=True)
+        y = xpnn.cdist(x, xpnn.zeros(0, 3, dtype=dtype))
+        assert y.shape == (30, 0)
+        y.sum().backward()
+        assert not x.grad.any()

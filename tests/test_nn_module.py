@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from targets import Target
 
 import xpnn
-from xpnn import nn
-from xpnn.autograd import Tensor
+from xpnn import nn, optim
+from xpnn.autograd import Tensor, tensor
 from xpnn.backend import (
     AnomalyError,
     ArgumentError,
@@ -88,15 +89,23 @@ def test_parameters_know_their_names() -> None:
     assert len(list(parameters)) == 5
 
 
-def test_state_dict_is_a_copy() -> None:
-    net = nn.Linear(2, 2)
-    state = net.state_dict()
-    before = state["weight"].numpy().copy()
-    net.weight.array += 1.0
-    np.testing.assert_array_equal(state["weight"].numpy(), before)
-    net.load_state_dict(state)
-    state["weight"].array += 1.0
-    np.testing.assert_array_equal(net.weight.detach().numpy(), before)
+def test_state_dict_shows_the_module(backend: Target) -> None:
+    """What is written into it reaches the module, and it shows what training makes of that, as in PyTorch."""
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    optimizer = optim.Adam(net.parameters(), lr=0.1)
+    state, before = net.state_dict(), copy.deepcopy(net.state_dict())
+    for _ in range(2):
+        optimizer.zero_grad()
+        (net(tensor([[1.0, 2.0], [3.0, 5.0]])) ** 2).sum().backward()
+        optimizer.step()
+    for name, held in net.state_dict(keep_vars=True).items():
+        np.testing.assert_array_equal(state[name].numpy(), held.detach().numpy())
+        assert (before[name].numpy() != held.detach().numpy()).any()
+    with xpnn.no_grad():
+        for average, value in zip(net.state_dict().values(), before.values(), strict=True):
+            average.copy_(value)
+    for name, held in net.state_dict(keep_vars=True).items():
+        np.testing.assert_array_equal(before[name].numpy(), held.detach().numpy())
 
 
 def test_parts_are_found_by_path() -> None:

@@ -521,3 +521,17 @@ def test_where_files_are(tmp_path):
     }
     Trainer(fast_dev_run=True, default_root_dir=tmp_path / "none", logger=True, **QUIET).fit(make(), loader())
     assert not (tmp_path / "none").exists()
+
+
+def test_summary_writer_under_the_name_of_pytorch(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    from xpnn.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path)) as writer:
+        writer.add_scalar("loss", xpnn.tensor(0.5, requires_grad=True).detach(), 3)
+        writer.add_histogram("weights", xpnn.randn(10), 0)
+        writer.add_scalars("both", {"a": xpnn.tensor(1.0), "b": 2.0}, 0)
+    events = event_accumulator.EventAccumulator(str(tmp_path)).Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(3, 0.5)]
+    assert events.Tags()["histograms"] == ["weights"]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from xpnn.autograd.core import TensorBase, carries_gradient, new_tensor
 from xpnn.autograd.gradients import Pushforward
 from xpnn.autograd.mode import enable_grad, switches
+from xpnn.autograd.node import edge_at
 from xpnn.autograd.ops.manipulation import reshape
 from xpnn.autograd.tape import behind, edge_key, edge_of
 from xpnn.backend import DTypeError, GradientError, ShapeError, dtype_name
@@ -114,7 +115,7 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
     if tensor.requires_grad and found.ends and _reached(tensor, found):
         raise GradientError("got a Tensor that has a tangent already", subject="make_dual")
     end = reshape(tensor, tensor.shape) if tensor.requires_grad else tensor.detach().requires_grad_()
-    found.ends.append(end)
+    found.ends.append(edge_of(end))
     found.tangents.append(tangent)
     return end
 
@@ -133,15 +134,15 @@ def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
     if found is None or not isinstance(tensor, TensorBase) or not tensor.requires_grad:
         return UnpackedDualTensor(tensor, None)
     edges = behind([edge_of(tensor)])
-    places = [i for i, end in enumerate(found.ends) if edge_key(edge_of(end)) in edges]
+    places = [i for i, end in enumerate(found.ends) if edge_key(end) in edges]
     if not places:
         return UnpackedDualTensor(tensor, None)
     ends = [found.ends[i] for i in places]
-    own = {id(end) for end in ends}
-    others = any(isinstance(edge, TensorBase) and id(edge) not in own for edge in edges.values())
+    own = set(map(edge_key, ends))
+    others = any(isinstance(edge, TensorBase) and key not in own for key, edge in edges.items())
     tangents = [found.tangents[i] for i in places]
     keep = found.tracked and (others or any(v.requires_grad for v in tangents))
-    (tangent,) = Pushforward([tensor], ends)(tangents, keep)
+    (tangent,) = Pushforward([tensor], [edge_at(end) for end in ends])(tangents, keep)
     return UnpackedDualTensor(tensor if keep else new_tensor(tensor.array), tangent)
 
 
@@ -156,4 +157,4 @@ def _level(subject: str, number: int | None) -> _Level:
 
 def _reached(tensor: Any, level: _Level) -> bool:
     edges = behind([edge_of(tensor)])
-    return any(edge_key(edge_of(end)) in edges for end in level.ends)
+    return any(edge_key(end) in edges for end in level.ends)

@@ -50,7 +50,7 @@ def backward(
     """
     outputs, seeds = _roots(tensors, grad_tensors, create_graph, "backward")
     if inputs is not None:
-        chosen = _each(inputs)
+        chosen = [_leaf_of(x) for x in _each(inputs)]
         given = grad(outputs, chosen, seeds, retain_graph, create_graph, allow_unused=True)
         for leaf, gradient in zip(chosen, given):
             if gradient is not None:
@@ -437,6 +437,15 @@ def _is_tracked_leaf(tensor: TensorBase) -> bool:
 
 def _tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, tuple | list) else (value,)
+
+
+def _leaf_of(x: Any) -> Any:
+    """What `backward` is to add a gradient to: of an edge the leaf that it leads to."""
+    if not isinstance(x, GradientEdge):
+        return x
+    if not isinstance(x.edge, TensorBase):
+        raise GradientError("expects Tensors, or edges to leaves, as inputs", subject="backward")
+    return x.edge
 
 
 def _each(value: Any) -> list[Any]:

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from xpnn.autograd.core import TensorBase, as_array, new_tensor
 from xpnn.autograd.mode import no_grad, switches
-from xpnn.autograd.node import AccumulateGrad, GradientEdge, Node
+from xpnn.autograd.node import AccumulateGrad as AccumulateGrad
+from xpnn.autograd.node import GradientEdge, Node, edge_at
 from xpnn.autograd.tape import edge_of
 from xpnn.backend import ArgumentError, DTypeError, GradientError, ShapeError, XpnnError, is_array, namespace
 
@@ -147,8 +148,7 @@ def get_gradient_edge(tensor: Any) -> GradientEdge:
         raise DTypeError(f"expects a Tensor, got {type(tensor).__name__}", subject="get_gradient_edge")
     if not tensor.requires_grad:
         raise GradientError("expects a Tensor that requires a gradient", subject="get_gradient_edge")
-    edge = edge_of(tensor)
-    return GradientEdge(AccumulateGrad(edge), 0) if isinstance(edge, TensorBase) else GradientEdge(*edge)
+    return edge_at(edge_of(tensor))
 
 
 class MultiHandle:
@@ -214,10 +214,12 @@ class _Watch:
         def hook(gradient: Any) -> None:
             if self.sweep is None or self.sweep() is not switches.sweep:
                 self._begin()
-            self.seen[index] = gradient
+            if self.mode == "all":
+                self.seen[index] = gradient
             self.missing -= 1
             if self.missing == 0:
-                self.fn(self.seen if self.mode == "all" else gradient)
+                seen, self.seen = self.seen, [None] * len(self.seen)  # it keeps no gradients alive
+                self.fn(seen if self.mode == "all" else gradient)
 
         return hook
 
@@ -271,7 +273,7 @@ class _Packing:
 
     def _packed(self, value: Any, tracked: set[int], packed: dict[int, _Packed]) -> Any:
         if isinstance(value, tuple | list):
-            return type(value)([self._packed(part, tracked, packed) for part in value])
+            return _alike(value, [self._packed(part, tracked, packed) for part in value])
         if isinstance(value, TensorBase) or not is_array(value):
             return value
         if id(value) not in packed:
@@ -311,12 +313,17 @@ class _Parcel:
 
     def _unpacked(self, value: Any, arrays: dict[int, Any]) -> Any:
         if isinstance(value, tuple | list):
-            return type(value)([self._unpacked(part, arrays) for part in value])
+            return _alike(value, [self._unpacked(part, arrays) for part in value])
         if not isinstance(value, _Packed):
             return value
         if id(value) not in arrays:
             arrays[id(value)] = _raw_of(self.unpack(value.content), value)
         return arrays[id(value)]
+
+
+def _alike(nesting: Any, parts: list[Any]) -> Any:
+    """Other parts in a list, a tuple or a NamedTuple as the given one."""
+    return type(nesting)(*parts) if hasattr(nesting, "_fields") else type(nesting)(parts)
 
 
 def _raw_of(found: Any, packed: _Packed) -> Any:

@@ -92,7 +92,7 @@ class Node:
 
     def free(self) -> None:
         """Forget what was saved; the edges stay, so that the error of a second sweep can be precise."""
-        self.saved = self.inputs = None
+        self.saved = self.inputs = self.recompute = None
         self.freed = True
 
     # -- what PyTorch's nodes offer
@@ -167,7 +167,11 @@ class AccumulateGrad:
 
         It is handed the sum in `.grad`; what it returns is not looked at, as nothing comes after.
         """
-        return self.variable.register_post_accumulate_grad_hook(lambda leaf: hook((), (leaf.grad,)) and None)
+
+        def on_sum(leaf: Any) -> None:
+            hook((), (leaf.grad,))
+
+        return self.variable.register_post_accumulate_grad_hook(on_sum)
 
 
 class GradientEdge(NamedTuple):
@@ -185,6 +189,11 @@ class GradientEdge(NamedTuple):
     def edge(self) -> Any:
         """The same as the tape names it."""
         return self.node.variable if isinstance(self.node, AccumulateGrad) else tuple(self)
+
+
+def edge_at(edge: Any) -> GradientEdge:
+    """An edge of the tape as a program names it."""
+    return GradientEdge(AccumulateGrad(edge), 0) if isinstance(edge, TensorBase) else GradientEdge(*edge)
 
 
 def _node_at(edge: Any) -> tuple[Any, int]:

@@ -131,6 +131,11 @@ def dtype_named(name: Any, xp: Any) -> Any:
     word = dtype_name(name)
     dtype = getattr(getattr(xp, "raw_namespace", xp), word, None) if _OF_A_DTYPE.fullmatch(word) else None
     if dtype is None:
+        if word == "bfloat16":
+            raise DTypeError(
+                "this library has no bfloat16",
+                hint="Take float16 or float32, or a library that has it: xpnn.set_backend('torch')",
+            )
         raise DTypeError(f"expected the name of a dtype, got {name!r:.60}", hint="For example 'float32'")
     return dtype
 

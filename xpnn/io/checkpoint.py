@@ -7,6 +7,7 @@ code, other programs can read the weights, and what is there is either wholly ol
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Any
 from xpnn.backend import (
     Array,
     CheckpointError,
+    DType,
     DTypeError,
     XpnnError,
     expect_state,
@@ -92,7 +94,7 @@ class Checkpoint:
                 with self._fitting(name):
                     target.check_state_dict(self.states[name])
         with own_states(objects.values()):  # of what several processes share, each puts its own part back
-            before = [(target, target.state_dict()) for target in objects.values()]
+            before = [(target, copy.deepcopy(target.state_dict())) for target in objects.values()]
         try:
             for name, target in objects.items():
                 with self._fitting(name):
@@ -283,6 +285,8 @@ def _take_out(tree: Any, path: str, arrays: dict[str, Array], depth: int = 0) ->
         return {key: _take_out(value, _join(path, key), arrays, depth + 1) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
         return [_take_out(value, _join(path, str(i)), arrays, depth + 1) for i, value in enumerate(tree)]
+    if isinstance(tree, DType):
+        return tree.name
     if tree is None or isinstance(tree, bool | int | float | str):
         return tree
     raise DTypeError(

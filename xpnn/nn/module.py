@@ -189,6 +189,21 @@ class Module(RefusingConstructor):
         """The module's own Buffers by name; see `_modules`."""
         return _Registry(self, Buffer)
 
+    @property
+    def _forward_hooks(self) -> dict[int, Any]:
+        """The hooks by key, as PyTorch keeps them; programs count and clear them."""
+        return self._own_hooks().after
+
+    @property
+    def _forward_pre_hooks(self) -> dict[int, Any]:
+        """See `_forward_hooks`."""
+        return self._own_hooks().before
+
+    @property
+    def _backward_hooks(self) -> dict[int, Any]:
+        """See `_forward_hooks`."""
+        return self._own_hooks().backward
+
     def named_parts(self) -> list[tuple[str, Module]]:
         """The parts that are set on this module itself under all their names, also shared ones."""
         return _owned(self, Module)
@@ -425,7 +440,10 @@ class Module(RefusingConstructor):
     def state_dict(
         self, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
     ) -> dict[str, Any]:
-        """The values of all parameters and persistent buffers by dotted name, as detached copies.
+        """The values of all parameters and persistent buffers by dotted name, off the tape.
+
+        They share their elements with the module: what is written into them in place reaches it, and they
+        show what training makes of it. `copy.deepcopy(model.state_dict())` keeps what there is now.
 
         Args:
             destination: a dictionary that takes them, in place of a new one.

@@ -55,15 +55,15 @@ class Target(NamedTuple):
 
 
 def state_of(module: Module, destination: dict[str, Any], prefix: str, keep_vars: bool) -> dict[str, Any]:
-    """Put detached copies of the parameters and persistent buffers into `destination`, by dotted name.
+    """Put the parameters and persistent buffers, off the tape, into `destination`, by dotted name.
 
-    With `keep_vars` they are the Parameters and Buffers themselves.
+    They share their elements with the module; with `keep_vars` they are the module's own.
     """
     hooks = module._hooks
     for hook in list(hooks.saving.values()) if hooks else ():
         hook(module, prefix, keep_vars)
     for name, tensor in _own_state(module):
-        destination[prefix + name] = tensor if keep_vars else _copied(tensor)
+        destination[prefix + name] = tensor if keep_vars else _off_the_tape(tensor)
     if module.keeps_extra_state():
         destination[prefix + _EXTRA] = module.get_extra_state()
     for name, part in module.named_parts():
@@ -75,10 +75,10 @@ def state_of(module: Module, destination: dict[str, Any], prefix: str, keep_vars
     return destination
 
 
-def _copied(tensor: Tensor) -> Tensor:
+def _off_the_tape(tensor: Tensor) -> Tensor:
     if isinstance(tensor, Uninitialized):
         return tensor.like(tensor)
-    return Tensor(copy_like(tensor.array, tensor.array))
+    return tensor.detach()
 
 
 def check_state(module: Module, state: Mapping[str, Any], strict: bool) -> None:

@@ -108,6 +108,8 @@ def around_loading(load_state_dict: Callable[..., Any]) -> Callable[..., Any]:
     """A method `load_state_dict` that calls the hooks; those before it are given a shallow copy."""
 
     def call(self: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+        if len(args) < 2 and "state_dict" not in kwargs:
+            raise TypeError("load_state_dict() expects what state_dict() returned, got nothing")
         state = dict(args[1] if len(args) > 1 else kwargs["state_dict"])
         for hook in [*self.hooks.loading.values()]:
             changed = hook(self, state)

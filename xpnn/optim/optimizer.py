@@ -319,6 +319,10 @@ class Optimizer(RefusingConstructor):
         """Call `hook(optimizer)` when a state dict was loaded."""
         return add_hook(self._own_hooks().loaded, hook, prepend)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickled optimizer takes along: all but hooks, as in PyTorch."""
+        return {name: value for name, value in vars(self).items() if name not in ("hooks", "within_hooks")}
+
     def _own_hooks(self) -> Hooks:
         if self.hooks is NONE:
             self.hooks = Hooks()

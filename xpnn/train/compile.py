@@ -83,7 +83,8 @@ def compile(
       when training modes, `requires_grad` or options other than the learning rate have changed;
     - it cannot read values: no `float(loss)`, no `if` on an array. Numbers among the arguments are
       arrays inside of it; bind those that must be numbers with `functools.partial`;
-    - the arrays of the state are given away at each call, so keep copies (`state_dict()`), not the arrays;
+    - the arrays of the state are given away at each call, so keep copies, not the arrays
+      (`copy.deepcopy(model.state_dict())`);
     - learning rates of the groups and counts of schedules are 0-d arrays afterwards;
       `scheduler.get_last_lr()` and the `state_dict()`s have them as Python numbers.
 

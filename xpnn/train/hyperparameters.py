@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from types import FrameType
 from typing import Any
 
-from xpnn.backend import ArgumentError, is_array
+from xpnn.backend import ArgumentError, DType, is_array
 
 
 class HyperParameters(dict[str, Any]):
@@ -101,8 +101,9 @@ class KeepsHyperParameters:
 
 
 def storable(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """The hyper-parameters that JSON has, with tuples as lists; others are left out."""
-    return {name: value for name, value in hparams.items() if _is_json(value)}
+    """The hyper-parameters that JSON has: tuples as lists, element types by name, others left out."""
+    named = {name: value.name if isinstance(value, DType) else value for name, value in hparams.items()}
+    return {name: value for name, value in named.items() if _is_json(value)}
 
 
 def _arguments_of(frame: FrameType | None, owner: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, new_tensor
-from xpnn.autograd.ops.rules import wrapped
+from xpnn.autograd.ops.rules import stored
 from xpnn.backend import (
     ArgumentError,
     Array,
@@ -501,7 +501,7 @@ def _constant(place: Place, shape: tuple[int, ...], value: Any, dtype: Any) -> A
     try:
         return xp.full(shape, value, **options)
     except OverflowError:
-        return xp.full(shape, wrapped(value, options["dtype"], xp), **options)
+        return xp.full(shape, stored(value, options["dtype"], xp), **options)
 
 
 def _model(input: Any, device: Any, subject: str) -> tuple[Array, Place]:

@@ -539,7 +539,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: Any = None) -> Any:
             subject="cdist",
         )
     several = max(x1.shape[-2], x2.shape[-2]) > 25 and compute_mode in _MODES_OF_CDIST[:2]
-    if p == 2 and x1.shape[-1] and (several or compute_mode == "use_mm_for_euclid_dist"):
+    if p == 2 and 0 not in (*x1.shape, *x2.shape) and (several or compute_mode == "use_mm_for_euclid_dist"):
         leading = broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
         return _euclidean_distances(*[ops.broadcast_to(x, (*leading, *x.shape[-2:])) for x in (x1, x2)])
     differences = ops.expand_dims(x1, axis=-2) - ops.expand_dims(x2, axis=-3)

@@ -753,7 +753,7 @@ def _spread(function: Any, name: str, x: Any, dim: Any, unbiased: Any, keepdim: 
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     if correction is None:
-        correction = 0.0 if unbiased is False else 1.0
+        correction = 1.0 if unbiased is None or unbiased else 0.0
     elif unbiased is not None:
         raise ArgumentError("expects unbiased or correction, not both", subject=name)
     x = _floating(name, x, None)

@@ -689,7 +689,7 @@ def diag(input: ArrayT, diagonal: int = 0) -> ArrayT:
         return diag_embed(input, diagonal)
     if input.ndim != 2:
         raise ShapeError(f"expects a vector or a matrix, got the shape {tuple(input.shape)}", subject="diag")
-    return ops.diagonal(input, offset=integer(diagonal, "diagonal", "diag"))
+    return ops.diagonal(input, offset=integer(diagonal, "diagonal", "diag")).clone()
 
 
 @front

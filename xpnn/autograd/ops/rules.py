@@ -53,11 +53,19 @@ def unary(
 
 
 def wrapped(x: Any, dtype: Any, xp: Any) -> Any:
-    """A whole number counted on from the other end of the integers of a type; all else as it is."""
-    if type(x) is not int:
+    """A whole number of 64 bits, counted on from the other end of a type's integers; all else as it is."""
+    if type(x) is not int or not -(2**63) <= x < 2**64:
         return x
     limits = xp.iinfo(dtype)
     return (x - limits.min) % (limits.max - limits.min + 1) + limits.min
+
+
+def stored(x: Any, dtype: Any, xp: Any) -> Any:
+    """A number as it is written into an array: -1 is the largest unsigned integer, as in PyTorch."""
+    if type(x) is int and x < 0 and xp.isdtype(dtype, "unsigned integer"):
+        most = xp.iinfo(dtype).max
+        return x + most + 1 if -x <= most else x
+    return x
 
 
 def binary(
@@ -137,7 +145,7 @@ def as_operand(value: Any, like: Array) -> Array:
     try:
         return xp.asarray(value, dtype=like.dtype, device=device_of(like))
     except OverflowError:
-        return xp.asarray(wrapped(value, like.dtype, xp), dtype=like.dtype, device=device_of(like))
+        return xp.asarray(stored(value, like.dtype, xp), dtype=like.dtype, device=device_of(like))
 
 
 def _of_one_kind(x1: Array, x2: Array) -> tuple[Array, Array]:

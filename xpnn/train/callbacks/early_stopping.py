@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,7 @@ class EarlyStopping(Callback):
         if self.best.improves(trainer, logs):
             self.waited, self.best_epoch = 0, trainer.epoch
             if self.restore_best:
-                self.weights = trainer.lightning_module_or_model.state_dict()
+                self.weights = copy.deepcopy(trainer.lightning_module_or_model.state_dict())
         else:
             self.waited += 1
         reason = self._reason(name, logs[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,7 @@ class WeightAveraging(Callback):
     def on_evaluation_start(self, trainer: Trainer) -> None:
         """Put the average in the place of the weights."""
         if self._has_average():
-            self._kept = trainer.lightning_module_or_model.state_dict()
+            self._kept = copy.deepcopy(trainer.lightning_module_or_model.state_dict())
             trainer.lightning_module_or_model.load_state_dict(self._average())
 
     def on_evaluation_end(self, trainer: Trainer) -> None:

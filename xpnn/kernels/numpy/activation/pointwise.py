@@ -272,7 +272,7 @@ def write_selected(out: np.ndarray, condition: np.ndarray, x: np.ndarray) -> np.
     return out
 
 
-@kernel("numpy", "relu")
+@kernel("numpy", "relu", when=lambda x: x.dtype.kind == "f")
 def relu(x: np.ndarray) -> Result:
     """The reference's `_relu`; `clip` needs no array of zeros, and is as fast as `maximum` with one."""
     if x.size <= FEW:

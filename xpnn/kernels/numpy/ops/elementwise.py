@@ -148,13 +148,13 @@ def power(x1: np.ndarray, x2: float) -> tuple[np.ndarray, tuple]:
 )
 def logaddexp(x1: np.ndarray, x2: Any) -> tuple[np.ndarray, tuple]:
     """The standard's `logaddexp`: max(x1, x2) + ln(1 + e^-|x1 - x2|), where NumPy calls the C library."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         y = np.subtract(x1, x2)
         np.abs(y, out=y)
         np.negative(y, out=y)
         np.log1p(np.exp(y, out=y), out=y)
         y += np.maximum(x1, x2)
-    if np.isnan(y.min()):  # of equal infinities, or indeed of NaN
+    if y.size and np.isnan(y.min()):  # of equal infinities, or indeed of NaN
         y = np.logaddexp(x1, x2)
     if type(x2) is np.ndarray:
         return y, (*_kinds(x1, x2), x1, x2, x1, x2)

@@ -21,7 +21,7 @@ def places_of_extremes(x: np.ndarray, *, axis: int, count: int, descending: bool
     size = rows.shape[1]
     last = size - count if descending else count - 1
     edge = np.partition(rows, last, axis=1)[:, last : last + 1]
-    chosen = rows >= edge if descending else rows <= edge
+    chosen = ~(rows < edge) if descending else rows <= edge  # NaN is the largest
     # A row with more that equal the last one, or with NaN there, is put in order as a whole.
     plain = np.count_nonzero(chosen, axis=1) == count
     places = np.empty((len(rows), count), dtype=np.int64)
