@@ -16,6 +16,7 @@ def _lies_plainly(x: np.ndarray, indices: np.ndarray, *, axis: int) -> bool:
 @kernel("numpy", "take_along_axis", when=_lies_plainly)
 def take_along_axis(x: np.ndarray, indices: np.ndarray, *, axis: int) -> tuple[np.ndarray, tuple]:
     """The reference's `_take_along_axis`. The indices are not negative."""
+    axis %= x.ndim
     count = x.shape[axis]
     before, after = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
     places = indices.reshape(before, -1, after).astype(np.intp)  # a copy
