@@ -27,9 +27,14 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _is_the_program() -> bool:
-    """Whether this is `xpnn`, or `python -m xpnn`, which looks so while Python searches for the module."""
+    """Whether this is `xpnn`, or `python -m xpnn`, or a process that one of them has started.
+
+    Of `python -m xpnn` a "-m" is seen while Python searches for the module, and then the path of its file.
+    """
     program = getattr(sys, "argv", [""])[0]
     name = os.path.splitext(os.path.basename(program))[0]
+    if name == "__main__":
+        name = os.path.basename(os.path.dirname(program))
     return name == "xpnn" or (program == "-m" and "xpnn" in sys.orig_argv)
 
 

@@ -105,13 +105,13 @@ def _work(
     device: str | None,
 ) -> None:
     """What each process does."""
-    if hasattr(os, "setpgrp"):
-        os.setpgrp()  # the terminal's Ctrl-C comes by way of the parent, once
-    startup.over()
-    set_num_threads(threads)
-    set_backend(backend, device)
-    parent = multiprocessing.parent_process()
     try:
+        if hasattr(os, "setpgrp"):
+            os.setpgrp()  # the terminal's Ctrl-C comes by way of the parent, once
+        startup.over()
+        set_num_threads(threads)
+        set_backend(backend, device)
+        parent = multiprocessing.parent_process()
         search.work(objective, count, on_trial, goes_on=lambda: parent is None or parent.is_alive())
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
