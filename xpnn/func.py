@@ -13,7 +13,7 @@ from typing import Any
 from xpnn.autograd import Tensor, enable_grad, functions
 from xpnn.autograd import grad as _grad
 from xpnn.autograd.core import TensorBase, carries_gradient
-from xpnn.autograd.gradients import Pushforward
+from xpnn.autograd.gradients import Pushforward as _Pushforward
 from xpnn.autograd.tape import behind, edge_of
 from xpnn.backend import ArgumentError, DTypeError, ShapeError, concrete, refusing, size_of
 from xpnn.backend.random import default_stream
@@ -330,6 +330,10 @@ def replace_all_batch_norm_modules_(root: Module) -> Module:
     >>> net[0].track_running_stats, net[0].running_mean
     (False, None)
     """
+    if not isinstance(root, Module):
+        raise DTypeError(
+            f"expects a Module, got {type(root).__name__}", subject="replace_all_batch_norm_modules_"
+        )
     for part in root.modules():
         if (
             isinstance(part, BatchNorm1d | BatchNorm2d | BatchNorm3d | SyncBatchNorm)
@@ -355,7 +359,7 @@ class _Call:
         if not callable(func):
             raise DTypeError(f"expects a function, got {func!r:.60}", subject=subject)
         self.argnums = argnums
-        self._pushforward: Pushforward | None = None  # made for the first tangents
+        self._pushforward: _Pushforward | None = None  # made for the first tangents
         self._subject = subject
         numbers = argnums if isinstance(argnums, tuple) else (argnums,)
         if any(not -len(args) <= i < len(args) for i in numbers):
@@ -418,7 +422,7 @@ class _Call:
         if [tuple(v.shape) for v in tangents] != [tuple(x.shape) for x in self.ends]:
             raise ShapeError("expects tangents of the shapes of the primals", subject=self._subject)
         if self._pushforward is None:
-            self._pushforward = Pushforward(self.outputs, self.ends)
+            self._pushforward = _Pushforward(self.outputs, self.ends)
         pushed = self._pushforward(tangents, self.nested or any(v.requires_grad for v in tangents))
         found = [
             functions.creation.zeros_like(y.detach()) if v is None else v
@@ -524,15 +528,17 @@ def _common(column: tuple[Any, ...]) -> Any:
 
 
 def _check_randomness(randomness: Any, subject: str) -> None:
-    if randomness not in ("error", "different", "same"):
+    if not isinstance(randomness, str) or randomness not in ("error", "different", "same"):
         raise ArgumentError(
             f"expects randomness 'error', 'different' or 'same', got {randomness!r:.60}", subject=subject
         )
 
 
 def _check_chunk_size(chunk_size: Any, subject: str) -> None:
-    if chunk_size is not None and chunk_size < 1:
-        raise ArgumentError(f"expects chunk_size >= 1 or None, got {chunk_size}", subject=subject)
+    if chunk_size is not None and not (isinstance(chunk_size, int) and chunk_size >= 1):
+        raise ArgumentError(
+            f"expects chunk_size as a whole number >= 1 or None, got {chunk_size!r:.60}", subject=subject
+        )
 
 
 def _described(value: Any) -> str:

@@ -426,10 +426,11 @@ def _end_together(world: Any) -> None:
     before: Callable[..., Any] = sys.excepthook
 
     def end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        print(f"xpnn: rank {world.Get_rank()} of {world.Get_size()} failed:", file=sys.stderr)
-        if before is sys.__excepthook__:
-            traceback.print_exception(kind, error, trace)
+        said = f"xpnn: rank {world.Get_rank()} of {world.Get_size()} failed:\n"
+        if before is sys.__excepthook__:  # in one piece, as MPI drops what comes late
+            sys.stderr.write(said + "".join(traceback.format_exception(kind, error, trace)))
         else:
+            sys.stderr.write(said)
             before(kind, error, trace)
         sys.stderr.flush()
         world.Abort(130 if issubclass(kind, KeyboardInterrupt) else 1)

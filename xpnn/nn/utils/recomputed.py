@@ -73,7 +73,7 @@ class Recomputed:
 
 def take_parameter(module: Module, name: str, subject: str) -> Parameter:
     """The Parameter of that name, which the module no longer has then. Raises: ArgumentError without one."""
-    parameter = vars(module).get(name)
+    parameter = vars(module).get(name) if isinstance(name, str) else None
     if not isinstance(parameter, Parameter):
         raise ArgumentError(f"finds no Parameter '{name}' in {type(module).__name__}", subject=subject)
     delattr(module, name)
