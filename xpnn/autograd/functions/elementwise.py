@@ -834,7 +834,7 @@ def relu(input: ArrayT) -> ArrayT:
     """max(x, 0); the gradient at 0 is 0."""
     if dtype_name(input.dtype) == "bool" or is_complex(input):
         raise DTypeError(f"expects real numbers, got {dtype_name(input.dtype)}", subject="relu")
-    return ops.maximum(input, 0) if is_whole(input) else ops.relu(input)
+    return ops.relu(input)
 
 
 @front

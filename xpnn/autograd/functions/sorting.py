@@ -87,7 +87,8 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
         return sort(input, dim)
     if not 0 <= k <= input.shape[dim]:
         raise ArgumentError(f"expects 0 <= k <= {input.shape[dim]}, got {k}", subject="topk")
-    indices = _places_of_extremes(input, k, dim, largest)
+    x = raw_of(_ordered(input))
+    indices = new_tensor(places_of_extremes(x, axis=dim % x.ndim, count=k, descending=largest))
     return ValuesAndIndices(ops.take_along_axis(input, indices, axis=dim), indices)
 
 
@@ -240,11 +241,6 @@ def chosen_along(x: Any, indices: Any, dim: int, keepdim: bool) -> ValuesAndIndi
     if keepdim:
         return ValuesAndIndices(values, indices)
     return ValuesAndIndices(ops.squeeze(values, axis=dim), ops.squeeze(indices, axis=dim))
-
-
-def _places_of_extremes(x: Any, count: int, dim: int, largest: bool) -> Any:
-    order = places_of_extremes(raw_of(_ordered(x)), axis=dim % x.ndim, count=count, descending=largest)
-    return new_tensor(order)
 
 
 def _index(like: Any, value: int) -> Any:

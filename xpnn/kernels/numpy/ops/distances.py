@@ -6,9 +6,8 @@ import numpy as np
 
 from xpnn.backend import kernel
 
-_ROUNDING = (
-    8 * np.finfo(np.float64).eps
-)  # of a square, as a share of the squares that it is the difference of
+# Of a square, as a share of the squares that it is the difference of.
+_ROUNDING = 8 * np.finfo(np.float64).eps
 
 
 @kernel("numpy", "euclidean_distances", when=lambda x1, x2: x1.dtype.char == x2.dtype.char == "f")
