@@ -149,6 +149,7 @@ class Optimizer(RefusingConstructor):
     kept_options: tuple[str, ...] = ()  # what a state dict may not change
     # Those of a class that wraps another optimizer, and never calls this one's `__init__`.
     hooks: Hooks = NONE
+    scheduled_lrs: list[Any] = []  # noqa: RUF012  (the rates of the groups as a schedule has set them last)
     within_hooks: Collection[str] = ()  # the methods that are running with them
     _names: dict[int, tuple[str, Tensor]] = {}  # noqa: RUF012
     takes_complex: bool = True  # where the formula acts by elements: on both parts of each, as PyTorch's does

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from xpnn.backend import ArgumentError
+from xpnn.backend import ArgumentError, is_array
 from xpnn.optim.lr_scheduler.schedule import LRScheduler, where
 from xpnn.optim.optimizer import Optimizer
 
@@ -124,9 +126,16 @@ class SequentialLR(LRScheduler):
             _check_part(self, part, optimizer)
         self.schedulers = list(schedulers)
         self.milestones = list(milestones)
+        self.by_hand: dict[int, float] = {}  # the part of `others` that lasts until the next milestone only
         if last_epoch == -1:
             _undo_first_steps(self.schedulers)
         super().__init__(optimizer, last_epoch)
+
+    @property
+    def sets_the_rate(self) -> bool:  # type: ignore[override]
+        """Whether the schedule that takes the next step does."""
+        step = self.last_epoch + 1
+        return not is_array(step) and self.schedulers[bisect_right(self.milestones, step)].sets_the_rate
 
     def lr_at(self, step: Any, group: int) -> Any:
         """The learning rate of the schedule whose turn it is."""
@@ -138,6 +147,17 @@ class SequentialLR(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """Where the schedule is, and its parts."""
         return super().state_dict() | {"schedulers": [part.state_dict() for part in self.schedulers]}
+
+    def _take_note_of_others(self) -> None:
+        for index in range(len(self.others)):
+            change = self._change_by_hand(index)
+            if not self.sets_the_rate and change not in (0, 1, math.inf):
+                self.by_hand[index] = self.by_hand.get(index, 1.0) * change
+        super()._take_note_of_others()
+        if not is_array(self.last_epoch) and self.last_epoch + 1 in self.milestones:
+            for index, factor in self.by_hand.items():
+                self.others[index] = self.others[index] / factor
+            self.by_hand = {}
 
     def _join(self, factor: float | None = None) -> None:
         for part in self.schedulers:
@@ -245,7 +265,8 @@ def _check_optimizer(whole: LRScheduler, part: LRScheduler, optimizer: Optimizer
 
 def _undo_first_steps(parts: Sequence[LRScheduler]) -> None:
     """Give the optimizer back the rates that it had before the parts were built, which each took a step."""
-    for index, group in enumerate(parts[0].optimizer.param_groups):
+    optimizer = parts[0].optimizer
+    for index, group in enumerate(optimizer.param_groups):
         left = list(parts)
         while undone := [part for part in left if part.last_lrs[index] == group["lr"]]:
             group["lr"] = undone[0].found_lrs[index]
@@ -253,6 +274,7 @@ def _undo_first_steps(parts: Sequence[LRScheduler]) -> None:
         for part in left:  # built before a schedule that is none of the parts, or one that changed nothing
             before, after = part.found_lrs[index], part.last_lrs[index]
             group["lr"] = group["lr"] * (before / after) if after else before
+    optimizer.scheduled_lrs = [group["lr"] for group in optimizer.param_groups]
 
 
 def _states_of_parts(state: dict[str, Any]) -> Any:

@@ -67,6 +67,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     """
 
     sets_the_start = True
+    sets_the_rate = True
 
     def __init__(
         self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1

@@ -15,6 +15,7 @@ class MomentumCycle(LRScheduler):
     """The base of schedules with rates of their own, which cycle the momentum (or the first beta) as well."""
 
     sets_the_start = True
+    sets_the_rate = True
     first_lrs: Sequence[float] = ()  # of the groups that there are when the schedule is built
 
     def momentum_at(self, step: Any, group: int) -> Any:

@@ -35,6 +35,7 @@ class LambdaLR(LRScheduler):
     """
 
     sets_the_start = True
+    sets_the_rate = True
 
     def __init__(
         self, optimizer: Optimizer, lr_lambda: Factor | Sequence[Factor], last_epoch: int = -1
@@ -79,6 +80,7 @@ class MultiplicativeLR(LambdaLR):
     """
 
     sets_the_start = False
+    sets_the_rate = False
 
     def get_lr(self) -> list[Any]:
         """The learning rates that there are, times the factors of this step."""

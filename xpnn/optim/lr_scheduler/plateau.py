@@ -100,6 +100,7 @@ class ReduceLROnPlateau(LRScheduler):
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
             self._reduce()
+            self.optimizer.scheduled_lrs = self.get_lr()
             self.cooldown_counter = self.cooldown
             self.num_bad_epochs = 0
 

@@ -2,8 +2,8 @@
 
 A schedule is a formula for its own course, a pure function of the number of steps so far (`lr_at`), which
 takes Python integers and 0-d arrays alike. So it can be resumed, jumped in, wrapped in another one, and
-compiled. What other schedules, or the user, have made of the rate since is kept as a factor: schedules on one
-optimizer multiply up, in whatever order they step.
+compiled. What other schedules have made of the rate since is kept as a factor: schedules on one optimizer
+multiply up, in whatever order they step. So does what the user sets, where PyTorch's schedule multiplies.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class LRScheduler(RefusingConstructor):
     with $\eta_t$ from `lr_at`, the schedule's lower bound $\eta_{min}$ (0 for most) and the factor $f$ by
     which the rate was found to differ from what the schedule's own formula says. This is the chainable form
     of PyTorch's schedules. (Those that PyTorch has set the rate regardless of others, such as `LambdaLR`,
-    multiply up here too, so that none undoes what `ReduceLROnPlateau` has done.) While a schedule's own rate
+    multiply up here too, so that none undoes what `ReduceLROnPlateau` has done; but a rate that was set by
+    hand lasts until their next step only, as in PyTorch.) While a schedule's own rate
     is at its lower bound, it cannot see what others do. A group that is added later goes on from the rate
     that it came with.
 
@@ -53,6 +54,7 @@ class LRScheduler(RefusingConstructor):
     counts: tuple[str, ...] = ("last_epoch",)  # the attributes that a state has beside the rates
     lowest: float = 0.0  # the rate that factors are counted from
     sets_the_start: bool = False  # whether one that is built in the middle of a run starts at its own rate
+    sets_the_rate: bool = False  # whether PyTorch's sets it whatever it was: a change by hand does not last
     watches: bool = False  # whether `step` is given a metric
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
@@ -205,6 +207,8 @@ class LRScheduler(RefusingConstructor):
             lr = group["lr"]
             if lr is left or (not is_array(lr) and not is_array(left) and lr == left):
                 continue
+            if self.sets_the_rate and self._change_by_hand(index) != 1:
+                continue
             above = self.lr_at(self.last_epoch, index) - self.lowest
             factor = (lr - self.lowest) / where(above == 0, 1.0, above)
             unseen = where(lr == left, True, above == 0)
@@ -215,6 +219,14 @@ class LRScheduler(RefusingConstructor):
         for group, lr in zip(self.optimizer.param_groups, rates):
             group["lr"] = lr
         self.last_lrs = rates
+        self.optimizer.scheduled_lrs = list(rates)
+
+    def _change_by_hand(self, index: int) -> float:
+        """By how much a group's rate differs from the last one that any schedule of the optimizer gave it."""
+        lr, given = self.optimizer.param_groups[index]["lr"], self.optimizer.scheduled_lrs[index : index + 1]
+        if not given or is_array(lr) or is_array(given[0]) or lr == given[0]:
+            return 1.0
+        return lr / given[0] if given[0] else math.inf
 
     def _take(self, state: dict[str, Any]) -> None:
         """Take over a state that was checked, all but the optimizer's learning rates."""
