@@ -115,6 +115,17 @@ def edges(t: Any) -> list[Any]:
     return [*t.autograd.grad(z, places)]
 
 
+def edges_as_roots(t: Any) -> list[Any]:
+    x, w = two(t)
+    y, ones = (x * w).exp(), t.ones_like(x)
+    places = [t.autograd.graph.get_gradient_edge(value) for value in (y, w, y.sum())]
+    del y
+    first = t.autograd.grad(places[:2], (x, w), (ones * 2, ones), retain_graph=True, create_graph=True)
+    second = t.autograd.grad(first[0].sum(), x, retain_graph=True)
+    t.autograd.backward(places[2])
+    return [*first, *second, x.grad, w.grad]
+
+
 PROGRAMS = [
     packed_twice_differentiated,
     what_is_unpacked_counts,
@@ -123,6 +134,7 @@ PROGRAMS = [
     hooks_of_nodes_recorded,
     several,
     edges,
+    edges_as_roots,
 ]
 
 

@@ -327,6 +327,17 @@ def test_a_number_is_no_size_to_buffers_and_parameters() -> None:
         xpnn.nn.Parameter(3)
 
 
+def test_a_block_on_a_device() -> None:
+    with xpnn.device("cpu") as device, device:
+        assert xpnn.zeros(1).device == device == "cpu"
+    with xpnn.use_backend("array_api_strict"):
+        with xpnn.device("device1"):
+            assert xpnn.zeros(1).device == xpnn.ones(2).device == "device1"
+        assert xpnn.zeros(1).device != "device1"
+    with pytest.raises(ArgumentError, match="has no device"), xpnn.device("cuda:7"):
+        pass
+
+
 def test_default_device() -> None:
     assert xpnn.get_default_device() == torch.get_default_device() == xpnn.zeros(1).device
     with xpnn.use_backend("array_api_strict", device="device1"):

@@ -18,7 +18,7 @@ import xpnn.nn.functional as F
 import xpnn.utils.data
 from xpnn import nn, optim
 from xpnn.autograd import Variable
-from xpnn.backend import BackendError, DTypeError, GradientError, RankError, dtype_name
+from xpnn.backend import ArgumentError, BackendError, DTypeError, GradientError, RankError, dtype_name
 from xpnn.jit.annotations import List
 from xpnn.nn import functional
 from xpnn.nn.parameter import Parameter
@@ -178,8 +178,31 @@ def test_autograd_functional() -> None:
         for one, other in pairs:
             np.testing.assert_allclose(xpnn.to_numpy(one), other.numpy())
     assert ours.jacobian(cubes, xpnn.tensor(point), vectorize=True).tolist() == [3.0, 12.0]
+    with pytest.raises(ArgumentError, match="strategy='reverse-mode' or 'forward-mode', got 'both'"):
+        ours.jacobian(cubes, xpnn.tensor(point), strategy="both")
     with pytest.raises(GradientError, match="does not depend on input 1"):
         ours.jacobian(lambda x, y: x * 2, (xpnn.ones(1), xpnn.ones(1)), strict=True)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # PyTorch's own
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr:UserWarning")
+def test_jacobians_of_complex_functions() -> None:
+    """Forward mode has them as PyTorch does; reverse mode refuses them, as PyTorch does."""
+    values = [np.asarray([1 + 2j, 3 - 1j]), np.asarray([0.5, 2.0])]
+    found = []
+    for t in (xpnn, torch):
+        points = tuple(map(t.from_numpy, values))
+        function = lambda z, a: (z**2 * (1 + 1j) * a.sum(), z.abs(), a * 2)
+        jacobian = t.autograd.functional.jacobian
+        found.append(jacobian(function, points, vectorize=True, strategy="forward-mode"))
+        alone = jacobian(lambda z: z**2, points[0], vectorize=True, strategy="forward-mode")
+        found[-1] += ((alone, jacobian(lambda z: (z * z.conj()).real.cumsum(0), points[0])),)
+        with pytest.raises(RuntimeError if t is torch else DTypeError):
+            jacobian(lambda z: z**2, points[0])
+    for mine, other in zip(*found, strict=True):
+        for one, its in zip(mine, other, strict=True):
+            np.testing.assert_allclose(xpnn.to_numpy(one), its.resolve_conj().numpy(), rtol=1e-12)
 
 
 def test_set_detect_anomaly() -> None:

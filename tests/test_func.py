@@ -146,6 +146,8 @@ def leaves(value: Any) -> list[Any]:
         (lambda x: xpnn.func.linearize(lambda a: a, x)[1](x[0]), "shapes of the primals"),
         (lambda x: xpnn.vmap(lambda a: a.shape[0])(x), "Tensors from the function, got int"),
         (lambda x: xpnn.func.stack_module_state([]), "one module or more"),
+        (lambda x: xpnn.func.jacrev(lambda a: a * 1j)(x), "jacrev expects real outputs, got complex ones"),
+        (lambda x: xpnn.func.jacfwd(lambda a: a.abs())(x * 1j), "expects real inputs, got complex ones"),
     ],
 )
 def test_refusals(call: Callable[[Any], Any], text: str) -> None:

@@ -44,6 +44,8 @@ def test_a_reduction_in_the_place_of_size_average() -> None:
         F.l1_loss(X, T, "sum")
     with pytest.raises(ArgumentError, match=r"KLDivLoss expects .* Did you mean reduction='batchmean'\?"):
         nn.KLDivLoss("batchmean")
+    with pytest.warns(UserWarning, match="use reduction='none'"):
+        assert_close(F.l1_loss(X, T, reduce=0, size_average=1), np.abs(X - T))
     with pytest.raises(ArgumentError, match="expects reduce as True, False or None"):
         F.l1_loss(X, T, reduce=np.ones(2))
 

@@ -273,6 +273,7 @@ def test_a_change_by_hand_is_taken_as_in_pytorch(name):
             if step in (3, 11):
                 optimizer.param_groups[0]["lr"] = 0.123
             schedule.step()
+            assert list(schedule._last_lr) == list(schedule.get_last_lr())
             courses[-1].append([group["lr"] for group in optimizer.param_groups])
     np.testing.assert_allclose(*courses, rtol=1e-9, atol=1e-14)
 

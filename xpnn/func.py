@@ -14,6 +14,7 @@ from xpnn.autograd import Tensor, enable_grad, functions
 from xpnn.autograd import grad as _grad
 from xpnn.autograd.core import TensorBase, carries_gradient
 from xpnn.autograd.gradients import Pushforward as _Pushforward
+from xpnn.autograd.gradients import refuse_complex
 from xpnn.autograd.tape import behind, edge_of
 from xpnn.backend import ArgumentError, DTypeError, ShapeError, concrete, refusing, size_of
 from xpnn.backend.random import default_stream
@@ -168,6 +169,8 @@ def jacrev(
         func, argnums, has_aux: as in `grad`; func may return any Tensors.
         chunk_size: is accepted; there is one sweep for each element of the output.
 
+    Raises: DTypeError for complex Tensors, as PyTorch does: `jvp` and `vjp` take them.
+
     >>> from xpnn.autograd import tensor
     >>> jacrev(lambda x: x * x)(tensor([1.0, 2.0])).tolist()
     [[2.0, 0.0], [0.0, 4.0]]
@@ -177,6 +180,8 @@ def jacrev(
     @functools.wraps(func)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         call = _Call(func, args, kwargs, argnums, has_aux, "jacrev")
+        refuse_complex(call.ends, "jacrev", "inputs")
+        refuse_complex(call.outputs, "jacrev", "outputs")
         result = call.jacobian()
         return (result, call.aux) if has_aux else result
 

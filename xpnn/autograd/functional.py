@@ -9,20 +9,27 @@ from xpnn.autograd import gradients
 from xpnn.autograd.core import TensorBase, new_tensor
 from xpnn.autograd.gradients import grad
 from xpnn.autograd.mode import enable_grad
-from xpnn.backend import GradientError, ShapeError, namespace, size_of
+from xpnn.backend import ArgumentError, GradientError, ShapeError, namespace, size_of
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
 
 def jacobian(
-    func: Callable, inputs: Any, create_graph: bool = False, strict: bool = False, **options: Any
+    func: Callable,
+    inputs: Any,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    strategy: str = "reverse-mode",
 ) -> Any:
     """All first derivatives; see `xpnn.jacobian`.
 
     Args:
         func, inputs, create_graph: see there.
         strict: raise where an output does not depend on an input, instead of giving zeros.
-        options: PyTorch's `vectorize` and `strategy`, which change no result.
+        vectorize: is accepted.
+        strategy: "reverse-mode", a sweep for each element of the outputs, or "forward-mode", a product for
+            each element of the inputs, which takes complex outputs as well.
 
     >>> from xpnn.autograd import tensor
     >>> jacobian(lambda x: x**2, tensor([1.0, 2.0])).tolist()
@@ -30,6 +37,12 @@ def jacobian(
     """
     if strict:
         _expect_dependence(func, inputs, "jacobian")
+    if strategy not in ("reverse-mode", "forward-mode"):
+        raise ArgumentError(
+            f"expects strategy='reverse-mode' or 'forward-mode', got {strategy!r:.60}", subject="jacobian"
+        )
+    if strategy == "forward-mode":
+        return gradients.forward_jacobian(func, inputs, create_graph)
     return gradients.jacobian(func, inputs, create_graph)
 
 

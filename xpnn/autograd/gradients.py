@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xpnn.autograd.core import COMPLEX, TensorBase, as_array, carries_gradient, met, new_tensor
 from xpnn.autograd.mode import enable_grad
 from xpnn.autograd.node import GradientEdge
-from xpnn.autograd.tape import edge_key, edge_of, sweep
+from xpnn.autograd.tape import behind, edge_key, edge_of, sweep
 from xpnn.backend import (
     ArgumentError,
     DTypeError,
@@ -37,7 +37,7 @@ def backward(
     """Add the gradients of `tensors` to the `.grad` of every leaf that they were computed from.
 
     Args:
-        tensors: one Tensor or a sequence of them.
+        tensors: one Tensor or a sequence of them, or of places in the graph (`autograd.graph.GradientEdge`).
         grad_tensors: the gradients that come from above, of the same shapes; None stands for 1 and needs
             a real Tensor of one element.
         retain_graph: keep what the forward saved, for another sweep; default: the value of create_graph.
@@ -83,8 +83,8 @@ def grad(
     """The gradients of the sum of `outputs` with respect to `inputs`; no `.grad` is touched.
 
     Args:
-        outputs, inputs: one Tensor or a sequence of them; inputs may be leaves or intermediate results, or
-            the places of such in the graph (`autograd.graph.GradientEdge`).
+        outputs, inputs: one Tensor or a sequence of them, or of places in the graph
+            (`autograd.graph.GradientEdge`); inputs may be leaves or intermediate results.
         grad_outputs: the gradients that come from above (see `backward`).
         retain_graph, create_graph: see `backward`.
         only_inputs: is accepted; gradients of other leaves are never added up.
@@ -249,6 +249,8 @@ def jacobian(function: Callable, inputs: Any, create_graph: bool = False) -> Any
     Returns: a Tensor of shape (*output.shape, *input.shape); nested in tuples (outputs, then inputs) as
     the outputs and inputs are.
 
+    Raises: DTypeError for complex outputs: a sweep back gives the conjugate of what one expects there.
+
     >>> from xpnn.autograd import tensor
     >>> jacobian(lambda x: x * x, tensor([1.0, 2.0])).tolist()
     [[2.0, 0.0], [0.0, 4.0]]
@@ -256,10 +258,54 @@ def jacobian(function: Callable, inputs: Any, create_graph: bool = False) -> Any
     with enable_grad():
         leaves = _fresh(inputs, create_graph)
         outputs = function(*leaves)
+        refuse_complex(_tuple(outputs), "jacobian", "outputs")
         rows = tuple(_jacobian_rows(y, leaves, create_graph) for y in _tuple(outputs))
     if not isinstance(inputs, tuple | list):
         rows = tuple(row[0] for row in rows)
     return rows if isinstance(outputs, tuple | list) else rows[0]
+
+
+def forward_jacobian(function: Callable, inputs: Any, create_graph: bool = False) -> Any:
+    """`jacobian` by forward mode, with a product for each element of the inputs; outputs may be complex.
+
+    The derivative in a complex number is that along the real axis: of a holomorphic function the complex one.
+
+    >>> from xpnn.autograd import tensor
+    >>> forward_jacobian(lambda x: x * x, tensor([1.0, 2.0])).tolist()
+    [[2.0, 0.0], [0.0, 4.0]]
+    """
+    with enable_grad():
+        leaves = _fresh(inputs, create_graph)
+        outputs = function(*leaves)
+        tracked = _tuple(outputs)
+        push = Pushforward(tracked, leaves)
+        blocks: list[list[Any]] = [[] for _ in tracked]
+        for leaf in leaves:
+            columns: list[list[Any]] = [[] for _ in tracked]
+            for direction in _basis(leaf):
+                tangents = [direction if x is leaf else _zeros(x) for x in leaves]
+                for column, y, product in zip(columns, tracked, push(tangents, create_graph)):
+                    column.append(_zeros(y) if product is None else product)
+            for block, column, y in zip(blocks, columns, tracked):
+                xp = y.__array_namespace__()
+                shape = (*y.shape, *leaf.shape)
+                block.append(
+                    xp.reshape(xp.stack(column, axis=-1), shape)
+                    if column
+                    else xp.zeros(shape, dtype=y.dtype, device=device_of(y))
+                )
+    rows = [tuple(block) if isinstance(inputs, tuple | list) else block[0] for block in blocks]
+    return tuple(rows) if isinstance(outputs, tuple | list) else rows[0]
+
+
+def refuse_complex(tensors: Iterable[Any], subject: str, what: str) -> None:
+    """Raise a DTypeError for complex Tensors, whose Jacobian a sweep back does not give."""
+    if any(isinstance(x, TensorBase) and carries_gradient(x.array) == COMPLEX for x in tensors):
+        raise DTypeError(
+            f"expects real {what}, got complex ones",
+            subject=subject,
+            hint="Take view_as_real of them, or jvp and vjp, whose vectors may be complex",
+        )
 
 
 def hessian(function: Callable, inputs: Any, create_graph: bool = False) -> Any:
@@ -289,13 +335,9 @@ def hessian(function: Callable, inputs: Any, create_graph: bool = False) -> Any:
 def _jacobian_rows(output: Any, leaves: Sequence[Any], create_graph: bool) -> tuple[Any, ...]:
     """One reverse sweep for each element of the output."""
     xp = output.__array_namespace__()
-    basis = namespace(output.array).eye(
-        size_of(output.shape), dtype=output.array.dtype, device=device_of(output)
-    )
     columns: list[list[Any]] = [[] for _ in leaves]
-    for i in range(size_of(output.shape)):
+    for seed in _basis(output):
         if output.requires_grad:
-            seed = new_tensor(namespace(output.array).reshape(basis[i, :], output.shape))
             found = grad(
                 output, leaves, seed, retain_graph=True, create_graph=create_graph, allow_unused=True
             )
@@ -311,6 +353,14 @@ def _jacobian_rows(output: Any, leaves: Sequence[Any], create_graph: bool) -> tu
     )
 
 
+def _basis(tensor: Any) -> Iterator[Any]:
+    """Tensors of its shape with a single 1, at each place in turn."""
+    xp, size = namespace(tensor.array), size_of(tensor.shape)
+    rows = xp.eye(size, dtype=tensor.array.dtype, device=device_of(tensor))
+    for i in range(size):
+        yield new_tensor(xp.reshape(rows[i, :], tensor.shape))
+
+
 def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tuple[list[Any], list[Any]]:
     """The outputs, and a raw array (a Tensor under create_graph) to start each of them with."""
     if (
@@ -322,7 +372,7 @@ def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tu
     ):
         seed = idioms.ones_like(tensors.array)
         return [tensors], [new_tensor(seed) if create_graph else seed]
-    outputs = _each(tensors)
+    outputs = [_tensor_at(y) if isinstance(y, GradientEdge) else y for y in _each(tensors)]
     gradients = [None] * len(outputs) if gradients is None else _each(gradients)
     if len(gradients) != len(outputs):
         raise ArgumentError(f"got {len(gradients)} gradients for {len(outputs)} outputs", subject=subject)
@@ -370,6 +420,15 @@ def _roots(tensors: Any, gradients: Any, create_graph: bool, subject: str) -> tu
         tracked.append(output)
         seeds.append(seed if create_graph else seed.array)
     return tracked, seeds
+
+
+def _tensor_at(place: GradientEdge) -> Any:
+    """A Tensor that stands for the one at a place in the graph; only its shape and element type count."""
+    if not isinstance(place.edge, tuple):
+        return place.edge
+    leaf = next(edge for edge in behind([place.edge]).values() if isinstance(edge, TensorBase))
+    shape, dtype = place.node.outlines[place.output_nr]
+    return new_tensor(namespace(leaf.array).zeros(shape, dtype=dtype, device=device_of(leaf)), place.edge)
 
 
 def _seeds(outputs: Sequence[Any], v: Any) -> Sequence[Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+import threading
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from xpnn.backend.errors import ArgumentError, DTypeError
 
@@ -18,7 +20,7 @@ class device(str):  # noqa: N801 - PyTorch's name
     """A device: its kind, and its number where there are several of a kind.
 
     It is its word, a string, and can be given wherever a word can. `t.device` is one as well, which knows the
-    library's own object.
+    library's own object. In a `with` block new arrays are made on it, in this thread.
 
     Args:
         type: "cpu", "cuda", "cuda:1", another device, or the number of a GPU.
@@ -36,6 +38,7 @@ class device(str):  # noqa: N801 - PyTorch's name
     type: str
     index: int | None  # type: ignore[assignment]
     native: Any
+    block_on: ClassVar[Callable[[str], AbstractContextManager]]  # the registry's, which is loaded after
 
     def __new__(cls, type: Any, index: int | None = None) -> device:
         """The device of that word."""
@@ -80,6 +83,22 @@ class device(str):  # noqa: N801 - PyTorch's name
     def __reduce__(self) -> tuple[Any, ...]:
         return device, (self.word,)
 
+    def __enter__(self) -> device:
+        block = type(self).block_on(self.word)
+        block.__enter__()
+        _blocks.entered.append(block)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        _blocks.entered.pop().__exit__(*exception)
+
+
+class _Blocks(threading.local):
+    """The `with` blocks of devices that a thread is in."""
+
+    def __init__(self) -> None:
+        self.entered: list[AbstractContextManager] = []
+
 
 def device_named(native: Any, backend: Backend) -> device:
     """A library's own device as xpnn's."""
@@ -95,4 +114,5 @@ def device_named(native: Any, backend: Backend) -> device:
         return _known.setdefault(key, known)
 
 
+_blocks = _Blocks()
 _known: dict[tuple[str, Any], device] = {}

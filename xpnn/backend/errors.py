@@ -174,3 +174,7 @@ class DataError(XpnnError, ValueError):
 
 class CheckpointError(XpnnError, ValueError, RuntimeError):
     """A checkpoint that is damaged or belongs to another model."""
+
+
+class MissingFileError(CheckpointError, FileNotFoundError):
+    """A checkpoint that is not there."""

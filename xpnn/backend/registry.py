@@ -294,6 +294,9 @@ def use_backend(name: str, device: Any = None) -> Iterator[Backend]:
         remove_last(stack, entry)
 
 
+device_type.block_on = staticmethod(lambda word: use_backend(get_backend().name, word))
+
+
 def set_default_device(device: Any) -> None:
     """Make new arrays on another device of the current library from now on; None is the library's default.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from argparse import Namespace
 from collections import OrderedDict
 from collections.abc import Callable
 from io import BytesIO
@@ -43,6 +44,8 @@ _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 def save(obj: Any, f: str | os.PathLike[str] | BinaryIO, **options: Any) -> None:
     """Save a structure of dicts, lists, tuples, Tensors, arrays, numbers, strings, bytes and None.
+
+    The `argparse.Namespace` of a program's options is taken as well.
 
     A Tensor that occurs twice is saved once, and is one Tensor again when it is loaded. A file is replaced
     only once the new one is complete.
@@ -163,6 +166,8 @@ class _Writer:
                 return items
             kind = "tuple" if isinstance(value, tuple) else "set"
             return {_TYPE: kind, "items": items}
+        if isinstance(value, Namespace):
+            return {_TYPE: "Namespace", "items": [self._encode_dict(vars(value), path, depth)]}
         hint = "Save its state_dict(), and load that into a new one" if hasattr(value, "state_dict") else ""
         raise DTypeError(
             f"cannot save '{path}': expected Tensors, numbers, strings, lists and dicts, got "
@@ -259,6 +264,7 @@ _FROM_ITEMS: dict[str, Callable[[list], Any]] = {
     "set": set,
     "dict": dict,
     "ordered": OrderedDict,
+    "Namespace": lambda items: Namespace(**items[0]),
 }
 
 

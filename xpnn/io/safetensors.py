@@ -27,6 +27,7 @@ from xpnn.backend import (
     Array,
     CheckpointError,
     DTypeError,
+    MissingFileError,
     asarray,
     dtype_name,
     path_of,
@@ -205,8 +206,12 @@ def read_file(filename: str | os.PathLike[str]) -> Contents:
     """All that a file holds; see `read_safetensors`."""
     filename = path_of(filename, "filename", "the reader of safetensors")
     if not os.path.isfile(filename):
-        what = "is no file" if os.path.exists(filename) else "does not exist"
-        raise CheckpointError(what + _neighbours(filename), subject=f"'{os.fspath(filename)}'")
+        kind, what = (
+            (CheckpointError, "is no file")
+            if os.path.exists(filename)
+            else (MissingFileError, "does not exist")
+        )
+        raise kind(what + _neighbours(filename), subject=f"'{os.fspath(filename)}'")
     try:
         with open(filename, "rb") as file:
             return _read(file, filename)

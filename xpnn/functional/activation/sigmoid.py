@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn.autograd import ops
-from xpnn.backend import ArrayT
+from xpnn.autograd.functions.promotion import fractional
+from xpnn.backend import ArrayT, dtype_name, is_integer
 from xpnn.functional.activation.pointwise import Pointwise, mask
 from xpnn.functional.arguments import check_floating
 from xpnn.functional.inplace import in_place_of
@@ -20,14 +21,15 @@ __all__ = ["logsigmoid", "mish", "sigmoid", "silu", "softsign", "tanh", "tanhshr
 def sigmoid(input: ArrayT) -> ArrayT:
     """Squash into (0, 1): y = 1 / (1 + e^-x).
 
+    Integers and booleans become floating-point numbers of the default type first.
+
     Backward: gx = gy y (1 - y). Exact to rounding, also where y is as small as e^-80.
 
     >>> import numpy as np
     >>> sigmoid(np.asarray([0.0, -1e4])).tolist()
     [0.5, 0.0]
     """
-    check_floating(input, "sigmoid")
-    return ops.sigmoid(input)
+    return ops.sigmoid(_fractional(input, "sigmoid"))
 
 
 def logsigmoid(input: ArrayT) -> ArrayT:
@@ -42,6 +44,14 @@ def logsigmoid(input: ArrayT) -> ArrayT:
     return _logsigmoid(input)
 
 
+def _fractional(input: ArrayT, subject: str) -> ArrayT:
+    """Integers and booleans as floating-point numbers, where PyTorch's function of Tensors takes them."""
+    if not is_integer(input) and dtype_name(input.dtype) != "bool":
+        check_floating(input, subject, or_complex=True)
+        return input
+    return fractional(input)
+
+
 _logsigmoid = Pointwise(
     "logsigmoid",
     value=lambda xp, x: xp.minimum(x, xp.zeros_like(x)) - xp.log1p(xp.exp(-xp.abs(x))),
@@ -52,14 +62,15 @@ _logsigmoid = Pointwise(
 def tanh(input: ArrayT) -> ArrayT:
     """Squash into (-1, 1): y = (e^x - e^-x) / (e^x + e^-x).
 
+    Integers and booleans become floating-point numbers of the default type first.
+
     Backward: gx = gy (1 - y^2).
 
     >>> import numpy as np
     >>> tanh(np.asarray([0.0, 1e4])).tolist()
     [0.0, 1.0]
     """
-    check_floating(input, "tanh")
-    return ops.tanh(input)
+    return ops.tanh(_fractional(input, "tanh"))
 
 
 def tanhshrink(input: ArrayT) -> ArrayT:

@@ -43,23 +43,27 @@ def loss(function: _Function) -> _Function:
 def reduction_of(size_average: Any, reduce: Any, reduction: str, subject: str) -> str:
     """What PyTorch's old arguments mean; `reduction` where they are left out.
 
-    Raises: ArgumentError if one is neither a switch nor None.
+    Raises: ArgumentError if one is neither a switch, nor a number that stands for one, nor None.
     """
     if size_average is None and reduce is None:
         return reduction
     for name, value in (("size_average", size_average), ("reduce", reduce)):
-        if not any(value is known for known in (True, False, None)):
+        if value is not None and not isinstance(value, bool | int | float):
             raise ArgumentError(
                 f"expects {name} as True, False or None, got {value!r}",
                 subject=subject,
                 hint=f"Did you mean reduction={value!r}?" if isinstance(value, str) else "",
             )
-    meant = "none" if reduce is False else "sum" if size_average is False else "mean"
+    meant = "none" if _is_off(reduce) else "sum" if _is_off(size_average) else "mean"
     warnings.warn(
         f"{subject}: size_average and reduce are PyTorch's old arguments; use reduction={meant!r}",
         stacklevel=3,
     )
     return meant
+
+
+def _is_off(switch: Any) -> bool:
+    return switch is not None and not switch
 
 
 def reduced(losses: Any, reduction: str, count: Any = None) -> Any:

@@ -106,6 +106,11 @@ class LRScheduler(RefusingConstructor):
         """The learning rates of the groups as Python floats."""
         return [float(as_python(group["lr"])) for group in self.optimizer.param_groups]
 
+    @property
+    def _last_lr(self) -> list[float]:
+        """`get_last_lr()`, under the name that PyTorch's schedules keep it by."""
+        return self.get_last_lr()
+
     def state_dict(self) -> dict[str, Any]:
         """Where the schedule is, JSON-ready; what it was built with is not part of it."""
         self._join()
