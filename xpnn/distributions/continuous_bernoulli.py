@@ -10,8 +10,9 @@ from xpnn.autograd import Tensor
 from xpnn.autograd.functions import where
 from xpnn.backend import ArgumentError
 from xpnn.distributions import constraints
-from xpnn.distributions.discrete import OfProbability, off_the_ends
+from xpnn.distributions.discrete import OfProbability
 from xpnn.distributions.distribution import InverseSampled, one_of
+from xpnn.distributions.utils import clamp_probs
 
 __all__ = ["ContinuousBernoulli"]
 
@@ -105,7 +106,7 @@ class ContinuousBernoulli(OfProbability, InverseSampled):
 
     def _kept(self) -> Tensor:
         """p off 0 and 1."""
-        return off_the_ends(self.probs)
+        return clamp_probs(self.probs)
 
 
 def _are_limits(lims: Any) -> bool:

@@ -15,6 +15,8 @@ from xpnn.distributions.half import answering_in_float32
 
 __all__ = ["Distribution"]
 
+EULER = 0.57721566490153286061  # the constant of Euler and Mascheroni
+
 
 class Distribution(RefusingConstructor):
     """A distribution of a batch of independent variables, each of them an event.

@@ -10,25 +10,34 @@ from xpnn import functional as F
 from xpnn.autograd import Tensor
 from xpnn.autograd.functions import mvlgamma, where
 from xpnn.autograd.functions.special import digamma, erf, lgamma
+from xpnn.distributions.bernoulli import Bernoulli
+from xpnn.distributions.beta import Beta
+from xpnn.distributions.binomial import Binomial
+from xpnn.distributions.categorical import Categorical
+from xpnn.distributions.cauchy import Cauchy
 from xpnn.distributions.continuous_bernoulli import ContinuousBernoulli
-from xpnn.distributions.counts import Binomial, Geometric, Poisson
-from xpnn.distributions.discrete import Bernoulli, Categorical, OneHotCategorical
-from xpnn.distributions.distribution import Distribution
-from xpnn.distributions.gamma import Beta, Dirichlet, Gamma
+from xpnn.distributions.dirichlet import Dirichlet
+from xpnn.distributions.distribution import EULER, Distribution
+from xpnn.distributions.exponential import Exponential
+from xpnn.distributions.gamma import Gamma
+from xpnn.distributions.geometric import Geometric
+from xpnn.distributions.gumbel import Gumbel
 from xpnn.distributions.half import half_of, holds_half, rounded, widened
+from xpnn.distributions.half_normal import HalfNormal
 from xpnn.distributions.independent import Independent
-from xpnn.distributions.location import Cauchy, Gumbel, Laplace
-from xpnn.distributions.low_rank import LowRankMultivariateNormal
+from xpnn.distributions.laplace import Laplace
+from xpnn.distributions.lowrank_multivariate_normal import LowRankMultivariateNormal
 from xpnn.distributions.multivariate_normal import MultivariateNormal
-from xpnn.distributions.normal import HalfNormal, Normal
-from xpnn.distributions.positive import Exponential, Pareto
-from xpnn.distributions.transformed import TransformedDistribution
+from xpnn.distributions.normal import Normal
+from xpnn.distributions.one_hot_categorical import OneHotCategorical
+from xpnn.distributions.pareto import Pareto
+from xpnn.distributions.poisson import Poisson
+from xpnn.distributions.transformed_distribution import TransformedDistribution
 from xpnn.distributions.uniform import Uniform
 from xpnn.distributions.wishart import Wishart
 
 __all__ = ["kl_divergence", "register_kl"]
 
-_EULER = 0.57721566490153286061
 _LOG_2PI = math.log(2 * math.pi)
 _RULES: dict[tuple[type, type], Callable[[Any, Any], Tensor]] = {}
 
@@ -153,7 +162,7 @@ def _geometric(p: Geometric, q: Geometric) -> Tensor:
 @register_kl(Gumbel, Gumbel)
 def _gumbel(p: Gumbel, q: Gumbel) -> Tensor:
     ratio, off = p.scale / q.scale, (p.loc - q.loc) / q.scale
-    return off - ratio.log() + _EULER * ratio + (lgamma(1 + ratio) - off).exp() - 1 - _EULER
+    return off - ratio.log() + EULER * ratio + (lgamma(1 + ratio) - off).exp() - 1 - EULER
 
 
 @register_kl(Laplace, Laplace)
@@ -317,7 +326,7 @@ def _mean_log(p: Any) -> Tensor:
     if isinstance(p, Gamma):
         return digamma(p.concentration) - p.rate.log()
     if isinstance(p, Exponential):
-        return -p.rate.log() - _EULER
+        return -p.rate.log() - EULER
     if isinstance(p, Pareto):
         return p.scale.log() + 1 / p.alpha
     positive = p.low >= 0

@@ -8,7 +8,7 @@ from xpnn.autograd import Tensor, no_grad
 from xpnn.autograd.functions import gather, logsumexp
 from xpnn.backend import ArgumentError, ShapeError
 from xpnn.distributions import constraints
-from xpnn.distributions.discrete import Categorical
+from xpnn.distributions.categorical import Categorical
 from xpnn.distributions.distribution import Distribution
 
 __all__ = ["MixtureSameFamily"]

@@ -1,18 +1,17 @@
-"""The distributions of functions of random numbers."""
+"""The distribution of a function of random numbers."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from xpnn.autograd import Tensor, no_grad
 from xpnn.backend import DTypeError, ShapeError
 from xpnn.distributions import constraints
 from xpnn.distributions.distribution import Distribution, summed
 from xpnn.distributions.independent import Independent
-from xpnn.distributions.normal import Normal
-from xpnn.distributions.transforms import ComposeTransform, ExpTransform, StickBreakingTransform, Transform
+from xpnn.distributions.transforms import ComposeTransform, Transform
 
-__all__ = ["LogNormal", "LogisticNormal", "TransformedDistribution"]
+__all__ = ["TransformedDistribution"]
 
 
 class TransformedDistribution(Distribution):
@@ -21,6 +20,7 @@ class TransformedDistribution(Distribution):
     Args:
         base_distribution: of x. transforms: f, or a list of which the first comes first.
 
+    >>> from xpnn.distributions.normal import Normal
     >>> TransformedDistribution(Normal(0.0, 1.0), ExpTransform()).log_prob(1.0)
     tensor(-0.9189)
     """
@@ -108,85 +108,3 @@ class TransformedDistribution(Distribution):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_dist}, {self.transforms})"
-
-
-class LogNormal(TransformedDistribution):
-    """The distribution of e^x, x normally distributed.
-
-    Args:
-        loc, scale: mean and standard deviation of x, which broadcast.
-
-    >>> LogNormal(0.0, 1.0).mean
-    tensor(1.6487)
-    """
-
-    arg_constraints: ClassVar[dict[str, Any]] = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.positive
-    base_dist: Normal
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        super().__init__(Normal(loc, scale, validate_args), ExpTransform(), validate_args)
-
-    @property
-    def loc(self) -> Tensor:
-        """The mean of x."""
-        return self.base_dist.loc
-
-    @property
-    def scale(self) -> Tensor:
-        """The standard deviation of x."""
-        return self.base_dist.scale
-
-    @property
-    def mean(self) -> Tensor:
-        """e^(loc + scale^2 / 2)."""
-        return (self.loc + self.scale**2 / 2).exp()
-
-    @property
-    def mode(self) -> Tensor:
-        """e^(loc - scale^2)."""
-        return (self.loc - self.scale**2).exp()
-
-    @property
-    def variance(self) -> Tensor:
-        """(e^(scale^2) - 1) e^(2 loc + scale^2)."""
-        square = self.scale**2
-        return square.expm1() * (2 * self.loc + square).exp()
-
-    def entropy(self) -> Tensor:
-        """That of x, + loc."""
-        return self.base_dist.entropy() + self.loc
-
-    def __repr__(self) -> str:
-        return f"LogNormal(loc: {self.loc.shape}, scale: {self.scale.shape})"
-
-
-class LogisticNormal(TransformedDistribution):
-    """The distribution of n + 1 probabilities, broken off a stick by n normally distributed numbers.
-
-    Args:
-        loc, scale: mean and standard deviation of the numbers (..., n), which broadcast.
-
-    >>> from xpnn.autograd import tensor
-    >>> LogisticNormal(tensor([0.0, 0.0]), 1.0).sample().shape
-    (3,)
-    """
-
-    arg_constraints: ClassVar[dict[str, Any]] = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.simplex
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        base = Normal(loc, scale, validate_args)
-        if not base.batch_shape:
-            raise ShapeError("expects numbers (..., n), got one without axes", subject="LogisticNormal")
-        super().__init__(base, StickBreakingTransform(), validate_args)
-
-    @property
-    def loc(self) -> Tensor:
-        """The mean of the numbers."""
-        return self.base_dist.base_dist.loc  # type: ignore[attr-defined]
-
-    @property
-    def scale(self) -> Tensor:
-        """The standard deviation of the numbers."""
-        return self.base_dist.base_dist.scale  # type: ignore[attr-defined]
