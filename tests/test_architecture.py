@@ -44,7 +44,7 @@ LAYERS = {
     "cuda": {"backend", "amp"},
     "accelerator": {"backend", "cuda"},
     "func": {"backend", "autograd", "nn"},
-    "backends": {"backend"},
+    "backends": {"backend", "functional"},
     "utils": {"autograd", "data"},
     "top_level": {"backend", "autograd", "functional"},
     "missing": {
@@ -53,6 +53,8 @@ LAYERS = {
     },
     "jit": {"nn"},
     "fx": set(),
+    "overrides": {"backend"},
+    "types": {"backend"},
     "compiler": {"train"},
     "hub": {"models"},
     "io": {"backend", "autograd", "functional", "nn", "optim"},

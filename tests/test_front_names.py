@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import collections
 import importlib
 import pickle
+import pkgutil
 import types
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,15 @@ from xpnn.autograd import Variable
 from xpnn.backend import ArgumentError, BackendError, DTypeError, GradientError, RankError, dtype_name
 from xpnn.jit.annotations import List
 from xpnn.nn import functional
+from xpnn.nn.modules.linear import NonDynamicallyQuantizableLinear
 from xpnn.nn.parameter import Parameter
+from xpnn.nn.utils.spectral_norm import spectral_norm
+from xpnn.nn.utils.weight_norm import weight_norm
 from xpnn.optim.lr_scheduler import StepLR, _LRScheduler
+from xpnn.optim.optimizer import ParamsT
+from xpnn.overrides import handle_torch_function, has_torch_function
+from xpnn.types import Device, FileLike, Number
+from xpnn.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from xpnn.utils.checkpoint import (
     checkpoint,
     checkpoint_sequential,
@@ -477,6 +486,49 @@ def test_marks_for_compilers_change_nothing() -> None:
     assert net(xpnn.ones(2)).tolist() == [4.0, 4.0]
     assert net.names() == ["a"]
     assert xpnn.fx.wrap("len") == "len"
+    assert xpnn._assert(True, "it holds") is None
+    with pytest.raises(AssertionError, match="it does not hold"):
+        xpnn._assert(False, "it does not hold")
     assert set_device_states(*get_device_states(xpnn.ones(2))) is None
     assert load_url is xpnn.hub.load_state_dict_from_url
     assert _LRScheduler is optim.lr_scheduler.LRScheduler
+
+
+def test_every_file_of_pytorchs_distributions_is_there() -> None:
+    torch_distributions = pytest.importorskip("torch.distributions")
+    for info in pkgutil.iter_modules(torch_distributions.__path__):
+        if info.name == "studentT":  # student_t here: names of files are small letters
+            continue
+        theirs = importlib.import_module(f"torch.distributions.{info.name}")
+        ours = importlib.import_module(f"xpnn.distributions.{info.name}")
+        lacking = {*getattr(theirs, "__all__", ())} - {*dir(ours)}
+        assert lacking <= {"MixtureSameFamilyConstraint", "tril_matrix_to_vec", "vec_to_tril_matrix"}
+
+
+def test_paths_to_what_copies_of_pytorchs_code_import() -> None:
+    assert NonDynamicallyQuantizableLinear is nn.Linear
+    assert (spectral_norm, weight_norm) == (nn.utils.spectral_norm, nn.utils.weight_norm)
+    assert all((ParamsT, Device, FileLike, Number))
+    assert not has_torch_function((xpnn.ones(1),))
+    with pytest.raises(xpnn.XpnnError, match="replaces functions"):
+        handle_torch_function(xpnn.ones, (), 1)
+    pair = collections.namedtuple("pair", "x y")
+    tree = {"a": [1, (2, 3)], "b": pair(None, 4)}
+    leaves, spec = tree_flatten(tree)
+    assert leaves == [1, 2, 3, None, 4]
+    assert tree_unflatten(leaves, spec) == tree
+    assert tree_map(lambda a, b: (a, b), [1, 2], [3, 4]) == [(1, 3), (2, 4)]
+    with pytest.raises(xpnn.XpnnError, match="expects 5 leaves, got 1"):
+        tree_unflatten([1], spec)
+
+
+def test_ways_of_attention_by_switches() -> None:
+    x = xpnn.randn(1, 2, 3, 4)
+    usual = nn.functional.scaled_dot_product_attention(x, x, x)
+    with xpnn.backends.cuda.sdp_kernel(enable_flash=False, enable_mem_efficient=False, enable_cudnn=False):
+        assert xpnn.allclose(nn.functional.scaled_dot_product_attention(x, x, x), usual)
+    with (
+        xpnn.backends.cuda.sdp_kernel(False, False, False, False),
+        pytest.raises(xpnn.XpnnError, match="none"),
+    ):
+        nn.functional.scaled_dot_product_attention(x, x, x)

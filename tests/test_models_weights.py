@@ -14,7 +14,7 @@ import pytest
 import xpnn
 from xpnn import models, nn
 from xpnn.backend import ArgumentError, CheckpointError, XpnnError
-from xpnn.hub import load_state_dict_from_url
+from xpnn.hub import download_url_to_file, get_dir, load_state_dict_from_url
 
 OPTIONS = {"num_classes": 3, "in_channels": 1, "image_size": 8, "hidden": [4]}
 
@@ -59,8 +59,14 @@ def test_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         )
         assert list(state) == list(net.state_dict())
         assert (tmp_path / "kept/a.safetensors").is_file()
-        with pytest.raises(CheckpointError, match=r"has the SHA-256 sum .* begins with 00000000"):
+        with pytest.raises(CheckpointError, match=r"has the SHA-256 sum .* should begin with 00000000"):
             models.mlp(**OPTIONS, weights=f"{place}/mlp-00000000.safetensors")
+        assert get_dir().startswith(str(tmp_path / "cache"))
+        download_url_to_file(f"{place}/mlp.safetensors", str(tmp_path / "kept/b.safetensors"), digest[:10])
+        assert (tmp_path / "kept/b.safetensors").read_bytes() == path.read_bytes()
+        with pytest.raises(CheckpointError, match=r"should begin with 1111"):
+            download_url_to_file(f"{place}/mlp.safetensors", str(tmp_path / "kept/c.safetensors"), "1111")
+        assert not (tmp_path / "kept/c.safetensors").exists()
         with pytest.raises(CheckpointError, match="cannot be downloaded"):
             models.mlp(**OPTIONS, weights=f"{place}/nothing.pth")
         server.shutdown()

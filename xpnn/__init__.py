@@ -34,10 +34,12 @@ from xpnn import (
     nn as nn,
     ops as ops,
     optim as optim,
+    overrides as overrides,
     random as random,
     signal as signal,
     special as special,
     testing as testing,
+    types as types,
     train as train,
     utils as utils,
 )
@@ -126,6 +128,7 @@ from xpnn.backend.type_names import *
 from xpnn.func import vmap as vmap
 from xpnn.io import load as load, save as save
 from xpnn.train import compile as compile
+from xpnn.fx import _assert as _assert
 from xpnn.top_level import *
 from xpnn.version import __version__ as __version__
 

@@ -15,6 +15,7 @@ from xpnn.autograd import grad as _grad
 from xpnn.autograd.core import TensorBase, carries_gradient
 from xpnn.autograd.gradients import Pushforward as _Pushforward
 from xpnn.autograd.gradients import refuse_complex
+from xpnn.autograd.nested import tree_flatten, tree_leaves, tree_map
 from xpnn.autograd.tape import behind, edge_of
 from xpnn.backend import ArgumentError, DTypeError, ShapeError, concrete, refusing, size_of
 from xpnn.backend.random import default_stream
@@ -104,13 +105,12 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> Any:
     call = _Call(func, primals, {}, tuple(range(len(primals))), has_aux, "vjp")
 
     def pull(*cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
-        given: list[Any] = []
-        _take_apart(cotangents[0] if len(cotangents) == 1 else cotangents, given)
+        given = tree_leaves(cotangents[0] if len(cotangents) == 1 else cotangents)
         if len(given) != len(call.outputs):
             raise ArgumentError(f"expects {len(call.outputs)} Tensors, got {len(given)}", subject="vjp")
         return call.pull(given, bool(create_graph))
 
-    output = _mapped(call.plain, call.output)
+    output = tree_map(call.plain, call.output)
     return (output, pull, call.aux) if has_aux else (output, pull)
 
 
@@ -131,10 +131,9 @@ def jvp(func: Callable, primals: Any, tangents: Any, *, strict: bool = False, ha
     """
     if not isinstance(primals, tuple) or not isinstance(tangents, tuple) or len(primals) != len(tangents):
         raise ArgumentError("expects two tuples of one length", subject="jvp")
-    vectors: list[Any] = []
-    _take_apart(tangents, vectors)
+    vectors = tree_leaves(tangents)
     call = _Call(func, primals, {}, tuple(range(len(primals))), has_aux, "jvp")
-    result = _mapped(call.plain, call.output), call.push(vectors)
+    result = tree_map(call.plain, call.output), call.push(vectors)
     return (*result, call.aux) if has_aux else result
 
 
@@ -153,11 +152,10 @@ def linearize(func: Callable, *primals: Any) -> tuple[Any, Callable]:
     def push(*tangents: Any) -> Any:
         if len(tangents) != len(primals):
             raise ArgumentError(f"expects {len(primals)} tangents, got {len(tangents)}", subject="linearize")
-        vectors: list[Any] = []
-        _take_apart(tangents, vectors)
+        vectors = tree_leaves(tangents)
         return call.push(vectors)
 
-    return _mapped(call.plain, call.output), push
+    return tree_map(call.plain, call.output), push
 
 
 def jacrev(
@@ -247,8 +245,7 @@ def vmap(
 
     @functools.wraps(func)
     def mapped(*args: Any, **kwargs: Any) -> Any:
-        leaves: list[Any] = []
-        rebuild = _take_apart(args, leaves)
+        leaves, spec = tree_flatten(args)
         axes = _nested_axes(args, in_dims, "in_dims")
         axes = [axis if isinstance(leaf, TensorBase) else None for leaf, axis in zip(leaves, axes)]
         for leaf, axis in zip(leaves, axes):
@@ -272,7 +269,7 @@ def vmap(
         for i in range(max(count, 1)):
             entries = iter([row if axis is None else row[i] for row, axis in zip(rows, axes)])
             with draws:
-                results.append(func(*rebuild(entries), **kwargs))
+                results.append(func(*spec.unflatten(entries), **kwargs))
         return _stacked(results, out_dims, count)
 
     return mapped
@@ -369,8 +366,7 @@ class _Call:
         numbers = argnums if isinstance(argnums, tuple) else (argnums,)
         if any(not -len(args) <= i < len(args) for i in numbers):
             raise ArgumentError(f"expects argnums below {len(args)}, got {argnums}", subject=subject)
-        given: list[Any] = []
-        self.rebuild = _take_apart(tuple(args[i] for i in numbers), given)
+        given, self.spec = tree_flatten(tuple(args[i] for i in numbers))
         for x in given:
             if not isinstance(x, TensorBase) or not carries_gradient(x):
                 raise DTypeError(
@@ -380,7 +376,7 @@ class _Call:
         with enable_grad():
             self.ends = [_end(x) for x in given]
             words = list(args)
-            for i, value in zip(numbers, self.rebuild(iter(self.ends))):
+            for i, value in zip(numbers, self.spec.unflatten(self.ends)):
                 words[i] = value
             result = func(*words, **kwargs)
         self.aux = None
@@ -389,11 +385,10 @@ class _Call:
                 raise ArgumentError("expects a pair from the function, for has_aux=True", subject=subject)
             result, aux = result
         self.output = result
-        self.outputs: list[Any] = []
-        self.rebuild_output = _take_apart(result, self.outputs)
+        self.outputs, self.output_spec = tree_flatten(result)
         self.nested = _others_lead_to(self.outputs, self.ends)
         if has_aux:
-            self.aux = _mapped(self.plain, aux)
+            self.aux = tree_map(self.plain, aux)
 
     def plain(self, value: Any) -> Any:
         """A result without its way back to the ends."""
@@ -402,7 +397,7 @@ class _Call:
     def pull(self, cotangents: list[Any], create_graph: bool = False) -> Any:
         """v^T J, in the structure of the arguments."""
         found = self._pulled(self.outputs, cotangents, self.nested or create_graph)
-        value = self.rebuild(iter(found))
+        value = self.spec.unflatten(found)
         return value if isinstance(self.argnums, tuple) else value[0]
 
     def _pulled(self, outputs: list[Any], cotangents: list[Any], create_graph: bool) -> list[Any]:
@@ -433,7 +428,7 @@ class _Call:
             functions.creation.zeros_like(y.detach()) if v is None else v
             for y, v in zip(self.outputs, pushed)
         ]
-        return self.rebuild_output(iter(found))
+        return self.output_spec.unflatten(found)
 
     def jacobian(self) -> Any:
         """The Jacobian, in the structure of the output, and below that in that of the arguments."""
@@ -445,14 +440,14 @@ class _Call:
                 found = self._pulled([y], [basis[i].reshape(tuple(y.shape))], self.nested)
                 for row, g in zip(rows, found):
                     row.append(g)
-            value = self.rebuild(
+            value = self.spec.unflatten(
                 functions.joining.stack(row).reshape((*y.shape, *x.shape))
                 if row
                 else functions.creation.zeros((*y.shape, *x.shape), dtype=y.dtype, device=y.device)
                 for row, x in zip(rows, self.ends)
             )
             blocks.append(value if isinstance(self.argnums, tuple) else value[0])
-        return self.rebuild_output(iter(blocks))
+        return self.output_spec.unflatten(blocks)
 
 
 def _end(x: Any) -> Any:
@@ -467,31 +462,10 @@ def _others_lead_to(outputs: Sequence[Any], ends: Sequence[Any]) -> bool:
     return any(isinstance(edge, TensorBase) and id(edge) not in own for edge in edges.values())
 
 
-def _take_apart(value: Any, leaves: list[Any]) -> Callable[[Any], Any]:
-    """Append the leaves of a nesting to a list; the result puts others together in their places."""
-    if isinstance(value, dict):
-        parts = [(key, _take_apart(part, leaves)) for key, part in value.items()]
-        return lambda others: type(value)((key, part(others)) for key, part in parts)
-    if isinstance(value, tuple | list):
-        items = [_take_apart(part, leaves) for part in value]
-        if hasattr(value, "_fields"):  # a NamedTuple
-            return lambda others: type(value)(*[part(others) for part in items])
-        return lambda others: type(value)([part(others) for part in items])
-    leaves.append(value)
-    return next
-
-
-def _mapped(function: Callable[[Any], Any], value: Any) -> Any:
-    leaves: list[Any] = []
-    return _take_apart(value, leaves)(iter([function(leaf) for leaf in leaves]))
-
-
 def _nested_axes(value: Any, axes: Any, name: str) -> list[Any]:
     """The axis for each leaf of a nesting, of axes that are nested as deep or less deep."""
     if isinstance(axes, int) or axes is None:
-        leaves: list[Any] = []
-        _take_apart(value, leaves)
-        return [axes] * len(leaves)
+        return [axes] * len(tree_leaves(value))
     fits = isinstance(value, tuple | list | dict) and isinstance(axes, tuple | list | dict)
     if not fits or isinstance(value, dict) != isinstance(axes, dict) or len(value) != len(axes):
         raise ArgumentError(f"expects {name} nested as what they are for, got {axes}", subject="vmap")
@@ -503,8 +477,7 @@ def _stacked(results: list[Any], out_dims: Any, count: int) -> Any:
     """Results of alike structure, stacked; none of them where the count is 0."""
     rows: list[list[Any]] = []
     for result in results:
-        leaves: list[Any] = []
-        rebuild = _take_apart(result, leaves)
+        leaves, spec = tree_flatten(result)
         rows.append(leaves)
     for leaf in rows[0]:
         if not isinstance(leaf, TensorBase):
@@ -517,7 +490,7 @@ def _stacked(results: list[Any], out_dims: Any, count: int) -> Any:
             continue
         whole = functions.joining.stack(column, axis)
         stacked.append(whole if count else functions.shape.narrow(whole, axis, 0, 0))
-    return rebuild(iter(stacked))
+    return spec.unflatten(stacked)
 
 
 def _common(column: tuple[Any, ...]) -> Any:

@@ -1,8 +1,8 @@
-"""`xpnn.fx`: the one name of PyTorch's graph tracer that networks use; there is no tracer to heed it."""
+"""`xpnn.fx`: the names of PyTorch's graph tracer that networks use; there is no tracer to heed them."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 __all__ = ["wrap"]
 
@@ -16,3 +16,11 @@ def wrap(fn_or_name: FunctionOrNameT) -> FunctionOrNameT:
     'len'
     """
     return fn_or_name
+
+
+def _assert(condition: Any, message: str) -> None:
+    """`assert` as a function, which the tracer can see: `xpnn._assert`.
+
+    >>> _assert(True, "expects it to hold")
+    """
+    assert condition, message

@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
+from urllib.parse import urlparse as urlparse
 
-from xpnn.models.weights import read_weights
+from xpnn.models.weights import download, read_weights, weights_folder
 
-__all__ = ["load_state_dict_from_url"]
+__all__ = ["download_url_to_file", "get_dir", "load_state_dict_from_url"]
+
+HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")  # the beginning of a SHA-256 sum in the name of a file
+
+
+def get_dir() -> str:
+    """The folder that keeps what is downloaded. Raises: MissingDependencyError without pooch."""
+    return str(weights_folder())
+
+
+def download_url_to_file(url: str, dst: str, hash_prefix: str | None = None, progress: bool = True) -> None:
+    """Download the file at a URL.
+
+    Args:
+        url: of any file.
+        dst: the path that it gets; a file that is there is taken to be it.
+        hash_prefix: how its SHA-256 sum must begin, in hexadecimal digits.
+        progress: changes nothing.
+
+    Raises: CheckpointError if it cannot be had or is another one, which is removed then;
+    MissingDependencyError without pooch.
+    """
+    folder, name = os.path.split(os.path.abspath(dst))
+    download(url, folder, name, hash_prefix)
 
 
 def load_state_dict_from_url(

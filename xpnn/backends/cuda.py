@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from xpnn.backend import ArgumentError
+from xpnn.backend.scope import scoped
 from xpnn.backend.tf32 import allows_tf32, get_float32_matmul_precision, set_float32_matmul_precision
+from xpnn.functional.attention.ways import SDPBackend, sdpa_kernel
 
 
 class _Matmul:
@@ -40,3 +44,21 @@ matmul = _Matmul()
 def is_built() -> bool:
     """Whether GPUs can be computed on at all: by CuPy, PyTorch or JAX where they are installed."""
     return True
+
+
+@scoped
+def sdp_kernel(
+    enable_flash: bool = True,
+    enable_math: bool = True,
+    enable_mem_efficient: bool = True,
+    enable_cudnn: bool = True,
+) -> Iterator[None]:
+    """`nn.attention.sdpa_kernel` by a switch for each way, as programs before PyTorch 2.3 have it."""
+    switches = {
+        SDPBackend.FLASH_ATTENTION: enable_flash,
+        SDPBackend.MATH: enable_math,
+        SDPBackend.EFFICIENT_ATTENTION: enable_mem_efficient,
+        SDPBackend.CUDNN_ATTENTION: enable_cudnn,
+    }
+    with sdpa_kernel([way for way, enabled in switches.items() if enabled]):
+        yield

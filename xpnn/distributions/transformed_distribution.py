@@ -20,7 +20,7 @@ class TransformedDistribution(Distribution):
     Args:
         base_distribution: of x. transforms: f, or a list of which the first comes first.
 
-    >>> from xpnn.distributions.normal import Normal
+    >>> from xpnn.distributions import ExpTransform, Normal
     >>> TransformedDistribution(Normal(0.0, 1.0), ExpTransform()).log_prob(1.0)
     tensor(-0.9189)
     """

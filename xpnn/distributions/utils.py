@@ -7,10 +7,13 @@ from typing import Any
 from xpnn import functional as F
 from xpnn.autograd import Tensor
 from xpnn.autograd.functions import sigmoid
+from xpnn.autograd.functions.random import randn
 from xpnn.distributions.distribution import lazy as lazy_property
 from xpnn.distributions.distribution import together
 
 __all__ = ["broadcast_all", "clamp_probs", "lazy_property", "logits_to_probs", "probs_to_logits"]
+
+_standard_normal = randn
 
 
 def broadcast_all(*values: Any) -> list[Tensor]:

@@ -43,31 +43,46 @@ def read_weights(
     weights: str, folder: str | os.PathLike[str] | None = None, file_name: str | None = None
 ) -> Any:
     """What a file or the file at a URL holds; a download is kept in `folder`, under `file_name`."""
-    remote = urlsplit(weights).scheme in ("http", "https", "ftp")
-    return load(_downloaded(weights, folder, file_name) if remote else weights)
+    if urlsplit(weights).scheme not in ("http", "https", "ftp"):
+        return load(weights)
+    promised = re.search(r"-([0-9a-f]{8,64})\.\w+$", urlsplit(weights).path)
+    return load(download(weights, folder, file_name, promised and promised[1]))
 
 
-def _downloaded(url: str, folder: str | os.PathLike[str] | None, file_name: str | None) -> Path:
+def download(
+    url: str,
+    folder: str | os.PathLike[str] | None = None,
+    file_name: str | None = None,
+    sha256: str | None = None,
+) -> Path:
+    """The file at a URL, which is downloaded once; where its SHA-256 sum must begin otherwise, it is removed.
+
+    Raises: CheckpointError; MissingDependencyError without pooch.
+    """
     pooch: Any = optional_import("pooch", extra="train")
-    name = Path(urlsplit(url).path).name
+    name = file_name or Path(urlsplit(url).path).name
     try:
-        where = pooch.os_cache("xpnn") / "weights" if folder is None else folder
-        path = Path(pooch.retrieve(url, known_hash=None, fname=file_name or name, path=where))
+        path = Path(pooch.retrieve(url, known_hash=None, fname=name, path=folder or weights_folder()))
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"cannot be downloaded: {error}",
             subject=f"'{url}'",
             hint="Check the connection, or download it yourself and give its path",
         ) from error
-    promised = re.search(r"-([0-9a-f]{8,64})\.\w+$", name)
-    if promised:
+    if sha256:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
-        if not found.startswith(promised[1]):
+        if not found.startswith(sha256):
             path.unlink()
             raise CheckpointError(
-                f"has the SHA-256 sum {found}, which its name says begins with {promised[1]}",
+                f"has the SHA-256 sum {found}, which should begin with {sha256}",
                 subject=f"'{url}'",
                 hint="The copy was removed; try again",
             )
     return path
+
+
+def weights_folder() -> Path:
+    """The folder that keeps what is downloaded, in pooch's cache."""
+    pooch: Any = optional_import("pooch", extra="train")
+    return Path(pooch.os_cache("xpnn")) / "weights"

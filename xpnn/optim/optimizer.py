@@ -13,7 +13,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from xpnn.autograd import Tensor, enable_grad
 from xpnn.autograd.handle import RemovableHandle
@@ -111,6 +111,9 @@ def elementwise(formula: Formula | None = None, *, kernel: str = "") -> Any:
 
 # The methods that call hooks, in every class that has one of its own.
 _HOOKED = {"step": around_step, "state_dict": around_saving, "load_state_dict": around_loading}
+
+
+ParamsT: TypeAlias = Iterable[Any]  # parameters, named parameters or groups
 
 
 class Optimizer(RefusingConstructor):

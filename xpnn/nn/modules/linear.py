@@ -3,3 +3,6 @@
 from __future__ import annotations
 
 from xpnn.nn.linear import *
+from xpnn.nn.linear import Linear
+
+NonDynamicallyQuantizableLinear = Linear  # of PyTorch's attention, which its quantization leaves alone

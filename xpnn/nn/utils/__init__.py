@@ -7,6 +7,7 @@ from xpnn.nn.utils import prune as prune
 from xpnn.nn.utils import rnn as rnn
 from xpnn.nn.utils import stateless as stateless
 from xpnn.nn.utils.fusion import *
-from xpnn.nn.utils.norms import *
 from xpnn.nn.utils.skipping import *
+from xpnn.nn.utils.spectral_norm import *
 from xpnn.nn.utils.vectors import *
+from xpnn.nn.utils.weight_norm import *

@@ -104,5 +104,12 @@ def end_recomputing(module: Module, kind: type, name: str, subject: str) -> Any:
     return way
 
 
+def restore_parameter(module: Module, name: str, value: Tensor, *gone: str) -> None:
+    """Make a plain Parameter of a value again, in place of what it was computed from."""
+    for other in gone:
+        delattr(module, other)
+    module.register_parameter(name, Parameter(value.detach()))
+
+
 def _property(name: str) -> property:
     return property(lambda module: module.recomputed[name].compute(module))
