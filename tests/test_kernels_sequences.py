@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -72,7 +73,10 @@ def test_recurrence_on_numpy(primitive: str, reverse: bool, batch: Any, rows: in
     """With blocks of any number of steps, and parts of the batch on one thread or several."""
     with threads(batch["threads"]), pytest.MonkeyPatch.context() as patch:
         patch.setattr(recurrence_kernels, "_ROWS", rows)
-        patch.setattr(recurrence_kernels, "_SEQUENCES", 2)
+        patch.setattr(recurrence_kernels, "_ELEMENTS", rows)
+        patch.setattr(recurrence_kernels, "_ALIGN", 1)
+        patch.setattr(recurrence_kernels, "_WIDE_SEQUENCES", 1)
+        patch.setattr(recurrence_kernels, "_WIDE", 0 if batch["seed"] < 3 else math.inf)
         check_recurrence("numpy", primitive, reverse, batch)
 
 

@@ -22,7 +22,7 @@ from xpnn import functional as F
 from xpnn import nn, optim
 from xpnn.backend import ArgumentError, threads
 from xpnn.backend.threads import single_threaded_blas
-from xpnn.kernels.numpy import memory, recurrent
+from xpnn.kernels.numpy import memory
 from xpnn.kernels.numpy import parallel as parallel_module
 from xpnn.kernels.numpy.memory import release_scratch, scratch
 from xpnn.kernels.numpy.parallel import WORTHWHILE, parallel
@@ -115,20 +115,6 @@ def test_ctrl_c_while_the_others_work_puts_nothing_out_of_step() -> None:
         return 2 * part.start
 
     assert [parallel(double, 3, WORTHWHILE) for _ in range(3)] == [[0, 2, 4]] * 3
-
-
-def test_who_waits_for_an_interrupted_caller_goes_home() -> None:
-    """The caller may be interrupted before it comes to what another part waits for."""
-    block = recurrent.Block(slice(1), slice(1), recurrent._held_lock())
-
-    def work(part: slice) -> None:
-        if part.start == 2:
-            raise KeyboardInterrupt
-        recurrent._wait_for(block)
-
-    with pytest.raises(KeyboardInterrupt):
-        parallel(work, 3, WORTHWHILE)
-    assert parallel(lambda part: part.start, 3, WORTHWHILE) == [0, 1, 2]
 
 
 def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,14 +69,6 @@ def in_pieces(
     return parallel(function, count, work, align=align, times=IN_PIECES)
 
 
-def caller_has_left() -> bool:
-    """Whether the calling thread has ended its part, or was interrupted in it.
-
-    Who waits in a part for what another one makes has to ask now and then, or it may wait for ever.
-    """
-    return not _own_part.locked()
-
-
 def _parts(count: int, work: float, threads: int, align: int) -> list[slice]:
     """Slices that take until the same moment; the last one, of the calling thread, is the longest."""
     units = -(-count // align)
@@ -126,11 +118,10 @@ class _Worker:
             self.task.run()  # type: ignore[union-attr]
 
 
-# Both locks are taken by `with` alone: that Ctrl-C cannot come between taking a lock and entering the block
+# The lock is taken by `with` alone: that Ctrl-C cannot come between taking a lock and entering the block
 # holds for locks, and for no function of Python's.
 _crew: list[_Worker] = []
 _crew_lock = threading.Lock()
-_own_part = threading.Lock()  # is held while the calling thread does its own part
 
 
 def _share_out(function: Callable[[slice], _Result], parts: list[slice]) -> list[_Result]:
@@ -165,11 +156,10 @@ def _together(
     tasks = [_Task(functools.partial(contextvars.copy_context().run, function, part)) for part in parts[:-1]]
     _finish(workers)
     try:
-        with _own_part:
-            for worker, task in zip(workers, tasks):
-                worker.task = task
-                worker.wake.release()
-            own = function(parts[-1])
+        for worker, task in zip(workers, tasks):
+            worker.task = task
+            worker.wake.release()
+        own = function(parts[-1])
     finally:
         try:
             late = _finish_undisturbed(workers)
@@ -209,9 +199,9 @@ def _finish_undisturbed(workers: list[_Worker]) -> BaseException | None:
 
 def _forget_crew() -> None:
     """A forked process has none of the threads of its parent."""
-    global _crew_lock, _own_part
+    global _crew_lock
     _crew.clear()
-    _crew_lock, _own_part = threading.Lock(), threading.Lock()
+    _crew_lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,68 +1,52 @@
-"""Recurrences in NumPy: one thread walks through time, another does what need not wait for it.
+"""Recurrences in NumPy: what the inputs bring to the gates is found before the first step, for all of them,
+and the gradients of the weights after the last.
 
-What the inputs bring to the gates is found ahead of the steps that need it, and the gradients of the weights
-behind them: products as large as all others together, a block of steps at a time. Walking halves of the batch
-on two threads instead is slower: a step is a dozen calls of a microsecond or two, which wait for each other's
-turn in Python. An LSTM of 64 steps, 32 sequences and 128 units, forward and backward, in float32, takes 9.5
-ms on one thread, on two 7.6 with halves of the batch and 6.2 so; products alone are 6.5 ms of one thread.
+These products are large, and threads share them out. The steps between are a dozen calls of a microsecond or
+two each, which one thread makes: two would wait for each other's turn in Python, and wake up later than the
+call takes. Only where the product of a step keeps threads busy for long has each its part of the batch.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import itertools
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from xpnn.backend import get_num_threads, kernel, tuning
 from xpnn.backend.threads import single_threaded_blas
 from xpnn.kernels.numpy.activation.pointwise import write_selected
+from xpnn.kernels.numpy.constants import ones
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import MULTIPLICATION, caller_has_left, parallel
+from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
 from xpnn.kernels.numpy.products import SMALL_PRODUCT, column_sums, product, size_class
 
 Result = tuple[np.ndarray, ...]
-State = Any
 
-# Steps times sequences in a block, at least, and elements of its states: its gates stay in the cache, its
-# products are large enough, and the threads seldom wait for each other's turn.
+# Steps times sequences whose inputs are projected at a time, and elements of the states whose local
+# derivatives are found at a time: both stay in the cache.
 _ROWS = 256
-_ELEMENTS = 32 * 1024
+_ELEMENTS = 16 * 1024
 
-# With four threads or more the batch is split, in parts of no less than this many sequences.
-_SEQUENCES = 16
-
-# Multiplications in each thread's product of a step from which threads share out the batch and nothing else,
-# and the least number of sequences for each.
+# Multiplications in each thread's product of a step from which threads share out the batch, and the least
+# number of sequences for each.
 _WIDE = 4_000_000
 _WIDE_SEQUENCES = 8
+
+# Columns of a thread's share of the gates, in the gradients of the weights, come in so many.
+_ALIGN = 16
 
 # Columns of the blocks that the product of a step is cut into.
 _BLOCK_COLUMNS = range(128, 15, -1)
 
-# Seconds after which who waits for a block asks whether anybody still works on it.
-_PATIENCE = 0.1
+# Which gates of the weights come in which order, and what they are multiplied by: with the half in the
+# weights of a sigmoid, s(z) = (1 + tanh(z / 2)) / 2, one tanh does for all gates.
+Gates = dict[int, float]
 
-# How often a step passes over its gates, products aside.
-_PASSES = 6
-
-# Sigmoid gates first, and those that the cell's gradient reaches last: o, i, f, g, out of i, f, g, o.
-_LSTM_ORDER = [3, 0, 1, 2]
-
-
-class Block(NamedTuple):
-    """Some steps of some sequences, and a lock that is held until what it waits for is done.
-
-    (An Event, whose waiting is written in Python, would be out of order after a Ctrl-C in the midst of it.)
-    """
-
-    times: slice
-    part: slice
-    unready: threading.Lock
+# Of i, f, g, o the sigmoids first, and those that the cell's gradient reaches last: o, i, f, g.
+_LSTM_GATES = {3: 0.5, 0: 0.5, 1: 0.5, 2: 1.0}
+_GRU_GATES = {0: 0.5, 1: 0.5, 2: 1.0}
 
 
 def _has_elements(x: np.ndarray, h0: np.ndarray, *rest: Any, **options: Any) -> bool:
@@ -87,16 +71,16 @@ def rnn(
     states = np.empty((*x.shape[:2], w_hh.shape[1]), dtype=x.dtype)
     zero = np.zeros((), dtype=x.dtype)
 
-    def advance(block: Block, h: np.ndarray) -> np.ndarray:
-        of_h = _zeros(h)
+    def advance(part: slice) -> None:
+        h = h0[part]
+        of_h = np.empty_like(h)
         product = _as_blocks(of_h[None], v)
-        for z in _in_order(reverse, states[block.times, block.part]):
+        for z in _in_order(reverse, states[:, part]):
             np.matmul(h, v, out=product)
             z += of_h
             h = np.tanh(z, out=z) if nonlinearity == "tanh" else np.maximum(z, zero, out=z)
-        return h
 
-    _forward(x, w_ih, b, states[:, None], lambda part: h0[part], advance, reverse)
+    _forward(x, w_ih, b, states[:, None], advance)
     return states, (x, h0, w_ih, w_hh, states)
 
 
@@ -109,33 +93,23 @@ def _rnn_backward(
     tanh = nonlinearity == "tanh"
     gz = 1 - states * states if tanh else states.copy()  # what the gradients are made of, as yet
 
-    def retreat(block: Block, gh: np.ndarray) -> np.ndarray:
+    gh0 = _zeros(h0)
+
+    def retreat(part: slice) -> None:
+        gh = gh0[part]
         product = _as_blocks(gh[None], w)
-        for above, step in _in_order(not reverse, ghs[block.times, block.part], gz[block.times, block.part]):
+        for above, step in _in_order(not reverse, ghs[:, part], gz[:, part]):
             gh += above
             if tanh:
                 step *= gh
             else:
                 write_selected(step, step != 0, gh)
             np.matmul(step, w, out=product)
-        return gh
 
-    def before(block: Block) -> np.ndarray:
-        return _before(states, h0, block, reverse)
-
-    ends, gx, sums = _backward(
-        x,
-        w_ih,
-        gz[:, :, None],
-        0,
-        needs[0],
-        lambda part: _zeros(h0[part]),
-        retreat,
-        before,
-        reverse,
+    gx, *of_weights = _backward(
+        x, w_ih, gz[:, :, None], 0, _before(states, h0, reverse), retreat, needs_x=needs[0]
     )
-    gw_ih, gw_hh, gb = sums
-    return gx, np.concatenate(ends), gw_ih, gw_hh, gb, gb
+    return gx, gh0, *of_weights
 
 
 def _without_projection(x: np.ndarray, h0: np.ndarray, *rest: np.ndarray | None, reverse: bool) -> bool:
@@ -157,28 +131,24 @@ def lstm(
 ) -> tuple[Result, tuple]:
     """The reference's `_lstm`; of a step its gates are kept, and the cells that it started from, (5, N, H).
 
-    s(z) = (1 + tanh(z / 2)) / 2: with the half folded into the weights, one tanh does for all four gates. As
-    g and the cells lie side by side, so do i and f, one product makes both terms of the new cells.
+    As g and the cells lie side by side, and so do i and f, one product makes both terms of the new cells.
     """
-    half = np.asarray([0.5, 0.5, 0.5, 1.0], dtype=x.dtype)[:, None, None]
-    w, v = (_by_gate(m, 4)[_LSTM_ORDER] * half for m in (w_ih, w_hh))
-    v, b = _step_weights(v.mT, x.shape[1]), _bias(4, w_ih, b_ih, b_hh)[_LSTM_ORDER] * half
+    v = _step_weights(_by_gate(w_hh, 4).mT, x.shape[1], _LSTM_GATES)
+    b = _bias(4, w_ih, b_ih, b_hh)
     states, cells = (np.empty((*x.shape[:2], h0.shape[1]), dtype=x.dtype) for _ in range(2))
     run = np.empty((x.shape[0] + 1, 5, *h0.shape), dtype=x.dtype)
     kept, following = (run[1:], run[:-1]) if reverse else (run[:-1], run[1:])
 
-    def start(part: slice) -> np.ndarray:
-        run[-1 if reverse else 0, 4, part] = c0[part]
-        return h0[part]
+    run[-1 if reverse else 0, 4] = c0
 
-    def advance(block: Block, h: np.ndarray) -> np.ndarray:
+    def advance(part: slice) -> None:
+        h = h0[part]
         of_h, terms, shown = (np.empty((*some, *h.shape), dtype=h.dtype) for some in ((4,), (2,), ()))
         product, (term_f, term_i), a_half = _as_blocks(of_h, v), terms[::-1], np.asarray(0.5, dtype=h.dtype)
-        at, of_block = (block.times, block.part), kept[block.times, :, block.part]
-        new_cells = following[block.times, 4, block.part]
-        steps = of_block[:, :4], of_block[:, :3], of_block[:, 0], of_block[:, 1:3], of_block[:, 3:]
+        gates, new_cells = kept[:, :, part], following[:, 4, part]
+        steps = gates[:, :4], gates[:, :3], gates[:, 0], gates[:, 1:3], gates[:, 3:]
         for z, sigmoids, o, i_and_f, g_and_c, new_c, new_h in _in_order(
-            reverse, *steps, new_cells, states[at]
+            reverse, *steps, new_cells, states[:, part]
         ):
             np.matmul(h, v, out=product)
             z += of_h
@@ -188,10 +158,9 @@ def lstm(
             np.multiply(i_and_f, g_and_c, out=terms)
             np.add(term_f, term_i, out=new_c)
             h = np.multiply(o, np.tanh(new_c, out=shown), out=new_h)
-        cells[at] = new_cells
-        return h
+        cells[:, part] = new_cells
 
-    _forward(x, w.reshape(w_ih.shape), b, kept[:, :4], start, advance, reverse)
+    _forward(x, w_ih, b, kept[:, :4], advance, _LSTM_GATES)
     return (states, cells), (x, h0, c0, w_ih, w_hh, states, cells, [kept])
 
 
@@ -203,36 +172,34 @@ def _lstm_backward(gradients: Result, saved: tuple, needs: tuple[bool, ...], *, 
     gz = np.empty((*x.shape[:2], 4, h0.shape[1]), dtype=x.dtype)
     w = _step_weights(w_hh[None], x.shape[1])
 
-    def retreat(block: Block, state: Result) -> Result:
-        gh, gc = state
-        product = _as_blocks(gh[None], w)
-        some, at = np.empty_like(gh), (block.times, block.part)
-        of_block = kept[block.times, :, block.part]
-        factors, slope = _lstm_factors(of_block, cells[at])
-        rows = gz[at]
-        from_c, from_h = rows[:, :, :3].swapaxes(1, 2), rows[:, :, 3]
-        steps = (
-            ghs[at], (ghs if gcs is None else gcs)[at], slope, factors[:, 1:], from_c, factors[:, 0], from_h,
-            of_block[:, 2], rows.reshape(*rows.shape[:2], -1),
-        )  # fmt: skip
-        for above_h, above_c, to_c, of_c, g_from_c, of_h, g_from_h, f, step in _in_order(not reverse, *steps):
-            gh += above_h
-            if gcs is not None:
-                gc += above_c
-            gc += np.multiply(gh, to_c, out=some)
-            np.multiply(of_c, gc, out=g_from_c)
-            np.multiply(of_h, gh, out=g_from_h)
-            gc *= f
-            np.matmul(step, w, out=product)
-        return gh, gc
+    gh0, gc0 = _zeros(h0), _zeros(c0)
 
-    ends, gx, sums = _backward(
-        x, w_ih, gz, 0, needs[0], lambda part: (_zeros(h0[part]), _zeros(c0[part])),
-        retreat, lambda block: _before(states, h0, block, reverse), reverse,
-    )  # fmt: skip
-    gh, gc = (np.concatenate(parts) for parts in zip(*ends))
-    gw_ih, gw_hh, gb = sums
-    return gx, gh, gc, gw_ih, gw_hh, gb, gb, None
+    def retreat(part: slice) -> None:
+        gh, gc = gh0[part], gc0[part]
+        product, some = _as_blocks(gh[None], w), np.empty_like(gh)
+        for times in _backwards(len(x), gh.size, reverse):
+            at = times, part
+            gates, rows = kept[times, :, part], gz[at]
+            factors, slope = _lstm_factors(gates, cells[at])
+            from_c, from_h = rows[:, :, :3].swapaxes(1, 2), rows[:, :, 3]
+            steps = (
+                ghs[at], (ghs if gcs is None else gcs)[at], slope, factors[:, 1:], from_c, factors[:, 0],
+                from_h, gates[:, 2], rows.reshape(*rows.shape[:2], -1),
+            )  # fmt: skip
+            for above_h, above_c, to_c, of_c, g_from_c, of_h, g_from_h, f, step in _in_order(
+                not reverse, *steps
+            ):
+                gh += above_h
+                if gcs is not None:
+                    gc += above_c
+                gc += np.multiply(gh, to_c, out=some)
+                np.multiply(of_c, gc, out=g_from_c)
+                np.multiply(of_h, gh, out=g_from_h)
+                gc *= f
+                np.matmul(step, w, out=product)
+
+    gx, *of_weights = _backward(x, w_ih, gz, 0, _before(states, h0, reverse), retreat, needs_x=needs[0])
+    return gx, gh0, gc0, *of_weights, None
 
 
 def _lstm_factors(kept: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -267,18 +234,17 @@ def gru(
     reverse: bool,
 ) -> tuple[np.ndarray, tuple]:
     """The reference's `_gru`; the gates are kept, (T, 3, N, H), and what the reset gate weighs."""
-    half = np.asarray([0.5, 0.5, 1.0], dtype=x.dtype)[:, None, None]
-    w, v = (_by_gate(m, 3) * half for m in (w_ih, w_hh))
-    v, b, b_h = _step_weights(v.mT, x.shape[1]), _bias(3, w_ih, b_ih), _bias(3, w_ih, b_hh)
+    v = _step_weights(_by_gate(w_hh, 3).mT, x.shape[1], _GRU_GATES)
+    b, b_h = _bias(3, w_ih, b_ih), _bias(3, w_ih, b_hh)
     b[:2] += b_h[:2]
-    b *= half
     states, olds = (np.empty((*x.shape[:2], h0.shape[1]), dtype=x.dtype) for _ in range(2))
     gates = np.empty((x.shape[0], 3, *h0.shape), dtype=x.dtype)
 
-    def advance(block: Block, h: np.ndarray) -> np.ndarray:
-        of_h, at = np.empty((3, *h.shape), dtype=h.dtype), (block.times, block.part)
+    def advance(part: slice) -> None:
+        h = h0[part]
+        of_h = np.empty((3, *h.shape), dtype=h.dtype)
         product = _as_blocks(of_h, v)
-        for z, old, new in _in_order(reverse, gates[block.times, :, block.part], olds[at], states[at]):
+        for z, old, new in _in_order(reverse, gates[:, :, part], olds[:, part], states[:, part]):
             np.matmul(h, v, out=product)
             sigmoids = z[:2]
             sigmoids += of_h[:2]
@@ -291,9 +257,8 @@ def gru(
             h = np.subtract(h, n, out=new)
             h *= u
             h += n
-        return h
 
-    _forward(x, w.reshape(w_ih.shape), b, gates, lambda part: h0[part], advance, reverse)
+    _forward(x, w_ih, b, gates, advance, _GRU_GATES)
     return states, (x, h0, w_ih, w_hh, states, [gates, olds])
 
 
@@ -305,29 +270,28 @@ def _gru_backward(ghs: np.ndarray, saved: tuple, needs: tuple[bool, ...], *, rev
     gz = np.empty((*x.shape[:2], 4, size), dtype=x.dtype)
     w = _step_weights(w_hh[None], x.shape[1])
 
-    def before(block: Block) -> np.ndarray:
-        return _before(states, h0, block, reverse)
+    before, gh0 = _before(states, h0, reverse), _zeros(h0)
 
-    def retreat(block: Block, gh: np.ndarray) -> np.ndarray:
-        of_gates, at = np.empty_like(gh), (block.times, block.part)
+    def retreat(part: slice) -> None:
+        gh = gh0[part]
+        of_gates = np.empty_like(gh)
         product = _as_blocks(of_gates[None], w)
-        of_block = gates[block.times, :, block.part]
-        steps = ghs[at], _gru_factors(of_block, olds[at], before(block)), of_block[:, 1], gz[at]
-        for above, factor, u, step in _in_order(not reverse, *steps):
-            gh += above
-            np.multiply(factor, gh, out=step.swapaxes(0, 1))
-            gh *= u
-            np.matmul(step.reshape(len(step), -1)[:, size:], w, out=product)
-            gh += of_gates
-        return gh
+        for times in _backwards(len(x), gh.size, reverse):
+            at = times, part
+            of_block = gates[times, :, part]
+            steps = ghs[at], _gru_factors(of_block, olds[at], before[at]), of_block[:, 1], gz[at]
+            for above, factor, u, step in _in_order(not reverse, *steps):
+                gh += above
+                np.multiply(factor, gh, out=step.swapaxes(0, 1))
+                gh *= u
+                np.matmul(step.reshape(len(step), -1)[:, size:], w, out=product)
+                gh += of_gates
 
-    ends, gx, sums = _backward(
-        x, np.roll(w_ih, size, axis=0), gz, size, needs[0], lambda part: _zeros(h0[part]),
-        retreat, before, reverse,
-    )  # fmt: skip
-    gw_ih, gw_hh, gb = sums
-    gb_ih = np.roll(gb[: 3 * size], -size)
-    return gx, np.concatenate(ends), np.roll(gw_ih, -size, axis=0), gw_hh, gb_ih, gb[size:]
+    gx, gw_ih, gw_hh, gb_ih, gb_hh = _backward(
+        x, np.roll(w_ih, size, axis=0), gz, size, before, retreat, needs_x=needs[0]
+    )
+    gw_ih, gb_ih = (np.roll(g, -size, axis=0) for g in (gw_ih, gb_ih))
+    return gx, gh0, gw_ih, gw_hh, gb_ih, gb_hh
 
 
 def _gru_factors(gates: np.ndarray, olds: np.ndarray, before: np.ndarray) -> np.ndarray:
@@ -413,21 +377,28 @@ def _by_gate(w: np.ndarray, gates: int) -> np.ndarray:
     return w.reshape(gates, -1, w.shape[1])
 
 
-def _step_weights(w: np.ndarray, batch: int) -> np.ndarray:
+def _step_weights(w: np.ndarray, batch: int, gates: Gates | None = None) -> np.ndarray:
     """Weights (gates, K, H) by which each step multiplies, in blocks of columns: (gates, blocks, K, columns).
 
     OpenBLAS has code for small products, which leaves out the copies of the large ones.
     """
-    gates, inner, size = w.shape
-    rows = -(-batch // _parts(batch, w.size)[0])
+    columns = _step_columns(w, batch)
+    blocks = w.reshape(*w.shape[:2], -1, columns).swapaxes(1, 2)
+    return _in_order_of(gates or _as_they_are(w), blocks, np.empty(blocks.shape, dtype=w.dtype))
+
+
+def _step_columns(w: np.ndarray, batch: int) -> int:
+    """How many columns a block has for which the product of a step is fastest."""
+    _, inner, size = w.shape
+    rows = -(-batch // _walking(batch, w.size))
     if rows * inner * size <= SMALL_PRODUCT or rows < 2:
-        return _in_blocks(w, size)
+        return size
     columns = [c for c in _BLOCK_COLUMNS if size % c == 0 and rows * inner * c <= SMALL_PRODUCT]
     if not columns:
-        return _in_blocks(w, size)
-    question = size_class("step", (rows, inner, gates * size), "nn", w.dtype)
+        return size
+    question = size_class("step", (rows, inner, w.shape[0] * size), "nn", w.dtype)
     way = tuning.chosen(question) or _choose(question, w, {"whole": size, "blocks": columns[0]}, rows)
-    return _in_blocks(w, size if way == "whole" else columns[0])
+    return size if way == "whole" else columns[0]
 
 
 def _choose(question: str, w: np.ndarray, columns: dict[str, int], rows: int) -> str:
@@ -438,12 +409,25 @@ def _choose(question: str, w: np.ndarray, columns: dict[str, int], rows: int) ->
     def multiply(blocks: np.ndarray) -> np.ndarray:
         return single_threaded_blas(np.matmul, h, blocks, out=_as_blocks(out, blocks))
 
-    ways = {name: functools.partial(multiply, _in_blocks(w, some)) for name, some in columns.items()}
+    ways = {
+        name: functools.partial(multiply, np.zeros((gates, size // some, inner, some), dtype=w.dtype))
+        for name, some in columns.items()
+    }
     return tuning.choose(question, ways)
 
 
-def _in_blocks(w: np.ndarray, columns: int) -> np.ndarray:
-    return np.ascontiguousarray(w.reshape(*w.shape[:2], -1, columns).swapaxes(1, 2))
+def _as_they_are(w: np.ndarray) -> Gates:
+    return dict.fromkeys(range(len(w)), 1.0)
+
+
+def _in_order_of(gates: Gates, w: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """The gates' weights (gates, ...) in their order, multiplied by their factors, in `out`."""
+    for place, (gate, factor) in enumerate(gates.items()):
+        if factor == 1:
+            out[place] = w[gate]
+        else:
+            np.multiply(w[gate], factor, out=out[place])
+    return out
 
 
 def _as_blocks(products: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -474,52 +458,46 @@ def _forward(
     w: np.ndarray,
     b: np.ndarray,
     gates: np.ndarray,
-    start: Callable[[slice], State],
-    advance: Callable[[Block, State], State],
-    reverse: bool,
+    advance: Callable[[slice], None],
+    order: Gates | None = None,
 ) -> None:
-    """Fill `gates`, (T, gates, N, H), with W x + b, and `advance` the state of each part block by block.
+    """Fill `gates`, (T, gates, N, H), with W x + b, and `advance` each part of the batch through all steps.
 
-    The bias is a last row of the weights, for a last input of ones: all that a block needs is one call of
-    NumPy's, that writes the products of each step and gate to where they belong. The more calls, the longer
-    the two threads wait for each other's turn in Python.
+    The bias is a last row of the weights, for a last input of ones: one call of NumPy's writes the products
+    of some steps and all gates to where they belong.
     """
-    _, count, batch, size = gates.shape
+    steps, count, batch, size = gates.shape
     features = x.shape[2]
-    parts, helped = _parts(batch, count * size * size)
-    helped = helped and _several_blocks(x, size)
-    bulk, walk = w.size * MULTIPLICATION, count * size * (size * MULTIPLICATION + _PASSES)
     weights = np.empty((count, features + 1, size), dtype=w.dtype)
-    weights[:, :features] = w.reshape(count, size, features).mT
-    weights[:, features:] = b
+    order = order or _as_they_are(weights)
+    _in_order_of(order, _by_gate(w, count).mT, weights[:, :features])
+    _in_order_of(order, b, weights[:, features:])
 
-    def project(blocks: list[Block]) -> None:
-        for block in blocks:
-            inputs = x[block.times, block.part]
+    def project(times: slice, part: slice) -> None:
+        length = max(_ROWS // max(part.stop - part.start, 1), 1)
+        if batch == 1:  # all steps are one product
+            length = steps
+        for first in range(times.start, times.stop, length):
+            block = slice(first, min(first + length, times.stop))
+            inputs = x[block, part]
             rows = scratch("recurrence inputs", (*inputs.shape[:2], features + 1), x.dtype)
             rows[..., :features] = inputs
             rows[..., features:] = 1
-            products = gates[block.times, :, block.part]
-            if batch == 1:  # all steps are one product
+            products = gates[block, :, part]
+            if batch == 1:
                 rows, products = rows.swapaxes(0, 1), products.swapaxes(0, 2)
             np.matmul(rows[:, None], weights, out=products)
-            _make_ready(block)
 
-    def own(blocks: list[Block]) -> int:
-        return len(blocks) - (_helped(blocks, bulk, walk) if helped else 0)
+    def project_and_advance(part: slice) -> None:
+        project(slice(0, steps), part)
+        advance(part)
 
-    def help_out(blocks: list[Block]) -> None:
-        project(blocks[own(blocks) :])
-
-    def run(blocks: list[Block]) -> None:
-        project(blocks[: own(blocks)])
-        state = start(blocks[0].part)
-        for block in blocks:
-            _wait_for(block)
-            state = advance(block, state)
-
-    work = len(x) * batch * (bulk + walk)
-    _side_by_side([help_out, run] if helped else [run], _blocks(x, size, parts, helped, reverse), work)
+    work = steps * batch * w.size * MULTIPLICATION
+    if _walking(batch, count * size * size) > 1:
+        _walk(project_and_advance, batch, count * size * size, steps)
+    else:
+        parallel(lambda times: project(times, slice(0, batch)), steps, work)
+        single_threaded_blas(advance, slice(0, batch))
 
 
 def _backward(
@@ -527,156 +505,72 @@ def _backward(
     w: np.ndarray,
     gz: np.ndarray,
     skipped: int,
+    before: np.ndarray,
+    retreat: Callable[[slice], None],
     needs_x: bool,
-    start: Callable[[slice], State],
-    retreat: Callable[[Block, State], State],
-    before: Callable[[Block], np.ndarray],
-    reverse: bool,
-) -> tuple[list[State], np.ndarray | None, list[np.ndarray]]:
-    """Let `retreat` fill `gz`, (T, N, gates, H), block by block, and find from it the other gradients.
+) -> tuple[Any, ...]:
+    """Let `retreat` fill `gz`, (T, N, gates, H), for parts of the batch, and find the gradients from it.
 
     Args:
         skipped: of the columns of gz the last so many do not belong to x, the first to h.
-        before: gives the states from which the steps of a block started.
+        before: the states from which the steps started, (T, N, H).
 
-    Returns: the gradients of the first states, part by part; of x; and of W_ih, W_hh, and the biases.
+    Returns: the gradients of x, of W_ih, of W_hh, and of the biases of both.
     """
-    columns = gz.shape[2] * gz.shape[3]
-    size = gz.shape[3]
-    parts, helped = _parts(x.shape[1], (columns - skipped) * size)
-    helped = helped and _several_blocks(x, size)
+    columns, size = gz.shape[2] * gz.shape[3], gz.shape[3]
+    count = columns - skipped
+    _walk(retreat, x.shape[1], count * size, len(x))
+    rows = gz.reshape(-1, columns)
+    of_x, of_h = rows[:, :count], rows[:, skipped:]
+    inputs, states = (a.reshape(len(rows), -1) for a in (x, before))
     gx = np.empty(x.shape, dtype=x.dtype) if needs_x else None
-    bulk = columns * (x.shape[2] * (1 + needs_x) + size) * MULTIPLICATION
-    walk = columns * (size * MULTIPLICATION + _PASSES)
+    gw_ih, gw_hh = (np.empty((count, a.shape[1]), dtype=x.dtype) for a in (inputs, states))
+    gb_ih = np.empty(count, dtype=x.dtype)
+    gb_hh = np.empty_like(gb_ih) if skipped else gb_ih
 
-    def pull_back(blocks: list[Block]) -> list[np.ndarray]:
-        sums: list[np.ndarray] = []
-        for block in blocks:
-            _wait_for(block)
-            rows = gz[block.times, block.part].reshape(-1, columns)
-            of_x, of_h = rows[:, : columns - skipped], rows[:, skipped:]
-            inputs = x[block.times, block.part]
-            products = of_x.T @ inputs.reshape(len(rows), -1), of_h.T @ before(block).reshape(len(rows), -1)
-            ones = np.ones(len(rows), dtype=rows.dtype)  # a product with it: the sum, four times as fast
-            _add_to(sums, *products, ones @ rows)
-            if gx is not None:
-                target = gx[block.times, block.part]
-                if target.flags.c_contiguous:
-                    np.matmul(of_x, w, out=target.reshape(len(rows), -1))
-                else:
-                    target[...] = np.matmul(of_x, w).reshape(inputs.shape)
-        return sums
+    def pull_back(part: slice) -> None:
+        """Some of the gates' columns, and as large a share of the rows for x."""
+        np.matmul(of_x[:, part].T, inputs, out=gw_ih[part])
+        np.matmul(of_h[:, part].T, states, out=gw_hh[part])
+        one = ones(len(rows), rows.dtype)  # a product with it: the sum, four times as fast
+        np.matmul(one, of_x[:, part], out=gb_ih[part])
+        if skipped:
+            np.matmul(one, of_h[:, part], out=gb_hh[part])
+        if gx is not None:
+            some = slice(*(bound * len(rows) // count for bound in (part.start, part.stop)))
+            np.matmul(of_x[some], w, out=gx.reshape(len(rows), -1)[some])
 
-    def run(blocks: list[Block]) -> tuple[State, list[np.ndarray]]:
-        state = start(blocks[0].part)
-        for block in blocks:
-            state = retreat(block, state)
-            _make_ready(block)
-        return state, pull_back(blocks[others(blocks) :])
-
-    def help_out(blocks: list[Block]) -> list[np.ndarray]:
-        return pull_back(blocks[: others(blocks)])
-
-    def others(blocks: list[Block]) -> int:
-        return _helped(blocks, bulk, walk) if helped else 0
-
-    work = x.shape[0] * x.shape[1] * (bulk + walk)
-    results = _side_by_side(
-        [run, help_out] if helped else [run], _blocks(x, size, parts, helped, reverse, backward=True), work
-    )
-    walked = results[:parts]
-    sums = [several for several in [s for _, s in walked] + results[parts:] if several]
-    return [state for state, _ in walked], gx, [functools.reduce(np.add, arrays) for arrays in zip(*sums)]
+    work = rows.size * (x.shape[2] * (1 + needs_x) + size) * MULTIPLICATION
+    parallel(pull_back, count, work, align=_ALIGN)
+    return gx, gw_ih, gw_hh, gb_ih, gb_hh
 
 
-def _parts(batch: int, multiplications: int) -> tuple[int, bool]:
-    """Into how many parts the batch is split, and whether each has a thread besides the one that walks.
+def _walk(function: Callable[[slice], None], batch: int, multiplications: int, steps: int) -> None:
+    """Call it with the batch, or at the same time with the parts of it that threads walk (see `_walking`)."""
+    threads = _walking(batch, multiplications)
+    if threads == 1:
+        single_threaded_blas(function, slice(0, batch))
+    else:
+        work = steps * batch * multiplications * MULTIPLICATION
+        parallel(function, batch, work, align=-(-batch // threads))
 
-    It has not where the product of a step alone, of so many multiplications for a sequence, keeps a thread
-    busy for long: then the walk is most of the work, and threads hardly wait for each other's turn.
+
+def _walking(batch: int, multiplications: int) -> int:
+    """How many threads take the steps, each of its part of the batch.
+
+    One, unless the product of a step, of so many multiplications for a sequence, keeps each of them busy for
+    long: then threads hardly wait for each other's turn.
     """
     threads = min(get_num_threads(), batch // _WIDE_SEQUENCES)
-    if threads > 1 and batch // threads * multiplications >= _WIDE:
-        return threads, False
-    return max(min(get_num_threads() // 2, batch // _SEQUENCES), 1), True
+    return threads if threads > 1 and batch // threads * multiplications >= _WIDE else 1
 
 
-def _rows_of_a_block(size: int) -> int:
-    """Steps times sequences, of H units each."""
-    return max(_ROWS, _ELEMENTS // max(size, 1))
-
-
-def _several_blocks(x: np.ndarray, size: int) -> bool:
-    """Whether there is enough for a second thread to do while the first one walks."""
-    return x.shape[0] * x.shape[1] >= 2 * _rows_of_a_block(size)
-
-
-def _blocks(
-    x: np.ndarray, size: int, parts: int, helped: bool, reverse: bool, backward: bool = False
-) -> list[list[Block]]:
-    """For each part of the batch its blocks of steps, in the order of the forward or of the backward.
-
-    With a helper the steps that are first in the forward are a small block of their own: that thread waits
-    for its products, and in the backward the helper is left with them at the end. It gains a twentieth.
-    """
-    steps, batch, _ = x.shape
-    length = max(_rows_of_a_block(size) * parts // max(batch, 1), 1)
-    first = {min(max(length // 4, 1), steps)} if helped else set()
-    bounds = sorted({0, *first, *range(length, steps, length), steps})
-    times = [slice(first, last) for first, last in itertools.pairwise(bounds)]
-    if reverse:
-        times = [slice(steps - at.stop, steps - at.start) for at in times]
-    bounds = [k * batch // parts for k in range(parts + 1)]
-    return [
-        [Block(at, slice(first, last), _held_lock()) for at in (times[::-1] if backward else times)]
-        for first, last in itertools.pairwise(bounds)
-    ]
-
-
-def _held_lock() -> threading.Lock:
-    lock = threading.Lock()
-    lock.acquire()
-    return lock
-
-
-def _helped(blocks: list[Block], bulk: float, walk: float) -> int:
-    """How many blocks' products the helper makes, so that both threads are done at the same time."""
-    return max(1, min(len(blocks), round(len(blocks) * (bulk + walk) / (2 * max(bulk, 1)))))
-
-
-def _side_by_side(
-    functions: Sequence[Callable[[list[Block]], Any]], parts: list[list[Block]], work: float
-) -> list[Any]:
-    """The functions with the blocks of each part, at the same time or one after the other; the results.
-
-    One may wait for a block that the other sets ready. If one fails, nobody waits any more.
-    """
-    calls = [(function, blocks) for function in functions for blocks in parts]
-
-    def run(which: slice) -> list[Any]:
-        results = []
-        for function, blocks in calls[which]:
-            try:
-                results.append(function(blocks))
-            except BaseException:
-                for block in blocks:
-                    _make_ready(block)
-                raise
-        return results
-
-    return [result for several in parallel(run, len(calls), work) for result in several]
-
-
-def _wait_for(block: Block) -> None:
-    """Until the other thread has made the block ready; unless that was interrupted, and never will."""
-    while not block.unready.acquire(timeout=_PATIENCE):
-        if caller_has_left() and not block.unready.acquire(blocking=False):
-            raise RuntimeError("the calling thread was interrupted")
-
-
-def _make_ready(block: Block) -> None:
-    with contextlib.suppress(RuntimeError):  # it is ready already
-        block.unready.release()
+def _backwards(steps: int, elements: int, reverse: bool) -> Iterator[slice]:
+    """Blocks of steps in the order of the backward, by the elements of a state."""
+    length = max(_ELEMENTS // max(elements, 1), 1)
+    for first in range(0, steps, length):
+        last = min(first + length, steps)
+        yield slice(first, last) if reverse else slice(steps - last, steps - first)
 
 
 def _in_order(reverse: bool, *arrays: np.ndarray) -> Iterator[Any]:
@@ -685,19 +579,6 @@ def _in_order(reverse: bool, *arrays: np.ndarray) -> Iterator[Any]:
     return zip(*turned) if len(turned) > 1 else iter(turned[0])
 
 
-def _before(states: np.ndarray, first: np.ndarray, block: Block, reverse: bool) -> np.ndarray:
-    """For each step of a block the state that it started from."""
-    start, stop, part = block.times.start, block.times.stop, block.part
-    if reverse:
-        last = first[None, part] if stop == len(states) else states[stop : stop + 1, part]
-        return np.concatenate([states[start + 1 : stop, part], last])
-    last = first[None, part] if start == 0 else states[start - 1 : start, part]
-    return np.concatenate([last, states[start : stop - 1, part]])
-
-
-def _add_to(sums: list[np.ndarray], *parts: np.ndarray) -> None:
-    if not sums:
-        sums.extend(parts)
-        return
-    for total, part in zip(sums, parts):
-        total += part
+def _before(states: np.ndarray, first: np.ndarray, reverse: bool) -> np.ndarray:
+    """For each step the state that it started from."""
+    return np.concatenate([states[1:], first[None]] if reverse else [first[None], states[:-1]])
