@@ -74,7 +74,6 @@ def test_recurrence_on_numpy(primitive: str, reverse: bool, batch: Any, rows: in
     with threads(batch["threads"]), pytest.MonkeyPatch.context() as patch:
         patch.setattr(recurrence_kernels, "_ROWS", rows)
         patch.setattr(recurrence_kernels, "_ELEMENTS", rows)
-        patch.setattr(recurrence_kernels, "_ALIGN", 1)
         patch.setattr(recurrence_kernels, "_WIDE_SEQUENCES", 1)
         patch.setattr(recurrence_kernels, "_WIDE", 0 if batch["seed"] < 3 else math.inf)
         check_recurrence("numpy", primitive, reverse, batch)

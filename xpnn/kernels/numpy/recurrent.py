@@ -34,9 +34,6 @@ _ELEMENTS = 16 * 1024
 _WIDE = 4_000_000
 _WIDE_SEQUENCES = 8
 
-# Columns of a thread's share of the gates, in the gradients of the weights, come in so many.
-_ALIGN = 16
-
 # Columns of the blocks that the product of a step is cut into.
 _BLOCK_COLUMNS = range(128, 15, -1)
 
@@ -107,7 +104,7 @@ def _rnn_backward(
             np.matmul(step, w, out=product)
 
     gx, *of_weights = _backward(
-        x, w_ih, gz[:, :, None], 0, _before(states, h0, reverse), retreat, needs_x=needs[0]
+        x, w_ih, gz[:, :, None], 0, functools.partial(_before, states, h0, reverse), retreat, needs_x=needs[0]
     )
     return gx, gh0, *of_weights
 
@@ -198,7 +195,9 @@ def _lstm_backward(gradients: Result, saved: tuple, needs: tuple[bool, ...], *, 
                 gc *= f
                 np.matmul(step, w, out=product)
 
-    gx, *of_weights = _backward(x, w_ih, gz, 0, _before(states, h0, reverse), retreat, needs_x=needs[0])
+    gx, *of_weights = _backward(
+        x, w_ih, gz, 0, functools.partial(_before, states, h0, reverse), retreat, needs_x=needs[0]
+    )
     return gx, gh0, gc0, *of_weights, None
 
 
@@ -270,7 +269,7 @@ def _gru_backward(ghs: np.ndarray, saved: tuple, needs: tuple[bool, ...], *, rev
     gz = np.empty((*x.shape[:2], 4, size), dtype=x.dtype)
     w = _step_weights(w_hh[None], x.shape[1])
 
-    before, gh0 = _before(states, h0, reverse), _zeros(h0)
+    before, gh0 = functools.partial(_before, states, h0, reverse), _zeros(h0)
 
     def retreat(part: slice) -> None:
         gh = gh0[part]
@@ -279,7 +278,7 @@ def _gru_backward(ghs: np.ndarray, saved: tuple, needs: tuple[bool, ...], *, rev
         for times in _backwards(len(x), gh.size, reverse):
             at = times, part
             of_block = gates[times, :, part]
-            steps = ghs[at], _gru_factors(of_block, olds[at], before[at]), of_block[:, 1], gz[at]
+            steps = ghs[at], _gru_factors(of_block, olds[at], before(times)[:, part]), of_block[:, 1], gz[at]
             for above, factor, u, step in _in_order(not reverse, *steps):
                 gh += above
                 np.multiply(factor, gh, out=step.swapaxes(0, 1))
@@ -505,7 +504,7 @@ def _backward(
     w: np.ndarray,
     gz: np.ndarray,
     skipped: int,
-    before: np.ndarray,
+    before: Callable[[slice], np.ndarray],
     retreat: Callable[[slice], None],
     needs_x: bool,
 ) -> tuple[Any, ...]:
@@ -513,36 +512,29 @@ def _backward(
 
     Args:
         skipped: of the columns of gz the last so many do not belong to x, the first to h.
-        before: the states from which the steps started, (T, N, H).
+        before: gives the states from which some steps started, (T, N, H).
 
     Returns: the gradients of x, of W_ih, of W_hh, and of the biases of both.
     """
     columns, size = gz.shape[2] * gz.shape[3], gz.shape[3]
     count = columns - skipped
     _walk(retreat, x.shape[1], count * size, len(x))
-    rows = gz.reshape(-1, columns)
-    of_x, of_h = rows[:, :count], rows[:, skipped:]
-    inputs, states = (a.reshape(len(rows), -1) for a in (x, before))
     gx = np.empty(x.shape, dtype=x.dtype) if needs_x else None
-    gw_ih, gw_hh = (np.empty((count, a.shape[1]), dtype=x.dtype) for a in (inputs, states))
-    gb_ih = np.empty(count, dtype=x.dtype)
-    gb_hh = np.empty_like(gb_ih) if skipped else gb_ih
 
-    def pull_back(part: slice) -> None:
-        """Some of the gates' columns, and as large a share of the rows for x."""
-        np.matmul(of_x[:, part].T, inputs, out=gw_ih[part])
-        np.matmul(of_h[:, part].T, states, out=gw_hh[part])
-        one = ones(len(rows), rows.dtype)  # a product with it: the sum, four times as fast
-        np.matmul(one, of_x[:, part], out=gb_ih[part])
-        if skipped:
-            np.matmul(one, of_h[:, part], out=gb_hh[part])
+    def pull_back(times: slice) -> list[np.ndarray]:
+        """Of some steps: what they add to the gradients of the weights; and the gradient of x."""
+        rows = gz[times].reshape(-1, columns)
+        of_x, of_h = rows[:, :count], rows[:, skipped:]
+        inputs, states = (a.reshape(len(rows), -1) for a in (x[times], before(times)))
         if gx is not None:
-            some = slice(*(bound * len(rows) // count for bound in (part.start, part.stop)))
-            np.matmul(of_x[some], w, out=gx.reshape(len(rows), -1)[some])
+            np.matmul(of_x, w, out=gx[times].reshape(len(rows), -1))
+        one = ones(len(rows), rows.dtype)  # a product with it: the sum, four times as fast
+        return [of_x.T @ inputs, of_h.T @ states, one @ rows]
 
-    work = rows.size * (x.shape[2] * (1 + needs_x) + size) * MULTIPLICATION
-    parallel(pull_back, count, work, align=_ALIGN)
-    return gx, gw_ih, gw_hh, gb_ih, gb_hh
+    work = gz.size * (x.shape[2] * (1 + needs_x) + size) * MULTIPLICATION
+    parts = parallel(pull_back, len(x), work)
+    gw_ih, gw_hh, gb = (functools.reduce(np.add, several) for several in zip(*parts))
+    return gx, gw_ih, gw_hh, gb[:count], gb[skipped:]
 
 
 def _walk(function: Callable[[slice], None], batch: int, multiplications: int, steps: int) -> None:
@@ -579,6 +571,13 @@ def _in_order(reverse: bool, *arrays: np.ndarray) -> Iterator[Any]:
     return zip(*turned) if len(turned) > 1 else iter(turned[0])
 
 
-def _before(states: np.ndarray, first: np.ndarray, reverse: bool) -> np.ndarray:
-    """For each step the state that it started from."""
-    return np.concatenate([states[1:], first[None]] if reverse else [first[None], states[:-1]])
+def _before(states: np.ndarray, first: np.ndarray, reverse: bool, times: slice) -> np.ndarray:
+    """For each of some steps the state that it started from."""
+    start, stop = times.start, times.stop
+    if reverse:
+        return (
+            states[start + 1 : stop + 1]
+            if stop < len(states)
+            else np.concatenate([states[start + 1 :], first[None]])
+        )
+    return states[start - 1 : stop - 1] if start else np.concatenate([first[None], states[: stop - 1]])
