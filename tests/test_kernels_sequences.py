@@ -75,6 +75,7 @@ def test_recurrence_on_numpy(primitive: str, reverse: bool, batch: Any, rows: in
         patch.setattr(recurrence_kernels, "_ROWS", rows)
         patch.setattr(recurrence_kernels, "_ELEMENTS", rows)
         patch.setattr(recurrence_kernels, "_WIDE_SEQUENCES", 1)
+        patch.setattr(recurrence_kernels, "_OVERLAPPED", 0)
         patch.setattr(recurrence_kernels, "_WIDE", 0 if batch["seed"] < 3 else math.inf)
         check_recurrence("numpy", primitive, reverse, batch)
 

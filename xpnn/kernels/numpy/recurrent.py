@@ -19,7 +19,7 @@ from xpnn.backend.threads import single_threaded_blas
 from xpnn.kernels.numpy.activation.pointwise import write_selected
 from xpnn.kernels.numpy.constants import ones
 from xpnn.kernels.numpy.memory import scratch
-from xpnn.kernels.numpy.parallel import MULTIPLICATION, parallel
+from xpnn.kernels.numpy.parallel import MULTIPLICATION, WORTHWHILE, parallel
 from xpnn.kernels.numpy.products import SMALL_PRODUCT, column_sums, product, size_class
 
 Result = tuple[np.ndarray, ...]
@@ -33,6 +33,9 @@ _ELEMENTS = 16 * 1024
 # number of sequences for each.
 _WIDE = 4_000_000
 _WIDE_SEQUENCES = 8
+
+# Work on the gradients of the weights from which half of it is done while the steps go on.
+_OVERLAPPED = 2 * WORTHWHILE
 
 # Columns of the blocks that the product of a step is cut into.
 _BLOCK_COLUMNS = range(128, 15, -1)
@@ -92,10 +95,10 @@ def _rnn_backward(
 
     gh0 = _zeros(h0)
 
-    def retreat(part: slice) -> None:
+    def retreat(part: slice, times: slice) -> None:
         gh = gh0[part]
         product = _as_blocks(gh[None], w)
-        for above, step in _in_order(not reverse, ghs[:, part], gz[:, part]):
+        for above, step in _in_order(not reverse, ghs[times, part], gz[times, part]):
             gh += above
             if tanh:
                 step *= gh
@@ -104,7 +107,14 @@ def _rnn_backward(
             np.matmul(step, w, out=product)
 
     gx, *of_weights = _backward(
-        x, w_ih, gz[:, :, None], 0, functools.partial(_before, states, h0, reverse), retreat, needs_x=needs[0]
+        x,
+        w_ih,
+        gz[:, :, None],
+        0,
+        functools.partial(_before, states, h0, reverse),
+        retreat,
+        reverse,
+        needs[0],
     )
     return gx, gh0, *of_weights
 
@@ -171,12 +181,12 @@ def _lstm_backward(gradients: Result, saved: tuple, needs: tuple[bool, ...], *, 
 
     gh0, gc0 = _zeros(h0), _zeros(c0)
 
-    def retreat(part: slice) -> None:
+    def retreat(part: slice, times: slice) -> None:
         gh, gc = gh0[part], gc0[part]
         product, some = _as_blocks(gh[None], w), np.empty_like(gh)
-        for times in _backwards(len(x), gh.size, reverse):
-            at = times, part
-            gates, rows = kept[times, :, part], gz[at]
+        for block in _backwards(times, gh.size, reverse):
+            at = block, part
+            gates, rows = kept[block, :, part], gz[at]
             factors, slope = _lstm_factors(gates, cells[at])
             from_c, from_h = rows[:, :, :3].swapaxes(1, 2), rows[:, :, 3]
             steps = (
@@ -196,7 +206,7 @@ def _lstm_backward(gradients: Result, saved: tuple, needs: tuple[bool, ...], *, 
                 np.matmul(step, w, out=product)
 
     gx, *of_weights = _backward(
-        x, w_ih, gz, 0, functools.partial(_before, states, h0, reverse), retreat, needs_x=needs[0]
+        x, w_ih, gz, 0, functools.partial(_before, states, h0, reverse), retreat, reverse, needs[0]
     )
     return gx, gh0, gc0, *of_weights, None
 
@@ -271,14 +281,14 @@ def _gru_backward(ghs: np.ndarray, saved: tuple, needs: tuple[bool, ...], *, rev
 
     before, gh0 = functools.partial(_before, states, h0, reverse), _zeros(h0)
 
-    def retreat(part: slice) -> None:
+    def retreat(part: slice, times: slice) -> None:
         gh = gh0[part]
         of_gates = np.empty_like(gh)
         product = _as_blocks(of_gates[None], w)
-        for times in _backwards(len(x), gh.size, reverse):
-            at = times, part
-            of_block = gates[times, :, part]
-            steps = ghs[at], _gru_factors(of_block, olds[at], before(times)[:, part]), of_block[:, 1], gz[at]
+        for block in _backwards(times, gh.size, reverse):
+            at = block, part
+            of_block = gates[block, :, part]
+            steps = ghs[at], _gru_factors(of_block, olds[at], before(block)[:, part]), of_block[:, 1], gz[at]
             for above, factor, u, step in _in_order(not reverse, *steps):
                 gh += above
                 np.multiply(factor, gh, out=step.swapaxes(0, 1))
@@ -287,7 +297,7 @@ def _gru_backward(ghs: np.ndarray, saved: tuple, needs: tuple[bool, ...], *, rev
                 gh += of_gates
 
     gx, gw_ih, gw_hh, gb_ih, gb_hh = _backward(
-        x, np.roll(w_ih, size, axis=0), gz, size, before, retreat, needs_x=needs[0]
+        x, np.roll(w_ih, size, axis=0), gz, size, before, retreat, reverse, needs[0]
     )
     gw_ih, gb_ih = (np.roll(g, -size, axis=0) for g in (gw_ih, gb_ih))
     return gx, gh0, gw_ih, gw_hh, gb_ih, gb_hh
@@ -505,20 +515,24 @@ def _backward(
     gz: np.ndarray,
     skipped: int,
     before: Callable[[slice], np.ndarray],
-    retreat: Callable[[slice], None],
+    retreat: Callable[[slice, slice], None],
+    reverse: bool,
     needs_x: bool,
 ) -> tuple[Any, ...]:
-    """Let `retreat` fill `gz`, (T, N, gates, H), for parts of the batch, and find the gradients from it.
+    """Let `retreat` fill `gz`, (T, N, gates, H), and find the gradients from it.
+
+    While one thread is at the second half of the steps, another one has the products of the first half.
 
     Args:
         skipped: of the columns of gz the last so many do not belong to x, the first to h.
         before: gives the states from which some steps started, (T, N, H).
+        retreat: takes a part of the batch through some steps, and goes on from there when it is called again.
 
     Returns: the gradients of x, of W_ih, of W_hh, and of the biases of both.
     """
     columns, size = gz.shape[2] * gz.shape[3], gz.shape[3]
     count = columns - skipped
-    _walk(retreat, x.shape[1], count * size, len(x))
+    steps, batch, _ = x.shape
     gx = np.empty(x.shape, dtype=x.dtype) if needs_x else None
 
     def pull_back(times: slice) -> list[np.ndarray]:
@@ -532,9 +546,33 @@ def _backward(
         return [of_x.T @ inputs, of_h.T @ states, one @ rows]
 
     work = gz.size * (x.shape[2] * (1 + needs_x) + size) * MULTIPLICATION
-    parts = parallel(pull_back, len(x), work)
-    gw_ih, gw_hh, gb = (functools.reduce(np.add, several) for several in zip(*parts))
+    sums, left = [], slice(0, steps)
+    if _walking(batch, count * size) > 1:
+        _walk(lambda part: retreat(part, left), batch, count * size, steps)
+    else:
+        everybody = slice(0, batch)
+        if get_num_threads() > 1 and steps > 1 and work >= _OVERLAPPED:
+            halves = [slice(0, steps // 2), slice(steps // 2, steps)]
+            done, left = halves if reverse else halves[::-1]
+            single_threaded_blas(retreat, everybody, done)
+            sums.append(_at_once(lambda: pull_back(done), lambda: retreat(everybody, left), work))
+        else:
+            single_threaded_blas(retreat, everybody, left)
+    first, last = left.start, left.stop
+    sums += parallel(
+        lambda times: pull_back(slice(first + times.start, first + times.stop)),
+        last - first,
+        work * (last - first) / steps,
+    )
+    gw_ih, gw_hh, gb = (functools.reduce(np.add, several) for several in zip(*sums))
     return gx, gw_ih, gw_hh, gb[:count], gb[skipped:]
+
+
+def _at_once(first: Callable[[], Any], second: Callable[[], None], work: float) -> Any:
+    """Call both, at the same time where there is a thread for it; what the first one returns."""
+    calls = [first, second]
+    results = parallel(lambda which: [call() for call in calls[which]], 2, work)
+    return results[0][0]
 
 
 def _walk(function: Callable[[slice], None], batch: int, multiplications: int, steps: int) -> None:
@@ -557,12 +595,13 @@ def _walking(batch: int, multiplications: int) -> int:
     return threads if threads > 1 and batch // threads * multiplications >= _WIDE else 1
 
 
-def _backwards(steps: int, elements: int, reverse: bool) -> Iterator[slice]:
-    """Blocks of steps in the order of the backward, by the elements of a state."""
+def _backwards(times: slice, elements: int, reverse: bool) -> Iterator[slice]:
+    """Blocks of some steps in the order of the backward, by the elements of a state."""
     length = max(_ELEMENTS // max(elements, 1), 1)
-    for first in range(0, steps, length):
-        last = min(first + length, steps)
-        yield slice(first, last) if reverse else slice(steps - last, steps - first)
+    start, stop = times.start, times.stop
+    for first in range(0, stop - start, length):
+        last = min(first + length, stop - start)
+        yield slice(start + first, start + last) if reverse else slice(stop - last, stop - first)
 
 
 def _in_order(reverse: bool, *arrays: np.ndarray) -> Iterator[Any]:
