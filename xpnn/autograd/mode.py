@@ -5,10 +5,27 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from xpnn.backend import DTypeError, hold_precision, use_precision
 from xpnn.backend.scope import covering, scoped
+
+
+class Call(NamedTuple):
+    """An operation on Tensors, whether a gradient flows through it or not.
+
+    Attributes:
+        name: the primitive's, or the function's of the library.
+        arguments, results: raw arrays, and what else was given.
+        options: what the operation was given by name.
+        scope: the modules around it.
+    """
+
+    name: str
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    results: tuple[Any, ...]
+    scope: tuple[Any, ...]
 
 
 class _Switches(threading.local):
@@ -21,6 +38,7 @@ class _Switches(threading.local):
     no_saved_hooks: str | None = None  # why hooks on what nodes save are refused, see graph.py
     dual_level: Any = None  # see forward_ad.py
     sweep: Any = None  # the backward sweep that runs, see tape.py
+    calls: list[Call] | None = None  # what is called, where `noting_calls` asks for it
     recomputing = False
 
     def __init__(self) -> None:
@@ -255,6 +273,24 @@ def keeping_values() -> Iterator[None]:
         yield
     finally:
         noting.remove(True)
+
+
+@contextmanager
+def noting_calls() -> Iterator[list[Call]]:
+    """A list of all operations on Tensors inside of the block, in their order; none on raw arrays."""
+    before, switches.calls = switches.calls, []
+    try:
+        with keeping_values():
+            yield switches.calls
+    finally:
+        switches.calls = before
+
+
+def note_call(name: str, arguments: Any, options: dict[str, Any], results: Any) -> None:
+    """Put an operation into the list of `noting_calls`, if there is one."""
+    if switches.calls is not None:
+        call = Call(name, tuple(arguments), options, tuple(results), tuple(switches.scopes))
+        switches.calls.append(call)
 
 
 @contextmanager

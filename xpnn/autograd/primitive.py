@@ -26,7 +26,7 @@ from typing import Any, overload
 from xpnn.autograd.casting import entered, in_type, way_of
 from xpnn.autograd.core import COMPLEX, TensorBase, carries_gradient, met, new_tensor, new_view
 from xpnn.autograd.half import in_float32
-from xpnn.autograd.mode import switches
+from xpnn.autograd.mode import note_call, switches
 from xpnn.autograd.node import Node
 from xpnn.autograd.over_complex import OverComplex, over_complex, rule_of
 from xpnn.autograd.tape import classify, examine
@@ -159,6 +159,8 @@ class Primitive:
             outputs = tuple([y if type(y) is route.kind else route.as_array(y) for y in originals])
         if switches.anomaly:
             examine(outputs, self.name, "output", switches.scopes)
+        if switches.noting:
+            note_call(self.name, raws, options, outputs)
         node = None
         if track and switches.grad:
             own_backward = None if kernel is None else kernel.backward_function

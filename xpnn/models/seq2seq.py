@@ -95,12 +95,7 @@ class Seq2Seq(nn.Module):
         """What was read at each step (N, S, E), which steps count (N, S), and the decoder's first state."""
         sources = as_tensor(sources)
         seen = sources != self.padding
-        lengths = seen.sum(1)
-        packed = nn.utils.rnn.pack_padded_sequence(
-            self.embedding(sources), lengths, batch_first=True, enforce_sorted=False
-        )
-        output, last = self.encoder(packed)
-        memory, _ = nn.utils.rnn.pad_packed_sequence(output, batch_first=True, total_length=sources.shape[1])
+        memory, last = self.encoder(self.embedding(sources), lengths=seen.sum(1))
         both = xp.concat([last[0], last[1]], axis=1)
         return memory, seen, self.bridge(both).tanh()
 

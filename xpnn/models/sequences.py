@@ -52,12 +52,8 @@ class _Reader(nn.Module):
             output, _ = self.layers(self.embedding(tokens))
             return output, full(tokens.shape[:1], tokens.shape[1], device=output.device)
         lengths = (tokens != self.padding).sum(1)
-        packed = nn.utils.rnn.pack_padded_sequence(
-            self.embedding(tokens), lengths, batch_first=True, enforce_sorted=False
-        )
-        output, _ = self.layers(packed)
-        padded, _ = nn.utils.rnn.pad_packed_sequence(output, batch_first=True, total_length=tokens.shape[1])
-        return padded, lengths
+        output, _ = self.layers(self.embedding(tokens), lengths=lengths)
+        return output, lengths
 
 
 class SequenceClassifier(_Reader):

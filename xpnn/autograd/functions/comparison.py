@@ -12,6 +12,7 @@ from xpnn.autograd import ops
 from xpnn.autograd.core import TensorBase, as_array, new_tensor
 from xpnn.autograd.functions.calling import front
 from xpnn.autograd.functions.promotion import NUMBERS, is_whole, kind_of_type, promoted, raw_of
+from xpnn.autograd.mode import note_call
 from xpnn.autograd.ops.rules import as_operand
 from xpnn.backend import (
     ArgumentError,
@@ -86,7 +87,9 @@ def compare(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
                     f"`{operation.__name__}` has no meaning for complex numbers",
                     hint="Compare their absolute values, or their real parts",
                 )
-    return new_tensor(as_array(operation(left, right)))
+    found = as_array(operation(left, right))
+    note_call(operation.__name__, (left, right), {}, (found,))
+    return new_tensor(found)
 
 
 @front

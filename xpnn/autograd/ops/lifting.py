@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from xpnn.autograd.core import TensorBase
+from xpnn.autograd.mode import note_call
 from xpnn.autograd.primitive import Primitive
 from xpnn.backend import Array, DType, dtype_named, is_array
 
@@ -31,9 +32,11 @@ def lift(function: Callable, name: str, xp: Any = None) -> Callable:
     def lifted(*args: Any, **options: Any) -> Any:
         tensors = list(tensors_in((args, options)))
         options = {key: unwrap(value, xp) for key, value in options.items()}
-        result = function(*unwrap(args, xp), **options)
+        raws = unwrap(args, xp)
+        result = function(*raws, **options)
         if not tensors:
             return result
+        note_call(name, raws, options, result if isinstance(result, list | tuple) else (result,))
         if isinstance(result, list | tuple) and all(map(is_array, result)):
             wrapped = without_rule(*tensors, result=tuple(result))
             return type(result)(*wrapped) if hasattr(result, "_fields") else wrapped

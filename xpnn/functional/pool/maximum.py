@@ -383,6 +383,12 @@ def _winners(x: Array, **window: Any) -> tuple[Array, tuple]:
     return _maximum_and_winners(x, **window)[1], ()
 
 
+@primitive
+def _places_of_maxima(x: Array, **window: Any) -> tuple[Array, tuple]:
+    """The place of each winner among the cells of its channel."""
+    return _indices_of_winners(_winners(x, **window), tuple(x.shape[2:]), window), ()
+
+
 # ---- from the user's arguments to the primitives' ----
 
 
@@ -403,4 +409,4 @@ def pool_maximum(
     y = _max_pool(input, **window)
     if not return_indices:
         return y
-    return y, _indices_of_winners(_winners(input, **window), tuple(input.shape[2:]), window)
+    return y, _places_of_maxima(input, **window)

@@ -16,6 +16,7 @@ from xpnn.functional.arguments import (
     check_integer,
     check_rank,
     check_shape,
+    raw_array,
     shape_of,
     tuple_of,
 )
@@ -190,6 +191,8 @@ def _unpool(
     flat = (*leading, math.prod(size))
     places = as_indices(indices)
     check_indices(places, math.prod(sizes), subject, "indices", f"The output has {sizes} cells")
+    if places is raw_array(indices):
+        places = indices  # a Tensor, whose operations are noted
     places = namespace(places).reshape(places, flat)
     y = _put(xp.reshape(input, flat), places, count=math.prod(sizes))
     return xp.reshape(y, (*leading, *sizes))

@@ -38,7 +38,7 @@ def rnn_tanh(
     train: bool = False,
     bidirectional: bool = False,
     batch_first: bool = False,
-    lengths: Sequence[int] | None = None,
+    lengths: Sequence[int] | Array | Tensor | None = None,
 ) -> tuple[ArrayT, ArrayT]:
     """Elman's network: h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), layer over layer.
 
@@ -84,7 +84,7 @@ def rnn_relu(
     train: bool = False,
     bidirectional: bool = False,
     batch_first: bool = False,
-    lengths: Sequence[int] | None = None,
+    lengths: Sequence[int] | Array | Tensor | None = None,
 ) -> tuple[ArrayT, ArrayT]:
     """`rnn_tanh` with max(0, z) in place of tanh(z), whose slope is 1 where h_t > 0, else 0.
 
@@ -111,7 +111,7 @@ def lstm(
     train: bool = False,
     bidirectional: bool = False,
     batch_first: bool = False,
-    lengths: Sequence[int] | None = None,
+    lengths: Sequence[int] | Array | Tensor | None = None,
     peepholes: bool = False,
 ) -> tuple[ArrayT, ArrayT, ArrayT]:
     """Long short-term memory, layer over layer.
@@ -171,7 +171,7 @@ def gru(
     train: bool = False,
     bidirectional: bool = False,
     batch_first: bool = False,
-    lengths: Sequence[int] | None = None,
+    lengths: Sequence[int] | Array | Tensor | None = None,
 ) -> tuple[ArrayT, ArrayT]:
     """Gated recurrent units, layer over layer.
 
@@ -219,7 +219,7 @@ def jordan(
     train: bool = False,
     bidirectional: bool = False,
     batch_first: bool = False,
-    lengths: Sequence[int] | None = None,
+    lengths: Sequence[int] | Array | Tensor | None = None,
     nonlinearity: str = "tanh",
 ) -> tuple[ArrayT, ArrayT]:
     """Jordan's network, layer over layer: what is fed back is the output, not the hidden units.

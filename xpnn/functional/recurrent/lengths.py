@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from xpnn.autograd.core import TensorBase
 from xpnn.autograd.ops.activation import select
 from xpnn.backend import (
     ArgumentError,
@@ -17,7 +18,7 @@ from xpnn.backend import (
     namespace,
     to_numpy,
 )
-from xpnn.functional.arguments import raw_array, whole
+from xpnn.functional.arguments import check_shape, raw_array, whole
 from xpnn.functional.recurrent.recurrence import Arrays, Recurrence
 
 
@@ -28,20 +29,30 @@ class Places:
     come last in both directions, and nothing that is made of them reaches a step that counts.
     """
 
-    def __init__(self, x: Any, lengths: Sequence[int], subject: str) -> None:
+    def __init__(self, x: Any, lengths: Any, subject: str) -> None:
         steps, batch = x.shape[:2]
-        self.lengths = whole_numbers(lengths, "lengths", subject)
-        if len(self.lengths) != batch or not all(1 <= length <= steps for length in self.lengths):
-            raise ArgumentError(
-                f"expects {batch} lengths between 1 and {steps}, got {self.lengths}", subject=subject
-            )
-        turned = [
-            (length - 1 - t if t < length else t) * batch + n
-            for t in range(steps)
-            for n, length in enumerate(self.lengths)
-        ]
-        ends = [(length - 1) * batch + n for n, length in enumerate(self.lengths)]
-        self.turned, self.ends = indices_like(turned, x), indices_like(ends, x)
+        follows = isinstance(lengths, TensorBase) and isinstance(x, TensorBase)
+        if not is_array(lengths) or concrete(raw_array(lengths)):
+            known = whole_numbers(lengths, "lengths", subject)
+            if len(known) != batch or not all(1 <= length <= steps for length in known):
+                raise ArgumentError(
+                    f"expects {batch} lengths between 1 and {steps}, got {known}", subject=subject
+                )
+            if not follows or device_of(raw_array(lengths)) != device_of(raw_array(x)):
+                lengths = indices_like(known, x)
+        else:  # a placeholder under jit
+            check_shape(lengths, (batch,), subject, "lengths")
+            lengths = lengths if follows else raw_array(lengths)
+        self.subject, self.lengths = subject, lengths
+        xp, device = namespace(self.lengths), device_of(raw_array(x))
+        if self.lengths.dtype != xp.int64:
+            self.lengths = xp.astype(self.lengths, xp.int64)
+        times = xp.arange(steps, dtype=xp.int64, device=device)[:, None]
+        sequences = xp.arange(batch, dtype=xp.int64, device=device)
+        self.seen = times < self.lengths
+        turned = xp.where(self.seen, self.lengths - 1 - times, times) * batch + sequences
+        self.turned = xp.reshape(turned, (-1,))
+        self.ends = (self.lengths - 1) * batch + sequences
 
     def run(
         self, recurrence: Recurrence, x: Any, states: Arrays, weights: Any, reverse: bool
@@ -56,15 +67,16 @@ class Places:
 
     def _run_within(self, recurrence: Recurrence, x: Any, states: Arrays, weights: Any) -> tuple[Any, ...]:
         """The states at all times, of no step behind an end: they are 0 there."""
-        xp, batch = namespace(x), len(self.lengths)
-        longest_first = sorted(range(batch), key=lambda n: -self.lengths[n])
+        xp, lengths = namespace(x), whole_numbers(self.lengths, "lengths", self.subject)
+        batch = len(lengths)
+        longest_first = sorted(range(batch), key=lambda n: -lengths[n])
         order, back = indices_like(longest_first, x), indices_like(_inverse(longest_first), x)
         x = xp.take(x, order, axis=1)
         states = [namespace(s).take(s, order, axis=0) for s in states]
         parts: list[list[Any]] = [[] for _ in states]
         start = 0
-        for end in [*sorted({*self.lengths}), *([x.shape[0]] if max(self.lengths) < x.shape[0] else [])]:
-            running = sum(length >= end for length in self.lengths)
+        for end in [*sorted({*lengths}), *([x.shape[0]] if max(lengths) < x.shape[0] else [])]:
+            running = sum(length >= end for length in lengths)
             if running:
                 first = [s[:running, ...] for s in states]
                 states = recurrence(x[start:end, :running, ...], first, weights, False)
@@ -80,11 +92,7 @@ class Places:
 
     def without_padding(self, x: Any) -> Any:
         """x where a sequence is, and 0 behind its end, whatever is there."""
-        raw = raw_array(x)
-        xp, device = namespace(raw), device_of(raw)
-        ends = xp.asarray(self.lengths, dtype=xp.int64, device=device)
-        times = xp.arange(raw.shape[0], dtype=xp.int64, device=device)
-        return select(times[:, None, None] < ends[None, :, None], x)
+        return select(self.seen[..., None], x)
 
     def _turn(self, x: Any) -> Any:
         return namespace(x).reshape(_take(_rows(x), self.turned), x.shape)

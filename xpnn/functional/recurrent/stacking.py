@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from xpnn.backend import ArgumentError, ShapeError, device_of, namespace
@@ -35,7 +34,7 @@ def run_layers(
     train: bool,
     bidirectional: bool,
     batch_first: bool,
-    lengths: Sequence[int] | None,
+    lengths: Any,
     more: tuple[str, ...] = (),
 ) -> Any:
     """The output of the last layer, and the last value of each of the states, layer by layer.

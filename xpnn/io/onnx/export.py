@@ -26,6 +26,7 @@ def export(
     path: str | os.PathLike[str] | None = None,
     dynamic: bool = True,
     *,
+    method: str = "forward",
     batch_axis: int = 0,
     input_names: Sequence[str] = (),
     output_names: Sequence[str] = (),
@@ -40,14 +41,16 @@ def export(
         example: its argument, or several in a tuple: arrays or Tensors.
         path: the file; None writes none.
         dynamic: whether the batch may have any size; otherwise all shapes are those of the example.
+        method: what is exported in the place of `forward`, such as "encode".
         batch_axis: the axis of all inputs that is the batch.
         input_names, output_names: default to "input" and "output", or "input_0", "input_1" ...
 
     Returns: the `onnx.ModelProto`, which `onnx.checker` has checked.
 
     Raises: ExportError, which names the module, for operations that ONNX has not, or the export does not
-    know; and for what depends on the input without being recorded, such as a mask made by a comparison.
-    MissingDependencyError without the package onnx.
+    know; for random numbers; and for what is computed from the input on raw arrays or on the host.
+    ArgumentError for an example without a batch, or a method that there is not. MissingDependencyError
+    without the package onnx.
 
     See: https://onnx.ai/onnx/operators/
 
@@ -60,11 +63,13 @@ def export(
     arrays = example if isinstance(example, tuple | list) else (example,)
     if not arrays or not all(map(is_array, arrays)):
         raise ArgumentError("expects example as an array, or several in a tuple", subject="export")
+    if not callable(getattr(model, method, None)):
+        raise ArgumentError(f"{type(model).__name__} has no method {method!r}", subject="export")
     inputs = _names("input", input_names, len(arrays))
     first = next(iter(model.parameters()), None)
     like = arrays[0] if first is None else first.array
     with use_backend(backend_of(like).name, device_of(like)):
-        recorded = trace(model, arrays, inputs, batch_axis if dynamic else None)
+        recorded = trace(model, arrays, inputs, batch_axis if dynamic else None, method)
     outputs = _names("output", output_names, len(recorded.outputs))
     proto = Exporter(onnx, recorded, batch_axis).model(type(model).__name__, outputs)
     onnx.checker.check_model(proto, full_check=True)
@@ -154,6 +159,13 @@ class Exporter:
             if value.fill is not None:
                 number = self.constant(np.asarray(value.fill, dtype=value.dtype))
                 self.names[id(value)] = self.add("Expand", number, self.shape(value))
+            elif value.counts or value.batches:
+                size = self.add("Squeeze", self._batch_size(), self.constant([0]))
+                if value.counts:
+                    size = self.add("Range", self.constant(np.int64(0)), size, self.constant(np.int64(1)))
+                elif value.batches > 1:
+                    size = self.add("Mul", size, self.constant(np.int64(value.batches)))
+                self.names[id(value)] = size if value.dtype == "int64" else self.cast(size, value.dtype)
             else:
                 assert value.array is not None
                 self.names[id(value)] = self.constant(value.array, value.name)
@@ -171,6 +183,10 @@ class Exporter:
     def number(self, number: float, step: Step) -> str:
         """A number of the element type of the step's result."""
         return self.constant(np.asarray(number, dtype=step.results[0].dtype))
+
+    def cast(self, name: str, dtype: str) -> str:
+        """A value as one of another element type."""
+        return self.add("Cast", name, to=self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def shape(self, value: Value, into: bool = False) -> str:
         """The name of a vector with the shape of a Value, in which the batch has the size that it has.

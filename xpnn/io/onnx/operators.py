@@ -62,6 +62,8 @@ _SAME = {
     "where": "Where",
 }
 
+_ARITHMETIC = ("add", "divide", "maximum", "minimum", "multiply", "subtract")
+
 _MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
@@ -80,7 +82,11 @@ def operator(*names: str) -> Callable[[Operator], Operator]:
 def _same(e: Exporter, s: Step) -> str:
     if s.options:
         raise s.error(f"cannot be exported: '{s.name}' with {s.options}")
-    return e.add(_SAME[s.name], *e.inputs(s))
+    inputs, dtype = e.inputs(s), s.results[0].dtype
+    for i, value in enumerate(s.arguments):  # ONNX brings no types together
+        if value is not None and value.dtype != dtype and s.name in _ARITHMETIC:
+            inputs[i] = e.cast(inputs[i], dtype)
+    return e.add(_SAME[s.name], *inputs)
 
 
 # ---- layers ----
@@ -112,6 +118,17 @@ def _conv_transpose(e: Exporter, s: Step) -> str:
     ]
     beyond = [n - m for n, m in zip(s.options["size"], least)]
     return e.add("ConvTranspose", *e.inputs(s), **window, group=s.options["groups"], output_padding=beyond)
+
+
+@operator("unfold_columns")
+def _unfold_columns(e: Exporter, s: Step) -> str:
+    """A convolution, with a kernel for each cell of the window."""
+    channels = _of(s, 0).shape[1]
+    size = s.options["kernel_size"]
+    cells = np.eye(math.prod(size), dtype=s.results[0].dtype).reshape(-1, 1, *size)
+    kernels = e.constant(np.concatenate([cells] * channels))
+    y = e.add("Conv", e.input(s, 0), kernels, **_window(s), group=channels)
+    return e.add("Reshape", y, e.shape(s.results[0], into=True))
 
 
 @operator("batch_norm_inference")
@@ -160,6 +177,28 @@ def _embedding(e: Exporter, s: Step) -> str:
 @operator("max_pool")
 def _max_pool(e: Exporter, s: Step) -> str:
     return e.add("MaxPool", e.input(s, 0), kernel_shape=list(s.options["kernel_size"]), **_window(s))
+
+
+@operator("places_of_maxima")
+def _places_of_maxima(e: Exporter, s: Step) -> str:
+    """The second output of the MaxPool that is there already; ONNX counts through all channels."""
+    options = {"kernel_shape": list(s.options["kernel_size"]), **_window(s)}
+    like = e.onnx.helper.make_node("MaxPool", [e.input(s, 0)], [], **options)
+    pools = [
+        n for n in e.nodes if (n.op_type, n.input, n.attribute) == ("MaxPool", like.input, like.attribute)
+    ]
+    if pools:
+        pools[-1].output[1:] = [f"{pools[-1].output[0]}.places"]
+        places = pools[-1].output[1]
+    else:
+        places = e.add("MaxPool", e.input(s, 0), outputs=2, **options)[1]
+    return e.add("Mod", places, e.constant(np.int64(math.prod(_of(s, 0).shape[2:]))))
+
+
+@operator("put")
+def _put(e: Exporter, s: Step) -> str:
+    zeros = e.add("Expand", e.number(0, s), e.shape(s.results[0]))
+    return e.add("ScatterElements", zeros, e.input(s, 1), e.input(s, 0), axis=len(_of(s, 0).shape) - 1)
 
 
 @operator("sum_pool")
@@ -354,8 +393,68 @@ def _at_least(e: Exporter, s: Step) -> str:
 
 @operator("astype")
 def _astype(e: Exporter, s: Step) -> str:
-    kind = e.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(s.results[0].dtype))
-    return e.add("Cast", e.input(s, 0), to=kind)
+    return e.cast(e.input(s, 0), s.results[0].dtype)
+
+
+@operator("select")
+def _select(e: Exporter, s: Step) -> str:
+    return e.add("Where", e.input(s, 0), e.input(s, 1), e.number(0, s))
+
+
+# ---- comparisons and logic ----
+
+_COMPARISONS = {
+    **dict.fromkeys(("eq", "equal"), "Equal"),
+    **dict.fromkeys(("lt", "less"), "Less"),
+    **dict.fromkeys(("le", "less_equal"), "LessOrEqual"),
+    **dict.fromkeys(("gt", "greater"), "Greater"),
+    **dict.fromkeys(("ge", "greater_equal"), "GreaterOrEqual"),
+    "isinf": "IsInf",
+    "isnan": "IsNaN",
+}
+
+_LOGIC = {
+    **dict.fromkeys(("and_", "bitwise_and", "logical_and"), "And"),
+    **dict.fromkeys(("or_", "bitwise_or", "logical_or"), "Or"),
+    **dict.fromkeys(("xor", "bitwise_xor", "logical_xor"), "Xor"),
+    **dict.fromkeys(("bitwise_invert", "logical_not"), "Not"),
+}
+
+
+@operator(*_COMPARISONS)
+def _comparison(e: Exporter, s: Step) -> str:
+    return e.add(_COMPARISONS[s.name], *e.inputs(s))
+
+
+@operator("ne", "not_equal")
+def _not_equal(e: Exporter, s: Step) -> str:
+    return e.add("Not", e.add("Equal", *e.inputs(s)))
+
+
+@operator(*_LOGIC)
+def _logic(e: Exporter, s: Step) -> str:
+    if any(value is None or value.dtype != "bool" for value in s.arguments):
+        raise s.error(f"cannot be exported: '{s.name}' of what is not boolean")
+    return e.add(_LOGIC[s.name], *e.inputs(s))
+
+
+# ---- orders ----
+
+
+@operator("argmax", "argmin")
+def _arg_extreme(e: Exporter, s: Step) -> str:
+    axis = s.options.get("axis")
+    if axis is None:
+        raise s.error(f"cannot be exported: '{s.name}' of all elements")
+    kind = "ArgMax" if s.name == "argmax" else "ArgMin"
+    return e.add(kind, e.input(s, 0), axis=axis, keepdims=int(s.options.get("keepdims", False)))
+
+
+@operator("argsort")
+def _argsort(e: Exporter, s: Step) -> str:
+    axis, descending = s.options.get("axis", -1), s.options.get("descending", False)
+    count = e.constant([_of(s, 0).shape[axis]])
+    return e.add("TopK", e.input(s, 0), count, outputs=2, axis=axis, largest=int(descending))[1]
 
 
 # ---- reductions ----
@@ -363,9 +462,21 @@ def _astype(e: Exporter, s: Step) -> str:
 
 @operator("mean", "sum", "max", "min", "prod")
 def _reduction(e: Exporter, s: Step) -> str:
-    if s.options.get("dtype") is not None and _of(s, 0).dtype != s.results[0].dtype:
-        raise s.error(f"cannot be exported: '{s.name}' in another element type")
-    return _reduced(e, s, f"Reduce{s.name.capitalize()}", e.input(s, 0), s.options["keepdims"])
+    x = e.input(s, 0)
+    if _of(s, 0).dtype != s.results[0].dtype:
+        x = e.cast(x, s.results[0].dtype)
+    return _reduced(e, s, f"Reduce{s.name.capitalize()}", x, s.options["keepdims"])
+
+
+@operator("cumulative_sum")
+def _cumulative_sum(e: Exporter, s: Step) -> str:
+    if s.options.get("include_initial"):
+        raise s.error("cannot be exported: cumulative_sum with a first 0")
+    x = e.input(s, 0)
+    if _of(s, 0).dtype != s.results[0].dtype:
+        x = e.cast(x, s.results[0].dtype)
+    axis = s.options["axis"]
+    return e.add("CumSum", x, e.constant(np.int64(0 if axis is None else axis)))
 
 
 @operator("var", "std")

@@ -1,23 +1,22 @@
-"""What a network computes, as a list of steps: recorded twice, to tell what depends on the input.
+"""What a network computes, as a list of steps: noted twice, to tell what depends on the input.
 
-The tape records operations that a gradient flows through. Anything else a network computes shows up as
-constants; so it is run on two inputs of other values, and of other batch sizes where these are free. A
-constant that differs between the runs cannot be exported, and shapes that differ follow the batch.
+All operations on Tensors are noted, and only those are kept that the outputs come from. What a network
+computes of raw arrays shows up as constants; so it is run on two inputs of other values, and of other batch
+sizes where these are free. A constant that differs between the runs cannot be exported, and shapes that
+differ follow the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from xpnn.autograd import Tensor
-from xpnn.autograd.core import TensorBase
-from xpnn.autograd.mode import enable_grad, keeping_values
-from xpnn.autograd.node import Node
-from xpnn.autograd.recorded import operations_of
+from xpnn.autograd.functions.random import get_rng_state
+from xpnn.autograd.mode import Call, enable_grad, noting_calls
 from xpnn.backend import ArgumentError, XpnnError, asarray, dtype_name, is_array, is_floating, to_numpy
 from xpnn.nn import Module
 from xpnn.nn.summary import evaluating
@@ -39,6 +38,8 @@ class Value:
         array: the elements, of a constant.
         name: of an input, a parameter or a buffer.
         fill: the number that a constant is full of, whose shape follows the batch.
+        counts: whether it counts the samples of the batch from 0.
+        batches: of a number, how many times the size of the batch it is.
         users: the steps that it is an argument of.
     """
 
@@ -47,6 +48,8 @@ class Value:
     array: np.ndarray | None = None
     name: str = ""
     fill: float | None = None
+    counts: bool = False
+    batches: int = 0
     users: list[Step] = field(default_factory=list)
 
     @property
@@ -93,16 +96,19 @@ class Trace:
     outputs: list[Value]
 
 
-def trace(model: Module, example: Sequence[Any], names: Sequence[str], axis: int | None) -> Trace:
+def trace(
+    model: Module, example: Sequence[Any], names: Sequence[str], axis: int | None, method: str = "forward"
+) -> Trace:
     """Record a network in evaluation mode.
 
     Args:
         example: its arguments.
         names: of the inputs.
         axis: of the inputs that may have any size, or None.
+        method: what is called in the place of `forward`.
     """
-    runs = [_run(model, _other(example, axis, number)) for number in range(2)]
-    one, other = ([node.primitive.name for node in run.nodes] for run in runs)
+    runs = [_run(model, _other(example, axis, number), method) for number in range(2)]
+    one, other = ([call.name for call in run.calls] for run in runs)
     if one != other or len(runs[0].roots) != len(runs[1].roots):
         raise ExportError(
             "takes other steps for other inputs, which a graph cannot say",
@@ -114,26 +120,22 @@ def trace(model: Module, example: Sequence[Any], names: Sequence[str], axis: int
 
 @dataclass
 class _Run:
-    nodes: list[Node]
-    inputs: list[Tensor]
-    roots: list[Tensor]
+    calls: list[Call]
+    inputs: list[Any]  # raw arrays, and so the roots
+    roots: list[Any]
+    draws: bool  # random numbers
 
 
-def _run(model: Module, arrays: Sequence[np.ndarray]) -> _Run:
-    """Run and record the network once."""
+def _run(model: Module, arrays: Sequence[np.ndarray], method: str) -> _Run:
+    """Run the network once, and note what it calls."""
     inputs = [Tensor(asarray(array)) for array in arrays]
     for tensor in inputs:
         tensor.requires_grad = is_floating(tensor)
-    frozen = [p for p in model.parameters() if not p.requires_grad]
-    for parameter in frozen:  # so that what is computed of it is recorded too
-        parameter.requires_grad = True
-    try:
-        with evaluating(model), enable_grad(), keeping_values():
-            roots = _flat(model(*inputs))
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad = False
-    return _Run(operations_of(roots), inputs, roots)
+    before = to_numpy(get_rng_state())
+    with evaluating(model), enable_grad(), noting_calls() as calls:
+        roots = _flat(model(*inputs) if method == "forward" else getattr(model, method)(*inputs))
+    draws = not np.array_equal(before, to_numpy(get_rng_state()))
+    return _Run(calls, [tensor.array for tensor in inputs], [root.array for root in roots], draws)
 
 
 def _other(example: Sequence[Any], axis: int | None, number: int) -> list[np.ndarray]:
@@ -159,74 +161,133 @@ def _other(example: Sequence[Any], axis: int | None, number: int) -> list[np.nda
 
 
 class _Tracer:
+    """Makes the steps of two runs, which call the same operations.
+
+    Arrays go by their ids: `kept` and the runs hold all of them.
+    """
+
     def __init__(self, model: Module, runs: list[_Run], names: Sequence[str]) -> None:
         self.runs = runs
-        self.values: dict[Any, Value] = {}  # by the id of an array, or the place on the tape
+        self.values: dict[int, Value] = {}
         self.kept: list[Any] = []
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
             self._constant(tensor.array, name)
         self.inputs = []
         for name, one, other in zip(names, runs[0].inputs, runs[1].inputs):
             value = Value((tuple(one.shape), tuple(other.shape)), dtype_name(one.dtype), name=name)
-            self.values[id(one.array)] = value
+            self.values[id(one)] = value
             self.inputs.append(value)
 
     def trace(self) -> Trace:
-        steps = [self._step(*nodes) for nodes in zip(self.runs[0].nodes, self.runs[1].nodes)]
-        outputs = []
-        for one, other in zip(self.runs[0].roots, self.runs[1].roots):
-            if one.edge is not None:
-                outputs.append(self.values[one.edge[0].order, one.edge[1]])
-            else:
-                outputs.append(self._given(one.array, other.array, None))
+        calls = [*zip(self.runs[0].calls, self.runs[1].calls)]
+        steps = [self._step(*calls[i]) for i in self._wanted(calls)]
+        roots = zip(self.runs[0].roots, self.runs[1].roots)
+        outputs = [self._given(one, other, None) for one, other in roots]
         return Trace(steps, self.inputs, outputs)
 
-    def _step(self, node: Node, other: Node) -> Step:
-        place = node.scope[-1] if node.scope else ""
-        step = Step(
-            node.primitive.name, [], (node.options, other.options), [], str(place), getattr(place, "path", "")
+    def _wanted(self, calls: list[tuple[Call, Call]]) -> list[int]:
+        """Which calls are steps: those that an output comes from, unless their results are constants."""
+        varying = {id(one) for one in self.runs[0].inputs}
+        makers: dict[int, int] = {}  # by the id of a result, the call that made it
+        for i, (call, _) in enumerate(calls):
+            given = {id(x) for x in _arrays_in(call.arguments)}
+            fresh = [id(y) for y in call.results if id(y) not in given and id(y) not in self.values]
+            for key in fresh:
+                makers.setdefault(key, i)
+            if given & varying:
+                varying.update(fresh)
+        roots = [id(root) for root in self.runs[0].roots]
+        wanted: set[int] = set()
+        asked = [makers[root] for root in roots if root in makers]
+        while asked:
+            i = asked.pop()
+            one, other = calls[i]
+            if i in wanted or (not varying & {*map(id, one.results)} and self._is_constant(one, other)):
+                continue
+            wanted.add(i)
+            asked += [makers[id(x)] for x in _arrays_in(one.arguments) if id(x) in makers]
+        return sorted(wanted)
+
+    def _is_constant(self, call: Call, other: Call) -> bool:
+        return all(
+            self._plain(a, b, to_numpy(a), to_numpy(b)) is not None
+            for a, b in zip(call.results, other.results)
         )
-        for i, (shape, dtype) in enumerate(node.outlines):
-            value = Value((tuple(shape), tuple(other.outlines[i][0])), dtype_name(dtype))
-            self.values[node.order, i] = value
-            step.results.append(value)
-        if node.values is None or other.values is None:
-            raise step.error(f"cannot be exported: '{step.name}' keeps no values")
-        for edge, one, two in zip(node.edges, node.values[0], other.values[0]):
-            if isinstance(edge, tuple):
-                argument: Value | None = self.values[edge[0].order, edge[1]]
-            elif isinstance(edge, TensorBase):
-                argument = self._given(edge.array, two, step)
+
+    def _step(self, call: Call, other: Call) -> Step:
+        place = call.scope[-1] if call.scope else ""
+        results = [
+            Value((tuple(one.shape), tuple(two.shape)), dtype_name(one.dtype))
+            for one, two in zip(call.results, other.results)
+        ]
+        options = (call.options, other.options)
+        step = Step(call.name, [], options, results, str(place), getattr(place, "path", ""))
+        for one, two in zip(call.arguments, other.arguments):
+            if isinstance(one, list | tuple):
+                step.arguments += [self._argument(*pair, step, call) for pair in zip(one, two)]
             else:
-                argument = None if one is None else self._given(one, two, step)
-            if argument is not None:
-                argument.users.append(step)
-            step.arguments.append(argument)
+                step.arguments.append(self._argument(one, two, step, call))
+        for raw, value in zip(call.results, results):
+            self.values.setdefault(id(raw), value)
         return step
 
+    def _argument(self, one: Any, two: Any, step: Step, call: Call) -> Value | None:
+        if one is None:
+            return None
+        if is_array(one):
+            value = self._given(one, two, step)
+        else:
+            value = self._number(one, two, step, call)
+        value.users.append(step)
+        return value
+
+    def _number(self, one: Any, two: Any, step: Step, call: Call) -> Value:
+        """A number, which is of the type of what it meets."""
+        dtype = step.results[0].dtype
+        if dtype == "bool":
+            dtype = next((dtype_name(x.dtype) for x in _arrays_in(call.arguments)), dtype)
+        if one == two or one != one:
+            return Value(((), ()), dtype, np.asarray(one, dtype=dtype))
+        times, rest = divmod(one, BATCHES[0])
+        if rest or times * BATCHES[1] != two:
+            raise step.error(
+                "takes a number that follows the input, and is no multiple of the batch: "
+                f"{one} for {BATCHES[0]} samples, {two} for {BATCHES[1]}"
+            )
+        return Value(((), ()), dtype, batches=int(times))
+
     def _given(self, one: Any, two: Any, step: Step | None) -> Value:
-        """The Value of what was no result of a step: an input, a parameter, or a constant."""
-        if not is_array(one):
-            dtype = step.results[0].dtype if step is not None else "float32"
-            return Value(((), ()), dtype, np.asarray(one, dtype=dtype if dtype != "bool" else None))
+        """The Value of an array: of an input, of a step's result, or of a constant."""
         if id(one) in self.values:
             return self.values[id(one)]
         array, again = to_numpy(one), to_numpy(two)
+        found = self._plain(one, two, array, again)
+        if found is not None:
+            return found
+        problem = f"computes an argument of '{step.name if step else 'the output'}' "
+        if self.runs[0].draws:
+            problem += "of random numbers, or from the input by raw arrays"
+            hint = "Export what draws nothing, such as method='encode', or a part of the network"
+        else:
+            problem += "from the input by raw arrays, or on the host, where operations are not noted"
+            hint = "Pass it to the network as an input of its own"
+        raise step.error(problem, hint) if step else ExportError(problem, hint=hint)
+
+    def _plain(self, one: Any, two: Any, array: np.ndarray, again: np.ndarray) -> Value | None:
+        """The Value of what no step has to compute: a constant, or the copy of an input."""
         if array.shape == again.shape and np.array_equal(array, again, equal_nan=array.dtype.kind == "f"):
             return self._constant(one, "")
         for value, first, second in zip(self.inputs, self.runs[0].inputs, self.runs[1].inputs):
             if np.array_equal(array, to_numpy(first)) and np.array_equal(again, to_numpy(second)):
                 return value
+        shapes = (array.shape, again.shape)
         full = {*np.unique(array).tolist(), *np.unique(again).tolist()}
         if len(full) == 1 and array.ndim == again.ndim:
-            return Value((array.shape, again.shape), array.dtype.name, fill=full.pop())
-        problem = (
-            f"computes an argument of '{step.name if step else 'the output'}' from the input by an operation "
-            "without a gradient (a comparison, an index, integers), which the tape does not record, or of "
-            "random numbers"
-        )
-        hint = "Pass it to the network as an input of its own"
-        raise step.error(problem, hint) if step else ExportError(problem, hint=hint)
+            return Value(shapes, array.dtype.name, fill=full.pop())
+        of_samples = shapes == tuple((size,) for size in BATCHES) and array.dtype.kind == "i"
+        if of_samples and all(np.array_equal(x, np.arange(len(x))) for x in (array, again)):
+            return Value(shapes, array.dtype.name, counts=True)
+        return None
 
     def _constant(self, raw: Any, name: str) -> Value:
         if id(raw) not in self.values:
@@ -234,6 +295,15 @@ class _Tracer:
             array = to_numpy(raw)
             self.values[id(raw)] = Value((array.shape, array.shape), array.dtype.name, array, name)
         return self.values[id(raw)]
+
+
+def _arrays_in(arguments: Sequence[Any]) -> Iterator[Any]:
+    """The arrays among arguments, also those in lists."""
+    for x in arguments:
+        if isinstance(x, list | tuple):
+            yield from _arrays_in(x)
+        elif is_array(x):
+            yield x
 
 
 def _flat(outputs: Any) -> list[Tensor]:

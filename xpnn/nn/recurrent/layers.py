@@ -122,8 +122,15 @@ class RNNBase(Module):
         """The parameters of each layer and direction."""
         return [[getattr(self, name) for name in names] for names in self._names]
 
-    def _call(self, input: Any, hx: tuple[Any, ...] | None) -> tuple[Any, tuple[Any, ...]]:
+    def _call(self, input: Any, hx: tuple[Any, ...] | None, lengths: Any) -> tuple[Any, tuple[Any, ...]]:
         """The output and the last states, as the input came: packed, a batch, or one sequence."""
+        if lengths is not None:
+            if isinstance(input, PackedSequence):
+                raise ArgumentError(
+                    "expects no lengths of a PackedSequence, which has its own", subject=self.subject
+                )
+            check_rank(input, 3, self.subject, "N, T, features" if self.batch_first else "T, N, features")
+            return self._run(input, hx, self.batch_first, lengths)
         if isinstance(input, PackedSequence):
             x = padded(input, len(input.sizes))
             states = None if hx is None else tuple(_take(h, input.sorted_indices) for h in hx)
@@ -202,7 +209,8 @@ class RNN(RNNBase):
 
     Shapes: input (T, N, input_size), (T, input_size) or a PackedSequence, and the first state
     (layers * directions, N, hidden_size), zeros if left out, to the output (T, N, directions * hidden_size)
-    in the input's form, and the last state.
+    in the input's form, and the last state. With `lengths` (N,), which PyTorch's have not, a padded batch is
+    read as if it were packed: what lies behind the end of a sequence is zero in the output.
 
     Raises: ArgumentError for another nonlinearity; errors of `functional.rnn_tanh`.
 
@@ -231,9 +239,9 @@ class RNN(RNNBase):
         super().__init__(mode, input_size, hidden_size, num_layers, bias, batch_first, dropout,
                          bidirectional, device=device, dtype=dtype)  # fmt: skip
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Tensor]:
+    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> tuple[Any, Tensor]:
         """(output, h_n), see the class."""
-        output, (h_n,) = self._call(input, None if hx is None else (hx,))
+        output, (h_n,) = self._call(input, None if hx is None else (hx,), lengths)
         return output, h_n
 
 
@@ -276,11 +284,11 @@ class LSTM(RNNBase):
         super().__init__("LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout,
                          bidirectional, proj_size, device, dtype)  # fmt: skip
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, tuple[Tensor, Tensor]]:
+    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> tuple[Any, tuple[Tensor, Tensor]]:
         """(output, (h_n, c_n)), see the class."""
         if hx is not None and (not isinstance(hx, list | tuple) or len(hx) != 2):
             raise ArgumentError(f"expects hx as a pair (h_0, c_0), got {type(hx).__name__}", subject="lstm")
-        output, (h_n, c_n) = self._call(input, None if hx is None else tuple(hx))
+        output, (h_n, c_n) = self._call(input, None if hx is None else tuple(hx), lengths)
         return output, (h_n, c_n)
 
     def _states(self, hx: tuple[Any, ...] | None) -> Any:
@@ -330,9 +338,9 @@ class GRU(RNNBase):
         super().__init__("GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout,
                          bidirectional, device=device, dtype=dtype)  # fmt: skip
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Tensor]:
+    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> tuple[Any, Tensor]:
         """(output, h_n), see the class."""
-        output, (h_n,) = self._call(input, None if hx is None else (hx,))
+        output, (h_n,) = self._call(input, None if hx is None else (hx,), lengths)
         return output, h_n
 
 
@@ -381,9 +389,9 @@ class JordanRNN(RNNBase):
         super().__init__("JORDAN", input_size, hidden_size, num_layers, bias, batch_first, dropout,
                          bidirectional, output_size, device, dtype)  # fmt: skip
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Tensor]:
+    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> tuple[Any, Tensor]:
         """(output, the last outputs of each layer), see the class."""
-        output, (last,) = self._call(input, None if hx is None else (hx,))
+        output, (last,) = self._call(input, None if hx is None else (hx,), lengths)
         return output, last
 
     def _check_projection(self, mode: str, proj_size: int, hidden_size: int) -> None:
