@@ -2,7 +2,7 @@
 
 Values and gradients are those of xpnn on NumPy. `test_cases.py` takes all options through `torch.autograd`
 and `jax.jit`; here the first of each case go through `torch.func.vjp` and `vmap`, and `jax.vjp` inside of
-`jax.jit`.
+`jax.jit`, and some through `jax.vmap` and `torch.compile`.
 """
 
 from __future__ import annotations
@@ -108,3 +108,41 @@ def test_torch_vmap(case: Case) -> None:
     found = torch.func.vmap(function)(*stacks)
     wanted = [function(*sample) for sample in zip(*stacks)]
     assert_same(case, found, [torch.stack(parts).numpy() for parts in zip(*wanted)])
+
+
+def one_in(count: int) -> pytest.MarkDecorator:
+    """A part of the cases, the same at each run: JAX and PyTorch take a second to trace one."""
+    return pytest.mark.parametrize("case", CASES[::count], ids=str)
+
+
+@pytest.mark.slow
+@one_in(16)
+def test_jax_vmap(case: Case) -> None:
+    """As a loop over the samples."""
+    jax = pytest.importorskip("jax")
+    function, floats = batches_of(case, jax.numpy.asarray)
+    stacks = [jax.numpy.asarray(x) for x in floats]
+    found = jax.vmap(function)(*stacks)
+    wanted = [function(*sample) for sample in zip(*stacks)]
+    assert_same(case, found, [np.stack([np.asarray(part) for part in parts]) for parts in zip(*wanted)])
+
+
+@pytest.mark.slow
+@one_in(16)
+@pytest.mark.filterwarnings("ignore")
+def test_torch_compile(case: Case) -> None:
+    """In one graph, once a first call has found the library and its kernels."""
+    torch = pytest.importorskip("torch")
+    torch._dynamo.reset()
+    function, floats = of_floats(case, lambda x: torch.tensor(x))
+    args = [torch.tensor(x, requires_grad=True) for x in floats]
+    function(*args)
+    outputs = torch.compile(function, backend="eager", fullgraph=True)(*args)
+    values, gradients = expected(case, floats)
+    assert_same(case, [y.detach() for y in outputs], values)
+    above = [torch.tensor(seed) for seed in seeds_of(values)]
+    carrying = [(y, seed) for y, seed in zip(outputs, above) if y.requires_grad]
+    found = torch.autograd.grad(
+        [y for y, _ in carrying], args, [seed for _, seed in carrying], allow_unused=True
+    )
+    assert_same(case, [torch.zeros_like(x) if g is None else g for x, g in zip(args, found)], gradients)

@@ -23,6 +23,7 @@ from xpnn.backend.arrays import (
     seen_in_range,
     size_of,
     to_numpy,
+    traced_by_torch,
 )
 from xpnn.backend.dependencies import optional_import
 from xpnn.backend.devices import device, device_named
@@ -247,6 +248,7 @@ __all__ = [
     "start_processes",
     "switched_off",
     "to_numpy",
+    "traced_by_torch",
     "tuning",
     "use_backend",
     "use_precision",

@@ -228,7 +228,7 @@ def item(array: Array) -> Any:
 
 
 def concrete(array: Array) -> bool:
-    """Whether the values can be read: False for the placeholders of `jax.jit` and `torch.func`."""
+    """Whether the values can be read: not those of the placeholders of jax.jit, torch.func, torch.compile."""
     if type(array) is np.ndarray:
         return True
     jax = sys.modules.get("jax")  # never imported for this question alone
@@ -236,6 +236,12 @@ def concrete(array: Array) -> bool:
         return False
     torch = sys.modules.get("torch")
     return torch is None or not isinstance(array, torch.Tensor) or not _is_wrapped(torch, array)
+
+
+def traced_by_torch() -> bool:
+    """Whether `torch.compile` traces the program now, which must not change what it looks at meanwhile."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.compiler.is_compiling()
 
 
 def cheap_to_read(array: Array) -> bool:
@@ -293,8 +299,11 @@ def size_of(shape: tuple[int, ...]) -> int:
 _FEW = 32
 
 
-# What `torch.func` and `torch.vmap` hand to a function wraps a tensor, and has no memory of its own.
+# What `torch.func` and `torch.vmap` hand to a function wraps a tensor, and has no memory of its own; while
+# `torch.compile` traces, a tensor has no values yet.
 def _is_wrapped(torch: Any, array: Any) -> bool:
+    if traced_by_torch():
+        return True
     functorch = getattr(torch._C, "_functorch", None)
     return functorch is not None and functorch.is_functorch_wrapped_tensor(array)
 

@@ -30,6 +30,7 @@ from xpnn.backend import (
     no_array,
     seen_in_range,
     to_numpy,
+    traced_by_torch,
 )
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -68,7 +69,7 @@ def once_per_signature(check: Callable[..., None]) -> Callable[..., None]:
         except TypeError:  # an option that cannot be hashed, such as an array
             key = ()
         check(*arrays, **options)
-        if key and not entered:  # `autocast` lets pass what is a mistake elsewhere
+        if key and not entered and not traced_by_torch():  # `autocast` lets pass what is a mistake elsewhere
             if len(passed) >= _KEPT_SIGNATURES:
                 passed.clear()
             passed.add(key)
