@@ -19,13 +19,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[1:1] = [str(ROOT), str(ROOT / "tests")]
 
-from on_gpu import agreement, ceilings, replay, sanitizer, speed, suite, trajectories  # noqa: E402
+from on_gpu import agreement, ceilings, graphs, replay, sanitizer, speed, suite, trajectories  # noqa: E402
 from on_gpu.setting import Part, Row, Setting  # noqa: E402
 
 PARTS: dict[str, Part] = {
     "agreement": agreement.rows,
     "trajectories": trajectories.rows,
     "replay": replay.rows,
+    "graphs": graphs.rows,
     "ceilings": ceilings.rows,
     "speed": speed.rows,
     "sanitizer": sanitizer.rows,

@@ -10,6 +10,7 @@
 #   suite         a sample of the tests on CuPy
 #   trajectories  twenty steps of the bench's networks, beside NumPy's
 #   replay        the same bits at each run, and memory that does not grow
+#   graphs        steps as CUDA graphs beside steps as they are
 #   sanitizer     compute-sanitizer over the kernels, where it is installed
 #   speed         a step against PyTorch's, eager and compiled
 #   ceilings      bandwidth, products, launches
@@ -20,7 +21,7 @@ shopt -s inherit_errexit
 # shellcheck source=ci/environment.sh
 . "$(dirname "$0")/environment.sh"
 
-limits="agreement:70 suite:90 trajectories:60 replay:40 sanitizer:80 speed:120 ceilings:20"
+limits="agreement:70 suite:90 trajectories:60 replay:40 graphs:40 sanitizer:70 speed:90 ceilings:20"
 python=${PYTHON:-python3}
 chosen="" wheels="" out="" dry=""
 while [ $# -gt 0 ]; do

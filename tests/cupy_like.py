@@ -20,6 +20,7 @@ from weakref import WeakValueDictionary
 import array_api_compat.numpy as _xp
 import cuda_on_cpu as _cuda
 import cupy_like_cuda as cuda
+import cupy_like_graphs as _graphs
 import numpy as _np
 
 __array_api_version__ = "2024.12"
@@ -28,11 +29,26 @@ syncs = 0  # how often a value was read on the host so far
 launches: Counter[str] = Counter()  # how often the device was given work so far, by what
 
 _WITHOUT_WORK = ("empty", "empty_like")
+_OF_CUBLAS = ("matmul", "__matmul__", "__rmatmul__", "tensordot", "vecdot", "einsum", "dot", "inner")
+_OF_CUSOLVER = (
+    "cholesky",
+    "det",
+    "eigh",
+    "eigvalsh",
+    "inv",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "svd",
+    "svdvals",
+)
 
 
 def _look() -> None:
     global syncs
     syncs += 1
+    _graphs.refuse("a value is read")
 
 
 Device = cuda.Device
@@ -76,6 +92,7 @@ class ndarray:  # noqa: N801 - CuPy's name
         """From the host, by a stream: until that has been waited for, there is nothing to read."""
         if host.dtype != self.dtype or host.shape != self.shape or not self._values.flags.c_contiguous:
             raise ValueError(f"cannot copy {host.dtype} {host.shape} into {self.dtype} {self.shape}")
+        _graphs.refuse("a copy from the host")
         launches["upload"] += 1
         there, memory = _weakref.ref(self), self._values
 
@@ -89,10 +106,10 @@ class ndarray:  # noqa: N801 - CuPy's name
         cuda.copy_later(self, host, write, stream or cuda.get_current_stream())
 
     def reshape(self, shape: tuple[int, ...]) -> ndarray:
-        return _counted("reshape", self._values.reshape(shape), (self._values,))
+        return _work("reshape", _np.reshape, (self._values, shape))
 
     def astype(self, dtype: Any, *, copy: bool = True) -> ndarray:
-        return _counted("astype", self._values.astype(dtype, copy=copy), () if copy else (self._values,))
+        return _work("astype", _np.ndarray.astype, (self._values, dtype), {"copy": copy})
 
     def swapaxes(self, axis: int, other: int) -> ndarray:
         return ndarray(self._values.swapaxes(axis, other))
@@ -109,14 +126,12 @@ class ndarray:  # noqa: N801 - CuPy's name
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index: Any) -> ndarray:
-        values = self._values[_index(index)]
-        if isinstance(values, _np.generic):  # a number: CuPy gives a view without axes
-            values = self._values[(*(index if isinstance(index, tuple) else (index,)), ...)]
-        return _counted("getitem", values, (self._values,))
+        return _work("getitem", _part, (self._values, _index(index)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         launches["setitem"] += 1
-        self._values[_index(index)] = _unwrap(value)
+        given = (self._values, _index(index), _unwrap(value))
+        _graphs.do(operator.setitem, given, {}, writes=(self._values,))
 
     def __repr__(self) -> str:
         return f"cupy_like.{self._values!r}"
@@ -145,11 +160,20 @@ class _OnItsWay(ndarray):
         raise RuntimeError("an array was used before the copy into it was waited for")
 
 
+def _part(values: _np.ndarray, index: Any) -> Any:
+    found = values[index]
+    if isinstance(found, _np.generic):  # a number: CuPy gives a view without axes
+        found = values[(*(index if isinstance(index, tuple) else (index,)), ...)]
+    return found
+
+
 def _index(index: Any) -> Any:
     parts = index if isinstance(index, tuple) else (index,)
     for part in parts:
         if isinstance(part, ndarray) and part.dtype == bool:
             _look()  # the size of the result depends on the values
+        if isinstance(part, list):
+            _graphs.refuse("a copy from the host")
     return tuple(map(_unwrap, parts)) if isinstance(index, tuple) else _unwrap(index)
 
 
@@ -174,8 +198,14 @@ def _wrap(value: Any) -> Any:
     return value
 
 
-def _counted(name: str, result: Any, args: tuple[Any, ...]) -> Any:
-    """A result on the device; what shows the memory of an argument was no work, and neither are numbers."""
+def _work(name: str, function: Any, args: tuple[Any, ...], options: dict[str, Any] | None = None) -> Any:
+    """A result on the device, whose making is counted: what shows the memory of an argument was no work, and
+    neither are numbers."""
+    if name in _OF_CUBLAS:
+        _graphs.refuse_library("cuBLAS")
+    result = _graphs.do(function, args, options or {})
+    if result is NotImplemented:
+        return result
     first = result[0] if isinstance(result, tuple | list) and result else result
     if isinstance(first, _np.ndarray | _np.generic) and name not in _WITHOUT_WORK:
         shown = [arg for arg in args if isinstance(arg, _np.ndarray) and _np.may_share_memory(first, arg)]
@@ -188,23 +218,21 @@ def _on_device(function: Any) -> Any:
     @functools.wraps(function, updated=())
     def wrapper(*args: Any, **options: Any) -> Any:
         options = {name: _unwrap(value) for name, value in options.items() if name != "device"}
-        given = tuple(map(_unwrap, args))
-        return _counted(function.__name__, function(*given, **options), given)
+        return _work(function.__name__, function, tuple(map(_unwrap, args)), options)
 
     return wrapper
 
 
 def _operator(name: str) -> Any:
     in_place = name.startswith("__i") and name not in ("__invert__",)
+    function = getattr(_np.ndarray, name)
 
     def method(self: ndarray, *others: Any) -> Any:
-        result = getattr(self._values, name)(*map(_unwrap, others))
-        if result is NotImplemented:
-            return result
+        given = (self._values, *map(_unwrap, others))
         if in_place:  # which CuPy, too, does in the memory of this array
             launches[name] += 1
-            return _wrap(result)
-        return _counted(name, result, (self._values,))
+            return _wrap(_graphs.do(function, given, {}, writes=(self._values,)))
+        return _work(name, function, given)
 
     return method
 
@@ -249,7 +277,8 @@ for _name, _convert in {
 def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> ndarray:
     """From the host or the device; CuPy copies what comes from the host."""
     if isinstance(obj, ndarray):
-        return ndarray(_xp.asarray(obj._values, dtype=dtype, copy=copy))
+        return _wrap(_graphs.do(_xp.asarray, (obj._values,), {"dtype": dtype, "copy": copy}))
+    _graphs.refuse("a copy from the host")
     launches["upload"] += 1
     return ndarray(_np.array(obj, dtype=dtype))
 
@@ -281,11 +310,27 @@ class RawModule(_cuda.RawModule):
 
         def counted(grid: tuple, block: tuple, args: tuple, **options: Any) -> None:
             launches[f"kernel {name}"] += 1
-            run(grid, block, args, **options)
+            written = tuple(arg._values for arg in args if isinstance(arg, ndarray))
+
+            def work(*given: Any) -> None:
+                run(grid, block, tuple(map(_wrapped, given)), **options)
+
+            _graphs.do(work, tuple(map(_unwrap, args)), {}, writes=written)
 
         return counted
 
 
+def _wrapped(value: Any) -> Any:
+    return ndarray(value) if isinstance(value, _np.ndarray) else value
+
+
 class _Linalg:
     def __getattr__(self, name: str) -> Any:
-        return _on_device(getattr(_xp.linalg, name))
+        function = _on_device(getattr(_xp.linalg, name))
+
+        def asking(*args: Any, **options: Any) -> Any:
+            if name in _OF_CUSOLVER:
+                _graphs.refuse_library("cuSOLVER")
+            return function(*args, **options)
+
+        return asking

@@ -17,11 +17,14 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import cupy_like_graphs as graphs
 import numpy as np
+from cupy_like_graphs import using_allocator as using_allocator
 
 from xpnn.backend import local_rank
 
 runtime = SimpleNamespace(
+    CUDARuntimeError=graphs.CUDARuntimeError,
     is_hip=False,
     getDevice=lambda: 0,
     getDeviceCount=lambda: 1,
@@ -75,6 +78,7 @@ class Event:
         return self.stream is None or self.stream.completed >= self.place
 
     def synchronize(self) -> None:
+        graphs.refuse("waiting for an event")
         if self.stream is not None:
             self.stream.run(self.place)
 
@@ -106,7 +110,20 @@ class Stream:
         self.submit(event.synchronize)
 
     def synchronize(self) -> None:
+        graphs.refuse("waiting for a stream")
         self.run(self.queued)
+
+    def begin_capture(self, mode: Any = None) -> None:
+        if self.null_stream or get_current_stream() is not self:
+            raise RuntimeError("cannot capture on the default (legacy) stream")
+        self.synchronize()  # the work before is given to the device before
+        graphs.begin()
+
+    def end_capture(self) -> graphs.Graph:
+        return graphs.end()
+
+    def is_capturing(self) -> bool:
+        return graphs.is_capturing()
 
     def submit(self, work: Callable[[], None]) -> None:
         """Do work after all that came before; at once on the default stream."""
@@ -178,6 +195,9 @@ def copy_later(array: Any, host: np.ndarray, write: Callable[[Any], None], strea
 
 class MemoryPool:
     """What the stand-in's arrays take of the memory."""
+
+    def malloc(self, size: int) -> Any:
+        """Not called: NumPy takes its memory by itself."""
 
     def used_bytes(self) -> int:
         gc.collect()

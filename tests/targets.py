@@ -20,6 +20,7 @@ from xpnn.backend import (
     to_numpy,
     use_backend,
 )
+from xpnn.backend.cuda_graphs import graph_compiler
 from xpnn.backend.libraries.cupy import PinnedCopier
 
 
@@ -78,6 +79,7 @@ register_backend(
         install="it lies beside the tests",
         to_numpy=lambda array: array.get(),
         nccl="cupy_like_nccl",
+        compiler=lambda: graph_compiler(*[importlib.import_module("cupy_like")] * 2),
         copier=lambda device: PinnedCopier(importlib.import_module("cupy_like"), device),
         kernels="cupy_like_kernels",
     )

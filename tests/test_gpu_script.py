@@ -12,7 +12,7 @@ import cuda_on_cpu
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PARTS = ("agreement", "suite", "trajectories", "replay", "sanitizer", "speed", "ceilings")
+PARTS = ("agreement", "suite", "trajectories", "replay", "graphs", "sanitizer", "speed", "ceilings")
 
 pytestmark = pytest.mark.skipif(cuda_on_cpu.compiler() is None, reason="needs Linux and g++")
 

@@ -67,10 +67,13 @@ class Compiler(NamedTuple):
         compile: takes a pure function of arrays in nested lists and dicts and returns its compiled form,
             which destroys the arrays of the first argument, to write its results there.
         refusals: what it raises when the function asks for a value that is not known while tracing.
+        on_request: whether it compiles only what asks for it, by `mode="reduce-overhead"`, for fixed numbers
+            among the arguments, and gives up where it refuses.
     """
 
     compile: Callable[[Callable[..., Any]], Callable[..., Any]]
     refusals: tuple[type[Exception], ...]
+    on_request: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ handed to it as arguments, and what comes out is put back in its place.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -42,7 +43,10 @@ _TORCH_COMPILERS = (
     *("inductor", "eager", "aot_eager", "aot_eager_decomp_partition", "cudagraphs", "ipex", "onnxrt"),
     *("openxla", "tensorrt", "torch_tensorrt", "ts", "tvm"),
 )
-_TORCH_MODES = ("default", "lite", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+_GRAPH_MODES = ("reduce-overhead", "max-autotune")  # those of PyTorch's that take CUDA graphs
+_TORCH_MODES = ("default", "lite", *_GRAPH_MODES, "max-autotune-no-cudagraphs")
+
+_MOST_RECORDINGS = 8  # of a step, each of which holds memory
 
 
 def compile(
@@ -56,7 +60,9 @@ def compile(
     name: str | None = None,
     disable: bool = False,
 ) -> Any:
-    """Compile a training or inference step with `jax.jit` on JAX; elsewhere run it as it is.
+    """Compile a training or inference step: by `jax.jit` on JAX, on request by CUDA graphs on CuPy.
+
+    Elsewhere it runs as it is.
 
     As in PyTorch, a model or a function may be given alone. It comes back as it is, differentiable and with
     its own `state_dict()` keys: what makes a program of it is to give the step and all that it changes.
@@ -68,8 +74,13 @@ def compile(
             decorator.
         objects: all modules, optimizers and schedules whose state the step reads or changes. Two or more
             without a step in front of them make `compile` a decorator of the step.
-        fullgraph, dynamic, backend, mode, options, name: PyTorch's settings of its own compiler. They are
-            checked, and change nothing.
+        mode: `"reduce-overhead"` (or `"max-autotune"`) records the step as CUDA graphs on CuPy, as does
+            `backend="cudagraphs"`. The first call runs it as it is, the second is recorded, later ones
+            launch what was recorded. Products are launched between graphs, as CuPy cannot capture cuBLAS.
+        fullgraph: whether a step that cannot be recorded raises a BackendError; else it warns, and goes on as
+            it is.
+        dynamic, backend, options, name: PyTorch's settings of its own compiler. They are checked, and change
+            nothing more.
         disable: give the step, model or function back as it is.
 
     Wherever a step with objects runs,
@@ -88,8 +99,13 @@ def compile(
     - learning rates of the groups and counts of schedules are 0-d arrays afterwards;
       `scheduler.get_last_lr()` and the `state_dict()`s have them as Python numbers.
 
+    Where it is recorded, numbers among the arguments stay numbers, and it is recorded anew for others. Arrays
+    that the step takes from elsewhere are read where they lay: change them in place, and keep them alive.
+
     Raises: DTypeError for what cannot be compiled; ArgumentError for settings that PyTorch does not have;
         BackendError if the step reads a value while it is being traced.
+
+    Warns: RuntimeWarning if a step that asks for CUDA graphs cannot be recorded.
 
     >>> from xpnn import nn, optim
     >>> model = nn.Linear(2, 1)
@@ -114,10 +130,13 @@ def compile(
             )
     if model is None or isinstance(model, Optimizer | LRScheduler) or (isinstance(model, Module) and objects):
         parts = objects if model is None else (model, *objects)
-        return lambda step: compile(step, *parts, disable=disable)
+        same = {"fullgraph": fullgraph, "backend": backend, "mode": mode, "disable": disable}
+        return lambda step: compile(step, *parts, **same)
     if not callable(model):
         raise DTypeError(f"expects a function or a module, got {type(model).__name__}", subject="compile")
-    return CompiledStep(model, objects) if objects and not disable else model
+    if disable or not objects:
+        return model
+    return CompiledStep(model, objects, mode in _GRAPH_MODES or backend == "cudagraphs", fullgraph)
 
 
 def _check_settings(backend: Any, mode: Any, options: Any) -> None:
@@ -137,10 +156,18 @@ def _check_settings(backend: Any, mode: Any, options: Any) -> None:
 
 
 class CompiledStep:
-    """A step and the objects whose state it changes; made by `compile`."""
+    """A step and the objects whose state it changes; made by `compile`.
 
-    def __init__(self, step: Callable[..., Any], objects: tuple[Any, ...]) -> None:
+    Args:
+        graphs: whether a compiler is asked that compiles only on request.
+        whole: whether what such a compiler refuses is an error.
+    """
+
+    def __init__(
+        self, step: Callable[..., Any], objects: tuple[Any, ...], graphs: bool = False, whole: bool = False
+    ) -> None:
         self.step = step
+        self.graphs, self.whole = graphs, whole
         self.state = _State(objects)
         self.variants: dict[Any, _Variant] = {}
         functools.update_wrapper(self, step)
@@ -150,10 +177,8 @@ class CompiledStep:
         self.state.drop_gradients()
         backend = self.state.backend()
         compiler = None if backend.compiler is None else backend.compiler()
-        if compiler is None:
-            result = self.step(*args, **kwargs)
-            self.state.drop_gradients()
-            return map_arrays(_off_tape, result)
+        if compiler is None or (compiler.on_request and not self.graphs):
+            return self._as_it_is(args, kwargs)
 
         self.state.initialize()
         leaves: list[Any] = []
@@ -163,13 +188,60 @@ class CompiledStep:
                 raise_mismatch(leaf, self.state.tensors()[0].array)  # tracing would move it silently
         key = (
             structure,
-            tuple(_signature(leaf) for leaf in leaves),
+            tuple(_signature(leaf, compiler.on_request) for leaf in leaves),
             self.state.settings(),
             tuple(switches.casts.items()),
         )
         if key not in self.variants:
+            if compiler.on_request and len(self.variants) == _MOST_RECORDINGS:
+                self._give_up(
+                    f"it was called in {_MOST_RECORDINGS} forms, by the shapes and numbers it was given"
+                )
+                return self._as_it_is(args, kwargs)
             self.variants[key] = _Variant(self.step, self.state, structure, compiler)
-        return self.variants[key](leaves)
+        try:
+            return self.variants[key](leaves)
+        except _RefusedError as error:
+            if self.whole or not compiler.on_request:
+                raise self._refusal(error.reason) from error.__cause__
+            self._give_up(error.reason)
+        return self._as_it_is(args, kwargs)
+
+    def _as_it_is(self, args: Any, kwargs: Any) -> Any:
+        result = self.step(*args, **kwargs)
+        self.state.drop_gradients()
+        return map_arrays(_off_tape, result)
+
+    def _refusal(self, reason: str) -> BackendError:
+        return BackendError(
+            "asks for the value of an array while it is being compiled: " + reason,
+            subject=self._name,
+            hint="Return the array and read it outside of the step; bind numbers that must stay numbers "
+            "with functools.partial",
+        )
+
+    def _give_up(self, reason: str) -> None:
+        """Run the step as it is from now on, and say so."""
+        self.graphs = False
+        self.variants.clear()
+        warnings.warn(
+            f"{self._name} cannot be recorded as CUDA graphs, and goes on as it is: {reason}. A step can be "
+            "recorded that reads no values; fullgraph=True makes this an error",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+    @property
+    def _name(self) -> str:
+        return f"The step '{getattr(self.step, '__name__', self.step)}'"
+
+
+class _RefusedError(Exception):
+    """The compiler has refused a step, whose state is as before."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class _Variant:
@@ -182,6 +254,7 @@ class _Variant:
         self.state = state
         self.arguments = arguments
         self.refusals = compiler.refusals
+        self.wide = compiler.on_request  # numbers keep the bits that they have in a step as it is
         self.run = compiler.compile(self._pure_step)
         self.results: Structure | None = None
         self.draws: int | None = None  # how often the step draws random numbers; found at the first run
@@ -190,15 +263,12 @@ class _Variant:
         stream = random.default_stream()
         before, count = self.state.collect(), stream.counter
         try:
-            after, results, draws = self.run(_apart(self.state.lift(before), leaves), leaves, count)
+            after, results, draws = self.run(
+                _apart(self.state.lift(before, self.wide), leaves), leaves, count
+            )
         except self.refusals as error:
             self.state.install(before)
-            raise BackendError(
-                "asks for the value of an array while it is being compiled: " + str(error).partition("\n")[0],
-                subject=f"The step '{getattr(self.step, '__name__', self.step)}'",
-                hint="Return the array and read it outside of the step; bind numbers that must stay numbers "
-                "with functools.partial",
-            ) from error
+            raise _RefusedError(str(error).partition("\n")[0]) from error
         except BaseException:
             self.state.install(before)
             raise
@@ -262,7 +332,7 @@ class _State:
         """The state as it is: arrays, and the Python numbers that `lift` makes arrays of."""
         return {
             "tensors": [tensor.array for tensor in self.tensors()],
-            "slots": [dict(optimizer.state) for optimizer in self.optimizers],
+            "slots": [{name: dict(slots) for name, slots in o.state.items()} for o in self.optimizers],
             "options": [
                 [{name: group[name] for name in names} for group in optimizer.param_groups]
                 for optimizer, names in self.scheduled()
@@ -283,21 +353,29 @@ class _State:
             schedule.last_epoch = count
             schedule.others, schedule.last_lrs = (list(values) for values in rates)
 
-    def lift(self, state: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        """The collected state with its Python numbers as 0-d arrays, beside the parameters."""
+    def lift(self, state: dict[str, list[Any]], wide: bool) -> dict[str, list[Any]]:
+        """The collected state with its Python numbers as 0-d arrays, beside the parameters.
+
+        Args:
+            wide: whether they are float64 and int64, and not as wide as the parameters.
+        """
+        rate = "float64" if wide else None
         options: list[list[dict[str, Any]]] = []
         for optimizer, groups in zip(self.optimizers, state["options"]):
             options.append([])
             for group, values in zip(optimizer.param_groups, groups):
                 like = self._beside(group, state)
-                options[-1].append({name: _as_array(value, like) for name, value in values.items()})
+                options[-1].append({name: _as_array(value, like, rate) for name, value in values.items()})
         return {
             **state,
             "options": options,
-            "counts": [self._count(count, state) for count in state["counts"]],
+            "counts": [self._count(count, state, wide) for count in state["counts"]],
             "rates": [
                 [
-                    [_as_array(value, self._beside(group, state)) for value, group in zip(values, groups)]
+                    [
+                        _as_array(value, self._beside(group, state), rate)
+                        for value, group in zip(values, groups)
+                    ]
                     for values in rates
                 ]
                 for rates, groups in zip(state["rates"], (s.optimizer.param_groups for s in self.schedules))
@@ -308,10 +386,10 @@ class _State:
         """The array whose type and place the rates of a group take."""
         return group["params"][0].array if group["params"] else state["tensors"][0]
 
-    def _count(self, count: Any, state: dict[str, list[Any]]) -> Array:
-        """A schedule's count as an integer array that becomes a float of the parameters' width."""
+    def _count(self, count: Any, state: dict[str, list[Any]], wide: bool) -> Array:
+        """A schedule's count as an integer array that becomes a float as wide as the rates."""
         like = state["tensors"][0]
-        wide = dtype_name(like.dtype) == "float64"
+        wide = wide or dtype_name(like.dtype) == "float64"
         return _as_array(count, like, "int64" if wide else "int32")
 
     def scheduled(self) -> list[tuple[Optimizer, list[str]]]:
@@ -380,5 +458,7 @@ def _off_tape(array: Any) -> Any:
     return array.detach() if isinstance(array, Tensor) else array
 
 
-def _signature(leaf: Any) -> tuple[Any, ...]:
-    return (tuple(leaf.shape), leaf.dtype) if is_array(leaf) else ()
+def _signature(leaf: Any, fixed_numbers: bool) -> tuple[Any, ...]:
+    if is_array(leaf):
+        return tuple(leaf.shape), leaf.dtype
+    return (repr(leaf),) if fixed_numbers else ()

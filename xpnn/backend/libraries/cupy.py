@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from xpnn.backend import tf32
+from xpnn.backend.cuda_graphs import graph_compiler
 from xpnn.backend.errors import BackendError
 from xpnn.backend.launchers import local_rank
-from xpnn.backend.registry import Array, Backend, Gpu, register_backend
+from xpnn.backend.registry import Array, Backend, Compiler, Gpu, register_backend
 
 _INSTALL = "pip install 'xpnn[cuda12]' (CUDA 12) or pip install 'xpnn[cuda13]' (CUDA 13)"
 
@@ -190,6 +191,10 @@ def _erfc(z: Array) -> Array:
     return importlib.import_module("cupyx.scipy.special").erfc(z)
 
 
+def _compiler() -> Compiler:
+    return graph_compiler(importlib.import_module("cupy"), importlib.import_module("array_api_compat.cupy"))
+
+
 register_backend(
     Backend(
         "cupy",
@@ -209,6 +214,7 @@ register_backend(
         index_add=_index_add,
         complex_of=_complex_of,
         erfc=_erfc,
+        compiler=_compiler,
         copier=lambda device: PinnedCopier(importlib.import_module("cupy"), device),
     )
 )

@@ -24,23 +24,26 @@ _SOURCE = "dropout.cu"
 
 
 def _takes_draw(like: Array, *, shape: tuple[int, ...], counter: Any, **options: Any) -> bool:
-    """Guard: a counter that is an array belongs to a step that is compiled."""
-    return type(counter) is int and math.prod(shape) > 0 and compiles_cuda(like)
+    """Guard: the counter of a step that is compiled lies on the device."""
+    counts = type(counter) is int or (type(counter) is type(like) and counter.dtype == np.int32)
+    return counts and math.prod(shape) > 0 and compiles_cuda(like)
 
 
 @kernel("cupy", "threefry_mask", when=_takes_draw, half=_takes_draw)
 def threefry_mask(
-    like: Array, *, shape: tuple[int, ...], steps: int, seed: int, counter: int
+    like: Array, *, shape: tuple[int, ...], steps: int, seed: int, counter: Any
 ) -> tuple[Array, tuple]:
     """The reference's `_threefry_mask`."""
     library = library_of(like)
     mask = library.empty(shape, dtype=bool)
-    words = [np.uint32(word & 0xFFFFFFFF) for word in (*key_schedule(seed), counter, steps)]
+    number, there = (counter, None) if type(counter) is int else (0, counter)
+    words = [np.uint32(word & 0xFFFFFFFF) for word in (*key_schedule(seed), number, steps)]
     beside = (
         library.empty((), dtype=np.float32) if like.dtype.kind != "f" else like
     )  # the kernel reads no element
     blocks = blocks_for((mask.size + 1) // 2)
-    launch(_SOURCE, "threefry_mask", beside, blocks, MOST_THREADS, (mask, mask.size, *words), size=mask.size)
+    given = (mask, mask.size, *words, there)
+    launch(_SOURCE, "threefry_mask", beside, blocks, MOST_THREADS, given, size=mask.size)
     return mask, ()
 
 

@@ -31,12 +31,12 @@ from xpnn.kernels.cupy.tables import CHUNK, Layout, Tables
 
 
 class Option(NamedTuple):
-    """A number of the group: where it stands among the options, and whether it lies on the device."""
+    """A number of the group: where it stands among the options, and its type if it lies on the device."""
 
     number: int  # which one it is of all
     name: str
     place: int | None  # in a tuple of numbers
-    on_device: bool
+    there: str  # in C; empty for a number of the host
 
     @property
     def spelt(self) -> str:
@@ -145,7 +145,8 @@ def _options(options: dict[str, Any]) -> tuple[list[Option], tuple[tuple[str, An
         parts = value if type(value) is tuple else (value,)
         if all(part.size == 1 if is_array(part) else type(part) is float and part != 0 for part in parts):
             for place, part in enumerate(parts):
-                numbers.append(Option(len(numbers), name, place if parts is value else None, is_array(part)))
+                there = "" if not is_array(part) else "double" if part.dtype == np.float64 else "A"
+                numbers.append(Option(len(numbers), name, place if parts is value else None, there))
         else:
             fixed.append((name, value))
     return numbers, tuple(fixed)
@@ -157,10 +158,10 @@ def _value(options: dict[str, Any], option: Option) -> Any:
 
 
 def _number(value: Any, inside: Any) -> Any:
-    """A number as the kernel takes it; one on the device in the type that is computed in."""
+    """A number as the kernel takes it; one on the device in float64, or the type that is computed in."""
     if not is_array(value):
         return np.float64(value)
-    return value if value.dtype == inside else value.astype(inside)
+    return value if value.dtype in (np.float64, inside) else value.astype(inside)
 
 
 def _source(
@@ -231,7 +232,7 @@ def _written(
     counts = [slot for slot in slots if slot in scalars]
     parameters = ["T* __restrict__ new_param"]
     parameters += [f"A* __restrict__ new{spelt[slot]}" for slot in (*arrays, *counts)]
-    parameters += [f"const A* {o.spelt}_" if o.on_device else f"double {o.spelt}" for o in numbers]
+    parameters += [f"const {o.there}* {o.spelt}_" if o.there else f"double {o.spelt}" for o in numbers]
     addresses = ["const T* params = (const T*)row[3];", "const T* grads = (const T*)row[4];"]
     for place, slot in enumerate(slots, start=5):
         addresses.append(f"const A* slot{spelt[slot]} = (const A*)row[{place}];")
@@ -242,7 +243,7 @@ def _written(
     results += [f"new{spelt[slot]}[offset + i] = {trace.element(state[slot])};" for slot in arrays]
     body += [*trace.body, *results]
 
-    once = [f"const double {o.spelt} = *{o.spelt}_;" for o in numbers if o.on_device]
+    once = [f"const double {o.spelt} = *{o.spelt}_;" for o in numbers if o.there]
     once += [f"const double old{spelt[slot]} = *slot{spelt[slot]};" for slot in counts]
     once += [*trace.once, *(f"uniform[{place}] = (A){name};" for name, place in trace.shared.items())]
     for slot in counts:

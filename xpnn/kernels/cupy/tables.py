@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.backend import Array
+from xpnn.backend.cuda_graphs import keep_for_graph
 
 CHUNK = 4096  # elements that a block takes
 ALIGNED = 64  # elements: pieces of an array begin at multiples of it, where loads are whole
@@ -31,6 +32,7 @@ class Tables:
         table = self._tables.pop(key, None)
         if table is None:
             table = library.asarray(contents)
+        keep_for_graph(table)
         self._tables[key] = table
         while len(self._tables) > _KEPT:
             self._tables.popitem(last=False)

@@ -5,7 +5,9 @@
 __device__ __forceinline__ unsigned turned(unsigned x, int bits) { return x << bits | x >> (32 - bits); }
 
 // Whether the upper 24 bits of each word are `steps` or more; a thread makes two words, half of the mask apart.
-extern "C" __global__ void threefry_mask(unsigned char* __restrict__ mask, I size, unsigned key0, unsigned key1, unsigned key2, unsigned counter, unsigned steps) {
+// The count of draws is a number, or lies on the device.
+extern "C" __global__ void threefry_mask(unsigned char* __restrict__ mask, I size, unsigned key0, unsigned key1, unsigned key2, unsigned counter, unsigned steps, const int* __restrict__ counter_there) {
+    if (counter_there) counter = *counter_there;
     const int rotations[2][4] = {{13, 15, 26, 6}, {17, 29, 16, 24}};
     const unsigned key[3] = {key0, key1, key2};
     I blocks = (size + 1) / 2;
