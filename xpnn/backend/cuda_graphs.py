@@ -67,7 +67,7 @@ class _Replayed:
 
     def __call__(self, state: Any, leaves: list[Any], count: Any) -> tuple[Any, list[Any], Any]:
         """The state after the step, its results, and how often it has drawn random numbers."""
-        like = next(_flat(state), leaves[0] if leaves else None)
+        like: Any = next(filter(_is_on_device, [*_flat(state), *leaves]))
         with self._library.cuda.Device(like.device.id):
             if not self._warm:
                 found = self._function(state, leaves, self._on_device(count))

@@ -130,8 +130,9 @@ def compile(
             )
     if model is None or isinstance(model, Optimizer | LRScheduler) or (isinstance(model, Module) and objects):
         parts = objects if model is None else (model, *objects)
-        same = {"fullgraph": fullgraph, "backend": backend, "mode": mode, "disable": disable}
-        return lambda step: compile(step, *parts, **same)
+        return lambda step: compile(
+            step, *parts, fullgraph=fullgraph, backend=backend, mode=mode, disable=disable
+        )
     if not callable(model):
         raise DTypeError(f"expects a function or a module, got {type(model).__name__}", subject="compile")
     if disable or not objects:
