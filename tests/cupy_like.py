@@ -328,6 +328,7 @@ class _Linalg:
     def __getattr__(self, name: str) -> Any:
         function = _on_device(getattr(_xp.linalg, name))
 
+        @functools.wraps(function, updated=())
         def asking(*args: Any, **options: Any) -> Any:
             if name in _OF_CUSOLVER:
                 _graphs.refuse_library("cuSOLVER")
