@@ -327,6 +327,24 @@ def test_a_number_is_no_size_to_buffers_and_parameters() -> None:
         xpnn.nn.Parameter(3)
 
 
+def test_frombuffer(backend: Target) -> None:
+    numbers = np.arange(4, dtype=np.int16)
+    for options in ({}, {"count": 2}, {"offset": 2}, {"offset": 2, "count": 1}):
+        expected = torch.frombuffer(bytearray(numbers.tobytes()), dtype=torch.int16, **options)
+        with backend.active():
+            mine = xpnn.frombuffer(numbers.tobytes(), dtype=xpnn.int16, **options)
+        assert mine.tolist() == expected.tolist()
+        assert mine.dtype == xpnn.int16
+    assert xpnn.frombuffer(np.ones(2), dtype=xpnn.float64, requires_grad=True).requires_grad
+    for options in ({"count": 5}, {"count": 0}, {"offset": 1}, {"offset": 8}, {"offset": -1}):
+        with pytest.raises(ArgumentError, match="elements of 2 bytes from byte"):
+            xpnn.frombuffer(bytearray(8), dtype=xpnn.int16, **options)
+        with pytest.raises(ValueError):
+            torch.frombuffer(bytearray(8), dtype=torch.int16, **options)
+    with pytest.raises(DTypeError, match="expects a buffer, got list"):
+        xpnn.frombuffer([1], dtype=xpnn.int16)
+
+
 def test_a_block_on_a_device() -> None:
     with xpnn.device("cpu") as device, device:
         assert xpnn.zeros(1).device == device == "cpu"

@@ -10,7 +10,7 @@ import pytest
 from targets import Target
 
 import xpnn
-from xpnn.backend import DTypeError, XpnnError
+from xpnn.backend import DTypeError, ShapeError, XpnnError
 
 torch = pytest.importorskip("torch")
 
@@ -251,6 +251,39 @@ def test_householder_product(backend: Target) -> None:
         np.testing.assert_allclose(xpnn.to_numpy(our.grad), their.grad, atol=1e-9)
     with pytest.raises(XpnnError, match="n <= m"):
         xpnn.linalg.householder_product(ours[0].mT, ours[1])
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_low_rank(many: bool, backend: Target) -> None:
+    """Exact for matrices of the rank that is asked for; the gradient of S is that of the SVD."""
+    rng = np.random.default_rng(0)
+    parts = [rng.standard_normal((2, *shape)) for shape in ((7, 3), (3, 5))]
+    x = parts[0] @ parts[1] + (1j * parts[0] @ parts[1] if many else 0)
+    for values in (x, x.swapaxes(1, 2).copy()):
+        a = xpnn.Tensor(backend.array(values), requires_grad=True)
+        u, s, v = xpnn.svd_lowrank(a, q=3)
+        close(s, torch.linalg.svdvals(torch.tensor(values))[:, :3])
+        close((u * s[:, None, :].to(u.dtype)) @ v.mH, torch.tensor(values))
+        (g,) = xpnn.grad(s.sum(), a)
+        b = torch.tensor(values, requires_grad=True)
+        close(g, torch.autograd.grad(torch.linalg.svdvals(b)[:, :3].sum(), b)[0], 1e-7)
+        _, s, v = xpnn.pca_lowrank(a, q=4, niter=1)
+        _, t, w = torch.pca_lowrank(b, q=4)
+        close(s, t)
+        close(v[..., :3].abs(), w[..., :3].abs(), 1e-7)
+    _, s, _ = xpnn.svd_lowrank(a, 2, 1, M=a.detach())
+    assert s.shape == (2, 2)
+    assert float(s.detach().max()) < 1e-10
+    for call in (xpnn.svd_lowrank, xpnn.pca_lowrank):
+        for kind, text, arguments in (
+            (ShapeError, "expects matrices", (a[0, 0],)),
+            (DTypeError, "floating-point or complex", (xpnn.ones(2, 2, dtype="int64"),)),
+            (XpnnError, "expects q as a whole number between 0 and 5, got 6", (a, 6)),
+        ):
+            with pytest.raises(kind, match=text):
+                call(*arguments)
+    with pytest.raises(XpnnError, match="expects niter as a whole number at least 0, got -1"):
+        xpnn.svd_lowrank(a, 2, -1)
 
 
 def test_matrices_that_are_singular_but_for_rounding_have_an_info() -> None:

@@ -71,15 +71,22 @@ from xpnn.autograd import (
 from xpnn.autograd.recorded import graph as graph
 from xpnn.autograd.functions.comparison import *
 from xpnn.autograd.functions.complex_numbers import *
+from xpnn.autograd.functions.copies import *
 from xpnn.autograd.functions.creation import *
 from xpnn.autograd.functions.differences import *
 from xpnn.autograd.functions.elementwise import *
 from xpnn.autograd.functions.floats import *
 from xpnn.autograd.functions.gamma import *
 from xpnn.autograd.functions.histograms import *
+from xpnn.autograd.functions.householder import (
+    geqrf as geqrf,
+    orgqr as orgqr,
+    ormqr as ormqr,
+)
 from xpnn.autograd.functions.indexing import *
 from xpnn.autograd.functions.joining import *
 from xpnn.autograd.functions.linalg import *
+from xpnn.autograd.functions.low_rank import *
 from xpnn.autograd.functions.lu import lu_unpack as lu_unpack
 from xpnn.autograd.functions.random import *
 from xpnn.autograd.functions.reduction import *

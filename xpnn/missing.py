@@ -41,8 +41,8 @@ from xpnn.backend import XpnnError, nearest
 _ADVICE: tuple[tuple[str, str], ...] = (
     (r".*(sparse|csr|csc|bsr|coo|coalesce).*|c?(row|col)_indices|indices|values|h?spmm|smm|dense_dim",
      "There are no sparse Tensors"),
-    (r"ldl_.*|geqrf|ormqr|lobpcg", "Use linalg.lu_factor, linalg.qr or linalg.eigh"),
-    (r"solve|lstsq|matrix_rank|symeig|eig|lu|lu_solve", "See xpnn.linalg"),
+    (r"ldl_.*|lobpcg", "Use linalg.lu_factor or linalg.eigh"),
+    (r"solve|lstsq|matrix_rank|symeig|eig", "See xpnn.linalg"),
     (r"float[48]_.*|u?int[1-7]|bits?\d*.*|complex32|chalf|ComplexHalf.*", "No array library has such a type"),
     (r"resize|resize_as", "Use reshape(...), or resize_(...), which writes in place"),
     (r"cond|while_loop", "xpnn.compile(...) compiles a training step; conditions are Python's"),

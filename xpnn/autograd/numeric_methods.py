@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from xpnn.autograd import functions
 from xpnn.autograd.core import TensorBase
+from xpnn.autograd.functions import householder, reduction
 from xpnn.autograd.functions.calling import in_place
 
 if TYPE_CHECKING:
@@ -292,6 +293,7 @@ class NumericMethods(TensorBase):
     renorm_ = in_place(functions.renorm)
     std = functions.std
     sum = functions.sum
+    sum_to_size = reduction.sum_to_size
     var = functions.var
 
     # -- sorting
@@ -308,6 +310,11 @@ class NumericMethods(TensorBase):
 
     cholesky_inverse = functions.cholesky_inverse
     cholesky_solve = functions.cholesky_solve
+    geqrf = householder.geqrf
+    lu = functions.lu
+    lu_solve = functions.lu_solve
+    orgqr = householder.orgqr
+    ormqr = householder.ormqr
     triangular_solve = functions.triangular_solve
 
     # -- special

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from xpnn.autograd.core import TensorBase, turn_in_place
-from xpnn.autograd.functions import indexing, joining, linalg, shape
+from xpnn.autograd.functions import copies, indexing, joining, linalg, shape
 from xpnn.autograd.functions.calling import in_place
 from xpnn.backend import RankError, dtype_name, refusing
 from xpnn.backend.layouts import contiguous_format, is_dense
@@ -117,6 +117,7 @@ class ShapeMethods(TensorBase):
     masked_scatter = indexing.masked_scatter
     masked_scatter_ = in_place(indexing.masked_scatter)
     nonzero = indexing.nonzero
+    nonzero_static = indexing.nonzero_static
     argwhere = indexing.argwhere
     select_scatter = indexing.select_scatter
     slice_scatter = indexing.slice_scatter
@@ -133,6 +134,10 @@ class ShapeMethods(TensorBase):
     vsplit = joining.vsplit
     dsplit = joining.dsplit
     unbind = joining.unbind
+    narrow_copy = copies.narrow_copy
+    unsafe_chunk = copies.unsafe_chunk
+    unsafe_split = copies.unsafe_split
+    unsafe_split_with_sizes = copies.unsafe_split_with_sizes
 
     # -- products and matrices
 

@@ -375,3 +375,12 @@ def _to_backend(array: Array, backend: Backend, dtype: Any, device: Any, copy: b
     if copy is not None:
         options["copy"] = copy
     return xp.asarray(array, **options)
+
+
+def from_bytes(data: bytes, dtype: str) -> np.ndarray:
+    """The numbers that bytes are, as a vector on the host that may be written into.
+
+    >>> from_bytes(bytes([1, 0]), "int16").tolist()
+    [1]
+    """
+    return np.frombuffer(data, dtype).copy()

@@ -7,13 +7,13 @@ from xpnn.autograd.functions.attempts import (
     cholesky_ex as cholesky_ex,
 )
 from xpnn.autograd.functions.attempts import (
-    householder_product as householder_product,
-)
-from xpnn.autograd.functions.attempts import (
     inv_ex as inv_ex,
 )
 from xpnn.autograd.functions.attempts import (
     solve_ex as solve_ex,
+)
+from xpnn.autograd.functions.householder import (
+    householder_product as householder_product,
 )
 from xpnn.autograd.functions.lu import (
     lu as lu,

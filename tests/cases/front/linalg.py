@@ -86,4 +86,4 @@ ROWS = [
     row("cdist", X, X[:2] + 0.5, 2.0, "use_mm_for_euclid_dist", checks=MATRIX),
 ]
 
-CHECKED_ELSEWHERE = dict.fromkeys(["lu_unpack", "qr", "svd"], "test_linalg.py")
+CHECKED_ELSEWHERE = dict.fromkeys(["lu_unpack", "pca_lowrank", "qr", "svd", "svd_lowrank"], "test_linalg.py")

@@ -18,6 +18,10 @@ SUMS = "sum mean prod var std"
 EXTREMES = "max min"
 
 ROWS = [
+    row("sum_to_size", CUBE, 3, 1, checks={"edges": False}),
+    row("sum_to_size", CUBE, (2, 1, 4), checks={"edges": False}),
+    row("sum_to_size", WHOLE, 3, checks={"edges": False}),
+    row("sum_to_size", X, 2, 2),
     *rows(f"{SUMS} {EXTREMES} amax amin nansum nanmean", X),
     *rows("sum mean nansum nanmean var std amax amin logsumexp norm var_mean std_mean", CUBE, dim=(0, 2)),
     *rows("sum mean nansum nanmean amax amin logsumexp norm", CUBE, dim=[-1], keepdim=True),

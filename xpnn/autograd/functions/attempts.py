@@ -1,4 +1,4 @@
-"""Decompositions that say of each matrix whether they succeeded, and products of reflections."""
+"""Decompositions that say of each matrix whether they succeeded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from xpnn.autograd.core import new_tensor
 from xpnn.autograd.functions.calling import front
 from xpnn.autograd.functions.lu import eliminated
 from xpnn.autograd.functions.matrices import cholesky, inv, solve
-from xpnn.autograd.ops.manipulation import adjoint
 from xpnn.backend import (
     Array,
     LinAlgError,
@@ -24,7 +23,7 @@ from xpnn.backend import (
     size_of,
 )
 
-__all__ = ["cholesky_ex", "householder_product", "inv_ex", "solve_ex"]
+__all__ = ["cholesky_ex", "inv_ex", "solve_ex"]
 
 
 class CholeskyAndInfo(NamedTuple):
@@ -186,35 +185,3 @@ def _first(failed: Array) -> Array:
     last = xp.full_like(numbers, failed.shape[-1] + 1)
     first = xp.min(xp.where(failed, numbers, last), axis=-1)
     return xp.where(first > failed.shape[-1], xp.zeros_like(first), first)
-
-
-@front
-def householder_product(A: Any, tau: Any) -> Any:
-    """The first columns of a product of reflections H_1 H_2 ..., with H_i = 1 - tau_i v_i v_i^H.
-
-    Args:
-        A: (..., m, n), n <= m. v_i is column i below the diagonal, with 1 on it and 0 above.
-        tau: (..., k), k <= n.
-
-    Returns: (..., m, n).
-
-    >>> from xpnn.autograd import tensor
-    >>> householder_product(tensor([[0.0], [1.0]]), tensor([1.0])).tolist()
-    [[0.0], [-1.0]]
-    """
-    fits = A.ndim >= 2 and tau.ndim == A.ndim - 1 and tuple(tau.shape[:-1]) == tuple(A.shape[:-2])
-    if not fits or not A.shape[-2] >= A.shape[-1] >= tau.shape[-1]:
-        raise ShapeError(
-            f"expects A of shape (..., m, n) with n <= m and tau (..., k) with k <= n, got {tuple(A.shape)} "
-            f"and {tuple(tau.shape)}",
-            subject="householder_product",
-        )
-    rows, columns = A.shape[-2:]
-    identity = namespace(A.array).eye(rows, columns, dtype=A.array.dtype, device=device_of(A.array))
-    vectors = ops.tril(A, k=-1) + new_tensor(identity)
-    y = ops.broadcast_to(new_tensor(identity), tuple(A.shape))
-    for i in reversed(range(tau.shape[-1])):
-        v = ops.getitem(vectors, (..., slice(i, i + 1)))
-        factor = ops.getitem(tau, (..., slice(i, i + 1), None))
-        y = y - factor * ops.matmul(v, ops.matmul(adjoint(v), y))
-    return y

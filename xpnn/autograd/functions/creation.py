@@ -25,6 +25,7 @@ from xpnn.backend import (
     default_integer,
     device_of,
     dtype_named,
+    from_bytes,
     get_backend,
     get_default_dtype,
     get_device,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from xpnn.autograd.tensor import Tensor
 
 __all__ = [
-    *("arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like"),
+    *("arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "frombuffer", "full", "full_like"),
     *("linspace", "logspace", "ones", "ones_like", "range", "tril_indices", "triu_indices"),
     *("zeros", "zeros_like"),
 ]
@@ -377,6 +378,42 @@ def from_numpy(ndarray: Any) -> Tensor:
             hint="Of anything else use xpnn.tensor(...)",
         )
     return new_tensor(asarray(ndarray))
+
+
+@refusing
+def frombuffer(
+    buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Tensor:
+    """A vector of the numbers in a buffer (bytes, a bytearray, a memory map), on the current backend.
+
+    What is written into the buffer later need not show.
+
+    Args:
+        buffer: what has Python's buffer protocol.
+        dtype: the element type of the numbers in it.
+        count: how many of them; -1 is all after `offset`.
+        offset: the bytes to leave out.
+
+    Raises: ArgumentError for a buffer that is too short, or no whole number of elements.
+
+    >>> frombuffer(bytes([1, 0, 2, 0]), dtype="int16").tolist()
+    [1, 2]
+    """
+    wanted = DType(dtype)
+    try:
+        view = memoryview(buffer).cast("B")
+    except TypeError as error:
+        raise DTypeError(f"expects a buffer, got {type(buffer).__name__}", subject="frombuffer") from error
+    left, width = view.nbytes - offset, wanted.itemsize
+    if offset < 0 or left <= 0 or (count < 0 and left % width) or count == 0 or count * width > left:
+        raise ArgumentError(
+            f"expects {'a whole number of' if count < 0 else count} elements of {width} bytes from byte "
+            f"{offset} on, got a buffer of {view.nbytes} bytes",
+            subject="frombuffer",
+        )
+    stop = offset + (left if count < 0 else count * width)
+    raw = asarray(from_bytes(bytes(view[offset:stop]), wanted.name))
+    return new_tensor(raw).requires_grad_(requires_grad)
 
 
 @refusing_methods

@@ -55,6 +55,8 @@ __all__ = [
     "masked_scatter",
     "masked_select",
     "nonzero",
+    "nonzero_static",
+    "put",
     "scatter",
     "scatter_add",
     "scatter_reduce",
@@ -372,6 +374,28 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
         raw = raw if raw.ndim else namespace(raw).reshape(raw, (1,))
         return tuple([new_tensor(axis) for axis in idioms.nonzero(raw)])
     return _rows_of_places(raw)
+
+
+@front
+def nonzero_static(input: Any, *, size: int, fill_value: int = -1) -> Any:
+    """The first `size` rows of `nonzero`, filled up with `fill_value` where there are less.
+
+    >>> from xpnn.autograd import tensor
+    >>> nonzero_static(tensor([0, 5, 7]), size=3).tolist()
+    [[1], [2], [-1]]
+    """
+    if not isinstance(size, int) or size < 0:
+        raise ArgumentError(
+            f"expects size as a whole number >= 0, got {size!r:.60}", subject="nonzero_static"
+        )
+    rows = _rows_of_places(input.array).array
+    missing = size - rows.shape[0]
+    if missing <= 0:
+        return new_tensor(rows[:size, :])
+    xp = namespace(rows)
+    shape = (missing, rows.shape[1])
+    filling = xp.full(shape, fill_value, dtype=rows.dtype, device=device_of(rows))
+    return new_tensor(xp.concat([rows, filling], axis=0))
 
 
 @front

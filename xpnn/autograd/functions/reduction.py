@@ -108,6 +108,27 @@ def sum(input: ArrayT, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
 
 
 @front
+def sum_to_size(input: ArrayT, *size: Any) -> ArrayT:
+    """The sum that gives the shape `size`, which broadcasts to that of the input: over what it would repeat.
+
+    >>> from xpnn.autograd import tensor
+    >>> sum_to_size(tensor([[1.0, 2.0], [3.0, 4.0]]), 1, 2)
+    tensor([[4., 6.]])
+    """
+    wanted = tuple(size[0]) if len(size) == 1 and isinstance(size[0], list | tuple) else size
+    missing = input.ndim - len(wanted)
+    shape = (*[1] * missing, *wanted)
+    if missing < 0 or builtins.any(n not in (1, m) for n, m in zip(shape, input.shape)):
+        raise ShapeError(
+            f"expects a size that broadcasts to the shape {tuple(input.shape)}, got {wanted}",
+            subject="sum_to_size",
+        )
+    axes = tuple([i for i, n in enumerate(shape) if i < missing or n != input.shape[i]])
+    y: Any = sum(input, axes, keepdim=True) if axes else input
+    return ops.reshape(y, wanted)
+
+
+@front
 def nansum(input: ArrayT, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> ArrayT:
     """The sum of what is not NaN; see `sum`."""
     return sum(_without_nan(input), dim, keepdim, dtype=dtype)

@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 
 from xpnn.autograd import ops
 from xpnn.autograd.functions.calling import front
+from xpnn.autograd.functions.lu import LUFactorsAndInfo, lu_factor_ex
+from xpnn.autograd.functions.lu import lu_solve as solve_factored
 from xpnn.autograd.functions.matrices import powers_of, solve_triangular
 from xpnn.autograd.ops.manipulation import adjoint
 from xpnn.backend import ShapeError, device_of, namespace
 
-__all__ = ["cholesky_inverse", "cholesky_solve", "triangular_solve", "vander"]
+__all__ = ["cholesky_inverse", "cholesky_solve", "lu", "lu_solve", "triangular_solve", "vander"]
 
 
 class TriangularSolution(NamedTuple):
@@ -47,6 +49,29 @@ def cholesky_inverse(L: Any, upper: bool = False) -> Any:
     raw = L.array
     unit = namespace(raw).eye(raw.shape[-1], dtype=raw.dtype, device=device_of(raw))
     return cholesky_solve(ops.broadcast_to(unit, tuple(L.shape)), L, upper)
+
+
+@front
+def lu(A: Any, pivot: bool = True, get_infos: bool = False) -> Any:
+    """`linalg.lu_factor(A)`; with `get_infos` also where it met a zero, as `linalg.lu_factor_ex`.
+
+    >>> from xpnn.autograd import tensor
+    >>> lu(tensor([[0.0, 2.0], [4.0, 0.0]]))[1].tolist()
+    [2, 2]
+    """
+    factored = lu_factor_ex(A, pivot=pivot)
+    return LUFactorsAndInfo(*factored) if get_infos else tuple(factored[:2])
+
+
+@front
+def lu_solve(b: Any, LU_data: Any, LU_pivots: Any) -> Any:
+    """The X with A X = b, of the result of `linalg.lu_factor(A)`, in the order of PyTorch's older function.
+
+    >>> from xpnn.autograd import tensor
+    >>> lu_solve(tensor([[2.0], [4.0]]), *lu(tensor([[0.0, 2.0], [4.0, 0.0]]))).tolist()
+    [[1.0], [1.0]]
+    """
+    return solve_factored(LU_data, LU_pivots, b)
 
 
 @front
