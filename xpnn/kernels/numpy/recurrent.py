@@ -34,7 +34,8 @@ _ELEMENTS = 16 * 1024
 _WIDE = 4_000_000
 _WIDE_SEQUENCES = 8
 
-# Work on the gradients of the weights from which half of it is done while the steps go on.
+# Work on the products of all inputs, or on the gradients of the weights, from which half of it is done while
+# the steps go on.
 _OVERLAPPED = 2 * WORTHWHILE
 
 # Columns of the blocks that the product of a step is cut into.
@@ -71,16 +72,16 @@ def rnn(
     states = np.empty((*x.shape[:2], w_hh.shape[1]), dtype=x.dtype)
     zero = np.zeros((), dtype=x.dtype)
 
-    def advance(part: slice) -> None:
-        h = h0[part]
+    def advance(part: slice, times: slice) -> None:
+        h = _start(states, h0, reverse, times)[part]
         of_h = np.empty_like(h)
         product = _as_blocks(of_h[None], v)
-        for z in _in_order(reverse, states[:, part]):
+        for z in _in_order(reverse, states[times, part]):
             np.matmul(h, v, out=product)
             z += of_h
             h = np.tanh(z, out=z) if nonlinearity == "tanh" else np.maximum(z, zero, out=z)
 
-    _forward(x, w_ih, b, states[:, None], advance)
+    _forward(x, w_ih, b, states[:, None], advance, reverse)
     return states, (x, h0, w_ih, w_hh, states)
 
 
@@ -148,14 +149,14 @@ def lstm(
 
     run[-1 if reverse else 0, 4] = c0
 
-    def advance(part: slice) -> None:
-        h = h0[part]
+    def advance(part: slice, times: slice) -> None:
+        h = _start(states, h0, reverse, times)[part]
         of_h, terms, shown = (np.empty((*some, *h.shape), dtype=h.dtype) for some in ((4,), (2,), ()))
         product, (term_f, term_i), a_half = _as_blocks(of_h, v), terms[::-1], np.asarray(0.5, dtype=h.dtype)
-        gates, new_cells = kept[:, :, part], following[:, 4, part]
+        gates, new_cells = kept[times, :, part], following[times, 4, part]
         steps = gates[:, :4], gates[:, :3], gates[:, 0], gates[:, 1:3], gates[:, 3:]
         for z, sigmoids, o, i_and_f, g_and_c, new_c, new_h in _in_order(
-            reverse, *steps, new_cells, states[:, part]
+            reverse, *steps, new_cells, states[times, part]
         ):
             np.matmul(h, v, out=product)
             z += of_h
@@ -165,9 +166,9 @@ def lstm(
             np.multiply(i_and_f, g_and_c, out=terms)
             np.add(term_f, term_i, out=new_c)
             h = np.multiply(o, np.tanh(new_c, out=shown), out=new_h)
-        cells[:, part] = new_cells
+        cells[times, part] = new_cells
 
-    _forward(x, w_ih, b, kept[:, :4], advance, _LSTM_GATES)
+    _forward(x, w_ih, b, kept[:, :4], advance, reverse, _LSTM_GATES)
     return (states, cells), (x, h0, c0, w_ih, w_hh, states, cells, [kept])
 
 
@@ -249,11 +250,11 @@ def gru(
     states, olds = (np.empty((*x.shape[:2], h0.shape[1]), dtype=x.dtype) for _ in range(2))
     gates = np.empty((x.shape[0], 3, *h0.shape), dtype=x.dtype)
 
-    def advance(part: slice) -> None:
-        h = h0[part]
+    def advance(part: slice, times: slice) -> None:
+        h = _start(states, h0, reverse, times)[part]
         of_h = np.empty((3, *h.shape), dtype=h.dtype)
         product = _as_blocks(of_h, v)
-        for z, old, new in _in_order(reverse, gates[:, :, part], olds[:, part], states[:, part]):
+        for z, old, new in _in_order(reverse, gates[times, :, part], olds[times, part], states[times, part]):
             np.matmul(h, v, out=product)
             sigmoids = z[:2]
             sigmoids += of_h[:2]
@@ -267,7 +268,7 @@ def gru(
             h *= u
             h += n
 
-    _forward(x, w_ih, b, gates, advance, _GRU_GATES)
+    _forward(x, w_ih, b, gates, advance, reverse, _GRU_GATES)
     return states, (x, h0, w_ih, w_hh, states, [gates, olds])
 
 
@@ -467,10 +468,13 @@ def _forward(
     w: np.ndarray,
     b: np.ndarray,
     gates: np.ndarray,
-    advance: Callable[[slice], None],
+    advance: Callable[[slice, slice], None],
+    reverse: bool,
     order: Gates | None = None,
 ) -> None:
-    """Fill `gates`, (T, gates, N, H), with W x + b, and `advance` each part of the batch through all steps.
+    """Fill `gates`, (T, gates, N, H), with W x + b, and `advance` each part of the batch through some steps.
+
+    While one thread takes the first half of the steps, another one has the inputs of the second half.
 
     The bias is a last row of the weights, for a last input of ones: one call of NumPy's writes the products
     of some steps and all gates to where they belong.
@@ -497,16 +501,22 @@ def _forward(
                 rows, products = rows.swapaxes(0, 1), products.swapaxes(0, 2)
             np.matmul(rows[:, None], weights, out=products)
 
-    def project_and_advance(part: slice) -> None:
-        project(slice(0, steps), part)
-        advance(part)
-
     work = steps * batch * w.size * MULTIPLICATION
+    whole = slice(0, batch)
     if _walking(batch, count * size * size) > 1:
+        every = slice(0, steps)
+
+        def project_and_advance(part: slice) -> None:
+            project(every, part)
+            advance(part, every)
+
         _walk(project_and_advance, batch, count * size * size, steps)
-    else:
-        parallel(lambda times: project(times, slice(0, batch)), steps, work)
-        single_threaded_blas(advance, slice(0, batch))
+        return
+    first, second = _halves(steps, work, reverse)
+    _share_out(lambda times: project(times, whole), first, work * (first.stop - first.start) / steps)
+    if second is not None:
+        _at_once(lambda: project(second, whole), lambda: advance(whole, first), work)
+    single_threaded_blas(advance, whole, second or first)
 
 
 def _backward(
@@ -546,26 +556,35 @@ def _backward(
         return [of_x.T @ inputs, of_h.T @ states, one @ rows]
 
     work = gz.size * (x.shape[2] * (1 + needs_x) + size) * MULTIPLICATION
-    sums, left = [], slice(0, steps)
+    whole, sums = slice(0, batch), []
     if _walking(batch, count * size) > 1:
+        left = slice(0, steps)
         _walk(lambda part: retreat(part, left), batch, count * size, steps)
     else:
-        everybody = slice(0, batch)
-        if get_num_threads() > 1 and steps > 1 and work >= _OVERLAPPED:
-            halves = [slice(0, steps // 2), slice(steps // 2, steps)]
-            done, left = halves if reverse else halves[::-1]
-            single_threaded_blas(retreat, everybody, done)
-            sums.append(_at_once(lambda: pull_back(done), lambda: retreat(everybody, left), work))
-        else:
-            single_threaded_blas(retreat, everybody, left)
-    first, last = left.start, left.stop
-    sums += parallel(
-        lambda times: pull_back(slice(first + times.start, first + times.stop)),
-        last - first,
-        work * (last - first) / steps,
-    )
+        first, second = _halves(steps, work, not reverse)
+        single_threaded_blas(retreat, whole, first)
+        if second is not None:
+            sums.append(_at_once(lambda: pull_back(first), lambda: retreat(whole, second), work))
+        left = second or first
+    sums += _share_out(pull_back, left, work * (left.stop - left.start) / steps)
     gw_ih, gw_hh, gb = (functools.reduce(np.add, several) for several in zip(*sums))
     return gx, gw_ih, gw_hh, gb[:count], gb[skipped:]
+
+
+def _halves(steps: int, work: float, descending: bool) -> tuple[slice, slice | None]:
+    """Halves of the steps in the order that they are taken in; all steps where threads do not pay."""
+    if get_num_threads() == 1 or steps == 1 or work < _OVERLAPPED:
+        return slice(0, steps), None
+    low, high = slice(0, steps // 2), slice(steps // 2, steps)
+    return (high, low) if descending else (low, high)
+
+
+def _share_out(function: Callable[[slice], Any], times: slice, work: float) -> list[Any]:
+    """`parallel` over some steps."""
+    start = times.start
+    return parallel(
+        lambda part: function(slice(start + part.start, start + part.stop)), times.stop - start, work
+    )
 
 
 def _at_once(first: Callable[[], Any], second: Callable[[], None], work: float) -> Any:
@@ -608,6 +627,13 @@ def _in_order(reverse: bool, *arrays: np.ndarray) -> Iterator[Any]:
     """What the arrays of a block hold for each of its steps, views, in the order in which time runs."""
     turned = [a[::-1] if reverse else a for a in arrays]
     return zip(*turned) if len(turned) > 1 else iter(turned[0])
+
+
+def _start(states: np.ndarray, first: np.ndarray, reverse: bool, times: slice) -> np.ndarray:
+    """The state that the first of some steps starts from."""
+    if reverse:
+        return first if times.stop == len(states) else states[times.stop]
+    return first if times.start == 0 else states[times.start - 1]
 
 
 def _before(states: np.ndarray, first: np.ndarray, reverse: bool, times: slice) -> np.ndarray:
