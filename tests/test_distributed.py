@@ -181,6 +181,16 @@ def test_cores_are_shared() -> None:
     assert found.stdout.count("done") == 2
 
 
+def test_torchrun_starts_no_processes_of_mpi() -> None:
+    """Each of them would train alone, and say nothing."""
+    environment = {**os.environ, "RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
+    command = [sys.executable, "-c", "import xpnn.distributed as d; d.init_process_group('gloo')"]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert found.returncode == 1
+    assert "ProcessError: This process was started as one of 2 processes" in found.stderr
+    assert "`xpnn launch`, not torchrun" in found.stderr
+
+
 def test_without_a_job() -> None:
     assert dist.is_available()
     assert not dist.is_initialized()

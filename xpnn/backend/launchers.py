@@ -17,6 +17,11 @@ def launched_size() -> int:
     return max(_numbers(_SIZES), default=1)
 
 
+def launched_without_mpi() -> int:
+    """How many processes `torchrun`, or what does as it does, says it has started; 1 without one."""
+    return max(_numbers(("WORLD_SIZE",)), default=1) if "RANK" in os.environ else 1
+
+
 def launched_here() -> int | None:
     """How many of them are on this machine; None where the launcher does not tell."""
     return next(iter(_numbers(_SIZES_HERE)), None)

@@ -20,7 +20,7 @@ from xpnn.backend.arrays import device_of, move, to_numpy
 from xpnn.backend.dependencies import optional_import
 from xpnn.backend.dtypes import dtype_name
 from xpnn.backend.errors import ArgumentError, DTypeError, ProcessError, ShapeError
-from xpnn.backend.launchers import launched_here, launched_size
+from xpnn.backend.launchers import launched_here, launched_size, launched_without_mpi
 from xpnn.backend.namespace import backend_of, is_tensor, namespace
 from xpnn.backend.nccl import Nccl, connect
 from xpnn.backend.registry import Array
@@ -369,7 +369,7 @@ def start_processes(through_gpus: bool | None = None) -> Group:
             None leaves it as it is.
 
     Raises: MissingDependencyError without mpi4py; ProcessError where a launcher has started several
-    processes and MPI sees one, as a launcher of another MPI does.
+    processes and MPI sees one: a launcher of another MPI, or torchrun, which starts none.
     """
     global _world, _through_gpus
     if through_gpus is not None:
@@ -377,12 +377,12 @@ def start_processes(through_gpus: bool | None = None) -> Group:
     if _world is None:
         mpi = optional_import("mpi4py.MPI", extra="mpi")
         world = Group(mpi.COMM_WORLD, mpi)
-        expected = launched_size()
+        expected = max(launched_size(), launched_without_mpi())
         if world.size == 1 and expected > 1:
             raise ProcessError(
                 f"was started as one of {expected} processes, but mpi4py sees only itself",
                 subject="This process",
-                hint="Use the mpiexec of the MPI that mpi4py was built for, or `xpnn launch`",
+                hint="Use the mpiexec of the MPI that mpi4py was built for, or `xpnn launch`, not torchrun",
             )
         if world.size > 1:
             _share_cores()
