@@ -568,3 +568,32 @@ def test_what_a_module_holds_can_be_written_as_pytorch_keeps_it() -> None:
     assert not {"v", "w"} & layer.state_dict().keys()
     with pytest.raises(DTypeError, match="expects a Buffer or None as 'v', got int"):
         layer._buffers["v"] = 3
+
+
+def _names_and_order(nn: Any) -> list[str]:
+    """What PyTorch's modules and ours say of the order of parts that take the place of something else."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pool, self.head, self.left_out = "avg", None, None
+            self.register_parameter("scale", None)
+            self.body = nn.Linear(1, 2)
+            self.tail = nn.Linear(2, 2)
+            self.left_out = nn.Linear(2, 1)
+            self.body = None
+            self.pool, self.head = nn.ReLU(), nn.Linear(2, 3)
+            self.body = nn.Linear(2, 2)
+            self.shift = nn.Parameter(self.head.bias.detach())
+            self.scale = nn.Parameter(self.head.bias.detach())
+
+    net = Net()
+    return [*dict(net.named_children()), *dict(net.named_parameters())]
+
+
+def test_parts_that_take_the_place_of_what_was_none_come_last() -> None:
+    """The order is PyTorch's, by which optimizers number their state."""
+    torch = pytest.importorskip("torch")
+    found = _names_and_order(nn)
+    assert found[:5] == ["body", "tail", "left_out", "pool", "head"]
+    assert found == _names_and_order(torch.nn)

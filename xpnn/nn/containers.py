@@ -71,7 +71,8 @@ class _List(_Container[T]):
 
     def __setitem__(self, index: int, value: T) -> None:
         name = self._name_at(index)
-        vars(self)[name] = None  # keeps its place among the names
+        self._leave_out(name)  # it keeps its place among the names
+        vars(self)[name] = None
         self._add(name, value)
 
     def __iadd__(self, values: Iterable[T]) -> Self:

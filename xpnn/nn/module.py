@@ -132,7 +132,18 @@ class Module(RefusingConstructor):
         held = self.__dict__.get(name)
         if isinstance(held, _OWNED) and value is not None and not isinstance(value, type(held)):
             value = self._assigned(name, held, value)
+        if _is_part(value) and not _is_part(held) and name not in self._left_out():
+            self.__dict__.pop(name, None)  # what was no part yet comes after those that are
+        elif value is None and _is_part(held):
+            self._leave_out(name)
         object.__setattr__(self, name, value)
+
+    def _left_out(self) -> set[str]:
+        """The names of parts that are None, and keep their place among the others."""
+        return self.__dict__.get("_names_left_out", set())
+
+    def _leave_out(self, name: str) -> None:
+        self.__dict__.setdefault("_names_left_out", set()).add(name)
 
     def _assigned(self, name: str, held: Tensor, value: Any) -> Tensor:
         """What takes the place of `held` when something that is not of its kind is assigned."""
@@ -172,6 +183,8 @@ class Module(RefusingConstructor):
             raise ArgumentError(f"expects a name without dots, got {name!r}", subject=subject)
         if hasattr(self, name) and not isinstance(getattr(self, name), kind | None):
             raise ArgumentError(f"has an attribute {name!r} already", subject=subject)
+        if value is None:
+            self._leave_out(name)
         setattr(self, name, value)
 
     @property
@@ -675,3 +688,7 @@ def _join(path: str, name: str) -> str:
 def indent(text: str) -> str:
     """The text with all lines but the first two columns to the right."""
     return text.replace("\n", "\n  ")
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, (*_OWNED, Module))
