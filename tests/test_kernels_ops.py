@@ -116,3 +116,30 @@ def test_distances_to_no_rows() -> None:
         assert y.shape == (30, 0)
         y.sum().backward()
         assert not x.grad.any()
+
+
+def sampled(x: Any, grid: Any, **options: Any) -> list[np.ndarray]:
+    """A sampled image, its gradients, and the gradients of those."""
+    x, grid = xpnn.tensor(x, requires_grad=True), xpnn.tensor(grid, requires_grad=True)
+    y = xpnn.nn.functional.grid_sample(x.transpose(2, 3), grid, **options)
+    gradients = xpnn.autograd.grad((y * xpnn.xp.cos(y.detach())).sum(), [x, grid], create_graph=True)
+    second = xpnn.autograd.grad(sum((g * g).sum() for g in gradients), [x, grid])
+    return [t.detach().numpy() for t in (y, *gradients, *second)]
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sampling(dtype: str, mode: str) -> None:
+    """Several pieces of an image, of which a part lies outside; also where a cell is infinite."""
+    rng = np.random.default_rng(0)
+    x, grid = rng.standard_normal((2, 24, 9, 11)), 0.8 * rng.standard_normal((2, 50, 60, 2))
+    for cell in (1.0, np.inf):
+        x[0, 0, 0, 0] = cell
+        with np.errstate(invalid="ignore"):
+            found = sampled(x.astype(dtype), grid.astype(dtype), mode=mode, align_corners=False)
+            with reference_only():
+                expected = sampled(x.astype(dtype), grid.astype(dtype), mode=mode, align_corners=False)
+        for one, other in zip(found, expected):
+            largest = np.abs(other[np.isfinite(other)]).max(initial=1.0)
+            bound = largest * (1e-4 if dtype == "float32" else 1e-11)
+            np.testing.assert_allclose(one, other, rtol=0, atol=bound)

@@ -11,8 +11,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from xpnn.autograd import primitive
 from xpnn.autograd.half import half_in_float32
 from xpnn.autograd.ops.activation import select
+from xpnn.autograd.ops.indexing import add_along_axis
 from xpnn.backend import ArgumentError, Array, ArrayT, ShapeError, device_of, namespace
 from xpnn.functional.arguments import (
     check_fits_memory,
@@ -97,9 +99,9 @@ def grid_sample(
     flat = xp.reshape(input, (*input.shape[:2], math.prod(size)))
     border = (padding_mode, bool(align_corners))
     taps = [_taps(place, n, mode, border) for place, n in zip(places, size)]
-    y: Any = 0.0
-    for corner in itertools.product(*taps):
-        y = y + _term(flat, corner, size)
+    corners = [_corner(corner, size) for corner in itertools.product(*taps)]
+    cells, weights = zip(*corners)
+    y: Any = _sampled_cells(flat, xp.concat(weights, axis=1), namespace(cells[0]).concat(cells, axis=1))
     return xp.reshape(y, (*input.shape[:2], *grid.shape[1:-1]))
 
 
@@ -159,21 +161,25 @@ def _place(coordinate: Array, n: int, align_corners: bool) -> Array:
     return (coordinate + 1.0) * (0.5 * (n - 1)) if align_corners else (coordinate + 1.0) * (0.5 * n) - 0.5
 
 
-def _taps(place: Array, n: int, mode: str, border: tuple[str, bool]) -> list[tuple[Array, Any]]:
-    """The cells around each place, as floats, and their weights; None is 1."""
+def _taps(place: Array, n: int, mode: str, border: tuple[str, bool]) -> list[tuple[Array, Array, Array]]:
+    """The cells around each place, whether they are inside, and their weights, which are 0 outside."""
     xp = namespace(raw_array(place))
     if mode == "bicubic":
         first = xp.floor(raw_array(place))
         t = place - first
         weights = (_outer(t + 1.0), _inner(t), _inner(1.0 - t), _outer(2.0 - t))
-        return [(_inside(first + k, n, border), w) for k, w in zip((-1.0, 0.0, 1.0, 2.0), weights)]
-    place = _inside(place, n, border)
-    raw = raw_array(place)
-    if mode == "nearest":
-        return [(xp.round(raw), None)]
-    first = xp.floor(raw)
-    t = place - first
-    return [(first, 1.0 - t), (first + 1.0, t)]
+        taps = [(_inside(first + k, n, border), w) for k, w in zip((-1.0, 0.0, 1.0, 2.0), weights)]
+    else:
+        place = _inside(place, n, border)
+        first = xp.round(raw_array(place)) if mode == "nearest" else xp.floor(raw_array(place))
+        t = place - first
+        taps = [(first, xp.ones_like(first))] if mode == "nearest" else [(first, 1.0 - t), (first + 1.0, t)]
+    found = []
+    for cell, w in taps:
+        inside = (cell >= 0) & (cell <= n - 1)
+        whole = xp.astype(xp.where(inside, cell, xp.zeros_like(cell)), xp.int64)
+        found.append((whole, inside, select(inside, w)))
+    return found
 
 
 def _inner(d: Array) -> Array:
@@ -205,20 +211,78 @@ def _inside(place: Array, n: int, border: tuple[str, bool]) -> Array:
     return select((raw > 0) & (raw < last), place) + last * namespace(raw).astype(raw >= last, raw.dtype)
 
 
-def _term(flat: Array, corner: tuple[tuple[Array, Any], ...], size: tuple[int, ...]) -> Array:
-    """The cells of one corner, weighted; 0 where they lie outside."""
-    index: Any = 0
-    inside: Any = True
-    weight: Any = None
-    for (cell, w), n in zip(corner, size):
-        xp = namespace(cell)
-        here = (cell >= 0) & (cell <= n - 1)
-        whole = xp.astype(xp.where(here, cell, xp.zeros_like(cell)), xp.int64)
-        index, inside = index * n + whole, here & inside
-        if w is not None:
-            weight = w if weight is None else weight * w
-    xp = namespace(flat)
-    places = namespace(index).broadcast_to(index, (*flat.shape[:2], index.shape[2]))
-    values = xp.take_along_axis(flat, places, axis=-1)
-    values = select(inside, values)  # the cell that is read in place of one outside may be infinite
-    return values if weight is None else select(inside, values * weight)
+def _corner(corner: tuple[tuple[Array, Array, Array], ...], size: tuple[int, ...]) -> tuple[Array, Array]:
+    """The numbers of the cells of one corner, -1 outside, and their weights."""
+    index, inside, weight = corner[0]
+    for (cell, here, w), n in zip(corner[1:], size[1:]):
+        index, inside, weight = index * n + cell, here & inside, weight * w
+    xp = namespace(index)
+    return xp.where(inside, index, xp.full_like(index, -1)), weight
+
+
+# ---- weighted sums of cells, and their adjoints ----
+#
+# sum of w[n, k, p] x[n, c, cells[n, k, p]] gy[n, c, p] is linear in w, in x and in gy. The three derivatives
+# are three primitives, and each one's backward calls the other two. A cell of -1 is 0 whatever its weight.
+
+
+@primitive
+def _sampled_cells(x: Array, w: Array, cells: Array) -> tuple[Array, tuple]:
+    """The derivative by gy: (N, C, P) of x (N, C, cells), w (N, K, P) and cells (N, K, P)."""
+    y: Any = 0.0
+    for k in range(cells.shape[1]):
+        y = y + _read(x, cells[:, k : k + 1, :]) * w[:, k : k + 1, :]
+    return y, (x, w, cells)
+
+
+@_sampled_cells.backward
+def _sampled_cells_backward(gy: Array, saved: tuple, needs: tuple[bool, ...]) -> tuple:
+    x, w, cells = saved
+    gx = _add_to_sampled(gy, w, cells, count=x.shape[2]) if needs[0] else None
+    return gx, _products_with_sampled(gy, x, cells) if needs[1] else None, None
+
+
+@primitive
+def _add_to_sampled(gy: Array, w: Array, cells: Array, *, count: int) -> tuple[Array, tuple]:
+    """The derivative by x: (N, C, count) of gy (N, C, P), w and cells."""
+    gx: Any = 0.0
+    for k in range(cells.shape[1]):
+        cell = cells[:, k : k + 1, :]
+        part = select(cell >= 0, gy * w[:, k : k + 1, :])
+        gx = gx + add_along_axis(part, _along_channels(cell, gy), axis=2, count=count)
+    return gx, (gy, w, cells)
+
+
+@_add_to_sampled.backward
+def _add_to_sampled_backward(ggx: Array, saved: tuple, needs: tuple[bool, ...], *, count: int) -> tuple:
+    gy, w, cells = saved
+    ggy = _sampled_cells(ggx, w, cells) if needs[0] else None
+    return ggy, _products_with_sampled(gy, ggx, cells) if needs[1] else None, None
+
+
+@primitive
+def _products_with_sampled(gy: Array, x: Array, cells: Array) -> tuple[Array, tuple]:
+    """The derivative by w: (N, K, P) of gy (N, C, P), x and cells."""
+    xp = namespace(gy, x)
+    products = [
+        xp.sum(gy * _read(x, cells[:, k : k + 1, :]), axis=1, keepdims=True) for k in range(cells.shape[1])
+    ]
+    return xp.concat(products, axis=1), (gy, x, cells)
+
+
+@_products_with_sampled.backward
+def _products_with_sampled_backward(gw: Array, saved: tuple, needs: tuple[bool, ...]) -> tuple:
+    gy, x, cells = saved
+    ggy = _sampled_cells(x, gw, cells) if needs[0] else None
+    return ggy, _add_to_sampled(gy, gw, cells, count=x.shape[2]) if needs[1] else None, None
+
+
+def _read(x: Array, cell: Array) -> Array:
+    """x (N, C, cells) at one cell (N, 1, P) for each place; what is read in place of -1 may be infinite."""
+    return select(cell >= 0, namespace(x).take_along_axis(x, _along_channels(cell, x), axis=2))
+
+
+def _along_channels(cell: Array, x: Array) -> Array:
+    """Cells for each channel of x; the first in place of -1."""
+    xp = namespace(cell)
+    return xp.broadcast_to(xp.maximum(cell, xp.zeros_like(cell)), (*x.shape[:2], cell.shape[2]))
