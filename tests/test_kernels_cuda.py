@@ -26,7 +26,8 @@ from cuda_on_cpu import exercises
 import xpnn
 from xpnn.backend import choose_kernel, device_of, find_backend, reference_only
 from xpnn.functional.attention.scaled_dot_product import _attention
-from xpnn.kernels.cupy import expressions, launching
+from xpnn.kernels import expressions
+from xpnn.kernels.cupy import launching
 from xpnn.optim.optimizer import elementwise
 
 pytestmark = pytest.mark.skipif(cuda_on_cpu.compiler() is None, reason="needs g++")

@@ -31,13 +31,18 @@ def module(name: str) -> Any:
 PRIMITIVES: dict[str, Any] = {
     name: value
     for family in (
+        "activation.exponential",
+        "activation.gelu",
+        "activation.hard",
         "activation.pointwise",
         "activation.rectified",
         "activation.sigmoid",
-        "activation.gelu",
         "dropout",
         "embedding.table",
+        "loss.binary",
         "loss.cross_entropy",
+        "loss.divergence",
+        "loss.regression",
         "norm.group",
         "norm.layer",
         "norm.rms",
@@ -56,21 +61,59 @@ KERNELS: dict[str, Any] = {
         "chunks",
         "dropout",
         "embedding",
+        "loss",
         "norm.group",
         "norm.layer",
         "ops.cumulative",
         "ops.elementwise",
         "ops.reductions",
         "parallel",
+        "programs",
     )
 }
-ACTIVATIONS = ("gelu", "gelu_tanh", "sigmoid", "silu", "tanh", "relu")
+ACTIVATIONS: dict[str, dict[str, float]] = {
+    "gelu": {},
+    "gelu_tanh": {},
+    "hardsigmoid": {},
+    "hardswish": {},
+    "logsigmoid": {},
+    "mish": {},
+    "relu": {},
+    "sigmoid": {},
+    "silu": {},
+    "softsign": {},
+    "tanh": {},
+    "tanhshrink": {},
+    "elu": {"alpha": 1.0, "scale": 1.0, "rate": 1.0},
+    "selu": {"alpha": 1.7, "scale": 1.05, "rate": 1.0},
+    "celu": {"alpha": 2.0, "scale": 1.0, "rate": 0.5},
+    "softplus": {"beta": 2.0, "threshold": 20.0},
+    "hardtanh": {"low": -1.0, "high": 0.5},
+    "relu6": {"low": 0.0, "high": 6.0},
+    "hardshrink": {"lambd": 0.5},
+    "softshrink": {"lambd": 0.5},
+    "step": {"at_zero": 0.5},
+    "leaky_relu": {"slope": 0.01},
+    "threshold": {"least": 0.1, "value": -0.0},
+}
+LOSSES: dict[str, dict[str, Any]] = {
+    "_mse_loss": {},
+    "_half_squared_error": {},
+    "_l1_loss": {},
+    "_huber_loss": {"delta": 0.7, "scale": 1.0},
+    "_smooth_l1_loss": {"delta": 0.5, "scale": 2.0},
+    "_binary_cross_entropy": {},
+    "bce_with_logits": {},
+    "_kl_div": {"log_target": False},
+    "_js_div": {},
+}
 LAYOUTS = ("straight", "transposed", "gapped", "backwards", "read only")
 
 
 @pytest.fixture(autouse=True)
 def kernels_take_small_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(KERNELS["activation.pointwise"], "LARGE", 1)
+    for name in ("activation.pointwise", "loss"):
+        monkeypatch.setattr(KERNELS[name], "FEW", 0)
     for name in ("dropout", "ops.elementwise", "ops.reductions"):
         monkeypatch.setattr(KERNELS[name], "_LARGE", 1)
     for name in ("embedding", "norm.layer"):
@@ -87,13 +130,18 @@ def kernels_take_small_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def cut_up(threads: int, chunk: int) -> Iterator[None]:
     """That many threads, and pieces of so many bytes."""
-    before, KERNELS["chunks"].CHUNK_BYTES = KERNELS["chunks"].CHUNK_BYTES, chunk
+    sizes = [(KERNELS["chunks"], "CHUNK_BYTES"), (KERNELS["programs"], "PIECE_BYTES")]
+    sizes += [(KERNELS["programs"], "SUMMED_BYTES")]
+    before = [getattr(*size) for size in sizes]
+    for size in sizes:
+        setattr(*size, chunk)
     threads_before = xpnn.get_num_threads()
     xpnn.set_num_threads(threads)
     try:
         yield
     finally:
-        KERNELS["chunks"].CHUNK_BYTES = before
+        for size, value in zip(sizes, before):
+            setattr(*size, value)
         xpnn.set_num_threads(threads_before)
 
 
@@ -128,11 +176,62 @@ CUTS = st.tuples(st.integers(1, 3), st.integers(1, 300))
 
 
 @examples(120)
-@given(st.sampled_from(ACTIVATIONS), arrays(), st.sampled_from(LAYOUTS), CUTS)
+@given(st.sampled_from([*ACTIVATIONS]), arrays(), st.sampled_from(LAYOUTS), CUTS)
 def test_activations(name: str, x: np.ndarray, lies: str, cut: Any) -> None:
     gy = laid(np.random.default_rng(1), x.shape, x.dtype.name, lies)
     with cut_up(*cut):
-        compare(PRIMITIVES["_" + name], (x,), {}, gy)
+        compare(PRIMITIVES["_" + name], (x,), ACTIVATIONS[name], gy)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "gelu"])
+def test_activations_are_written_from_their_formulas(name: str, dtype: str) -> None:
+    """All of them, to the last digits; the bits of NaN, infinities and zeros, and where a formula bends."""
+    edges = [np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, 3.0, -3.0, 6.0, 1.0, -1.0, 0.5, -0.5, 0.1]
+    x, gy = (a.ravel() for a in np.meshgrid(np.asarray(edges, dtype=dtype), np.asarray(edges, dtype=dtype)))
+    primitive, options = PRIMITIVES["_" + name], ACTIVATIONS[name]
+    with np.errstate(all="ignore"):
+        y, saved, backward = run(primitive, (x,), options)
+        gradients = backward(gy, saved, (True,), **options)
+        expected, saved = primitive.forward(x, **options)
+        others = primitive.backward_function(gy, saved, (True,), **options)
+    assert backward is not primitive.backward_function
+    for actual, other in zip((y, *gradients), (expected, *others), strict=True):
+        np.testing.assert_allclose(actual, other, rtol=8 * np.finfo(dtype).eps, atol=np.finfo(dtype).eps)
+
+
+def test_programs_tell_zeros_by_their_sign() -> None:
+    primitive, x = PRIMITIVES["_threshold"], np.zeros(3, dtype=np.float32)
+    for value in (0.0, -0.0, 0.0):
+        y, *_ = run(primitive, (x,), {"least": 1.0, "value": value})
+        assert np.array_equal(np.signbit(y), [math.copysign(1, value) < 0] * 3)
+
+
+@examples(120)
+@given(
+    st.sampled_from([*LOSSES]),
+    arrays(),
+    st.sampled_from(LAYOUTS),
+    st.sampled_from(["none", "sum", "mean"]),
+    CUTS,
+)
+def test_losses_of_single_elements(name: str, x: np.ndarray, lies: str, reduction: str, cut: Any) -> None:
+    primitive, rng = PRIMITIVES[name], np.random.default_rng(1)
+    x, t = (abs(a) % 1 for a in (x, laid(rng, x.shape, x.dtype.name, lies)))
+    if x.size == 0:
+        return
+    options = {"reduction": reduction, "count": x.size, **LOSSES[name]}
+    gy = laid(rng, x.shape if reduction == "none" else (), x.dtype.name, lies)
+    with cut_up(*cut):
+        compare(primitive, (x, t, None, *[None] * len(primitive.others)), options, gy)
+
+
+def test_sums_of_losses_keep_their_digits() -> None:
+    """In float32, of as many as are summed up in several pieces, by two threads."""
+    x = (1 + np.random.default_rng(0).random(1_500_000)).astype(np.float32)
+    with cut_up(2, 2**18):
+        y, *_ = run(PRIMITIVES["_mse_loss"], (x, 0 * x, None), {"reduction": "mean", "count": x.size})
+    assert abs(float(y) / np.mean(np.square(x, dtype=np.float64)) - 1) < 3e-7
 
 
 @examples(60)
@@ -141,7 +240,7 @@ def test_select(x: np.ndarray, lies: str) -> None:
     compare(_select, (laid(np.random.default_rng(1), x.shape, "float32", lies) > 0, x), {}, x)
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", ["gelu", "gelu_tanh", "sigmoid", "silu", "tanh", "relu"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_extreme_arguments(name: str, dtype: str) -> None:
     """No warning, and the limits; what is no number stays none."""

@@ -1,7 +1,8 @@
-"""Activations as formulas, for backends that write kernels from them.
+"""Activations and losses as formulas, for backends that write kernels from them.
 
 An activation is a value and a gradient (see `functional.activation.pointwise`), each a function of a
-namespace and of arrays. A backend that can call it with something else than arrays gets a kernel of each
+namespace and of arrays; a loss of single elements is one of two arrays (see `functional.loss.elementwise`).
+A backend that can call it with something else than arrays gets a kernel of each
 activation from that, without a second formula.
 """
 
@@ -30,7 +31,25 @@ class Formula:
     kept_alike: bool = True
 
 
+@dataclass(frozen=True)
+class LossFormula:
+    """A loss of single elements.
+
+    Attributes:
+        name: of the primitive. value: `value(xp, x, t, *others, **options)`.
+        gx, gt: `gx(xp, gl, x, t, *others, **options)`; gt is None where it is -gx.
+        others: how many other arrays there are, each of which may be None.
+    """
+
+    name: str
+    value: Callable[..., Any]
+    gx: Callable[..., Any]
+    gt: Callable[..., Any] | None
+    others: int
+
+
 _formulas: dict[str, Formula] = {}
+_losses: dict[str, LossFormula] = {}
 
 
 def register_formula(formula: Formula) -> None:
@@ -41,3 +60,13 @@ def register_formula(formula: Formula) -> None:
 def registered_formulas() -> list[Formula]:
     """All of them."""
     return list(_formulas.values())
+
+
+def register_loss(formula: LossFormula) -> None:
+    """Make it known; a later one of the same name replaces an earlier one."""
+    _losses[formula.name] = formula
+
+
+def registered_losses() -> list[LossFormula]:
+    """All of them."""
+    return list(_losses.values())

@@ -18,6 +18,7 @@ from typing import Any
 from xpnn.autograd import Primitive, ops
 from xpnn.autograd.ops.broadcasting import broadcast_shapes, unbroadcast
 from xpnn.backend import ShapeError, is_array, is_floating, is_tensor, namespace, size_of
+from xpnn.backend.formulas import LossFormula, register_loss
 from xpnn.functional.arguments import (
     REDUCTIONS,
     check_floating,
@@ -81,6 +82,7 @@ class ElementwiseLoss(Primitive):
         super().__init__(forward, flat=flat)
         self.backward(pull_back)
         self.reductions, self.others, self.broadcasts = reductions, others, broadcasts
+        register_loss(LossFormula(self.name, value, gx, gt, len(others)))
 
     def __call__(
         self, x: Any, target: Any, weight: Any = None, *others: Any, reduction: str, **options: Any

@@ -16,7 +16,7 @@ import numpy as np
 
 from xpnn.backend import Array, is_array, is_tensor, item
 from xpnn.backend.update_kernels import GroupStep, updater
-from xpnn.kernels.cupy.expressions import UNTRACEABLE, Expression, Trace, UntraceableError
+from xpnn.kernels.cupy.expressions import Trace
 from xpnn.kernels.cupy.launching import (
     MOST_THREADS,
     computed_in,
@@ -28,6 +28,7 @@ from xpnn.kernels.cupy.launching import (
     takes,
 )
 from xpnn.kernels.cupy.tables import CHUNK, Layout, Tables
+from xpnn.kernels.expressions import UNTRACEABLE, Expression, UntraceableError
 
 
 class Option(NamedTuple):

@@ -26,7 +26,7 @@ _FEW_FOR_THREADS = 32 * 1024
 _WORK_OF_A_COPY = 1 / 2
 
 # Elements that the parts of the threads start at multiples of, so that they share no line of the cache.
-_ALIGN = 64
+ALIGN = 64
 
 
 def as_rows(x: np.ndarray, features: int = 1) -> np.ndarray:
@@ -127,7 +127,7 @@ def by_element(function: Callable[..., Any], passes: float, out: np.ndarray, *in
             chunk = slice(first, min(first + count, part.stop))
             function(*[array[chunk] for array in flat])
 
-    parallel(work, out.size, passes * out.size, align=_ALIGN)
+    parallel(work, out.size, passes * out.size, align=ALIGN)
 
 
 def _is_dense(x: np.ndarray) -> bool:

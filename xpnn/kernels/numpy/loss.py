@@ -1,6 +1,8 @@
-"""Cross entropy of class numbers in NumPy: softmax and loss in one pass over the scores.
+"""Losses in NumPy: cross entropy of class numbers, and losses of single elements.
 
-Nothing is made of the labels but an index: a one-hot array, and products with it, are as large as the scores.
+Cross entropy is softmax and loss in one pass over the scores. Nothing is made of the labels but an index: a
+one-hot array, and products with it, are as large as the scores. What a loss is of each element is summed up
+piece by piece, and no array is made of it.
 """
 
 from __future__ import annotations
@@ -9,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.backend import kernel
+from xpnn.backend import kernel, saves_as_reference
+from xpnn.backend.formulas import LossFormula, registered_losses
 from xpnn.kernels.numpy.activation.softmax import EXPONENTIAL, below_largest
 from xpnn.kernels.numpy.chunks import by_rows
 from xpnn.kernels.numpy.constants import even_shares, ones, row_starts
+from xpnn.kernels.numpy.programs import FEW, Programs
 
 # Losses whose mean is a product with numbers that are kept, rather than a sum and a quotient.
-_FEW = 4096
+_FEW_LOSSES = 4096
 
 Loss = tuple[Any, tuple]
 
@@ -100,7 +104,7 @@ def reduced(losses: np.ndarray, reduction: str) -> Any:
     if reduction == "none":
         return losses
     count, kind = len(losses), losses.dtype
-    if count <= _FEW:
+    if count <= _FEW_LOSSES:
         weights = ones(count, kind) if reduction == "sum" else even_shares(count, kind)
         result = np.empty((), dtype=kind)  # an array: the scalar that it returns would be made one
         losses.dot(weights, out=result)
@@ -112,3 +116,55 @@ def reduced(losses: np.ndarray, reduction: str) -> Any:
 def _share(gy: Any, reduction: str, count: int) -> Any:
     """The gradient of each loss."""
     return gy / gy.dtype.type(count) if reduction == "mean" else gy
+
+
+def _register_elementwise(formula: LossFormula) -> None:
+    """The kernel of a loss of single elements that is written from its value and its gradients."""
+    absent = "-" * formula.others
+    gradients = [gradient for gradient in (formula.gx, formula.gt) if gradient]
+    by_number, by_array = (
+        Programs((formula.value, f"aa{absent}"), *((gradient, f"{kind}aa{absent}") for gradient in gradients))
+        for kind in "na"
+    )
+
+    def when(
+        x: np.ndarray, t: np.ndarray, weight: Any, *others: Any, reduction: str, count: int, **options: Any
+    ) -> bool:
+        if (
+            x.size <= FEW
+            or x.dtype.char not in "fd"
+            or weight is not None
+            or others.count(None) < len(others)
+        ):
+            return False
+        return (by_array if reduction == "none" else by_number).find(x.dtype, options) is not None
+
+    @kernel("numpy", formula.name, when=when)
+    def forward(
+        x: np.ndarray, t: np.ndarray, weight: None, *others: None, reduction: str, count: int, **options: Any
+    ) -> Loss:
+        saved = (x, t, weight, *others)
+        if reduction == "none":
+            return by_array.find(x.dtype, options)[0](x, t), saved
+        total = by_number.find(x.dtype, options)[0].sum(x, t)
+        return total if reduction == "sum" else np.asarray(total / count, dtype=x.dtype), saved
+
+    @forward.backward
+    @saves_as_reference
+    def backward(
+        gy: Any, saved: tuple, needs: tuple[bool, ...], *, reduction: str, count: int, **options: Any
+    ) -> tuple:
+        x, t, *others = saved
+        _, of_x, *of_t = (by_array if reduction == "none" else by_number).find(x.dtype, options)
+        gl = np.asarray(gy / count, dtype=x.dtype) if reduction == "mean" else gy
+        gx: Any = None
+        gt: Any = None
+        if needs[0] or not of_t:
+            gx = of_x(gl, x, t)
+        if needs[1]:
+            gt = of_t[0](gl, x, t) if of_t else np.negative(gx)
+        return gx if needs[0] else None, gt, *[None] * len(others)
+
+
+for _formula in registered_losses():
+    _register_elementwise(_formula)

@@ -16,11 +16,11 @@ import numpy as np
 
 from xpnn.backend import get_num_threads, kernel, tuning
 from xpnn.backend.threads import single_threaded_blas
-from xpnn.kernels.numpy.activation.pointwise import write_selected
 from xpnn.kernels.numpy.constants import ones
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import MULTIPLICATION, WORTHWHILE, parallel
 from xpnn.kernels.numpy.products import SMALL_PRODUCT, column_sums, product, size_class
+from xpnn.kernels.numpy.programs import write_selected
 
 Result = tuple[np.ndarray, ...]
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from xpnn.backend import Array, kernel, saves_as_reference
 from xpnn.backend.formulas import Formula, registered_formulas
-from xpnn.kernels.cupy.expressions import UNTRACEABLE, Trace, xp
+from xpnn.kernels.cupy.expressions import Trace
 from xpnn.kernels.cupy.launching import (
     MOST_THREADS,
     blocks_for,
@@ -20,6 +20,7 @@ from xpnn.kernels.cupy.launching import (
     read_source,
     takes,
 )
+from xpnn.kernels.expressions import UNTRACEABLE, xp
 
 _PER_THREAD = 4  # elements, so that a thread waits for memory once for all of them
 

@@ -13,7 +13,9 @@ import numpy as np
 from xpnn.kernels.numba.arithmetic import exp, normal_cdf, sigmoid, tanh
 from xpnn.kernels.numba.compiling import In1, Out1, compiled_function, compiled_kernel
 from xpnn.kernels.numba.elements import by_element
-from xpnn.kernels.numpy.activation.pointwise import FEW
+
+# Elements up to which the fewest calls are fastest, whatever they cost for an element.
+FEW = 8192
 
 Result = tuple[np.ndarray, tuple]
 Gradient = tuple[np.ndarray]

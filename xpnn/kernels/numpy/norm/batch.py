@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from xpnn.backend import kernel, saves_as_reference
-from xpnn.kernels.numpy.activation.pointwise import write_selected
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
+from xpnn.kernels.numpy.programs import write_selected
 
 # Elements that are worked on at a time, 1 MB in float32. Smaller pieces would stay in the L2 cache, but two
 # threads wait for each other's turn in Python after each operation.
