@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpnn.backend import kernel
 from xpnn.kernels import expressions
 from xpnn.kernels.expressions import UNTRACEABLE, Expression, UntraceableError, xp
 from xpnn.kernels.numpy.chunks import ALIGN, lying_as
@@ -419,8 +418,3 @@ _WORK |= {"pow": 8.0, "sigmoid": 4.0, "select": 1.25, "choose": 2.25, "number": 
 
 def _is_zero(x: Any) -> bool:
     return not isinstance(x, Expression) and repr(float(x)) == "0.0"
-
-
-@kernel("expressions", "sigmoid", when=lambda x: "sigmoid" in x.trace.own)
-def _own_sigmoid(x: Expression) -> tuple[Expression, tuple]:
-    return x.trace.add("sigmoid", (x,)), ()

@@ -12,6 +12,7 @@ import numpy as np
 
 from xpnn.backend import kernel, saves_as_reference
 from xpnn.backend.formulas import Formula, registered_formulas
+from xpnn.kernels.expressions import Expression
 from xpnn.kernels.numpy.chunks import by_element, lying_as
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.programs import FEW, INTEGERS, Programs, write_selected
@@ -92,6 +93,12 @@ def _normal_cdf(x: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 # ---- by formulas ----
+
+
+@kernel("expressions", "sigmoid", when=lambda x: "sigmoid" in x.trace.own)
+def _own_sigmoid(x: Expression) -> tuple[Expression, tuple]:
+    """Where a formula takes the sigmoid of an expression: one operation for programs that have it."""
+    return x.trace.add("sigmoid", (x,)), ()
 
 
 def _register(formula: Formula) -> None:
