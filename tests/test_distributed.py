@@ -181,10 +181,18 @@ def test_cores_are_shared() -> None:
     assert found.stdout.count("done") == 2
 
 
-def test_torchrun_starts_no_processes_of_mpi() -> None:
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import xpnn.distributed as d; d.init_process_group('gloo')",
+        "from xpnn.train.team import Team; Team()",
+    ],
+    ids=["by hand", "trainer"],
+)
+def test_torchrun_starts_no_processes_of_mpi(program: str) -> None:
     """Each of them would train alone, and say nothing."""
     environment = {**os.environ, "RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
-    command = [sys.executable, "-c", "import xpnn.distributed as d; d.init_process_group('gloo')"]
+    command = [sys.executable, "-c", program]
     found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert found.returncode == 1
     assert "ProcessError: This process was started as one of 2 processes" in found.stderr

@@ -13,13 +13,12 @@ _RANKS_HERE = (
 
 
 def launched_size() -> int:
-    """How many processes the launcher says it has started; 1 without one."""
-    return max(_numbers(_SIZES), default=1)
+    """How many processes the launcher says it has started; 1 without one.
 
-
-def launched_without_mpi() -> int:
-    """How many processes `torchrun`, or what does as it does, says it has started; 1 without one."""
-    return max(_numbers(("WORLD_SIZE",)), default=1) if "RANK" in os.environ else 1
+    `torchrun` counts, although its processes are none of MPI's: none of them shall train alone in silence.
+    """
+    of_torchrun = ("WORLD_SIZE",) if "RANK" in os.environ else ()
+    return max(_numbers((*_SIZES, *of_torchrun)), default=1)
 
 
 def launched_here() -> int | None:

@@ -20,7 +20,7 @@ from xpnn.backend.arrays import device_of, move, to_numpy
 from xpnn.backend.dependencies import optional_import
 from xpnn.backend.dtypes import dtype_name
 from xpnn.backend.errors import ArgumentError, DTypeError, ProcessError, ShapeError
-from xpnn.backend.launchers import launched_here, launched_size, launched_without_mpi
+from xpnn.backend.launchers import launched_here, launched_size
 from xpnn.backend.namespace import backend_of, is_tensor, namespace
 from xpnn.backend.nccl import Nccl, connect
 from xpnn.backend.registry import Array
@@ -377,10 +377,9 @@ def start_processes(through_gpus: bool | None = None) -> Group:
     if _world is None:
         mpi = optional_import("mpi4py.MPI", extra="mpi")
         world = Group(mpi.COMM_WORLD, mpi)
-        expected = max(launched_size(), launched_without_mpi())
-        if world.size == 1 and expected > 1:
+        if world.size == 1 and launched_size() > 1:
             raise ProcessError(
-                f"was started as one of {expected} processes, but mpi4py sees only itself",
+                f"was started as one of {launched_size()} processes, but mpi4py sees only itself",
                 subject="This process",
                 hint="Use the mpiexec of the MPI that mpi4py was built for, or `xpnn launch`, not torchrun",
             )
