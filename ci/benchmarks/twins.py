@@ -51,7 +51,8 @@ def file_on_torch(name: str) -> Any:
             torch.nn.Module.__init__(module)
             return module
 
-    nn = {**vars(torch.nn), "Module": Module}
+    recurrent = {name: reading_lengths(getattr(torch.nn, name)) for name in ("RNN", "LSTM", "GRU")}
+    nn = {**vars(torch.nn), **recurrent, "Module": Module}
     others = {
         "is_stand_in": True,
         "xp": torch,
@@ -71,6 +72,23 @@ def file_on_torch(name: str) -> Any:
     for part in INNER:
         stand_in(f"xpnn.{part}", {**vars(torch), **others, "__path__": []})
     return importlib.import_module(f"xpnn.models.{name}")
+
+
+def reading_lengths(kind: Any) -> Any:
+    """A recurrent layer of PyTorch's that takes `lengths=` as xpnn's does: it packs padded sequences."""
+    from torch.nn.utils import rnn
+
+    class Reader(kind):
+        def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> Any:
+            if lengths is None:
+                return super().forward(input, hx)
+            first = self.batch_first
+            packed = rnn.pack_padded_sequence(input, lengths, batch_first=first, enforce_sorted=False)
+            output, last = super().forward(packed, hx)
+            length = input.shape[1 if first else 0]
+            return rnn.pad_packed_sequence(output, batch_first=first, total_length=length)[0], last
+
+    return Reader
 
 
 def stand_in(name: str, parts: dict[str, Any]) -> Any:
