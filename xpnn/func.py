@@ -14,8 +14,10 @@ from xpnn.autograd import Tensor, enable_grad, functions
 from xpnn.autograd import grad as _grad
 from xpnn.autograd.core import TensorBase, carries_gradient
 from xpnn.autograd.gradients import Pushforward as _Pushforward
-from xpnn.autograd.gradients import refuse_complex
-from xpnn.autograd.nested import tree_flatten, tree_leaves, tree_map
+from xpnn.autograd.gradients import refuse_complex as _refuse_complex
+from xpnn.autograd.nested import tree_flatten as _tree_flatten
+from xpnn.autograd.nested import tree_leaves as _tree_leaves
+from xpnn.autograd.nested import tree_map as _tree_map
 from xpnn.autograd.tape import behind, edge_of
 from xpnn.backend import ArgumentError, DTypeError, ShapeError, concrete, refusing, size_of
 from xpnn.backend.random import default_stream
@@ -105,12 +107,12 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> Any:
     call = _Call(func, primals, {}, tuple(range(len(primals))), has_aux, "vjp")
 
     def pull(*cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
-        given = tree_leaves(cotangents[0] if len(cotangents) == 1 else cotangents)
+        given = _tree_leaves(cotangents[0] if len(cotangents) == 1 else cotangents)
         if len(given) != len(call.outputs):
             raise ArgumentError(f"expects {len(call.outputs)} Tensors, got {len(given)}", subject="vjp")
         return call.pull(given, bool(create_graph))
 
-    output = tree_map(call.plain, call.output)
+    output = _tree_map(call.plain, call.output)
     return (output, pull, call.aux) if has_aux else (output, pull)
 
 
@@ -131,9 +133,9 @@ def jvp(func: Callable, primals: Any, tangents: Any, *, strict: bool = False, ha
     """
     if not isinstance(primals, tuple) or not isinstance(tangents, tuple) or len(primals) != len(tangents):
         raise ArgumentError("expects two tuples of one length", subject="jvp")
-    vectors = tree_leaves(tangents)
+    vectors = _tree_leaves(tangents)
     call = _Call(func, primals, {}, tuple(range(len(primals))), has_aux, "jvp")
-    result = tree_map(call.plain, call.output), call.push(vectors)
+    result = _tree_map(call.plain, call.output), call.push(vectors)
     return (*result, call.aux) if has_aux else result
 
 
@@ -152,10 +154,10 @@ def linearize(func: Callable, *primals: Any) -> tuple[Any, Callable]:
     def push(*tangents: Any) -> Any:
         if len(tangents) != len(primals):
             raise ArgumentError(f"expects {len(primals)} tangents, got {len(tangents)}", subject="linearize")
-        vectors = tree_leaves(tangents)
+        vectors = _tree_leaves(tangents)
         return call.push(vectors)
 
-    return tree_map(call.plain, call.output), push
+    return _tree_map(call.plain, call.output), push
 
 
 def jacrev(
@@ -178,8 +180,8 @@ def jacrev(
     @functools.wraps(func)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         call = _Call(func, args, kwargs, argnums, has_aux, "jacrev")
-        refuse_complex(call.ends, "jacrev", "inputs")
-        refuse_complex(call.outputs, "jacrev", "outputs")
+        _refuse_complex(call.ends, "jacrev", "inputs")
+        _refuse_complex(call.outputs, "jacrev", "outputs")
         result = call.jacobian()
         return (result, call.aux) if has_aux else result
 
@@ -245,7 +247,7 @@ def vmap(
 
     @functools.wraps(func)
     def mapped(*args: Any, **kwargs: Any) -> Any:
-        leaves, spec = tree_flatten(args)
+        leaves, spec = _tree_flatten(args)
         axes = _nested_axes(args, in_dims, "in_dims")
         axes = [axis if isinstance(leaf, TensorBase) else None for leaf, axis in zip(leaves, axes)]
         for leaf, axis in zip(leaves, axes):
@@ -366,7 +368,7 @@ class _Call:
         numbers = argnums if isinstance(argnums, tuple) else (argnums,)
         if any(not -len(args) <= i < len(args) for i in numbers):
             raise ArgumentError(f"expects argnums below {len(args)}, got {argnums}", subject=subject)
-        given, self.spec = tree_flatten(tuple(args[i] for i in numbers))
+        given, self.spec = _tree_flatten(tuple(args[i] for i in numbers))
         for x in given:
             if not isinstance(x, TensorBase) or not carries_gradient(x):
                 raise DTypeError(
@@ -385,10 +387,10 @@ class _Call:
                 raise ArgumentError("expects a pair from the function, for has_aux=True", subject=subject)
             result, aux = result
         self.output = result
-        self.outputs, self.output_spec = tree_flatten(result)
+        self.outputs, self.output_spec = _tree_flatten(result)
         self.nested = _others_lead_to(self.outputs, self.ends)
         if has_aux:
-            self.aux = tree_map(self.plain, aux)
+            self.aux = _tree_map(self.plain, aux)
 
     def plain(self, value: Any) -> Any:
         """A result without its way back to the ends."""
@@ -465,7 +467,7 @@ def _others_lead_to(outputs: Sequence[Any], ends: Sequence[Any]) -> bool:
 def _nested_axes(value: Any, axes: Any, name: str) -> list[Any]:
     """The axis for each leaf of a nesting, of axes that are nested as deep or less deep."""
     if isinstance(axes, int) or axes is None:
-        return [axes] * len(tree_leaves(value))
+        return [axes] * len(_tree_leaves(value))
     fits = isinstance(value, tuple | list | dict) and isinstance(axes, tuple | list | dict)
     if not fits or isinstance(value, dict) != isinstance(axes, dict) or len(value) != len(axes):
         raise ArgumentError(f"expects {name} nested as what they are for, got {axes}", subject="vmap")
@@ -477,7 +479,7 @@ def _stacked(results: list[Any], out_dims: Any, count: int) -> Any:
     """Results of alike structure, stacked; none of them where the count is 0."""
     rows: list[list[Any]] = []
     for result in results:
-        leaves, spec = tree_flatten(result)
+        leaves, spec = _tree_flatten(result)
         rows.append(leaves)
     for leaf in rows[0]:
         if not isinstance(leaf, TensorBase):
