@@ -200,6 +200,14 @@ def test_activations_are_written_from_their_formulas(name: str, dtype: str) -> N
         np.testing.assert_allclose(actual, other, rtol=8 * np.finfo(dtype).eps, atol=np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize(
+    "asks", [lambda xp, x: x / x.size, lambda xp, x: x / x.shape[-1]], ids=["size", "axis"]
+)
+def test_what_asks_for_sizes_is_no_program(asks: Any) -> None:
+    """They are those of the arrays, which no recording knows."""
+    assert module("kernels.numpy.programs").Programs((asks, "a")).find(np.dtype("float32"), {}) is None
+
+
 def test_programs_tell_zeros_by_their_sign() -> None:
     primitive, x = PRIMITIVES["_threshold"], np.zeros(3, dtype=np.float32)
     for value in (0.0, -0.0, 0.0):

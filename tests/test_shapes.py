@@ -166,3 +166,13 @@ def test_pieces_that_no_memory_holds() -> None:
     assert len(xpnn.tensor_split(xpnn.ones(3), 1000)) == 1000
     with pytest.raises(ArgumentError, match="expects sections that fit memory"):
         xpnn.tensor_split(xpnn.ones(3), 2**40)
+
+
+@pytest.mark.parametrize("needs", [(False, True), (True, True)])
+def test_the_nearest_cell_has_a_gradient_of_zeros(needs: tuple[bool, bool], backend: Target) -> None:
+    """As in PyTorch: the place takes no part in the value, but it was asked for."""
+    arrays = np.ones((1, 1, 3, 3)), np.zeros((1, 2, 2, 2))
+    x, places = [xpnn.tensor(backend.array(a), requires_grad=need) for a, need in zip(arrays, needs)]
+    xpnn.nn.functional.grid_sample(x, places, "nearest", align_corners=False).sum().backward()
+    assert places.grad is not None
+    assert not backend.numpy(places.grad).any()

@@ -28,7 +28,7 @@ class UntraceableError(TypeError):
 
 
 # What formulas of anybody's raise where expressions are not enough: then arrays are.
-UNTRACEABLE = (UntraceableError, TypeError, AttributeError, ValueError)
+UNTRACEABLE = (UntraceableError, TypeError, AttributeError, ValueError, LookupError, ArithmeticError)
 
 
 class Trace:
@@ -64,7 +64,6 @@ class Expression:
     __array_ufunc__ = None
     shape = ()
     ndim = 0
-    size = 1
     device = None
 
     def __init__(self, trace: Trace, name: str, uniform: bool, dtype: Any) -> None:
@@ -72,6 +71,11 @@ class Expression:
 
     def __bool__(self) -> bool:
         raise UntraceableError("the value of an element is not known yet")
+
+    @property
+    def size(self) -> int:
+        """How many elements there are, which is not known yet."""
+        raise UntraceableError("the number of elements is not known yet")
 
     __int__ = __float__ = __index__ = __len__ = __iter__ = __bool__  # type: ignore[assignment]
 

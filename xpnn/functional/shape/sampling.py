@@ -173,7 +173,9 @@ def _taps(place: Array, n: int, mode: str, border: tuple[str, bool]) -> list[tup
         place = _inside(place, n, border)
         first = xp.round(raw_array(place)) if mode == "nearest" else xp.floor(raw_array(place))
         t = place - first
-        taps = [(first, xp.ones_like(first))] if mode == "nearest" else [(first, 1.0 - t), (first + 1.0, t)]
+        # The weight of the nearest cell is 1 wherever the place is: its gradient is 0, and not none.
+        always = select(first < first, t) + 1.0
+        taps = [(first, always)] if mode == "nearest" else [(first, 1.0 - t), (first + 1.0, t)]
     found = []
     for cell, w in taps:
         inside = (cell >= 0) & (cell <= n - 1)

@@ -85,7 +85,8 @@ def _normal_cdf(x: np.ndarray, out: np.ndarray) -> np.ndarray:
         out += coefficient
         out *= square
     out += others[-1]
-    out *= x
+    with np.errstate(over="ignore"):
+        out *= x
     np.tanh(out, out=out)
     out += 1.0
     out *= 0.5
