@@ -345,6 +345,17 @@ def test_frombuffer(backend: Target) -> None:
         xpnn.frombuffer([1], dtype=xpnn.int16)
 
 
+def test_frombuffer_of_bfloat16(backend: Target) -> None:
+    torch = pytest.importorskip("torch")
+    data = bytearray(range(16))
+    if backend.name not in ("torch", "jax"):
+        with pytest.raises(DTypeError, match="has no bfloat16"):
+            xpnn.frombuffer(data, dtype=xpnn.bfloat16)
+        return
+    expected = torch.frombuffer(data, dtype=torch.bfloat16).float().numpy()
+    assert np.array_equal(backend.numpy(xpnn.frombuffer(data, dtype=xpnn.bfloat16).float()), expected)
+
+
 def test_a_block_on_a_device() -> None:
     with xpnn.device("cpu") as device, device:
         assert xpnn.zeros(1).device == device == "cpu"

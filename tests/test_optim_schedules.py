@@ -279,6 +279,30 @@ def test_a_change_by_hand_is_taken_as_in_pytorch(name):
 
 
 @each_schedule
+@pytest.mark.parametrize("resumed_at", [(), (1, 2), (3,), (4, 7), (6,), (11, 12)])
+def test_a_change_by_hand_outlives_its_states(name, resumed_at):
+    """To ask for the state changes nothing, and who goes on from it has the same rates."""
+    courses = []
+    for asks in (False, True):
+        optimizer = optimizer_of(optim)
+        schedule = SCHEDULES[name](optim, optimizer)
+        courses.append([])
+        for step in range(20):
+            if step in (1, 3, 6, 11):
+                optimizer.param_groups[0]["lr"] = 0.123
+            if asks:
+                states = json.loads(json.dumps([schedule.state_dict(), schedule.state_dict()]))
+                assert states[0] == states[1]
+                if step in resumed_at:
+                    optimizer = optimizer_of(optim)
+                    schedule = SCHEDULES[name](optim, optimizer)
+                    schedule.load_state_dict(states[0])
+            schedule.step()
+            courses[-1].append([group["lr"] for group in optimizer.param_groups])
+    np.testing.assert_allclose(*courses, rtol=1e-9, atol=1e-14)
+
+
+@each_schedule
 @pytest.mark.parametrize("after", [0, 5])
 def test_a_group_that_is_added_later(name, after):
     """It goes on from its own rate, and changes as the others do."""

@@ -380,7 +380,11 @@ def _to_backend(array: Array, backend: Backend, dtype: Any, device: Any, copy: b
 def from_bytes(data: bytes, dtype: str) -> np.ndarray:
     """The numbers that bytes are, as a vector on the host that may be written into.
 
+    Those of bfloat16, which NumPy lacks, are float32 numbers: they are the upper half of such a one.
+
     >>> from_bytes(bytes([1, 0]), "int16").tolist()
     [1]
     """
+    if dtype == "bfloat16":
+        return (np.frombuffer(data, "uint16").astype("uint32") << 16).view("float32")
     return np.frombuffer(data, dtype).copy()

@@ -394,7 +394,8 @@ def frombuffer(
         count: how many of them; -1 is all after `offset`.
         offset: the bytes to leave out.
 
-    Raises: ArgumentError for a buffer that is too short, or no whole number of elements.
+    Raises: ArgumentError for a buffer that is too short, or no whole number of elements; DTypeError for what
+    is no buffer, or an element type that the backend lacks.
 
     >>> frombuffer(bytes([1, 0, 2, 0]), dtype="int16").tolist()
     [1, 2]
@@ -412,7 +413,7 @@ def frombuffer(
             subject="frombuffer",
         )
     stop = offset + (left if count < 0 else count * width)
-    raw = asarray(from_bytes(bytes(view[offset:stop]), wanted.name))
+    raw = asarray(from_bytes(bytes(view[offset:stop]), wanted.name), dtype=wanted)
     return new_tensor(raw).requires_grad_(requires_grad)
 
 

@@ -146,18 +146,26 @@ class SequentialLR(LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """Where the schedule is, and its parts."""
-        return super().state_dict() | {"schedulers": [part.state_dict() for part in self.schedulers]}
+        state = super().state_dict() | {"schedulers": [part.state_dict() for part in self.schedulers]}
+        return state | {"by_hand": [self.by_hand.get(index, 1.0) for index in range(len(self.others))]}
 
-    def _take_note_of_others(self) -> None:
-        for index in range(len(self.others)):
-            change = self._change_by_hand(index)
-            if not self.sets_the_rate and change not in (0, 1, math.inf):
-                self.by_hand[index] = self.by_hand.get(index, 1.0) * change
-        super()._take_note_of_others()
+    def step(self, epoch: int | None = None) -> None:
+        """Go on by one step, or to step number `epoch`, and set the learning rates."""
+        self._join()
+        self._take_note_of_others()
         if not is_array(self.last_epoch) and self.last_epoch + 1 in self.milestones:
             for index, factor in self.by_hand.items():
                 self.others[index] = self.others[index] / factor
             self.by_hand = {}
+        super().step(epoch)
+
+    def _take_note_of_others(self) -> None:
+        for index, noted in enumerate(self.last_lrs):
+            change = self._change_by_hand(index)
+            is_new = change not in (0, 1, math.inf) and self.optimizer.param_groups[index]["lr"] != noted
+            if is_new and not self.sets_the_rate:
+                self.by_hand[index] = self.by_hand.get(index, 1.0) * change
+        super()._take_note_of_others()
 
     def _join(self, factor: float | None = None) -> None:
         for part in self.schedulers:
@@ -168,6 +176,7 @@ class SequentialLR(LRScheduler):
         for part, of_part in zip(self.schedulers, _states_of_parts(state)):
             part._take(of_part)
         super()._take(state)
+        self.by_hand = dict(enumerate(state.get("by_hand", ())))
 
     def _misfits(self, state: Any) -> Iterator[str]:
         problems = list(super()._misfits(state))

@@ -254,7 +254,7 @@ class LRScheduler(RefusingConstructor):
             yield f"the state of a {name!s:.60}"
             return
         groups = len(self.optimizer.param_groups)
-        for key in ("base_lrs", "others", "last_lr", "_last_lr"):
+        for key in ("base_lrs", "others", "last_lr", "_last_lr", "by_hand"):
             values = state.get(key, [0.0] * groups)
             if not isinstance(values, list) or not all(is_number(value) for value in values):
                 yield f"{key}={values!r:.60}, expected a list of numbers"
