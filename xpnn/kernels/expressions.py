@@ -69,13 +69,13 @@ class Expression:
     def __init__(self, trace: Trace, name: str, uniform: bool, dtype: Any) -> None:
         self.trace, self.name, self.uniform, self.dtype = trace, name, uniform, dtype
 
-    def __bool__(self) -> bool:
-        raise UntraceableError("the value of an element is not known yet")
-
     @property
     def size(self) -> int:
         """How many elements there are, which is not known yet."""
         raise UntraceableError("the number of elements is not known yet")
+
+    def __bool__(self) -> bool:
+        raise UntraceableError("the value of an element is not known yet")
 
     __int__ = __float__ = __index__ = __len__ = __iter__ = __bool__  # type: ignore[assignment]
 

@@ -149,15 +149,12 @@ class SequentialLR(LRScheduler):
         state = super().state_dict() | {"schedulers": [part.state_dict() for part in self.schedulers]}
         return state | {"by_hand": [self.by_hand.get(index, 1.0) for index in range(len(self.others))]}
 
-    def step(self, epoch: int | None = None) -> None:
-        """Go on by one step, or to step number `epoch`, and set the learning rates."""
-        self._join()
-        self._take_note_of_others()
+    def _look_back(self) -> None:
+        super()._look_back()
         if not is_array(self.last_epoch) and self.last_epoch + 1 in self.milestones:
             for index, factor in self.by_hand.items():
                 self.others[index] = self.others[index] / factor
             self.by_hand = {}
-        super().step(epoch)
 
     def _take_note_of_others(self) -> None:
         for index, noted in enumerate(self.last_lrs):

@@ -97,8 +97,7 @@ class LRScheduler(RefusingConstructor):
             raise self._error(f"expects a step number >= 0, got {epoch}")
         if is_array(self.last_epoch) or self.last_epoch != -1:
             self.optimizer.schedules_stepped = True
-        self._join()
-        self._take_note_of_others()
+        self._look_back()
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         self._set(self.get_lr())
 
@@ -200,6 +199,11 @@ class LRScheduler(RefusingConstructor):
         else:
             own = float(as_python(self.lr_at(self.last_epoch, index)))
         return 1.0 if own == self.lowest else (lr - self.lowest) / (own - self.lowest)
+
+    def _look_back(self) -> None:
+        """Before a step: take in what has happened since the last one."""
+        self._join()
+        self._take_note_of_others()
 
     def _take_note_of_others(self) -> None:
         """Find the factor of each group whose rate is not what the last step left.
