@@ -697,6 +697,8 @@ def test_a_worker_that_takes_too_long() -> None:
     with pytest.raises(DataError, match=r"has waited 0.01 s.*timeout="):
         list(DataLoader(Slow(images()), num_workers=1, timeout=0.01))
     released.set()
+    for thread in loader_threads():  # which the loop did not wait for, and later tests would find
+        thread.join()
 
 
 def test_options_and_attributes_of_pytorch() -> None:
@@ -751,8 +753,8 @@ def test_what_reprs_say() -> None:
     assert repr(DataLoader(Numbers(3), batch_size=2)) == "DataLoader(Numbers(), batch_size=2, num_workers=0)"
 
 
-def loader_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("xpnn-loader")]
+def loader_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("xpnn-loader")]
 
 
 def test_an_error_in_a_thread_is_raised_in_the_loop_with_its_traceback() -> None:
