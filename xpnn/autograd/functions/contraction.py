@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from xpnn.autograd import ops
+from xpnn.autograd.functions.promotion import check_one_type, promoted
 from xpnn.backend import ArgumentError, ShapeError
 
 
@@ -103,6 +104,10 @@ def _pair(x: Any, xs: list[Any], y: Any, ys: list[Any], keep: Collection[Any]) -
     y, ys = _summed(y, ys, {*keep, *xs})
     batch = [label for label in xs if label in ys and label in keep]
     inner = [label for label in xs if label in ys and label not in keep]
+    if inner:
+        check_one_type(x, y, "einsum")
+    else:  # products of elements, of any types, as by `*`
+        x, y = promoted(x, y)
     rows, columns = [label for label in xs if label not in ys], [label for label in ys if label not in xs]
     sizes = {**dict(zip(xs, x.shape)), **dict(zip(ys, y.shape))}
 

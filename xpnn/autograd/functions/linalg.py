@@ -6,11 +6,12 @@ import math
 from typing import Any, NamedTuple
 
 from xpnn.autograd import ops
-from xpnn.autograd.casting import is_mixed, listed
+from xpnn.autograd.casting import listed
 from xpnn.autograd.core import TensorBase
 from xpnn.autograd.functions.axes import axes_of, axis_of, integer
 from xpnn.autograd.functions.calling import front
 from xpnn.autograd.functions.contraction import contract
+from xpnn.autograd.functions.promotion import check_one_type
 from xpnn.autograd.half import half_in_float32, in_float32
 from xpnn.autograd.ops.broadcasting import broadcast_shapes
 from xpnn.autograd.ops.manipulation import adjoint
@@ -21,7 +22,6 @@ from xpnn.backend import (
     ArrayT,
     DTypeError,
     ShapeError,
-    dtype_name,
     is_complex,
     is_half,
     is_integer,
@@ -185,12 +185,7 @@ def _product(x: Any, y: Any, ranks: tuple[int, int], subject: str) -> Any:
 def _check_types(x: Any, y: Any, subject: str) -> None:
     if not isinstance(y, TensorBase):
         raise DTypeError(f"expects a Tensor, got {type(y).__name__}", subject=subject)
-    if x.dtype != y.dtype and not is_mixed(x, y):
-        raise DTypeError(
-            f"expects one element type, got {dtype_name(x.dtype)} and {dtype_name(y.dtype)}",
-            subject=subject,
-            hint="Convert one of them with .to(...)",
-        )
+    check_one_type(x, y, subject)
 
 
 # -- products added to something
@@ -262,8 +257,8 @@ def einsum(equation: Any, *operands: Any) -> Any:
         equation: a letter for each axis of each operand, `...` for axes that broadcast, and after `->` those
             of the result. Without `->` these are the ones of `...`, then the letters that occur once, in
             the order of the alphabet. A letter twice in one operand takes its diagonal.
-        operands: the Tensors, or a list of them. PyTorch's other form is taken too:
-            `einsum(x, [0, 1], y, [1, 2], [0, 2])`.
+        operands: the Tensors, or a list of them, of one element type where products are summed. PyTorch's
+            other form is taken too: `einsum(x, [0, 1], y, [1, 2], [0, 2])`.
 
     >>> from xpnn.autograd import tensor
     >>> einsum("ij,j->i", tensor([[1.0, 2.0], [3.0, 4.0]]), tensor([1.0, 10.0]))
@@ -277,9 +272,7 @@ def einsum(equation: Any, *operands: Any) -> Any:
         inputs, output = _from_text(equation)
     if not operands or not all(isinstance(x, TensorBase) for x in operands):
         raise DTypeError("expects Tensors after the equation", subject="einsum")
-    for x in operands[1:]:
-        _check_types(operands[0], x, "einsum")
-    if is_half(operands[0]):
+    if is_half(operands[0]) and all(x.dtype == operands[0].dtype for x in operands):
         return in_float32(contract, operands[0].dtype, (list(operands), inputs, output), {})
     return contract(list(operands), inputs, output)
 

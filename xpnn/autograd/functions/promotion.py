@@ -11,10 +11,12 @@ import functools
 from typing import Any
 
 from xpnn.autograd import ops
+from xpnn.autograd.casting import is_mixed
 from xpnn.autograd.core import REAL, TensorBase, carries_gradient
 from xpnn.autograd.ops.broadcasting import NUMBERS
 from xpnn.backend import (
     Array,
+    DTypeError,
     default_dtype,
     dtype_name,
     dtype_named,
@@ -84,6 +86,16 @@ def promoted(*operands: Any, fractions: bool = False) -> list[Any]:
     if fractions and kind_of_type(dtype) < 2:
         dtype = default_dtype(namespace(raw_of(next(x for x in operands if type(x) not in NUMBERS))))
     return [x if type(x) in NUMBERS else cast(x, dtype) for x in operands]
+
+
+def check_one_type(x: Any, y: Any, subject: str) -> None:
+    """Raise a DTypeError for arrays of two element types, unless they are cast to one here."""
+    if x.dtype != y.dtype and not is_mixed(x, y):
+        raise DTypeError(
+            f"expects one element type, got {dtype_name(x.dtype)} and {dtype_name(y.dtype)}",
+            subject=subject,
+            hint="Convert one of them with .to(...)",
+        )
 
 
 def _are_alike(operands: tuple[Any, ...]) -> bool:
