@@ -27,6 +27,7 @@ from xpnn.backend import ArgumentError, DTypeError, ShapeError
 from xpnn.data import DataLoader, DistributedSampler, TensorDataset
 from xpnn.metrics import ROCAUC, Accuracy
 from xpnn.train import Trainer, TrainingModule
+from xpnn.train.team import Team
 
 X = np.random.default_rng(0).standard_normal((12, 3, 6, 6))
 Y = np.random.default_rng(1).integers(0, 5, 12)
@@ -227,6 +228,54 @@ def other_hooks() -> None:
     layer.weight.register_hook(lambda g: g * (rank + 1))
     copies(xpnn.ones(1, 2)).sum().backward()
     assert layer.weight.grad.tolist() == [[size + 1.0] * 2]  # the mean of 2, 4, 6 ...
+
+
+def many() -> None:
+    """More networks, one after the other and some beside others, than MPI has communicators."""
+    rank, draw = dist.get_rank(), np.random.default_rng(0)
+    x = xpnn.ones(1, 2)
+    same = nn.Linear(2, 1)
+    kept: list[Any] = []
+    for step in range(3000):
+        kept.append(nn.parallel.DistributedDataParallel(nn.Linear(2, 1)))
+        if rank and step % 3 == 0:
+            kept[-1].itself = [kept[-1]]  # which is collected later than in the other process
+        if step % 10 == 0:  # wrapped again and again
+            whole = nn.parallel.DistributedDataParallel(same)
+            same.zero_grad()
+            whole(x * rank).sum().backward()
+            assert same.weight.grad.tolist() == [[0.5] * 2]
+            assert whole.sharing.steps == 1
+        if len(kept) > 4:
+            del kept[int(draw.integers(len(kept)))]
+        for at, copies in enumerate(kept):
+            copies.zero_grad()
+            copies(x * (rank + at)).sum().backward()
+            assert copies.module.weight.grad.tolist() == [[at + 0.5] * 2]
+    for _ in range(3000):
+        half = dist.new_group([0])
+        dist.destroy_process_group(half)
+    if rank == 0:
+        with pytest.raises(dist.ProcessError, match="The group was destroyed"):
+            dist.barrier(half)
+
+
+def interrupted() -> None:
+    """A Trainer shares the gradients of a network that is shared already, and lets that go on afterwards."""
+    rank = dist.get_rank()
+    copies = nn.parallel.DistributedDataParallel(nn.Linear(2, 1))
+    team = Team()
+    for shares in (True, False):
+        with team.sharing([copies]):
+            team.begin_step(1, (), shares)
+            copies.zero_grad()
+            copies.module(xpnn.ones(1, 2) * rank).sum().backward()
+        assert copies.module.weight.grad.tolist() == [[0.5 if shares else rank] * 2]
+        assert copies.sharing.steps == 0
+    copies.zero_grad()
+    copies(xpnn.ones(1, 2) * rank).sum().backward()
+    assert copies.module.weight.grad.tolist() == [[0.5] * 2]
+    assert copies.sharing.steps == 1
 
 
 def second_order() -> None:

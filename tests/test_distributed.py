@@ -8,11 +8,14 @@ import os
 import shutil
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from xpnn import distributed as dist
+from xpnn.backend.loans import Loan, Loans
 from xpnn.cli.program import main
 from xpnn.io import read_checkpoint
 
@@ -50,6 +53,8 @@ def run(size: int, *arguments: str, runner: bool = True) -> subprocess.Completed
         ("gradients", 4),
         ("unused", 2),
         ("other_hooks", 3),
+        ("many", 2),
+        ("interrupted", 2),
         ("second_order", 2),
         ("sync_batch_norm", 2),
         ("sync_batch_norm", 4),
@@ -197,6 +202,44 @@ def test_torchrun_starts_no_processes_of_mpi(program: str) -> None:
     assert found.returncode == 1
     assert "ProcessError: This process was started as one of 2 processes" in found.stderr
     assert "`xpnn launch`, not torchrun" in found.stderr
+
+
+def test_loans() -> None:
+    """What one process has back is lent again when the other has it back too, and has no messages in it."""
+    numbers: list[int] = []
+    others = [1] * 9  # what the other process has back
+
+    def borrow() -> Loan:
+        found = loans.borrow(lambda: len(numbers), lambda flags: np.minimum(flags, others[: len(flags)]))
+        numbers.append(found.number)
+        return found
+
+    loans = Loans()
+    first, second = borrow(), borrow()
+    first.give_back()
+    others[0] = 0
+    third = borrow()
+    others[0] = 1
+    again = borrow()
+    first.give_back()  # of no effect any more
+    second.busy = True
+    second.give_back()
+    third.give_back()
+    assert borrow().item == third.item == 2
+    assert again.item == first.item == 0
+    assert numbers == [0, 1, 2, 0, 2]
+
+
+def test_garbage_is_collected_before_many_are_lent() -> None:
+    class Borrower:
+        def __init__(self) -> None:
+            self.loan = loans.borrow(object, lambda flags: flags)
+            weakref.finalize(self, self.loan.give_back)
+            self.itself = self
+
+    loans = Loans()
+    numbers = [Borrower().loan.number for _ in range(300)]
+    assert max(numbers) < 64
 
 
 def test_without_a_job() -> None:

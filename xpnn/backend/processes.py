@@ -21,6 +21,7 @@ from xpnn.backend.dependencies import optional_import
 from xpnn.backend.dtypes import dtype_name
 from xpnn.backend.errors import ArgumentError, DTypeError, ProcessError, ShapeError
 from xpnn.backend.launchers import launched_here, launched_size
+from xpnn.backend.loans import Loan, Loans
 from xpnn.backend.namespace import backend_of, is_tensor, namespace
 from xpnn.backend.nccl import Nccl, connect
 from xpnn.backend.registry import Array
@@ -52,28 +53,58 @@ class Group:
         ranks: which processes of the whole job they are.
     """
 
-    def __init__(self, communicator: Any, mpi: Any) -> None:
+    def __init__(self, communicator: Any, mpi: Any, loans: Loans | None = None) -> None:
         self._communicator = communicator
         self._mpi = mpi
+        self.loans = Loans() if loans is None else loans
         self.rank: int = communicator.Get_rank()
         self.size: int = communicator.Get_size()
         everyone = mpi.COMM_WORLD.Get_group()
         members = communicator.Get_group()
         self.ranks: list[int] = mpi.Group.Translate_ranks(members, list(range(self.size)), everyone)
+        members.Free()
+        everyone.Free()
         self._nccl: dict[str, Nccl | None] = {}  # by the name of the library
 
     def __repr__(self) -> str:
         return f"Group(rank={self.rank}, size={self.size})"
 
-    def copy(self) -> Group:
-        """The same processes, with messages that do not mix with those of this group."""
-        return Group(self._communicator.Dup(), self._mpi)
+    def borrow(self) -> Loan:
+        """A loan of a group of the same processes, whose messages do not mix with those of this one.
+
+        All processes call it alike. Raises: ProcessError if too many are on loan.
+        """
+        return self.loans.borrow(
+            lambda: Group(self._made(self._communicator.Dup), self._mpi),
+            lambda flags: self.all_reduce(flags, "min"),
+        )
 
     def of(self, ranks: list[int]) -> Group | None:
         """A group of some of the processes, which all processes make together; None for the others."""
-        members = self._communicator.Get_group().Incl(ranks)
-        communicator = self._communicator.Create(members)
+        everyone = self._communicator.Get_group()
+        members = everyone.Incl(ranks)
+        communicator = self._made(lambda: self._communicator.Create(members))
+        members.Free()
+        everyone.Free()
         return None if communicator == self._mpi.COMM_NULL else Group(communicator, self._mpi)
+
+    def free(self) -> None:
+        """Give back to MPI what this group takes there; its processes all do so, and use it no more."""
+        for loan in self.loans.closed():
+            loan.item.free()
+        if self._communicator != self._mpi.COMM_WORLD:
+            self._communicator.Free()
+
+    def _made(self, make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except self._mpi.Exception as error:
+            raise ProcessError(
+                f"cannot make another group: {error}",
+                subject="MPI",
+                hint="Let go of networks in DistributedDataParallel that are not needed, "
+                "and of groups by destroy_process_group(group)",
+            ) from error
 
     def library_between(self, array: Any) -> str:
         """The library whose arrays may go from GPU to GPU, which then is the same in all processes; or ""."""
@@ -94,6 +125,11 @@ class Group:
             raw = _raw(array)
             self._nccl[library] = connect(backend_of(raw), raw, self.rank, self.all_gather_object)
         return self._nccl[library]
+
+    @property
+    def is_freed(self) -> bool:
+        """Whether `free` was called."""
+        return not self._communicator
 
     @property
     def joined_gpus(self) -> bool:
@@ -256,17 +292,26 @@ class _Sending:
     """A sum over MPI, which reads the array until it is there."""
 
     def __init__(self, communicator: Any, operation: Any, array: np.ndarray) -> None:
+        self._over = True  # until it has begun
         self._array = array
         self._result = np.empty_like(array)
         self._request = communicator.Iallreduce(array, self._result, operation)
+        self._over = False
+
+    def __del__(self) -> None:
+        """MPI reads and writes the arrays of what nobody waits for, too."""
+        if not self._over:
+            _abandoned.append(([self._request], [self._array], [self._result]))
 
     def advance(self) -> bool:
         """MPI goes on with what it has begun when it is called."""
-        return self._request.Test()
+        self._over = self._over or self._request.Test()
+        return self._over
 
     def result(self) -> np.ndarray:
         """Wait for it."""
         self._request.Wait()
+        self._over = True
         return self._result
 
 
@@ -354,6 +399,7 @@ class _Queued:
 
 
 _abandoned: list[tuple[Any, ...]] = []  # messages under way that nobody waits for
+_loans = Loans()  # of all processes, whoever joins and leaves
 _world: Group | None = None
 _through_gpus = True
 
@@ -376,7 +422,7 @@ def start_processes(through_gpus: bool | None = None) -> Group:
         _through_gpus = through_gpus
     if _world is None:
         mpi = optional_import("mpi4py.MPI", extra="mpi")
-        world = Group(mpi.COMM_WORLD, mpi)
+        world = Group(mpi.COMM_WORLD, mpi, _loans)
         if world.size == 1 and launched_size() > 1:
             raise ProcessError(
                 f"was started as one of {launched_size()} processes, but mpi4py sees only itself",
@@ -409,6 +455,10 @@ def expect_processes(group: Group | None = None) -> Group:
             "has no processes to talk to",
             subject="xpnn.distributed",
             hint="Call xpnn.distributed.init() first",
+        )
+    if found.is_freed:
+        raise ProcessError(
+            "was destroyed", subject="The group", hint="Make another one by new_group, which all call"
         )
     return found
 

@@ -17,6 +17,7 @@ from xpnn.backend import (
     start_processes,
 )
 from xpnn.distributed.collectives import Members
+from xpnn.distributed.membership import LeftOut
 from xpnn.distributed.work import expect_member
 
 __all__ = [
@@ -89,10 +90,15 @@ def init_process_group(
         )
 
 
-def destroy_process_group(group: Group | None = None) -> None:
-    """Leave the job: this process computes alone again. A smaller group is just let go."""
+def destroy_process_group(group: Members = None) -> None:
+    """Leave the job: this process computes alone again.
+
+    A group that `new_group` made is freed, which all its processes do; there is room for about two thousand.
+    """
     if group is None or group is processes():
         leave_processes()
+    elif not isinstance(group, LeftOut):
+        group.free()
 
 
 def is_available() -> bool:

@@ -68,7 +68,7 @@ class Team:
         if self._group is None:
             yield
             return
-        self._sharing = GradientSharing(ModuleList(modules), self._group)
+        self._sharing = GradientSharing(ModuleList(modules), self._group, for_good=False)
         try:
             yield
         finally:

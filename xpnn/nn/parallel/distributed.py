@@ -24,8 +24,8 @@ class DistributedDataParallel(Module):
 
     so that all take the same step. Gradients are sent in the order in which the backward finds them, large
     ones by themselves and without a copy, small ones together, while the backward goes on. Every process must
-    call `backward` equally often. Parameters have their names in `module` with "module." before them, as in
-    PyTorch's checkpoints.
+    call `backward` equally often. Where a module is wrapped again, its last wrapper shares its gradients.
+    Parameters have their names in `module` with "module." before them, as in PyTorch's checkpoints.
 
     Args:
         module: the network; its gradients may be of any backend.

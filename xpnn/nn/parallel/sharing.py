@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from xpnn.autograd import Later, Tensor
 from xpnn.autograd.core import new_tensor
+from xpnn.autograd.handle import RemovableHandle
 from xpnn.backend import (
     Exchange,
     GradientError,
@@ -25,6 +28,8 @@ from xpnn.backend import (
 from xpnn.nn.module import Module
 
 _STRAGGLES = 1.5  # times as long as the median
+_all: weakref.WeakValueDictionary[int, GradientSharing] = weakref.WeakValueDictionary()  # as they were made
+_count = itertools.count()
 
 
 class GradientSharing:
@@ -35,9 +40,13 @@ class GradientSharing:
     used in some processes only gets the mean with zeros of the others, one that was used in none what it had.
     What `.grad` held before counts as a part of each process's gradient.
 
+    It lasts as long as the parameters, until `remove`, or until another one shares them. When nothing refers
+    to it any more, the communicator that it has borrowed goes back.
+
     Args:
         module: the network. group: the processes.
         bucket_bytes: how large a message of small gradients grows.
+        for_good: False lets what shared the parameters before go on after `remove`.
 
     Attributes:
         active: False leaves the gradients of a backward this process's own.
@@ -46,8 +55,13 @@ class GradientSharing:
     Raises: ProcessError for modules that differ from one process to another.
     """
 
-    def __init__(self, module: Module, group: Group, bucket_bytes: int = 25 << 20) -> None:
-        self.group = group.copy()
+    def __init__(
+        self, module: Module, group: Group, bucket_bytes: int = 25 << 20, for_good: bool = True
+    ) -> None:
+        self._lender = group.loans
+        self._loan = group.borrow()
+        weakref.finalize(self, self._loan.give_back).atexit = False
+        self.group: Group = self._loan.item
         self.module = module
         self.active = True
         self.steps = 0
@@ -59,12 +73,37 @@ class GradientSharing:
         self._put: set[int] = set()
         self._found: list[Any] | None = None
         self._busy, self._since = 0.0, time.perf_counter()
-        self._handles = [p.register_hook(_Send(self, index)) for index, p in enumerate(self._parameters)]
+        replaced = self._replaced()
+        for other in replaced:
+            other._unhook()
+        self._interrupted = [] if for_good else replaced
+        self._handles: list[RemovableHandle] = []
+        self._hook()
+        _all[next(_count)] = self
 
     def remove(self) -> None:
         """Take the hooks away."""
+        self._unhook()
+        for other in self._interrupted:
+            other._hook()
+        self._interrupted = []
+
+    def _hook(self) -> None:
+        self._handles = [p.register_hook(_Send(self, index)) for index, p in enumerate(self._parameters)]
+
+    def _unhook(self) -> None:
         for handle in self._handles:
             handle.remove()
+        self._handles = []
+
+    def _replaced(self) -> list[GradientSharing]:
+        """Those that share the same parameters up to now, or some of them; alike in all processes."""
+        own = set(map(id, self._parameters))
+        return [
+            other
+            for other in list(_all.values())
+            if other._handles and other._lender is self._lender and own.issuperset(map(id, other._parameters))
+        ]
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -87,7 +126,9 @@ class GradientSharing:
 
     def accompany(self) -> None:
         """Take part in a step of the other processes with gradients of zero."""
+        self._loan.busy = True
         self._exchange.finish({})
+        self._loan.busy = False
         self.steps += 1
 
     def check(self) -> None:
@@ -145,6 +186,7 @@ class GradientSharing:
         parameter.grad = None  # it is in what comes back
         self._found = None
         self._put.add(index)
+        self._loan.busy = True
         self._exchange.put(index, whole)
         return _Mean(self, index)
 
@@ -162,6 +204,7 @@ class GradientSharing:
             if index not in self._put and parameter.grad is not None
         }
         found = self._exchange.finish(absent)
+        self._loan.busy = False
         for index, parameter in enumerate(self._parameters):
             if index not in self._put and found[index] is not None:
                 parameter.grad = new_tensor(self._like_parameter(found[index], index))
