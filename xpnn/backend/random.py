@@ -150,9 +150,7 @@ def words(shape: tuple[int, ...], like: Array, seed: int, counter: Any) -> Array
 def uniform(shape: tuple[int, ...], like: Array, seed: int, counter: Any) -> Array:
     """Threefry's numbers of draw `counter`: float32 in [0, 1), multiples of 1 / RESOLUTION."""
     xp, drawn = namespace(like), words(shape, like, seed, counter)
-    mantissa = xp.bitwise_and(
-        xp.bitwise_right_shift(drawn, _int32(xp, 8, drawn)), _int32(xp, 0xFFFFFF, drawn)
-    )
+    mantissa = (drawn >> 8) & 0xFFFFFF
     return xp.astype(mantissa, xp.float32) * (1.0 / RESOLUTION)
 
 
@@ -235,7 +233,7 @@ def _random_words(xp: Any, seed: int, counter: Any, size: int, device: Any) -> A
     for group in range(5):
         for rotation in ROTATIONS[group % 2]:
             x0 = x0 + x1
-            x1 = xp.bitwise_xor(_rotate_left(xp, x1, rotation), x0)
+            x1 = _rotate_left(x1, rotation) ^ x0
         x0 = x0 + key[(group + 1) % 3]
         x1 = x1 + _signed(key[(group + 2) % 3] + group + 1)
     return xp.concat([x0, x1])[:size]
@@ -247,15 +245,9 @@ def key_schedule(seed: int) -> list[int]:
     return [*key, _signed(key[0] ^ key[1] ^ _PARITY)]
 
 
-def _rotate_left(xp: Any, x: Array, bits: int) -> Array:
+def _rotate_left(x: Array, bits: int) -> Array:
     """Rotate signed 32-bit words; the arithmetic right shift drags the sign in, so it is masked off."""
-    high = xp.bitwise_left_shift(x, _int32(xp, bits, x))
-    low = xp.bitwise_and(xp.bitwise_right_shift(x, _int32(xp, 32 - bits, x)), _int32(xp, (1 << bits) - 1, x))
-    return xp.bitwise_or(high, low)
-
-
-def _int32(xp: Any, value: int, like: Array) -> Array:
-    return xp.asarray(value, dtype=xp.int32, device=device_of(like))
+    return (x << bits) | ((x >> (32 - bits)) & ((1 << bits) - 1))
 
 
 def _signed(value: int) -> int:

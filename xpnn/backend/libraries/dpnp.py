@@ -1,16 +1,35 @@
-"""dpnp: NumPy's functions on any device that SYCL finds, Intel's GPUs and CPUs among them. Experimental."""
+"""dpnp: NumPy's functions on any device that SYCL finds, Intel's GPUs and CPUs among them. Experimental.
+
+A number of Python's in its arithmetic is a copy from the host to the device, at each call. A step of training
+repeats few numbers, so the operators of its arrays are made to keep those on the device.
+"""
 
 from __future__ import annotations
 
 import copyreg
+import functools
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from xpnn.backend.errors import BackendError
 from xpnn.backend.registry import Array, Backend, register_backend
+
+_OPERATORS = (
+    *("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"),
+    *("and", "or", "xor", "lshift", "rshift"),
+)
+_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+_KEPT = 256  # numbers; the learning rates of a schedule must not fill the device
+_LIMITS: dict[Any, float] = {
+    **{np.dtype(dtype): float(np.finfo(dtype).max) for dtype in ("float16", "float32", "float64")},
+    **{np.dtype(dtype): int(np.iinfo(dtype).max) for dtype in ("int8", "int16", "int32", "int64")},
+}
 
 
 class _Namespace(ModuleType):
@@ -40,8 +59,42 @@ def _spread(array: Array) -> Array:
 
 def _load() -> ModuleType:
     """Its arrays travel as NumPy's where they are pickled or copied, which they refuse by themselves."""
-    copyreg.pickle(importlib.import_module("dpnp").ndarray, _reduce)
+    array_type = importlib.import_module("dpnp").ndarray
+    copyreg.pickle(array_type, _reduce)
+    for name in (*(prefix + name for prefix in ("", "r", "i") for name in _OPERATORS), *_COMPARISONS):
+        setattr(array_type, f"__{name}__", _keeping(getattr(array_type, f"__{name}__")))
     return _Namespace("dpnp")
+
+
+def _keeping(operator: Callable[..., Array]) -> Callable[..., Array]:
+    """The operator, with a number from the device where it has been there before; the result is the same."""
+
+    @functools.wraps(operator)
+    def compute(self: Array, other: Any, /, *more: Any) -> Array:
+        if type(other) is float or type(other) is int:
+            other = _on_device(other, self)
+        return operator(self, other, *more)
+
+    return compute
+
+
+def _on_device(number: float, array: Array) -> Any:
+    """The number as a 0-d array of the same element type and place, where that changes no result.
+
+    Not a number beyond the element type, of which dpnp warns or which it refuses, each time.
+    """
+    dtype = array.dtype
+    limit = _LIMITS.get(dtype)
+    if limit is None or not -limit <= number <= limit or (dtype.kind == "i" and type(number) is float):
+        return number
+    key = number.hex() if type(number) is float else number  # -0.0 is not 0.0
+    return _kept(key, dtype, array.sycl_queue, array.usm_type)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _kept(key: int | str, dtype: Any, queue: Any, usm_type: str) -> Array:
+    number = float.fromhex(key) if isinstance(key, str) else key
+    return importlib.import_module("dpnp").asarray(number, dtype=dtype, sycl_queue=queue, usm_type=usm_type)
 
 
 def _reduce(array: Array) -> tuple[Any, ...]:
