@@ -1,8 +1,8 @@
-"""Every function of `functional` on raw arrays inside of PyTorch's and JAX's own transformations.
+"""Every function of `functional` on raw arrays inside of PyTorch's, JAX's and MLX's own transformations.
 
 Values and gradients are those of xpnn on NumPy. `test_cases.py` takes all options through `torch.autograd`
 and `jax.jit`; here the first of each case go through `torch.func.vjp` and `vmap`, and `jax.vjp` inside of
-`jax.jit`, and some through `jax.vmap` and `torch.compile`.
+`jax.jit`, all through `mx.vjp`, and some through `jax.vmap` and `torch.compile`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pytest
 from cases.case import Case, all_cases
 
 from xpnn.autograd import Tensor, grad
+from xpnn.backend import find_backend
 from xpnn.testing import assert_close
 
 CASES = [case for case in all_cases() if case.gradient_positions(case.arrays(**case.options[0]))]
@@ -91,6 +92,24 @@ def test_jax_grad_in_jit(case: Case) -> None:
     values, gradients = expected(case, floats)
     assert_same(case, outputs, values)
     assert_same(case, found, gradients)
+
+
+@pytest.mark.parametrize(("dtype", "rtol", "atol"), [("float32", 1e-2, 1e-3), ("float64", 1e-5, 1e-6)])
+@each_case
+def test_mlx_grad(case: Case, dtype: str, rtol: float, atol: float) -> None:
+    """By what `mx.grad` is made of; float64 has digits of its own in a part of MLX's functions only."""
+    mx = pytest.importorskip("mlx.core")
+    xp = find_backend("mlx").xp
+
+    def convert(x: np.ndarray) -> Any:
+        return xp.asarray(x.astype(dtype) if x.dtype == np.float64 else x)
+
+    function, floats = of_floats(case, convert)
+    values, gradients = expected(case, floats)
+    seeds = [convert(seed) for seed in seeds_of(values)]
+    outputs, found = mx.vjp(lambda *floats: list(function(*floats)), [convert(x) for x in floats], seeds)
+    for one, other in zip([*outputs, *found], [*values, *gradients], strict=True):
+        assert_close(one, other.astype(dtype), rtol=rtol, atol=atol, equal_nan=True)
 
 
 def batches_of(case: Case, convert: Callable[[Any], Any]) -> tuple[Callable[..., Any], list[np.ndarray]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 
 import numpy as np
@@ -51,6 +52,41 @@ def test_float64_has_its_digits(name: str) -> None:
     np.testing.assert_allclose(found, getattr(np, name)(VALUES[0]), rtol=1e-14, strict=True)
     found = xpnn.to_numpy(xp.logaddexp(*map(xp.asarray, VALUES)))
     np.testing.assert_allclose(found, np.logaddexp(*VALUES), rtol=1e-14, strict=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_derivatives_by_mlx_itself(dtype: str) -> None:
+    """Of functions that NumPy computes in float64: of first and second order, by `grad` and by `jvp`."""
+    mx, xp = importlib.import_module("mlx.core"), find_backend("mlx").xp
+    x, column = [xp.asarray(np.asarray(values, dtype)) for values in ([0.3, -1.2, 2.0], [[0.5], [-0.7]])]
+    sigmoid = 1 / (1 + np.exp(-(np.asarray([[0.3, -1.2, 2.0]]) - np.asarray([[0.5], [-0.7]]))))
+    host = np.asarray([0.3, -1.2, 2.0])
+    for function, first, second in (
+        (xp.exp, np.exp(host), np.exp(host)),
+        (xp.sin, np.cos(host), -np.sin(host)),
+        (xp.cos, -np.sin(host), -np.cos(host)),
+        (lambda x: xp.logaddexp(x, column), sigmoid.sum(0), (sigmoid * (1 - sigmoid)).sum(0)),
+    ):
+        slope = mx.grad(lambda x, function=function: xp.sum(function(x)))
+        close = {"rtol": 1e-4 if dtype == "float32" else 1e-12}
+        np.testing.assert_allclose(xpnn.to_numpy(slope(x)), first, **close)
+        np.testing.assert_allclose(
+            xpnn.to_numpy(mx.grad(lambda x, slope=slope: xp.sum(slope(x)))(x)), second, **close
+        )
+        _, (pushed,) = mx.jvp(function, [x], [xp.ones_like(x)])
+        rows = xpnn.to_numpy(pushed).reshape(-1, 3).sum(0)
+        np.testing.assert_allclose(rows, first, **close)
+
+
+@pytest.mark.parametrize("take", ["take", "take_along_axis"])
+def test_indices_that_are_computed_have_no_gradient(take: str) -> None:
+    mx, xp = importlib.import_module("mlx.core"), find_backend("mlx").xp
+
+    def chosen(x: object) -> object:
+        places = xp.where(x > 1, xp.astype(x, xp.int32), 0)
+        return xp.sum(getattr(xp, take)(x, places, axis=0) * xp.asarray([1.0, 2.0, 4.0]))
+
+    assert mx.grad(chosen)(xp.asarray([0.0, 1.0, 2.0])).tolist() == [3.0, 0.0, 4.0]
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "float32", "complex64"])

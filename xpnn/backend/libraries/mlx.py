@@ -21,8 +21,14 @@ _CREATORS = ("arange", "empty", "eye", "linspace", "ones", "zeros")
 _LIKE = ("empty_like", "full_like", "ones_like", "zeros_like")
 _COUNTS = ("argmax", "argmin", "count_nonzero", "searchsorted")  # indices, which are int64 to the standard
 _TOTALS = ("prod", "sum")
+_FLOATS = ("real floating", "complex floating")
 _RUNNING = {"cumulative_prod": 1, "cumulative_sum": 0}  # and what they begin with
-_ON_HOST = ("cos", "exp", "logaddexp", "sin")  # in float64
+_ON_HOST: dict[str, Callable[..., tuple[Array, ...]]] = {  # in float64; and their derivatives
+    "cos": lambda xp, y, x: (-xp.sin(x),),
+    "exp": lambda xp, y, x: (y,),
+    "logaddexp": lambda xp, y, x1, x2: (xp.exp(x1 - y), xp.exp(x2 - y)),
+    "sin": lambda xp, y, x: (xp.cos(x),),
+}
 _PRODUCTS = ("matmul", "tensordot", "vecdot")
 
 
@@ -95,12 +101,16 @@ class _Namespace(ModuleType):
         return create
 
     def astype(self, x: Array, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Array:
-        return x.astype(dtype)
+        return self._constant(x.astype(dtype))
+
+    def _constant(self, array: Array) -> Array:
+        """The array; one of integers `mx.grad` does not follow, else it refuses them as indices."""
+        return array if self.isdtype(array.dtype, _FLOATS) else self._mx.stop_gradient(array)
 
     # -- what computes
 
     def _count(self, name: str, function: Callable[..., Array]) -> Callable[..., Array]:
-        return lambda *args, **options: function(*args, **options).astype(self._mx.int64)
+        return lambda *args, **options: self.astype(function(*args, **options), self._mx.int64)
 
     def _total(self, name: str, function: Callable[..., Array]) -> Callable[..., Array]:
         def total(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Array:
@@ -128,9 +138,28 @@ class _Namespace(ModuleType):
         return running
 
     def _precise(self, name: str, function: Callable[..., Array]) -> Callable[..., Array]:
+        """In float64 by NumPy, which `mx.grad` cannot see into: it is told the derivatives."""
+        on_host = self._mx.custom_function(
+            lambda *arrays: self.asarray(getattr(np, name)(*map(np.asarray, arrays)))
+        )
+
+        def derivatives(arrays: Any) -> tuple[Array, ...]:
+            arrays = arrays if isinstance(arrays, list | tuple) else (arrays,)
+            return _ON_HOST[name](self, on_host(*arrays), *arrays)
+
+        @on_host.vjp
+        def pull(arrays: Any, gy: Array, y: Array) -> Any:
+            found = [gy * derivative for derivative in derivatives(arrays)]
+            return tuple(found) if len(found) > 1 else found[0]
+
+        @on_host.jvp
+        def push(arrays: Any, tangents: Any) -> Array:
+            tangents = tangents if isinstance(tangents, list | tuple) else (tangents,)
+            return sum(t * d for t, d in zip(tangents, derivatives(arrays)) if t is not None)
+
         def precise(*arrays: Array) -> Array:
             if any(array.dtype == self.float64 for array in arrays):
-                return self.asarray(getattr(np, name)(*map(np.asarray, arrays)))
+                return on_host(*self.broadcast_arrays(*(array.astype(self.float64) for array in arrays)))
             return function(*arrays)
 
         return precise
@@ -164,8 +193,8 @@ class _Namespace(ModuleType):
     def argsort(self, x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
         """Among equals the first comes first either way: they stand the other way round in what is turned."""
         if not descending:
-            return self._mx.argsort(x, axis=axis).astype(self.int64)
-        turned = self._mx.argsort(self.flip(x, axis=axis), axis=axis).astype(self.int64)
+            return self.astype(self._mx.argsort(x, axis=axis), self.int64)
+        turned = self.astype(self._mx.argsort(self.flip(x, axis=axis), axis=axis), self.int64)
         return x.shape[axis] - 1 - self.flip(turned, axis=axis)
 
     def concat(self, arrays: Sequence[Array], /, *, axis: int | None = 0) -> Array:
@@ -180,8 +209,11 @@ class _Namespace(ModuleType):
     def roll(self, x: Array, /, shift: Any, *, axis: Any = None) -> Array:
         return self._mx.roll(x, shift, axis)
 
+    def take(self, x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
+        return self._mx.take(x, self._constant(indices), axis=axis)
+
     def take_along_axis(self, x: Array, indices: Array, /, *, axis: int = -1) -> Array:
-        return self._mx.take_along_axis(x, indices, axis=axis)
+        return self._mx.take_along_axis(x, self._constant(indices), axis=axis)
 
     def result_type(self, *operands: Any) -> Any:
         typed = [operand for operand in operands if not isinstance(operand, bool | int | float | complex)]
