@@ -185,7 +185,7 @@ def test_a_package_adds_backends_models_and_data(tmp_path: Path) -> None:
             env={**os.environ, "PYTHONPATH": paths},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
 
     done = xpnn_program("train", "stripes", "--model", "tiny", "--epochs", "3", "--quiet", "--channels", "1")
@@ -238,7 +238,7 @@ def test_completion_scripts_are_sound(shell: str, capsys: pytest.CaptureFixture[
     assert "onecycle" in script
     program = shutil.which(shell)
     if program is not None:
-        checked = subprocess.run([program, "-n"], input=script, capture_output=True, text=True, timeout=60)
+        checked = subprocess.run([program, "-n"], input=script, capture_output=True, text=True, timeout=600)
         assert (checked.returncode, checked.stderr) == (0, "")
 
 
@@ -263,6 +263,6 @@ def test_bash_completes(words: str, expected: set[str], capsys: pytest.CaptureFi
     script = capsys.readouterr().out
     last = len(words.split())
     script += f'\nCOMP_WORDS=(xpnn {words}); COMP_CWORD={last}; _xpnn; printf "%s\\n" "${{COMPREPLY[@]}}"'
-    done = subprocess.run([bash, "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([bash, "-c", script], capture_output=True, text=True, timeout=600)
     assert done.stderr == ""
     assert set(done.stdout.split("\n")[:-1]) == expected

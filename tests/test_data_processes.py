@@ -217,7 +217,7 @@ def test_fork_needs_no_pickling() -> None:
 def run_script(script: str, path: Path | None = None) -> subprocess.CompletedProcess:
     command = [sys.executable, "-c", script] if path is None else [sys.executable, str(path)]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False, env=environment()
+        command, capture_output=True, text=True, timeout=600, check=False, env=environment()
     )
 
 

@@ -239,6 +239,17 @@ def test_memory_stays_flat_over_a_thousand_steps() -> None:
             F.cross_entropy(model(x), y).backward()
             optimizer.step()
 
+    def grown() -> int:
+        """Bytes that are held after a thousand more steps."""
+        before = tracemalloc.get_traced_memory()[0]
+        train(1000)
+        return tracemalloc.get_traced_memory()[0] - before
+
+    def garbage() -> int:
+        """Objects in cycles, after a thousand more steps."""
+        train(1000)
+        return gc.collect()
+
     train(100)
     # What other tests left goes in several rounds: each may let go of what the next one finds.
     # It also empties the interpreter's lists of free objects.
@@ -248,10 +259,10 @@ def test_memory_stays_flat_over_a_thousand_steps() -> None:
     tracemalloc.start()
     try:
         train(2000)  # fills the scratch arrays, and lists of free objects that are up to 2,000 long
-        before = tracemalloc.get_traced_memory()[0]
-        train(1000)
-        assert tracemalloc.get_traced_memory()[0] - before < 20_000  # one Tensor kept a step: 200,000
-        assert gc.collect() == 0, "a step leaves cycles behind, which hold arrays until they are collected"
+        # One Tensor kept a step: 200,000 in each round. What another thread of the process keeps comes once.
+        assert any(grown() < 20_000 for _ in range(3))
+        cycles = "a step leaves cycles behind, which hold arrays until they are collected"
+        assert any(garbage() == 0 for _ in range(3)), cycles
     finally:
         tracemalloc.stop()
         gc.enable()

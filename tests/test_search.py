@@ -212,7 +212,7 @@ def run_script(script: str, *arguments: Any, cwd: Path) -> subprocess.CompletedP
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 
@@ -250,12 +250,16 @@ def test_wrong_arguments(tmp_path: Path) -> None:
 # Several processes
 
 
+def at_work(trials: Path) -> set[str]:
+    """The processes that have begun a trial of `slow_valley`."""
+    return {path.name for path in trials.glob("*/*") if path.name.isdigit()}
+
+
 def slow_valley(trial: Trial) -> float:
-    until = time.monotonic() + 60
-    while len(list((trial.folder.parents[1] / "workers").iterdir())) < 2 and time.monotonic() < until:
-        time.sleep(0.05)  # until the other process is there
-    time.sleep(0.2)
     (trial.folder / str(os.getpid())).touch()
+    until = time.monotonic() + 300
+    while len(at_work(trial.folder.parent)) < 2 and time.monotonic() < until:
+        time.sleep(0.05)  # until the other process has a trial too
     return valley(trial)
 
 
@@ -273,7 +277,7 @@ def test_processes_share_a_search(objective: Any, tmp_path: Path) -> None:
     both = Search(SPACE, tmp_path / "both", method="random").run(objective, trials=6, processes=2)
     assert params(both) == params(alone)
     assert both.count("done") == 6
-    pids = {path.name for path in (tmp_path / "both" / "trials").glob("*/*") if path.name.isdigit()}
+    pids = at_work(tmp_path / "both" / "trials")
     assert len(pids) >= 2
     assert str(os.getpid()) not in pids
 
@@ -416,13 +420,13 @@ def test_a_search_that_is_cut_goes_on(number: int, tmp_path: Path) -> None:
         time.sleep(0.005)
         assert process.poll() is None
     process.send_signal(number)
-    said = process.communicate(timeout=100)[1]
+    said = process.communicate(timeout=300)[1]
     expected = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}[number]
     assert process.returncode == expected, said
     if number != signal.SIGKILL:
         assert "go on with" in said
         assert "Traceback" not in said
-    done = subprocess.run([*command, "--json"], capture_output=True, timeout=200, **options)
+    done = subprocess.run([*command, "--json"], capture_output=True, timeout=600, **options)
     assert done.returncode == 0, done.stderr
     trials = json.loads(done.stdout)["trials"]
     assert [trial["number"] for trial in trials] == list(range(6))
