@@ -25,6 +25,7 @@ from xpnn import functional as F
 from xpnn import nn, optim
 from xpnn.backend import ArgumentError, DTypeError, ShapeError
 from xpnn.data import DataLoader, DistributedSampler, TensorDataset
+from xpnn.distributed.algorithms.ddp_comm_hooks import default_hooks
 from xpnn.metrics import ROCAUC, Accuracy
 from xpnn.train import Trainer, TrainingModule
 from xpnn.train.team import Team
@@ -276,6 +277,83 @@ def interrupted() -> None:
     copies(xpnn.ones(1, 2) * rank).sum().backward()
     assert copies.module.weight.grad.tolist() == [[0.5] * 2]
     assert copies.sharing.steps == 1
+
+
+def _trained_by(hook: Any, state: Any = None, dtype: Any = xpnn.float32) -> np.ndarray:
+    """The parameters after three steps, in which a hook makes one gradient of all processes'."""
+    xpnn.manual_seed(0)
+    shared = nn.Linear(300, 300, dtype=dtype)  # large enough to travel alone
+    net = nn.Sequential(nn.Linear(8, 300, dtype=dtype), shared, nn.ReLU(), nn.Linear(300, 3, dtype=dtype))
+    copies = nn.parallel.DistributedDataParallel(net)
+    if hook is not None:
+        copies.register_comm_hook(state, hook)
+    optimizer = optim.SGD(copies.parameters(), lr=0.1)
+    x = np.random.default_rng(dist.get_rank()).standard_normal((4, 8))
+    for _ in range(3):
+        optimizer.zero_grad()
+        copies(xpnn.tensor(x, dtype=dtype)).square().mean().backward()
+        optimizer.step()
+    copies.check_replicas()
+    return np.concatenate([p.numpy(force=True).ravel() for p in net.parameters()])
+
+
+def comm_hooks() -> None:
+    """Ready-made hooks, one of the user's own, and what is no hook."""
+    rank, size = dist.get_rank(), dist.get_world_size()
+    seen: list[tuple[int, bool]] = []
+
+    def watching(state: Any, bucket: dist.GradBucket) -> Any:
+        state.append((bucket.index(), bucket.is_last()))
+        for gradient, parameter in zip(bucket.gradients(), bucket.parameters(), strict=True):
+            assert gradient.shape == parameter.shape
+            assert parameter.grad is None
+        summed = dist.all_reduce(bucket.buffer().div_(size), async_op=True).get_future()
+        return summed.then(lambda future: future.value()[0])
+
+    for backend in sorted({"numpy", "torch", "array_api_strict"} & set(xpnn.backend.available_backends())):
+        with xpnn.use_backend(backend):
+            seen.clear()
+            expected = _trained_by(None, dtype=xpnn.float64)
+            for hook, state in ((default_hooks.allreduce_hook, None), (watching, seen)):
+                np.testing.assert_allclose(_trained_by(hook, state, xpnn.float64), expected, atol=1e-12)
+            assert seen[-3:] == [(0, False), (1, False), (2, True)] or seen[-2:] == [(0, False), (1, True)]
+    rough = {"numpy": ["fp16"], "torch": ["fp16", "bf16"]}
+    for backend in sorted(set(rough) & set(xpnn.backend.available_backends())):
+        with xpnn.use_backend(backend):
+            expected = _trained_by(None)
+            for name in rough[backend]:
+                for hook in (
+                    getattr(default_hooks, f"{name}_compress_hook"),
+                    getattr(default_hooks, f"{name}_compress_wrapper")(default_hooks.allreduce_hook),
+                ):
+                    off = np.abs(_trained_by(hook, dist.GroupMember.WORLD) - expected).max()
+                    assert 0 < off < (1e-3 if name == "fp16" else 1e-2)
+
+    def own(state: Any, bucket: Any) -> Any:
+        done: Any = xpnn.futures.Future()
+        done.set_result(bucket.buffer() * state)
+        return done
+
+    copies = nn.parallel.DistributedDataParallel(nn.Linear(2, 1))
+    copies.register_comm_hook(3.0, own)
+    copies(xpnn.ones(1, 2) * rank).sum().backward()
+    assert copies.module.weight.grad.tolist() == [[3.0 * rank] * 2]
+    with pytest.raises(dist.ProcessError, match="called already"):
+        copies.register_comm_hook(None, own)
+    with pytest.raises(DTypeError, match="expects a function, got str"):
+        nn.parallel.DistributedDataParallel(nn.Linear(2, 1)).register_comm_hook(None, "mean")
+    hook = own if rank else watching
+    with pytest.raises(dist.ProcessError, match="and with"):
+        nn.parallel.DistributedDataParallel(nn.Linear(2, 1)).register_comm_hook(None, hook)
+    for wrong, error, said in (
+        (lambda state, bucket: bucket.buffer(), DTypeError, "expects a future from the hook, got Tensor"),
+        (lambda state, bucket: own(1, bucket).then(lambda _: 3), DTypeError, "of one Tensor .*, got int"),
+        (lambda state, bucket: own(1, bucket).then(lambda f: f.value()[1:]), ShapeError, "expects 3 numbers"),
+    ):
+        copies = nn.parallel.DistributedDataParallel(nn.Linear(2, 1))
+        copies.register_comm_hook(None, wrong)
+        with pytest.raises(error, match=said):
+            copies(xpnn.ones(1, 2)).sum().backward()
 
 
 def second_order() -> None:

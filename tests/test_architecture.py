@@ -53,6 +53,7 @@ LAYERS = {
     },
     "jit": {"nn"},
     "fx": set(),
+    "futures": {"backend"},
     "overrides": {"backend"},
     "types": {"backend"},
     "compiler": {"train"},
@@ -63,7 +64,7 @@ LAYERS = {
     "testing": {"backend", "autograd"},
     "amp": {"backend", "autograd", "optim"},
     "train": {"amp", "backend", "autograd", "functional", "nn", "optim", "data", "metrics", "io", "viz"},
-    "distributed": {"backend", "autograd", "nn", "optim"},
+    "distributed": {"backend", "autograd", "futures", "nn", "optim"},
     "search": {"startup", "backend", "io", "train"},
     "sklearn": {"backend", "autograd", "functional", "nn", "optim", "data", "train"},
 }
@@ -81,6 +82,7 @@ DOORS = {
 OWN_DOORS = {
     PACKAGE / "functional/attention/ways.py",  # nn.attention exports it
     PACKAGE / "nn/attention/bias.py",
+    PACKAGE / "nn/parallel/bucket.py",  # distributed exports it
     PACKAGE / "nn/recurrent/packed.py",  # nn.utils.rnn exports it
     PACKAGE / "optim/swa_utils.py",
     PACKAGE / "utils/model_zoo.py",

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from xpnn import distributed as dist
+from xpnn.backend.halves import HALVES, packed, unpacked
 from xpnn.backend.loans import Loan, Loans
 from xpnn.cli.program import main
 from xpnn.io import read_checkpoint
@@ -55,6 +56,7 @@ def run(size: int, *arguments: str, runner: bool = True) -> subprocess.Completed
         ("other_hooks", 3),
         ("many", 2),
         ("interrupted", 2),
+        ("comm_hooks", 2),
         ("second_order", 2),
         ("sync_batch_norm", 2),
         ("sync_batch_norm", 4),
@@ -240,6 +242,18 @@ def test_garbage_is_collected_before_many_are_lent() -> None:
     loans = Loans()
     numbers = [Borrower().loan.number for _ in range(300)]
     assert max(numbers) < 64
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_halves_are_rounded_as_in_torch(half: str) -> None:
+    torch = pytest.importorskip("torch")
+    draw = np.random.default_rng(0)
+    x = (draw.standard_normal(1000) * 10.0 ** draw.integers(-9, 6, 1000)).astype(np.float32)
+    ties = np.array([0x3F808000, 0x3F818000, 0x7F7FFFFF, 0x00018000], np.uint32).view(np.float32)
+    x = np.concatenate([x, ties, np.array([0, -0.0, np.inf, -np.inf, np.nan, 65520, 2049, 2051], np.float32)])
+    expected = torch.tensor(x).to(getattr(torch, half))
+    np.testing.assert_array_equal(unpacked(packed(x, half), half), expected.float().numpy())
+    assert (packed(x, half) == expected.view(torch.int16).numpy().view(np.uint16))[~np.isnan(x)].all()
 
 
 def test_without_a_job() -> None:

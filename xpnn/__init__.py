@@ -23,6 +23,7 @@ from xpnn import (
     cuda as cuda,
     data as data,
     distributed as distributed,
+    futures as futures,
     fft as fft,
     func as func,
     functional as functional,

@@ -54,7 +54,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r".*nested.*|jagged", "There are no nested Tensors; nn.utils.rnn pads and packs sequences"),
     (r".*mkldnn.*|.*vulkan.*|.*xnnpack.*|.*mkl.*|.*onednn.*", "It belongs to a library of PyTorch's"),
     (r".*script.*|trace|trace_module|export", "xpnn.compile(...) compiles a training step"),
-    (r"rpc|futures|multiprocessing", "xpnn.distributed trains in several processes"),
+    (r"rpc|multiprocessing", "xpnn.distributed trains in several processes"),
     (r"hubconf|torch_version", "Models are in xpnn.models, their weights load from safetensors files"),
     (r"autocast.*|.*_autocast_.*", "See xpnn.amp"),
     (r"xpu|mtia|mps|hpu|ipu", "The devices are those of the array library; see xpnn.set_backend"),

@@ -8,15 +8,62 @@ in which their arrays come.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from string import ascii_lowercase
+from typing import Protocol
 
 import numpy as np
 
 from xpnn.backend.arrays import device_of, size_of
+from xpnn.backend.dtypes import dtype_name
 from xpnn.backend.namespace import backend_of, namespace
 from xpnn.backend.processes import Group, Pending
 from xpnn.backend.registry import Array
 
 ALONE = 1 << 18  # bytes from which on an array is a message of its own
+
+
+class Sums(Protocol):
+    """How the arrays of several processes become one."""
+
+    def travelling(self, array: Array) -> Array:
+        """A raw array in the form that `start` takes."""
+
+    def start(self, index: int, last: bool, members: Sequence[int], whole: Array) -> Pending:
+        """Begin with a message.
+
+        Args:
+            index: which one it is. last: whether it is the last one until `finish`.
+            members: the numbers of the arrays in it.
+            whole: the array, or several one after the other.
+        """
+
+
+class Means:
+    """The means over the processes of a group; half precision travels as float32."""
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self.travelling = group.travelling
+
+    def start(self, index: int, last: bool, members: Sequence[int], whole: Array) -> Pending:
+        """Begin to sum the arrays."""
+        return _Mean(self.group.start_sum(whole), self.group.size)
+
+
+class _Mean:
+    """A sum that is on its way, and by what it is divided."""
+
+    def __init__(self, total: Pending, size: int) -> None:
+        self._total = total
+        self._size = size
+
+    def advance(self) -> bool:
+        return self._total.advance()
+
+    def result(self) -> Array:
+        mean = self._total.result()
+        mean *= 1 / self._size
+        return mean
 
 
 class _Kind:
@@ -28,7 +75,8 @@ class _Kind:
         self.xp = namespace(array)
         self.device = device_of(array)
         self.together = (backend_of(array).name, str(self.device), str(self.dtype))
-        self.bytes = size_of(array.shape) * array.dtype.itemsize
+        bits = int(dtype_name(array.dtype).lstrip(ascii_lowercase))
+        self.bytes = size_of(array.shape) * bits // 8
 
     def zeros(self) -> Array:
         """An array of this kind."""
@@ -49,14 +97,18 @@ class Exchange:
 
     Args:
         group: the processes.
-        arrays: of the shapes, types and libraries of those that will come; half precision travels as float32.
+        arrays: of the shapes, types and libraries of those that will come.
         bucket_bytes: how large a message of small arrays may grow.
+        sums: what comes in place of the mean; None is `Means(group)`.
     """
 
-    def __init__(self, group: Group, arrays: Sequence[Array], bucket_bytes: int) -> None:
+    def __init__(
+        self, group: Group, arrays: Sequence[Array], bucket_bytes: int, sums: Sums | None = None
+    ) -> None:
         self.group = group
         self.bucket_bytes = bucket_bytes
-        self._kinds = [_Kind(group.travelling(array)) for array in arrays]
+        self._sums = Means(group) if sums is None else sums
+        self._kinds = [_Kind(self._sums.travelling(array)) for array in arrays]
         self._arrived: list[int] = []
         self._ordered = False
         self._plan(list(range(len(self._kinds)))[::-1])
@@ -65,7 +117,7 @@ class Exchange:
         """The array of that number is there; it must not change until `finish`."""
         self._arrived.append(index)
         sent = self._kinds[index].xp.astype(
-            self.group.travelling(array), self._kinds[index].dtype, copy=False
+            self._sums.travelling(array), self._kinds[index].dtype, copy=False
         )
         self._messages[self._place[index]].arrays[index] = sent
         while self._next < len(self._messages) and self._is_whole(self._messages[self._next]):
@@ -92,7 +144,6 @@ class Exchange:
         for message in self._messages:
             assert message.sum is not None
             mean = message.sum.result()
-            mean *= 1 / self.group.size
             for index, part in zip(message.members, self._parts(message, mean)):
                 if anywhere[index]:
                     found[index] = part
@@ -142,7 +193,8 @@ class Exchange:
             xp = self._kinds[message.members[0]].xp
             whole = xp.concat([xp.reshape(array, (-1,)) for array in given])
         message.arrays = {}
-        message.sum = self.group.start_sum(whole)
+        last = self._next == len(self._messages) - 1
+        message.sum = self._sums.start(self._next, last, message.members, whole)
         self._next += 1
 
     def _parts(self, message: _Message, mean: Array) -> list[Array]:

@@ -7,6 +7,7 @@ Names and arguments are those of `torch.distributed`.
 """
 
 from xpnn.backend import ProcessError as ProcessError
+from xpnn.distributed import algorithms as algorithms
 from xpnn.distributed import optim as optim
 from xpnn.distributed.collectives import *
 from xpnn.distributed.groups import *
@@ -16,3 +17,4 @@ from xpnn.distributed.objects import *
 from xpnn.distributed.point_to_point import *
 from xpnn.distributed.work import *
 from xpnn.nn.parallel import DistributedDataParallel as DistributedDataParallel
+from xpnn.nn.parallel.bucket import GradBucket as GradBucket

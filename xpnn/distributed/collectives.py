@@ -1,7 +1,8 @@
 """What all processes do together: sums, copies and waiting. Each must be called by every process alike.
 
 A `group` leaves the other processes out; ranks are those in the whole job, or in the group where an argument
-is called so. With `async_op` they return a `Work`, which is done already.
+is called so. With `async_op` they return a `Work`: sums and means of float32, float64 and complex numbers go
+on beside what is computed until it is waited for; all others are done already.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ from xpnn.backend import (
     Group,
     ProcessError,
     ShapeError,
+    backend_of,
+    device_of,
     is_complex,
     is_floating,
+    is_half,
+    move,
     namespace,
 )
 from xpnn.distributed.membership import LeftOut
@@ -81,8 +86,22 @@ def all_reduce(
     if found is None:
         return None
     array = array_of(tensor, "all_reduce")
-    put(tensor, _mean_or(found.all_reduce(array, _summed(array, op)), op, found))
-    return done(async_op)
+    between = _summed(array, op)
+    if (
+        async_op
+        and between == ReduceOp.SUM
+        and not is_half(array)
+        and (is_floating(array) or is_complex(array))
+    ):
+        under_way = found.start_sum(found.travelling(array))
+
+        def finish() -> None:
+            total = _mean_or(under_way.result(), op, found)
+            put(tensor, move(total, backend_of(array), device_of(array), array.dtype))
+
+        return Work(under_way.advance, finish, [tensor])
+    put(tensor, _mean_or(found.all_reduce(array, between), op, found))
+    return done(async_op, [tensor])
 
 
 def reduce(
@@ -102,7 +121,7 @@ def reduce(
     result = found.all_reduce(array, _summed(array, op))
     if found.rank == root:
         put(tensor, _mean_or(result, op, found))
-    return done(async_op)
+    return done(async_op, [tensor])
 
 
 def reduce_scatter(
@@ -122,7 +141,7 @@ def reduce_scatter(
         expect_alike(part, like.shape, like.dtype, "reduce_scatter")
     whole = namespace(like).stack([part.array for part in input_list])
     put(output, _mean_or(found.reduce_scatter(whole, _summed(like, op)), op, found))
-    return done(async_op)
+    return done(async_op, [output])
 
 
 def reduce_scatter_tensor(
@@ -142,7 +161,7 @@ def reduce_scatter_tensor(
     part = array_of(output, "reduce_scatter_tensor")
     whole = _in_parts(array_of(input, "reduce_scatter_tensor"), part, found, "reduce_scatter_tensor")
     put(output, _mean_or(found.reduce_scatter(whole, _summed(part, op)), op, found))
-    return done(async_op)
+    return done(async_op, [output])
 
 
 def broadcast(
@@ -158,7 +177,7 @@ def broadcast(
         return None
     root = rank_in(found, src, group_src, "broadcast", "src")
     put(tensor, found.broadcast(array_of(tensor, "broadcast"), root))
-    return done(async_op)
+    return done(async_op, [tensor])
 
 
 def all_gather(
@@ -175,7 +194,7 @@ def all_gather(
     gathered = found.all_gather(array)
     for rank, place in enumerate(tensor_list):
         put(place, gathered[rank, ...])
-    return done(async_op)
+    return done(async_op, tensor_list)
 
 
 def all_gather_into_tensor(
@@ -189,7 +208,7 @@ def all_gather_into_tensor(
     whole = array_of(output_tensor, "all_gather_into_tensor")
     _in_parts(whole, part, found, "all_gather_into_tensor")
     put(output_tensor, namespace(part).reshape(found.all_gather(part), whole.shape))
-    return done(async_op)
+    return done(async_op, [output_tensor])
 
 
 def gather(
@@ -215,7 +234,7 @@ def gather(
     came = found.exchange([(array, root)], [(array, rank) for rank in range(len(places))])
     for place, part in zip(places, came):
         put(place, part)
-    return done(async_op)
+    return done(async_op, places)
 
 
 def scatter(
@@ -241,7 +260,7 @@ def scatter(
     sends = [(array_of(part, "scatter"), rank) for rank, part in enumerate(parts)]
     (mine,) = found.exchange(sends, [(like, root)])
     put(tensor, mine)
-    return done(async_op)
+    return done(async_op, [tensor])
 
 
 def all_to_all(
@@ -265,7 +284,7 @@ def all_to_all(
     )
     for place, part in zip(output_tensor_list, came):
         put(place, part)
-    return done(async_op)
+    return done(async_op, output_tensor_list)
 
 
 def all_to_all_single(
@@ -287,7 +306,7 @@ def all_to_all_single(
         [(part, rank) for rank, part in enumerate(given)], [(part, rank) for rank, part in enumerate(places)]
     )
     put(output, namespace(output.array).concat(came))
-    return done(async_op)
+    return done(async_op, [output])
 
 
 def barrier(

@@ -9,6 +9,7 @@ from typing import Any
 from xpnn.autograd import Tensor, no_grad
 from xpnn.backend import ArgumentError, DTypeError, Group, ProcessError, ShapeError, expect_processes
 from xpnn.distributed.membership import LeftOut
+from xpnn.futures import Future
 
 __all__ = ["Work"]
 
@@ -19,14 +20,20 @@ class Work:
     Args:
         advance: goes on with it; whether it is done.
         finish: waits for it.
+        tensors: that hold what has come when it is done.
     """
 
     def __init__(
-        self, advance: Callable[[], bool] = lambda: True, finish: Callable[[], None] = lambda: None
+        self,
+        advance: Callable[[], bool] = lambda: True,
+        finish: Callable[[], None] = lambda: None,
+        tensors: Sequence[Tensor] = (),
     ) -> None:
         self._advance = advance
         self._finish = finish
         self._over = False
+        self._tensors = list(tensors)
+        self._future: Future[list[Tensor]] | None = None
 
     def is_completed(self) -> bool:
         """Whether it is done; its Tensors then hold what has come."""
@@ -39,7 +46,22 @@ class Work:
         if not self._over:
             self._finish()
             self._over = True
+            if self._future is not None:
+                self._future.set_result(self._tensors)
         return True
+
+    def get_future(self) -> Future[list[Tensor]]:
+        """A future of the list of the Tensors that hold what has come."""
+        if self._future is None:
+            self._future = Future.of(self)
+            if self._over:
+                self._future.set_result(self._tensors)
+        return self._future
+
+    def result(self) -> list[Tensor]:
+        """The Tensors that hold what has come."""
+        self.wait()
+        return self._tensors
 
     def is_success(self) -> bool:
         """Whether it is done without an error, which would have been raised."""
@@ -50,9 +72,9 @@ class Work:
         self.wait()
 
 
-def done(async_op: bool) -> Work | None:
+def done(async_op: bool, tensors: Sequence[Tensor] = ()) -> Work | None:
     """What a function that is over returns: nothing, or work that is done."""
-    return Work() if async_op else None
+    return Work(tensors=tensors) if async_op else None
 
 
 def members_of(group: Group | LeftOut | None, subject: str) -> Group | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from xpnn.autograd import is_grad_enabled
 from xpnn.backend import DTypeError, Group, ProcessError, expect_processes
 from xpnn.nn.module import Module
+from xpnn.nn.parallel.bucket import GradBucket
 from xpnn.nn.parallel.sharing import GradientSharing
 
 __all__ = ["DistributedDataParallel"]
@@ -123,6 +124,23 @@ class DistributedDataParallel(Module):
             self._join.accompany(self.broadcast_buffers)
         finally:
             self._join, self.sharing.factor = None, 1.0
+
+    def register_comm_hook(self, state: Any, hook: Callable[[Any, GradBucket], Any]) -> None:
+        """Let a hook of all processes make of the gradients what it likes, in place of their means.
+
+        Once, between two steps; all processes call it alike. For ready-made hooks see
+        `xpnn.distributed.algorithms.ddp_comm_hooks.default_hooks`.
+
+        Args:
+            state: what the hook is given first, such as a group.
+            hook: `hook(state, bucket)` is called with each `GradBucket` as soon as the backward has it, in
+                the same order in all processes; it returns a future of a Tensor of as many numbers as
+                `bucket.buffer()`, which is not divided by the number of processes any more.
+
+        Raises: DTypeError for what is no function, no future and no Tensor; ShapeError for a Tensor of
+        another size; ProcessError at the second call, and for another hook than in other processes.
+        """
+        self.sharing.register_comm_hook(state, hook)
 
     def check_replicas(self) -> None:
         """Compare the copies of all processes now (see `check_every`)."""

@@ -7,7 +7,7 @@ import itertools
 import time
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from xpnn.autograd import Later, Tensor
 from xpnn.autograd.core import new_tensor
 from xpnn.autograd.handle import RemovableHandle
 from xpnn.backend import (
+    DTypeError,
     Exchange,
     GradientError,
     Group,
@@ -26,6 +27,7 @@ from xpnn.backend import (
     to_numpy,
 )
 from xpnn.nn.module import Module
+from xpnn.nn.parallel.bucket import GradBucket, HookedSums
 
 _STRAGGLES = 1.5  # times as long as the median
 _all: weakref.WeakValueDictionary[int, GradientSharing] = weakref.WeakValueDictionary()  # as they were made
@@ -69,7 +71,9 @@ class GradientSharing:
         self.factor = 1.0
         self._expect_alike()
         self.take_over(0)
-        self._exchange = Exchange(self.group, [p.array for p in self._parameters], bucket_bytes)
+        self._bucket_bytes = bucket_bytes
+        self._exchange = self._new_exchange(None)
+        self._hook_name = ""
         self._put: set[int] = set()
         self._found: list[Any] | None = None
         self._busy, self._since = 0.0, time.perf_counter()
@@ -104,6 +108,27 @@ class GradientSharing:
             for other in list(_all.values())
             if other._handles and other._lender is self._lender and own.issuperset(map(id, other._parameters))
         ]
+
+    def register_comm_hook(self, state: Any, hook: Callable[[Any, GradBucket], Any]) -> None:
+        """Let a hook make of the gradients what it likes (see `DistributedDataParallel`)."""
+        subject = "register_comm_hook"
+        if not callable(hook):
+            raise DTypeError(f"expects a function, got {type(hook).__name__}", subject=subject)
+        if self._hook_name:
+            raise ProcessError(f"has been called already, with {self._hook_name}", subject=subject)
+        if self._loan.busy:
+            raise ProcessError("cannot be called within a backward", subject=subject)
+        name = getattr(hook, "__qualname__", type(hook).__name__)
+        for rank, other in enumerate(self.group.all_gather_object(name)):
+            if other != name:
+                raise ProcessError(
+                    f"was called with {name} here and with {other} in rank {rank}", subject=subject
+                )
+        self._hook_name = name
+        self._exchange = self._new_exchange(HookedSums(state, hook, self._parameters))
+
+    def _new_exchange(self, sums: HookedSums | None) -> Exchange:
+        return Exchange(self.group, [p.array for p in self._parameters], self._bucket_bytes, sums)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
