@@ -16,6 +16,7 @@ import pytest
 
 from xpnn import distributed as dist
 from xpnn.backend.halves import HALVES, packed, unpacked
+from xpnn.backend.launchers import launched_here, launching_advice
 from xpnn.backend.loans import Loan, Loans
 from xpnn.cli.program import main
 from xpnn.io import read_checkpoint
@@ -176,6 +177,11 @@ def test_launch(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["launch", "-n", "2", "--quiet", str(script)]) == 7
     assert main(["launch", "-n", "2", "no/script.py"]) == 2
     assert "no file" in capfd.readouterr().err
+    assert main(["launch", "-n", "2", "-m", "no_such.module"]) == 2
+    assert "there is no module 'no_such.module'" in capfd.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["launch", "-n", "2"])
+    assert "required: SCRIPT. See" in capfd.readouterr().err
 
 
 def test_cores_are_shared() -> None:
@@ -204,6 +210,31 @@ def test_torchrun_starts_no_processes_of_mpi(program: str) -> None:
     assert found.returncode == 1
     assert "ProcessError: This process was started as one of 2 processes" in found.stderr
     assert "`xpnn launch`, not torchrun" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("tasks", "node", "cores", "here"),
+    [
+        ("2", "0", 1, 2),
+        ("2(x3),1", "2", 1, 2),
+        ("2(x3),1", "3", 1, 1),
+        ("2(x3),1", "4", 1, None),
+        ("2", "0", 10_000, None),  # each has its own
+        ("", "0", 1, None),
+        ("2", "", 1, None),
+    ],
+)
+def test_processes_of_slurm(
+    tasks: str, node: str, cores: int, here: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_STEP_TASKS_PER_NODE", tasks)
+    monkeypatch.setenv("SLURM_NODEID", node)
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", str(cores))
+    assert launched_here() == here
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    assert "srun --mpi=pmi2" in launching_advice()
 
 
 def test_loans() -> None:

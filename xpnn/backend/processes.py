@@ -21,7 +21,7 @@ from xpnn.backend.dependencies import optional_import
 from xpnn.backend.dtypes import dtype_name
 from xpnn.backend.errors import ArgumentError, DTypeError, ProcessError, ShapeError
 from xpnn.backend.halves import HALVES, packed, unpacked
-from xpnn.backend.launchers import launched_here, launched_size
+from xpnn.backend.launchers import launched_here, launched_size, launching_advice
 from xpnn.backend.loans import Loan, Loans
 from xpnn.backend.namespace import backend_of, is_tensor, namespace
 from xpnn.backend.nccl import Nccl, connect
@@ -442,7 +442,7 @@ def start_processes(through_gpus: bool | None = None) -> Group:
             raise ProcessError(
                 f"was started as one of {launched_size()} processes, but mpi4py sees only itself",
                 subject="This process",
-                hint="Use the mpiexec of the MPI that mpi4py was built for, or `xpnn launch`, not torchrun",
+                hint=launching_advice(),
             )
         if world.size > 1:
             _share_cores()

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from xpnn.backend import DataError, MissingDependencyError, optional_import
@@ -26,7 +27,7 @@ def add_parser(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
         "and gradients by itself: xpnn launch -n 2 -m xpnn train digits",
     )
     parser.add_argument(
-        "-n", dest="processes", type=positive(int), required=True, metavar="N", help="how many processes"
+        "-n", "--processes", type=positive(int), required=True, metavar="N", help="how many processes"
     )
     parser.add_argument(
         "--restarts",
@@ -38,7 +39,8 @@ def add_parser(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser.add_argument("--hosts", metavar="A,B", help="the machines to run on, in place of this one")
     parser.add_argument("-m", dest="module", action="store_true", help="SCRIPT is the name of a module")
     parser.add_argument("script", metavar="SCRIPT", help="a Python file, or the name of a module")
-    parser.add_argument("arguments", metavar="...", nargs=argparse.REMAINDER, help="its arguments")
+    rest = parser.add_argument("arguments", metavar="...", nargs=argparse.REMAINDER, help="its arguments")
+    rest.required = False  # there may be none, which argparse's message would not say
     return parser
 
 
@@ -47,6 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
     optional_import("mpi4py", extra="mpi")
     if not arguments.module and not Path(arguments.script).is_file():
         raise DataError(f"there is no file '{arguments.script}'", hint="xpnn launch -m NAME runs a module")
+    if arguments.module and not _is_there(arguments.script):
+        raise DataError(
+            f"there is no module '{arguments.script}'", hint="It is looked for in this folder too"
+        )
     mpiexec = _mpiexec()
     places = _places(mpiexec, arguments.hosts)
     program = ["-m", arguments.script] if arguments.module else [arguments.script]
@@ -59,6 +65,12 @@ def run(arguments: argparse.Namespace) -> int:
             break
         arguments.console.say(f"the processes failed with exit code {code}; restart {attempt + 1}")
     return code
+
+
+def _is_there(module: str) -> bool:
+    """Whether the processes will find a module, or its package; they look in this folder too."""
+    package = module.partition(".")[0]
+    return package in sys.builtin_module_names or PathFinder.find_spec(package, [".", *sys.path]) is not None
 
 
 def _places(mpiexec: str, hosts: str | None) -> list[str]:
