@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import random
 import signal
 import sys
 import zlib
@@ -24,6 +25,7 @@ os.environ.setdefault(  # compiling takes longer than running here, so it is don
     "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
 
+import numpy as np
 import pytest
 from targets import CHOSEN, TARGETS, Target, missing
 
@@ -132,8 +134,12 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Target]:
 
 @pytest.fixture(autouse=True)
 def clean_state() -> None:
-    """Every test starts with the same random numbers, on NumPy, recording."""
+    """Every test starts with the same random numbers, those of the oracles too, on NumPy, recording."""
     xpnn.manual_seed(0)
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
     xpnn.set_backend("numpy")
     set_grad_enabled(True)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest runs in the background
