@@ -143,9 +143,9 @@ def pair_of(name: str, backend: Target) -> tuple[Any, Any, list[Any], list[Any],
     return make(ours, *a), make(theirs, *b), a, b, values
 
 
-def same(mine: Any, expected: Any) -> None:
+def same(mine: Any, expected: Any, rtol: float = 1e-6) -> None:
     assert mine.shape == tuple(expected.shape)
-    np.testing.assert_allclose(xpnn.to_numpy(mine.detach()), expected.detach().numpy(), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(xpnn.to_numpy(mine.detach()), expected.detach().numpy(), rtol=rtol, atol=1e-9)
 
 
 def ask(distribution: Any, name: str, *values: Any) -> Any:
@@ -186,10 +186,12 @@ def test_densities_and_moments(name: str, backend: Target) -> None:
             total, sums = total + found.sum(), sums + other.sum()
     total.backward()
     sums.backward()
+    # So near to a share of 1/2 the gradient of the variance loses nine digits, and each processor others.
+    rtol = 1e-5 if name == "ContinuousBernoulli of logits" else 1e-6
     for x, y in zip(a, b):
         assert (x.grad is None) == (y.grad is None)
         if x.grad is not None:
-            same(x.grad, y.grad)
+            same(x.grad, y.grad, rtol)
 
 
 @pytest.mark.filterwarnings("ignore:Singular sample")  # PyTorch's, of Wishart's
