@@ -45,6 +45,17 @@ def test_threefry_of_the_paper() -> None:
     assert [f"{word:08x}" for word in words] == ["6b200159", "99ba4efe"]
 
 
+@pytest.mark.parametrize("size", [0, 1, 5, 2 * random.THREEFRY_BLOCKS + 3])
+@pytest.mark.parametrize("counter", [0, 2**31 - 1])
+def test_words_made_in_place_are_the_same(counter: int, size: int) -> None:
+    """In several pieces too, the last of them short."""
+    seed = 2**62 + 3
+    expected = random._random_words(find_backend("numpy").xp, seed, counter, size, "cpu")
+    words = random._host_words(seed, counter, size)
+    assert words.dtype == expected.dtype
+    assert np.array_equal(words, expected)
+
+
 def test_numbers_are_uniform() -> None:
     numbers = RandomStream(0).uniform((400, 500), HOST).astype(np.float64)
     assert numbers.min() >= 0.0

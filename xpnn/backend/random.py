@@ -27,6 +27,12 @@ ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA  # the constant of Threefry's key schedule
 RESOLUTION = 1 << 24  # uniform numbers are multiples of 2**-24
 
+# Rotations to the left, each with the shift to the right that brings in the other bits.
+_SHIFTS = [[(np.uint32(bits), np.uint32(32 - bits)) for bits in four] for four in ROTATIONS]
+
+# Blocks of two words that are made at a time on the host: three arrays of 256 KB, which stay in the cache.
+THREEFRY_BLOCKS = 64 * 1024
+
 
 def manual_seed(seed: int) -> None:
     """Start all random numbers of xpnn anew: initial weights, order of data, dropout masks.
@@ -143,12 +149,20 @@ class RandomStream:
 
 def words(shape: tuple[int, ...], like: Array, seed: int, counter: Any) -> Array:
     """Threefry's numbers of draw `counter`: int32 of all values, on the device of `like`."""
+    if _on_host(like, counter):
+        return _host_words(seed, counter, math.prod(shape)).reshape(shape)
     xp = namespace(like)
     return xp.reshape(_random_words(xp, seed, counter, math.prod(shape), device_of(like)), shape)
 
 
 def uniform(shape: tuple[int, ...], like: Array, seed: int, counter: Any) -> Array:
     """Threefry's numbers of draw `counter`: float32 in [0, 1), multiples of 1 / RESOLUTION."""
+    if _on_host(like, counter):
+        drawn = _host_words(seed, counter, math.prod(shape)).view(np.uint32)
+        drawn >>= np.uint32(8)
+        numbers = drawn.view(np.int32).astype(np.float32)
+        numbers *= np.float32(1.0 / RESOLUTION)
+        return numbers.reshape(shape)
     xp, drawn = namespace(like), words(shape, like, seed, counter)
     mantissa = (drawn >> 8) & 0xFFFFFF
     return xp.astype(mantissa, xp.float32) * (1.0 / RESOLUTION)
@@ -237,6 +251,45 @@ def _random_words(xp: Any, seed: int, counter: Any, size: int, device: Any) -> A
         x0 = x0 + key[(group + 1) % 3]
         x1 = x1 + _signed(key[(group + 2) % 3] + group + 1)
     return xp.concat([x0, x1])[:size]
+
+
+def _on_host(like: Array, counter: Any) -> bool:
+    """Whether numbers can be made in place, in NumPy."""
+    return isinstance(like, np.ndarray) and isinstance(counter, int)
+
+
+def _host_words(seed: int, counter: int, size: int) -> np.ndarray:
+    """`_random_words` in NumPy, in place and piece by piece."""
+    blocks = (size + 1) // 2
+    key = tuple(word & 0xFFFFFFFF for word in key_schedule(seed))
+    both = np.empty((2, blocks), dtype=np.uint32)
+    both[0] = (counter + key[0]) & 0xFFFFFFFF
+    both[1] = np.arange(blocks, dtype=np.uint32)
+    turned = np.empty(min(blocks, THREEFRY_BLOCKS), dtype=np.uint32)
+    for first in range(0, blocks, THREEFRY_BLOCKS):
+        x0, x1 = both[:, first : first + THREEFRY_BLOCKS]
+        threefry_in_place(key, x0, x1, turned[: len(x0)])
+    return both.reshape(-1)[:size].view(np.int32)
+
+
+def threefry_in_place(key: tuple[int, ...], x0: np.ndarray, x1: np.ndarray, turned: np.ndarray) -> None:
+    """Threefry-2x32 of counters, to which the key is added already, in x0, and of blocks in x1.
+
+    Args:
+        key: of `key_schedule`, as unsigned numbers.
+        x0, x1: uint32 of the same shape; they become the first and second words.
+        turned: memory of that shape and type.
+    """
+    x1 += np.uint32(key[1])
+    for group in range(5):
+        for left, right in _SHIFTS[group % 2]:
+            x0 += x1
+            np.left_shift(x1, left, out=turned)
+            np.right_shift(x1, right, out=x1)
+            x1 |= turned
+            x1 ^= x0
+        x0 += np.uint32(key[(group + 1) % 3])
+        x1 += np.uint32((key[(group + 2) % 3] + group + 1) & 0xFFFFFFFF)
 
 
 def key_schedule(seed: int) -> list[int]:

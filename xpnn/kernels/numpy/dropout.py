@@ -8,14 +8,10 @@ import math
 import numpy as np
 
 from xpnn.backend import kernel, saves_as_reference
-from xpnn.backend.random import ROTATIONS, key_schedule
+from xpnn.backend.random import THREEFRY_BLOCKS, key_schedule, threefry_in_place
 from xpnn.kernels.numpy.chunks import by_element, lying_as
 from xpnn.kernels.numpy.memory import scratch
 from xpnn.kernels.numpy.parallel import parallel
-
-# Blocks of two words that are made at a time: three arrays of 256 KB, which stay in the
-# cache.
-_BLOCKS = 64 * 1024
 
 # Masks of at most so many blocks are made for so many draws at a time.
 _FEW_BLOCKS = 512
@@ -23,9 +19,6 @@ _DRAWS = 16
 
 # What a word costs, in the unit of `parallel`.
 _WORK = 20
-
-# Threefry's rotations to the left, each with the shift to the right that brings in the other bits.
-_SHIFTS = [[(np.uint32(bits), np.uint32(32 - bits)) for bits in four] for four in ROTATIONS]
 
 # Elements below which the reference's fewer calls are faster.
 _LARGE = 100_000
@@ -53,12 +46,12 @@ def threefry_mask(
         np.greater_equal(x1[: len(second)], least, out=second)
 
     def draw(part: slice) -> None:
-        for first in range(part.start, part.stop, _BLOCKS):
-            last = min(first + _BLOCKS, part.stop)
+        for first in range(part.start, part.stop, THREEFRY_BLOCKS):
+            last = min(first + THREEFRY_BLOCKS, part.stop)
             x0, x1, turned = (scratch(f"threefry {i}", (last - first,), np.uint32) for i in range(3))
             x0.fill((counter + words[0]) & 0xFFFFFFFF)
             x1[...] = np.arange(first, last, dtype=np.uint32)
-            _threefry(words, x0, x1, turned)
+            threefry_in_place(words, x0, x1, turned)
             compare(x0, x1, first, last)
 
     if blocks <= _FEW_BLOCKS:
@@ -77,22 +70,8 @@ def _several_draws(key: tuple[int, ...], number: int) -> tuple[np.ndarray, np.nd
     first = number * _DRAWS + key[0]
     x0[...] = np.asarray([(first + i) & 0xFFFFFFFF for i in range(_DRAWS)], dtype=np.uint32)[:, None]
     x1[...] = np.arange(_FEW_BLOCKS, dtype=np.uint32)
-    _threefry(key, x0, x1, np.empty_like(x0))
+    threefry_in_place(key, x0, x1, np.empty_like(x0))
     return x0, x1
-
-
-def _threefry(key: tuple[int, ...], x0: np.ndarray, x1: np.ndarray, turned: np.ndarray) -> None:
-    """Threefry-2x32 in place: of counters, to which the key is added already, in x0, and of blocks in x1."""
-    x1 += np.uint32(key[1])
-    for group in range(5):
-        for left, right in _SHIFTS[group % 2]:
-            x0 += x1
-            np.left_shift(x1, left, out=turned)
-            np.right_shift(x1, right, out=x1)
-            x1 |= turned
-            x1 ^= x0
-        x0 += np.uint32(key[(group + 1) % 3])
-        x1 += np.uint32((key[(group + 2) % 3] + group + 1) & 0xFFFFFFFF)
 
 
 def _is_large(x: np.ndarray, keep: np.ndarray, *, p: float) -> bool:
