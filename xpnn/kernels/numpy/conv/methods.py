@@ -379,6 +379,10 @@ def _few_channels(windows: Windows) -> bool:
     return windows.groups == 1 and windows.channels <= _PLANES_UP_TO and not windows.part
 
 
+def _long_planes(windows: Windows) -> bool:
+    return _few_channels(windows) and planes.long_rows_or_few_columns(windows)
+
+
 def _few_columns(windows: Windows) -> bool:
     """Whether windows see so few cells in all that the fewest calls are fastest, and these in long runs."""
     row = windows.kernel_size[1] * windows.channels
@@ -443,6 +447,7 @@ add("rows", _rows_suit, rows.rows_convolve)
 add("columns", _always, columns.columns_convolve)
 
 add = input_gradients.add
+add("rows of planes", _long_planes, planes.rows_of_planes_fold, empty=np.empty)
 add("planes", _few_channels, planes.planes_fold, empty=np.empty)
 add("winograd", _winograd_suits, fold_by_remainders)
 add("cells", _cells_suit, cells.cells_fold)

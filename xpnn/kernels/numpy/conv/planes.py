@@ -8,6 +8,7 @@ remainder, so that the runs stay whole. With a bias and many images it is done i
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from xpnn.kernels.numpy.small_products import multiply
 # Bytes that are gathered at a time, so that the product finds them in the L2 cache.
 _CHUNK_BYTES = 2 * 1024 * 1024
 
-# Cells in a row of the output from which it is copied fast enough by itself.
+# Cells in a row of the output from which it is copied, and added, fast enough by itself.
 _LONG_ROW = 32
 
 
@@ -65,6 +66,66 @@ def planes_correlate(x: np.ndarray, gy: np.ndarray, windows: Windows) -> np.ndar
 
     parts = in_pieces(work, len(x), windows.work)
     return total_of(parts).T.reshape(outputs, channels, *windows.kernel_size)
+
+
+def rows_of_planes_fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> None:
+    """`planes_fold`, where rows of the image are long, or gy has more channels than there are columns.
+
+    The product reads gy as it lies, and what it makes is added row by row. Where windows are strides apart,
+    rows and columns of the image are sorted by their remainders by the stride: sums run along whole rows.
+    """
+    gx = gx.transpose(3, 0, 1, 2)
+    flat, last = _flat(gy.transpose(0, 3, 1, 2))
+    kernel = np.ascontiguousarray(w.reshape(len(w), -1).T)
+    channels, _, *size = gx.shape
+    down, along = windows.stride
+    rows, columns = (-(-cells // step) for cells, step in zip(size, windows.stride))
+    per_image = math.prod(windows.out_size) * len(kernel) * gy.itemsize
+
+    def work(images: slice) -> None:
+        for chunk in chunks(images, max(_CHUNK_BYTES // max(per_image, 1), 1)):
+            cells = _sent(kernel, flat[chunk], last)
+            cells = cells.reshape(channels, *windows.kernel_size, cells.shape[1], *windows.out_size)
+            canvas = scratch("planes sums", (down, along, channels, cells.shape[3], rows, columns), gy.dtype)
+            canvas[...] = 0
+            for u, row, some_rows, seen_rows in _by_remainder(0, rows, windows):
+                for v, column, some_columns, seen_columns in _by_remainder(1, columns, windows):
+                    sent = cells[:, u, v, :, some_rows, some_columns]
+                    canvas[row, column, :, :, seen_rows, seen_columns] += sent
+            for row, column in np.ndindex(down, along):
+                target = gx[:, chunk, row::down, column::along]
+                target[...] = canvas[row, column, :, :, : target.shape[2], : target.shape[3]]
+
+    in_pieces(work, len(gy), windows.work)
+
+
+def long_rows_or_few_columns(windows: Windows) -> bool:
+    """Whether `rows_of_planes_fold` is faster than `planes_fold`."""
+    columns = windows.channels * math.prod(windows.kernel_size)
+    return windows.out_size[1] >= _LONG_ROW or columns <= windows.outputs
+
+
+def _sent(kernel: np.ndarray, gy: np.ndarray, last: bool) -> np.ndarray:
+    """What windows send to their cells, (C * KH * KW, N, OH * OW), from gy and the order of `_flat`."""
+    if last:
+        cells = scratch("planes cells", (len(kernel), *gy.shape[:2]), gy.dtype)
+        np.matmul(kernel, gy.reshape(-1, gy.shape[2]).T, out=cells.reshape(len(kernel), -1))
+        return cells
+    cells = scratch("planes cells", (len(gy), len(kernel), gy.shape[2]), gy.dtype)
+    return np.matmul(kernel, gy, out=cells).swapaxes(0, 1)
+
+
+def _by_remainder(axis: int, count: int, windows: Windows) -> Iterator[tuple[int, int, slice, slice]]:
+    """The cells of windows along one axis of an image that is sorted by the remainder by the stride.
+
+    Yields: the cell of the kernel, its remainder, the windows that see the image through it, and which of
+    the `count` cells of that remainder they see.
+    """
+    for t in range(windows.kernel_size[axis]):
+        first, remainder = divmod(t * windows.dilation[axis] - windows.padding[axis][0], windows.stride[axis])
+        start, stop = max(-first, 0), min(count - first, windows.out_size[axis])
+        if start < stop:
+            yield t, remainder, slice(start, stop), slice(start + first, stop + first)
 
 
 def planes_fold(gy: np.ndarray, w: np.ndarray, gx: np.ndarray, windows: Windows) -> None:
