@@ -218,7 +218,8 @@ def test_sequences(
 ) -> None:
     small(chunk, threads)
     monkeypatch.setattr(sequences, "_LEAST_WINDOWS", 0)
-    guard(monkeypatch, {"planes": lambda windows: False, "banded": lambda windows: False})
+    off = ("planes", "rows of planes", "banded")
+    guard(monkeypatch, {name: lambda windows: False for name in off})
     window = {
         "size": (length,),
         "kernel_size": (kernel,),
