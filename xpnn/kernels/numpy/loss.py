@@ -7,6 +7,7 @@ piece by piece, and no array is made of it.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -80,22 +81,42 @@ def _scale_rows(rows: np.ndarray, factors: np.ndarray, out: np.ndarray) -> None:
     np.multiply(rows, factors[:, None], out=out)
 
 
-@kernel("numpy", "nll_loss", when=plain_labels)
+def _unweighted(
+    x: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    kept: np.ndarray | None,
+    *,
+    axis: int,
+    reduction: str,
+) -> bool:
+    """(N, C) scores or (N, C, d1, ...), and class numbers of weight 1."""
+    return weight is None and kept is None and axis == 1 and x.size > 0
+
+
+@kernel("numpy", "nll_loss", when=_unweighted)
 def nll_loss(
-    x: np.ndarray, target: np.ndarray, weight: None, kept: None, *, reduction: str, **options: Any
+    x: np.ndarray, target: np.ndarray, weight: None, kept: None, *, axis: int, reduction: str
 ) -> Loss:
-    """The reference's `_nll_loss`."""
-    losses = -x[np.arange(len(x)), target]
-    return reduced(losses, reduction), (target, x.shape[1])
+    """The reference's `_nll_loss`, by the numbers that the labels' scores have among all."""
+    count, classes, *space = x.shape
+    cells = math.prod(space)
+    places = target.astype(np.intp).reshape(count, cells)
+    places *= cells
+    places += row_starts(count, classes * cells)[:, None]
+    if cells > 1:
+        places += np.arange(cells)
+    flat = places.reshape(-1)
+    losses = np.negative(np.ascontiguousarray(x).reshape(-1).take(flat))
+    loss = losses.reshape(target.shape) if reduction == "none" else reduced(losses, reduction)
+    return loss, (flat, x.shape)
 
 
 @nll_loss.backward
-def _nll_loss_backward(
-    gy: Any, saved: tuple, needs: tuple[bool, ...], *, reduction: str, **options: Any
-) -> tuple:
-    target, classes = saved
-    gx = np.zeros((len(target), classes), dtype=gy.dtype)
-    gx[np.arange(len(target)), target] = -_share(gy, reduction, len(target))
+def _nll_loss_backward(gy: Any, saved: tuple, needs: tuple[bool, ...], *, axis: int, reduction: str) -> tuple:
+    places, shape = saved
+    gx = np.zeros(shape, dtype=gy.dtype)
+    gx.reshape(-1)[places] = -_share(gy, reduction, len(places)).reshape(-1)
     return gx, None, None, None
 
 
