@@ -105,6 +105,9 @@ def test_bad_arguments_are_refused() -> None:
         xpnn.arange(1, 5, -1)
     with pytest.raises(ShapeError):
         xpnn.linspace(0, 1, -2)
+    for spaced in (xpnn.linspace, xpnn.logspace):
+        with pytest.raises(ShapeError, match="expects end as a number or a Tensor of no axes"):
+            spaced(0, xpnn.ones(1), 2)
     with pytest.raises(GradientError, match="floating-point"):
         xpnn.zeros(2, dtype="int64", requires_grad=True)
     with pytest.raises(DTypeError, match=r"xpnn.tensor\(...\)"):

@@ -518,6 +518,15 @@ def test_paths_to_what_copies_of_pytorchs_code_import() -> None:
     assert leaves == [1, 2, 3, None, 4]
     assert tree_unflatten(leaves, spec) == tree
     assert tree_map(lambda a, b: (a, b), [1, 2], [3, 4]) == [(1, 3), (2, 4)]
+    assert tree_map(lambda a, b: (a, b), {"x": 1, "y": 2}, {"y": [3], "x": 4}) == {"x": (1, 4), "y": (2, [3])}
+    counted = tree_map(lambda n: n + 1, collections.defaultdict(list, {"a": 1}))
+    assert (counted["a"], counted["b"]) == (2, [])
+    ordered = tree_map(lambda n: n + 1, collections.OrderedDict(b=1, a=2))
+    assert type(ordered) is collections.OrderedDict
+    assert list(ordered.items()) == [("b", 2), ("a", 3)]
+    for one, other in (({"a": 1}, {"b": 1}), ([1, 2], [1]), ([1], (1,)), ((1, (2,)), (1, 2))):
+        with pytest.raises(xpnn.XpnnError, match="expects nestings alike"):
+            tree_map(lambda a, b: a, one, other)
     with pytest.raises(xpnn.XpnnError, match="expects 5 leaves, got 1"):
         tree_unflatten([1], spec)
 

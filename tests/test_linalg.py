@@ -139,6 +139,7 @@ def test_ranks(backend: Target) -> None:
         lambda m, x: m.linalg.matrix_norm(x, 3),
         lambda m, x: m.linalg.multi_dot([x]),
         lambda m, x: m.linalg.cross(x, x),
+        lambda m, x: m.linalg.cross(x[:, :3], x[:, :1]),
         lambda m, x: m.linalg.vector_norm(x.long()),
         lambda m, x: m.linalg.eigh(x[:, :3], "X"),
     ],

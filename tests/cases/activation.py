@@ -194,8 +194,8 @@ CASES = [
     softmax_case("log_softmax", lambda x, dim: np.log(naive_softmax(x, dim))),
     softmax_case("softmin", lambda x, dim: naive_softmax(-x, dim)),
     elementwise("mish", lambda x: x * np.tanh(np.log(1 + np.exp(x)))),
-    elementwise("softsign", lambda x: x / (1 + np.abs(x))),
-    elementwise("tanhshrink", lambda x: x - np.tanh(x)),
+    elementwise("softsign", lambda x: x / (1 + np.abs(x)), any_dtype=True),
+    elementwise("tanhshrink", lambda x: x - np.tanh(x), any_dtype=True),
     elementwise("hardshrink", lambda x, lambd=0.5: np.where(np.abs(x) > lambd, x, 0), grid(lambd=[0.5, 1.0])),
     elementwise(
         "softshrink",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -62,19 +63,44 @@ def tree_leaves(tree: Any) -> list[Any]:
 
 
 def tree_map(func: Callable[..., Any], tree: Any, *rests: Any) -> Any:
-    """The nesting of what `func` makes of each leaf, and of the leaves of others in the same places.
+    """The nesting of what `func` makes of each leaf, and of what others have in the same places.
+
+    Dicts meet by their keys, in any order. Raises: ArgumentError if others are nested otherwise.
 
     >>> tree_map(lambda a, b: a + b, {"x": 1, "y": (2,)}, {"x": 10, "y": (20,)})
     {'x': 11, 'y': (22,)}
     """
     leaves, spec = tree_flatten(tree)
-    return spec.unflatten(map(func, leaves, *map(tree_leaves, rests)))
+    return spec.unflatten(map(func, leaves, *[list(_in_places_of(tree, rest)) for rest in rests]))
+
+
+def _in_places_of(tree: Any, other: Any) -> Iterator[Any]:
+    """What a nesting has where another one has its leaves."""
+    if isinstance(tree, dict):
+        if not isinstance(other, dict) or other.keys() != tree.keys():
+            raise _nested_otherwise(f"a dict of the keys {list(tree)}", other)
+        for key, part in tree.items():
+            yield from _in_places_of(part, other[key])
+    elif isinstance(tree, tuple | list):
+        if type(other) is not type(tree) or len(other) != len(tree):
+            raise _nested_otherwise(f"a {type(tree).__name__} of {len(tree)}", other)
+        for part, others in zip(tree, other):
+            yield from _in_places_of(part, others)
+    else:
+        yield other
+
+
+def _nested_otherwise(expected: str, came: Any) -> ArgumentError:
+    return ArgumentError(f"expects nestings alike: {expected}, got {came!r:.80}", subject="tree_map")
 
 
 def _take_apart(value: Any, leaves: list[Any]) -> Callable[[Iterator[Any]], Any]:
     """Append the leaves of a nesting to a list; the result puts others together in their places."""
     if isinstance(value, dict):
         parts = [(key, _take_apart(part, leaves)) for key, part in value.items()]
+        if isinstance(value, defaultdict):
+            made = value.default_factory
+            return lambda others: type(value)(made, ((key, part(others)) for key, part in parts))
         return lambda others: type(value)((key, part(others)) for key, part in parts)
     if isinstance(value, tuple | list):
         items = [_take_apart(part, leaves) for part in value]

@@ -69,6 +69,8 @@ ROWS = [
     row("cross", X, Y, checks={**PLAIN, "layouts": False}),
     row("cross", X.T.copy(), Y.T.copy(), 0, checks=PLAIN),
     row("cross", X, Y, dim=0),
+    row("cross", X, Y[:, :1]),
+    row("cross", X, Y[:1], dim=1, checks={**PLAIN, "layouts": False}),
     row("chain_matmul", X, SQUARE, Y.T.copy(), checks=PLAIN),
     row("trace", SQUARE, checks=PLAIN),
     row("trace", WHOLE, checks=PLAIN),

@@ -264,7 +264,7 @@ def linspace(
     >>> linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
-    first, last = _in_kind(dtype, start, end)
+    first, last = _in_kind(dtype, *_ends(start, end, "linspace"))
     values = rows.evenly(first, last, _count(steps, "linspace"))
     return _from_host(values, dtype, device, requires_grad, options, "linspace")
 
@@ -286,7 +286,7 @@ def logspace(
     >>> logspace(0, 2, 3)
     tensor([  1.,  10., 100.])
     """
-    first, last = _in_kind(dtype, start, end)
+    first, last = _in_kind(dtype, *_ends(start, end, "logspace"))
     values = base ** rows.evenly(first, last, _count(steps, "logspace"))
     return _from_host(values, dtype, device, requires_grad, options, "logspace")
 
@@ -569,6 +569,17 @@ def _in_kind(dtype: Any, *values: Any) -> list[Any]:
     if kind is None or kind.is_floating_point or kind.is_complex or kind == "bool":
         return numbers
     return [int(n) if isinstance(n, float) and math.isfinite(n) else n for n in numbers]
+
+
+def _ends(start: Any, end: Any, subject: str) -> tuple[Any, Any]:
+    """Both ends, checked: numbers, or Tensors without axes."""
+    for name, value in (("start", start), ("end", end)):
+        if is_array(value) and value.shape:
+            raise ShapeError(
+                f"expects {name} as a number or a Tensor of no axes, got the shape {tuple(value.shape)}",
+                subject=subject,
+            )
+    return start, end
 
 
 def _number(value: Any) -> Any:

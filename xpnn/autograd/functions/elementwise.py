@@ -447,7 +447,13 @@ def logaddexp(input: ArrayT, other: Any) -> ArrayT:
     >>> logaddexp(tensor([1000.0]), tensor([1000.0]))
     tensor([1000.6932])
     """
-    return ops.logaddexp(*promoted(input, other))
+    x1, x2 = promoted(input, other)
+    if not is_complex(x1):
+        return ops.logaddexp(x1, x2)
+    # What is taken out of both is the one of the larger real part: its power then has the absolute value 1.
+    first = ops.real(x1) >= ops.real(x2)
+    larger = ops.where(first, x1, x2)
+    return larger + ops.log(1 + ops.exp(ops.where(first, x2, x1) - larger))
 
 
 @front

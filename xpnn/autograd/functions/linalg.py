@@ -357,8 +357,15 @@ def cross(input: ArrayT, other: Any, dim: int | None = None) -> ArrayT:
     _check_types(input, other, "cross")
     if input.ndim != other.ndim:
         raise ShapeError("expects as many axes of both", subject="cross")
+    axis = axis_of(dim, input.ndim, "cross")
+    if (input.shape[axis], other.shape[axis]) != (3, 3):
+        raise ShapeError(
+            f"expects 3 numbers along axis {axis} of both, got shapes {tuple(input.shape)} and "
+            f"{tuple(other.shape)}",
+            subject="cross",
+        )
     one, two = ops.broadcast_arrays(input, other)
-    return ops.cross(one, two, axis=axis_of(dim, input.ndim, "cross"))
+    return ops.cross(one, two, axis=axis)
 
 
 @front

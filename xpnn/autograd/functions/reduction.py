@@ -25,6 +25,7 @@ from xpnn.backend import (
     ArrayT,
     DTypeError,
     ShapeError,
+    concrete,
     device_of,
     dtype_name,
     dtype_named,
@@ -143,6 +144,12 @@ def mean(input: ArrayT, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     tensor(3.)
     """
     x = _floating("mean", input, dtype)
+    if is_whole(x):
+        raise DTypeError(
+            f"expects a floating or complex dtype, got {dtype_name(x.dtype)}",
+            subject="mean",
+            hint="Give the dtype of the mean, such as float32, and convert that",
+        )
     axes = _axes(x, dim, "mean")
     if not _count(x, axes):
         return ops.sum(x, axis=axes, keepdims=keepdim) * math.nan
@@ -659,6 +666,7 @@ def cov(input: ArrayT, *, correction: int = 1, fweights: Any = None, aweights: A
     Args:
         input: (variables, observations), or one variable.
         fweights: (observations,) integers: how often each was made. aweights: (observations,) weights.
+            Both are not negative.
 
     >>> from xpnn.autograd import tensor
     >>> cov(tensor([[1.0, 3.0], [2.0, 6.0]]))
@@ -680,6 +688,9 @@ def cov(input: ArrayT, *, correction: int = 1, fweights: Any = None, aweights: A
                     f"got {tuple(given.shape)}",
                     subject="cov",
                 )
+            raw = raw_of(given)
+            if raw.shape[0] and concrete(raw) and extremes(raw)[0] < 0:
+                raise ArgumentError(f"expects {name} that are not negative", subject="cov")
             given = cast(given, x.dtype) if is_whole(given) else given
             weights = given if weights is None else weights * given
     count: Any = rows.shape[1] if weights is None else ops.sum(weights)

@@ -10,7 +10,7 @@ from typing import Any
 
 from xpnn.autograd import ops
 from xpnn.autograd.functions.promotion import fractional
-from xpnn.backend import ArrayT, dtype_name, is_integer
+from xpnn.backend import ArrayT, dtype_name, is_complex, is_integer
 from xpnn.functional.activation.pointwise import Pointwise, mask
 from xpnn.functional.arguments import check_floating
 from xpnn.functional.inplace import in_place_of
@@ -76,13 +76,16 @@ def tanh(input: ArrayT) -> ArrayT:
 def tanhshrink(input: ArrayT) -> ArrayT:
     """What tanh takes away: y = x - tanh(x).
 
+    Complex numbers are taken too. Integers and booleans become floating-point numbers first.
+
     Backward: gx = gy tanh(x)^2.
 
     >>> import numpy as np
     >>> tanhshrink(np.asarray([0.0, 1.0])).round(4).tolist()
     [0.0, 0.2384]
     """
-    return _tanhshrink(input)
+    x: Any = _fractional(input, "tanhshrink")
+    return x - ops.tanh(x) if is_complex(x) else _tanhshrink(x)
 
 
 def _tanhshrink_gradient(xp: Any, gy: Any, x: Any) -> Any:
@@ -96,6 +99,8 @@ _tanhshrink = Pointwise("tanhshrink", value=lambda xp, x: x - xp.tanh(x), gradie
 def softsign(input: ArrayT) -> ArrayT:
     """Squash into (-1, 1), far from zero more slowly than tanh: y = x / (1 + |x|).
 
+    Complex numbers are taken too. Integers and booleans become floating-point numbers first.
+
     Backward: gx = gy / (1 + |x|)^2.
 
     See: Bergstra, Desjardins, Lamblin & Bengio (2009), "Quadratic polynomials learn better image features".
@@ -104,7 +109,8 @@ def softsign(input: ArrayT) -> ArrayT:
     >>> softsign(np.asarray([-1.0, 3.0])).tolist()
     [-0.5, 0.75]
     """
-    return _softsign(input)
+    x: Any = _fractional(input, "softsign")
+    return x / (1 + ops.abs(x)) if is_complex(x) else _softsign(x)
 
 
 def _softsign_gradient(xp: Any, gy: Any, x: Any) -> Any:
