@@ -519,13 +519,13 @@ def test_masks_have_the_bits_of_the_stream(
     kernels._several_draws.cache_clear()
     draw = {"shape": tuple(shape), "seed": seed, "counter": counter}
     expected = uniform(like=like, **draw) >= math.ceil(p * 2**24) / 2**24
-    blocks_before, kernels._BLOCKS = kernels._BLOCKS, blocks
+    blocks_before, kernels.THREEFRY_BLOCKS = kernels.THREEFRY_BLOCKS, blocks
     few_before, kernels._FEW_BLOCKS = kernels._FEW_BLOCKS, blocks
     try:
         with cut_up(threads, 1):
             mask = PRIMITIVES["_threefry_mask"](like, steps=math.ceil(p * 2**24), **draw)
     finally:
-        kernels._BLOCKS, kernels._FEW_BLOCKS = blocks_before, few_before
+        kernels.THREEFRY_BLOCKS, kernels._FEW_BLOCKS = blocks_before, few_before
         kernels._several_draws.cache_clear()
     assert mask.dtype == bool
     assert np.array_equal(mask, expected)
