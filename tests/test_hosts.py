@@ -2,7 +2,7 @@
 
 Values and gradients are those of xpnn on NumPy. `test_cases.py` takes all options through `torch.autograd`
 and `jax.jit`; here the first of each case go through `torch.func.vjp` and `vmap`, and `jax.vjp` inside of
-`jax.jit`, all through `mx.vjp`, and some through `jax.vmap` and `torch.compile`.
+`jax.jit`, all through `mx.vjp` and `torch.compile`, and some through `jax.vmap`.
 """
 
 from __future__ import annotations
@@ -129,13 +129,8 @@ def test_torch_vmap(case: Case) -> None:
     assert_same(case, found, [torch.stack(parts).numpy() for parts in zip(*wanted)])
 
 
-def one_in(count: int) -> pytest.MarkDecorator:
-    """A part of the cases, the same at each run: JAX and PyTorch take a second to trace one."""
-    return pytest.mark.parametrize("case", CASES[::count], ids=str)
-
-
 @pytest.mark.slow
-@one_in(16)
+@pytest.mark.parametrize("case", CASES[::16], ids=str)  # JAX takes a second to trace one
 def test_jax_vmap(case: Case) -> None:
     """As a loop over the samples."""
     jax = pytest.importorskip("jax")
@@ -147,7 +142,7 @@ def test_jax_vmap(case: Case) -> None:
 
 
 @pytest.mark.slow
-@one_in(16)
+@each_case
 @pytest.mark.filterwarnings("ignore")
 def test_torch_compile(case: Case) -> None:
     """In one graph, once a first call has found the library and its kernels."""

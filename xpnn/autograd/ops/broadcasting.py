@@ -50,7 +50,7 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     >>> broadcast_shapes((3, 1), (4,))
     (3, 4)
     """
-    result = [1] * max((len(shape) for shape in shapes), default=0)
+    result = [1] * max([len(shape) for shape in shapes] or [0])  # torch.compile cannot read a `default`
     for shape in shapes:
         for i, size in enumerate(reversed(shape), start=1):
             if result[-i] == 1:

@@ -67,7 +67,7 @@ def _complex_of(real: Array, imag: Array, dtype: Any) -> Array:
 
 
 def _erfc(z: Array) -> Array:
-    return importlib.import_module("torch").special.erfc(z)
+    return z.erfc()
 
 
 def _uniform(shape: tuple[int, ...], like: Array, seed: int, counter: int) -> Array:
